@@ -1,0 +1,38 @@
+# Needs only Python 3.11 (or newer), git and make: every target sets up what it needs in .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: setup demo test test-slow lint bench clean
+.DEFAULT_GOAL := demo
+
+setup: .venv/core.stamp  ## the command and its core dependencies
+
+# The two stamps are apart so that the demo needs no torch.
+.venv/core.stamp: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/full.stamp: pyproject.toml .venv/core.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,test]'
+	touch $@
+
+demo: .venv/core.stamp  ## the main job on made-up species and the bundled backbone
+	$(BIN)/birdprobe demo --output runs/demo --overwrite
+
+# One thread a process: two test processes share two cores without fighting over them.
+test: .venv/full.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/full.stamp
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/full.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/full.stamp  ## ratios measured side by side; leave the machine alone meanwhile
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv runs

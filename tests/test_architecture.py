@@ -1,0 +1,101 @@
+"""The house plan holds: who may import whom, and where each heavy library lives. Read from the source with `ast`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("features", "analysis", "probe", "heads", "finetune", "figures")
+
+# package -> packages it may import besides itself
+ARROWS = {
+    "features": set(),
+    "analysis": {"features"},
+    "probe": {"features", "analysis"},
+    "heads": {"features", "analysis", "probe"},
+    "finetune": {"features", "analysis"},
+    "figures": {"features", "analysis"},
+}
+# These stand above all packages: they may import any, and nobody imports them.
+TOP = {"probe.cli", "probe.demo", "probe.report"}
+
+# library -> modules or packages where it may be imported
+HOMES = {
+    "onnx": {"probe", "heads.fuse", "finetune.wren"},
+    "onnxruntime": {"probe", "heads.fuse", "finetune.wren"},
+    "torch": {"heads", "finetune"},
+    "timm": {"finetune"},
+    "transformers": {"finetune"},
+    "matplotlib": {"figures"},
+    "h5py": {"features.store"},
+    "umap": {"analysis.projection"},
+}
+
+
+def modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), path
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in the file the statement stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; this project imports absolutely"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def under(name: str, places: set[str]) -> bool:
+    return any(name == place or name.startswith(place + ".") for place in places)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda v: v if isinstance(v, str) else "")
+def test_imports_follow_the_arrows(name, path):
+    package = name.split(".")[0]
+    for target in imports(path):
+        head = target.split(".")[0]
+        if head in PACKAGES and head != package and name not in TOP:
+            assert head in ARROWS[package] or (name, head) in EDGES, f"{name} imports {target}"
+        assert name in TOP or not under(target, TOP), f"{name} imports {target}, which stands above it"
+
+
+# probe/sweep ends by drawing, so it is the one module of probe/ that reaches figures/.
+EDGES = {("probe.sweep", "figures")}
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda v: v if isinstance(v, str) else "")
+def test_each_library_has_one_home(name, path):
+    for target in imports(path):
+        library = target.split(".")[0]
+        if library in HOMES:
+            assert under(name, HOMES[library]), f"{name} imports {library}, whose home is {HOMES[library]}"
+
+
+def test_no_module_is_named_after_nothing():
+    banned = {"utils", "util", "misc", "helpers", "common"}
+    assert not [name for name, _ in modules() if name.split(".")[-1] in banned]
+
+
+def test_help_imports_nothing_heavy():
+    # umap's import alone can take twenty seconds, and --help must feel instant
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from probe.cli import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "heavy = {'onnx', 'onnxruntime', 'torch', 'umap', 'sklearn', 'h5py', 'matplotlib', 'librosa', 'pandas'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
