@@ -1,0 +1,356 @@
+"""The one command, `birdprobe`. A body parses, calls one function and prints; heavy imports wait inside the bodies."""
+
+import errno
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features import InputError
+
+app = typer.Typer(
+    name="birdprobe",
+    help="Which block of a frozen bird-sound network should you read? Rank every block on your own labelled audio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a bug keeps its plain traceback
+    add_completion=False,
+)
+store_app = typer.Typer(help="Look into a store of cached features.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+
+class Metric(StrEnum):
+    euclidean = "euclidean"
+    cosine = "cosine"
+
+
+class Unit(StrEnum):
+    clip = "clip"
+    window = "window"
+
+
+class DType(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+class Projection(StrEnum):
+    umap = "umap"
+    pca = "pca"
+
+
+# Options that several commands share, each written once.
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
+Audio = Annotated[
+    Path, typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.")
+]
+Taps = Annotated[
+    str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
+]
+Pool = Annotated[str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW.")]
+Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
+Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
+SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
+Window = Annotated[float | None, typer.Option(metavar="SECONDS", help="The model's window, where it is not known.")]
+Normalise = Annotated[
+    str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
+Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
+Classes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).")]
+PerClass = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).")]
+GroupRegex = Annotated[
+    str | None, typer.Option(metavar="RE", help="Searched in the file name; its first group names clips not to be split.")
+]
+Groups = Annotated[str | None, typer.Option(metavar="COLUMN", help="The table's column that names the group.")]
+FoldRegex = Annotated[
+    str | None, typer.Option(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
+Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
+
+
+def out(metavar: str, text: str):
+    return typer.Option("--output", "-o", metavar=metavar, help=text)
+
+
+@app.command()
+def blocks(
+    model: Model,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
+    from probe.blocks import find_blocks
+    from probe.graph import load
+
+    architecture = find_blocks(load(model))
+    if as_json:
+        print(json.dumps(architecture.to_json(), indent=2))
+    else:
+        print_blocks(architecture)
+
+
+@app.command(name="extract")
+def extract_command(
+    model: Model,
+    audio: Audio,
+    output: Annotated[Path, out("STORE.h5", "The store to write or to resume.")],
+    taps: Taps = "all",
+    pool: Pool = "mean",
+    select: Select = "all",
+    dtype: Dtype = DType.float32,
+    sample_rate: SampleRate = None,
+    window: Window = None,
+    normalise: Normalise = None,
+    batch_size: BatchSize = 8,
+    jobs: Jobs = 1,
+    cluster: Cluster = None,
+    classes: Classes = None,
+    per_class: PerClass = None,
+    group_regex: GroupRegex = None,
+    groups: Groups = None,
+    fold_regex: FoldRegex = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
+    from features.recordings import choose, read_recordings
+    from features.windows import Selection
+    from probe.backbone import Backbone
+    from probe.extract import extract
+
+    selection = Selection.parse(select)
+    recordings = choose(
+        read_recordings(audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex),
+        classes,
+        per_class,
+        seed,
+    )
+    warn(recordings.warnings)
+    backbone = Backbone.open(
+        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise
+    )
+    say(str(backbone.proof))
+    done = extract(
+        backbone,
+        recordings,
+        output,
+        selection=selection,
+        dtype=dtype.value,
+        batch_size=batch_size,
+        jobs=jobs,
+        seed=seed,
+        overwrite=overwrite,
+        cluster=cluster,
+    )
+    warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
+    print(f"{done.store}: {done.windows} windows of {done.clips} clips, {len(backbone.taps)} taps")
+
+
+@app.command(name="sweep")
+def sweep_command(
+    model: Model,
+    audio: Audio,
+    output: Annotated[Path, out("RUN", "The folder to write the run into.")],
+    taps: Taps = "all",
+    pool: Pool = "mean",
+    select: Select = "all",
+    dtype: Dtype = DType.float32,
+    sample_rate: SampleRate = None,
+    window: Window = None,
+    normalise: Normalise = None,
+    batch_size: BatchSize = 8,
+    jobs: Jobs = 1,
+    cluster: Cluster = None,
+    classes: Classes = 30,
+    per_class: PerClass = 20,
+    group_regex: GroupRegex = None,
+    groups: Groups = None,
+    fold_regex: FoldRegex = None,
+    k: K = 5,
+    folds: Folds = 5,
+    metric: Annotated[Metric, typer.Option(help="Distance of the k-NN.")] = Metric.euclidean,
+    unit: Annotated[Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.")] = Unit.clip,
+    projection: Annotated[Projection, typer.Option(help="Plane of the trajectories picture.")] = Projection.umap,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """The main job: which block of MODEL to read for AUDIO, with intervals, a paired test and the cost of each."""
+    from probe.sweep import Settings
+
+    settings = Settings(
+        taps=taps,
+        pool=pool,
+        select=select,
+        dtype=dtype.value,
+        sample_rate=sample_rate,
+        window_s=window,
+        normalise=normalise,
+        batch_size=batch_size,
+        jobs=jobs,
+        cluster=cluster,
+        classes=classes,
+        per_class=per_class,
+        group_regex=group_regex,
+        groups=groups,
+        fold_regex=fold_regex,
+        k=k,
+        folds=folds,
+        metric=metric.value,
+        unit=unit.value,
+        projection=projection.value,
+        seed=seed,
+    )
+    run_sweep(model, audio, output, settings, overwrite)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, out("RUN", "The folder to write the run into.")] = Path("runs/demo"),
+    species: Annotated[int, typer.Option(min=2, help="Made-up species.")] = 30,
+    clips: Annotated[int, typer.Option(min=5, help="Clips a species.")] = 20,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """The main job without any download: made-up species through the bundled miniature backbone, Wren."""
+    from probe.demo import WREN, settings, write_audio
+
+    run_sweep(WREN, lambda: write_audio(output, species, clips, seed, say), output, settings(species, clips, seed), overwrite)
+
+
+@store_app.command()
+def info(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
+    """What a store holds: its key, its taps, its rows."""
+    from features.store import FeatureStore
+
+    with FeatureStore.open(store) as opened:
+        print_store(opened, store)
+
+
+@store_app.command()
+def check(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
+    """Read everything back and compare it with the checksums; exit 1 when anything is wrong."""
+    from features.store import FeatureStore
+
+    with FeatureStore.open(store) as opened:
+        faults = opened.check()
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise InputError(f"{store}: {len(faults)} fault(s) found, none wanted")
+    print(f"{store}: sound")
+
+
+@store_app.command()
+def export(
+    store: Annotated[Path, typer.Argument(metavar="STORE")],
+    output: Annotated[Path, out("OUT.npz", "Arrays by tap, and the rows beside them as OUT.csv.")],
+    taps: Annotated[str | None, typer.Option(help="Tap names, comma-separated; all of them otherwise.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Features as a plain NumPy archive, the rows as CSV."""
+    from features.store import FeatureStore
+
+    if output.exists() and not overwrite:
+        raise InputError(f"{output}: exists; a new file is wanted. Use --overwrite to replace it.")
+    with FeatureStore.open(store) as opened:
+        opened.export(output, tuple(taps.split(",")) if taps else opened.taps)
+    print(f"{output}, {output.with_suffix('.csv')}")
+
+
+@app.command()
+def figures(
+    run: Annotated[Path, typer.Argument(metavar="RUN")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All of them otherwise.")] = None,
+) -> None:
+    """Draw a run's figures again, from its tables alone."""
+    from figures.gallery import save
+
+    for path in save(run, names or None):
+        print(path)
+
+
+def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> None:
+    """Sweep, draw, report, and end with the ranking on the terminal. `audio` may be a function that makes the folder,
+    called once the run folder has been accepted."""
+    from probe.report import publish
+    from probe.sweep import prepare, ranking_table, sweep
+
+    if callable(audio):
+        prepare(output, overwrite)
+        audio = audio()
+    command = shlex.join(["birdprobe", *sys.argv[1:]])
+    swept = sweep(model, audio, output, settings, overwrite=overwrite, command=command, say=say)
+    config = json.loads((output / "config.json").read_text())
+    say("drawing")
+    report = publish(output)
+    print(ranking_table(swept.table, settings.k).to_markdown())
+    print()
+    print(swept.answer.sentence)
+    warn(config["warnings"])
+    if config["skipped"]:
+        warn([f"{len(config['skipped'])} clips could not be used; the report lists them with the reasons"])
+    print(f"Report: {report}")
+
+
+def print_blocks(architecture) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in ("tap", "kind", "stage", "channels", "map", "macs so far"):
+        table.add_column(name, justify="left" if name in ("tap", "kind") else "right")
+    table.add_column("tensor", overflow="fold")
+    for tap in architecture.taps.values():
+        size = "x".join(str(n) for n in tap.map) or "-"
+        stage = "-" if tap.stage is None else str(tap.stage)
+        table.add_row(tap.name, tap.kind, stage, str(tap.channels), size, f"{tap.macs / 1e6:,.1f} M", tap.tensor)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    print(f"{len(architecture.blocks)} blocks")
+    for note in architecture.notes:
+        print(f"note: {note}")
+
+
+def print_store(store, path: Path) -> None:
+    rows = store.rows()
+    print(f"{path}: {'complete' if store.complete else 'unfinished'}, {len(rows)} windows of {rows['clip'].nunique()} clips")
+    print(f"  labels {rows['label'].nunique()}, groups {rows['group'].nunique()}, skipped clips {len(store.skipped())}")
+    for name, value in json.loads(store.key.to_json()).items():
+        if name != "taps":
+            print(f"  {name}: {value}")
+    for tap in store.taps:
+        print(f"  {tap}: {' x '.join(str(n) for n in store.dims[tap])}")
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr, results to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def warn(lines) -> None:
+    for line in lines:
+        say(f"warning: {line}")
+
+
+def main() -> None:
+    """Entry point: bad input is one line and exit 1, anything else keeps its traceback."""
+    try:
+        app()
+    except InputError as error:
+        say(f"birdprobe: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        say(f"birdprobe: {error.filename or 'output'}: {error.strerror}. Nothing that was written before is lost.")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("birdprobe: stopped; the same command goes on from here")
+        sys.exit(130)
