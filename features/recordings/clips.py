@@ -1,0 +1,43 @@
+"""The records: one clip, and the table of clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording, or a piece of one (start_s to end_s, seconds). The primary label comes first."""
+
+    path: Path
+    name: str  # relative to AUDIO, with forward slashes
+    labels: tuple[str, ...]
+    group: str | None = None
+    fold: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def label(self) -> str:
+        return self.labels[0]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from."""
+
+    root: Path
+    clips: tuple[Clip, ...]
+    grouping: str = "none"
+    warnings: tuple[str, ...] = ()
+    folding: str = "none"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted({clip.label for clip in self.clips}))
+
+
+def some(names: Sequence[str], n: int = 3) -> str:
+    """The first n names, quoted, and how many more there are: for messages."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(f"'{name}'" for name in names[:n]) + more

@@ -1,0 +1,110 @@
+"""AUDIO to Recordings: which kind it is, then groups and folds, and what looks wrong about the labels and files."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from features import InputError
+from features.recordings.clips import Clip, Recordings, some
+from features.recordings.sources import birdclef, class_folders, manifest
+
+
+def read_recordings(
+    audio: Path | str,
+    *,
+    group_regex: str | None = None,
+    groups_column: str | None = None,
+    fold_regex: str | None = None,
+) -> Recordings:
+    """The clips of AUDIO with their labels, groups and folds.
+
+    Both patterns are searched in the file name (without its folders); their first group is the clip's group or fold. A
+    pattern or `groups_column` goes before the table's own column (`group`; `author` in a BirdCLEF folder). Where
+    nothing is known, pieces of one file still form a group. Raises InputError for what is missing, empty or unreadable.
+    """
+    audio = Path(audio)
+    if group_regex is not None and groups_column is not None:
+        raise InputError("--group-regex and --groups: found both, wanted one source of groups.")
+    if audio.is_dir():
+        root = audio
+        if (audio / "train.csv").is_file() and (audio / "train_audio").is_dir():
+            clips, grouping, warnings = birdclef(audio, groups_column)
+        elif groups_column is not None:
+            raise InputError(f"--groups {groups_column}: {audio} is no table with columns. Use --group-regex?")
+        else:
+            clips, grouping, warnings = class_folders(audio)
+    elif audio.is_file() and audio.suffix.lower() == ".csv":
+        root = audio.parent
+        clips, grouping, warnings = manifest(audio, groups_column)
+    else:
+        found = "a file that is no .csv" if audio.exists() else "no such file or folder"
+        raise InputError(f"{audio}: {found}, wanted class folders, a CSV manifest or a BirdCLEF folder.")
+    folding = "column fold" if any(clip.fold for clip in clips) else "none"
+    if group_regex is not None:
+        groups = _search("--group-regex", group_regex, clips)
+        clips = [replace(clip, group=group) for clip, group in zip(clips, groups)]
+        grouping = f"file-name pattern '{group_regex}'"
+    if fold_regex is not None:
+        folds = _search("--fold-regex", fold_regex, clips)
+        if missing := [clip.name for clip, fold in zip(clips, folds) if not fold]:
+            raise InputError(f"--fold-regex '{fold_regex}': no fold in {some(missing)}, wanted one in every file name.")
+        clips = [replace(clip, fold=fold) for clip, fold in zip(clips, folds)]
+        folding = f"file-name pattern '{fold_regex}'"
+    clips, grouping, more = _complete_groups(clips, grouping)
+    warnings = (*warnings, *more, *_look_alikes(clips), *_doubles(clips))
+    return Recordings(root, tuple(clips), grouping, warnings, folding)
+
+
+def _search(option: str, pattern: str, clips: list[Clip]) -> list[str | None]:
+    """The pattern's first group in every clip's file name, None where it does not match."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"{option} '{pattern}': no regular expression ({error}).") from error
+    if not compiled.groups:
+        raise InputError(f"{option} '{pattern}': found no group, wanted one in parentheses, as in '^(R\\d+)-'.")
+    matches = [compiled.search(clip.path.name) for clip in clips]
+    found = [match.group(1) or None if match else None for match in matches]
+    if not any(found):
+        raise InputError(f"{option} '{pattern}': matches no file name, e.g. not '{clips[0].path.name}'.")
+    return found
+
+
+def _complete_groups(clips: list[Clip], grouping: str) -> tuple[list[Clip], str, list[str]]:
+    """Either every clip has a group, or none: a clip without one is its own, and pieces of one file are one."""
+    if all(clip.group is None for clip in clips):
+        pieces = len({clip.path for clip in clips}) < len(clips)
+        return [replace(clip, group=clip.name if pieces else None) for clip in clips], "file" if pieces else "none", []
+    warnings = []
+    if alone := [clip.name for clip in clips if clip.group is None]:
+        warnings.append(
+            f"{len(alone)} of {len(clips)} clips have no group ({grouping}); each is its own: {some(alone)}."
+        )
+    clips = [replace(clip, group=clip.name) if clip.group is None else clip for clip in clips]
+    groups = defaultdict(set)
+    for clip in clips:
+        groups[clip.name].add(clip.group)
+    if torn := sorted(name for name, found in groups.items() if len(found) > 1):
+        warnings.append(f"pieces of one file lie in different groups ({grouping}): {some(torn)}.")
+    return clips, grouping, warnings
+
+
+def _look_alikes(clips: list[Clip]) -> list[str]:
+    counts = Counter(label for clip in clips for label in clip.labels)
+    alike = defaultdict(list)
+    for label in sorted(counts):
+        alike[" ".join(unicodedata.normalize("NFKC", label).split()).casefold()].append(label)
+    warnings = []
+    for labels in alike.values():
+        if len(labels) > 1:
+            both = " and ".join(f"'{label}' ({counts[label]} clips)" for label in labels)
+            warnings.append(f"labels {both} differ only by case or spaces and count as different classes. Mistyped?")
+    return warnings
+
+
+def _doubles(clips: list[Clip]) -> list[str]:
+    counts = Counter((clip.name, clip.start_s, clip.end_s) for clip in clips)
+    twice = [name for (name, _, _), count in counts.items() if count > 1]
+    return [f"{len(twice)} files are listed more than once: {some(twice)}."] if twice else []

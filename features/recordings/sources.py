@@ -1,0 +1,149 @@
+"""The three kinds of AUDIO. Each reader returns (clips, grouping, warnings) and raises InputError."""
+
+import ast
+import csv
+import difflib
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from features import InputError
+from features.audio import SUFFIXES
+from features.recordings.clips import Clip, some
+
+
+def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
+    """Files at any depth below a class folder belong to it. Hidden files and other than audio are passed over."""
+    for there, missing in (("train_audio", "train.csv"), ("train.csv", "train_audio")):
+        if (root / there).exists():
+            raise InputError(f"{root}: found {there} without {missing}, wanted both in a BirdCLEF folder.")
+    visible = sorted(entry for entry in root.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+    clips, empty, loose = [], [], 0
+    for folder in visible:
+        if not folder.is_dir():
+            loose += folder.suffix.lower() in SUFFIXES
+            continue
+        files = []
+        for place, subfolders, names in os.walk(folder):
+            subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
+            files += [Path(place, name) for name in names if not name.startswith(".")]
+        files = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+        clips += [Clip(file, file.relative_to(root).as_posix(), (folder.name,)) for file in files]
+        empty += [] if files else [folder.name]
+    if not clips:
+        found = f"{loose} audio files beside each other" if loose else "no audio files"
+        raise InputError(f"{root}: found {found}, wanted a sub-folder of audio files for every class.")
+    warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
+    if loose:
+        warnings.append(f"{root}: {loose} audio files lie outside the class folders; left out.")
+    return clips, "none", warnings
+
+
+def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
+    """Columns path, label and, if known, group, fold, start_s, end_s; any other may serve as groups_column."""
+    wanted, optional = ("path", "label"), ("group", "fold", "start_s", "end_s")
+    columns, rows = _read_csv(path, (*wanted, *((groups_column,) if groups_column else ())), optional)
+    column = groups_column or ("group" if "group" in columns else None)
+    clips = []
+    for line, row in rows:
+        labels = re.split(r"\s*;\s*", row["label"])
+        if not row["path"].strip() or not all(label.strip() for label in labels):
+            raise InputError(
+                f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', wanted both filled."
+            )
+        start_s, end_s = (_seconds(path, line, name, row.get(name, "")) for name in ("start_s", "end_s"))
+        if end_s is not None and end_s <= (start_s or 0.0):
+            raise InputError(f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, wanted start_s < end_s.")
+        file = path.parent / row["path"]
+        name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
+        group, fold = (row.get(key, "").strip() or None for key in (column, "fold"))
+        clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
+    _require_files(path, clips)
+    without = [clip.name for clip in clips if clip.fold is None]
+    if 0 < len(without) < len(clips):
+        raise InputError(f"{path}: no fold for {some(without)}, wanted one for every clip or for none.")
+    return clips, f"column {column}" if column else "none", []
+
+
+def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
+    """train.csv names the clips of train_audio/; taxonomy.csv, where there is one, names the labels that exist."""
+    path = root / "train.csv"
+    needed = ("primary_label", "filename", *((groups_column,) if groups_column else ()))
+    columns, rows = _read_csv(path, needed)
+    column = groups_column or ("author" if "author" in columns else None)
+    clips = []
+    for line, row in rows:
+        labels = [row["primary_label"].strip(), *_list(path, line, row.get("secondary_labels", ""))]
+        if not labels[0] or not row["filename"].strip():
+            raise InputError(f"{path}, line {line}: an empty primary_label or filename.")
+        name = f"train_audio/{row['filename']}"
+        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), row.get(column, "").strip() or None))
+    _require_files(path, clips)
+    warnings = []
+    if (root / "taxonomy.csv").is_file():
+        known = {row["primary_label"] for _, row in _read_csv(root / "taxonomy.csv", ("primary_label",))[1]}
+        if strange := sorted({label for clip in clips for label in clip.labels} - known):
+            warnings.append(f"{path}: labels that taxonomy.csv does not have: {some(strange)}.")
+    return clips, f"column {column}" if column else "none", warnings
+
+
+def _read_csv(
+    path: Path, wanted: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            columns = next(reader, [])
+            rows = [(reader.line_num, fields) for fields in reader if fields]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
+    for name in columns:
+        close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
+        if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
+            raise InputError(f"{path}: found column '{name}', wanted '{close[0]}'. Mistyped?")
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{path}: found columns {', '.join(columns)}, wanted every name once.")
+    if missing := [name for name in wanted if name not in columns]:
+        raise InputError(
+            f"{path}: found columns {', '.join(columns) or '(none)'}; wanted {', '.join(wanted)}"
+            f"{' and, if known, ' * bool(optional)}{', '.join(optional)}. "
+            f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
+        )
+    for line, fields in rows:
+        if len(fields) != len(columns):
+            raise InputError(f"{path}, line {line}: {len(fields)} fields, wanted {len(columns)}. An unquoted comma?")
+    if not rows:
+        raise InputError(f"{path}: no rows below the header.")
+    return columns, [(line, dict(zip(columns, fields))) for line, fields in rows]
+
+
+def _seconds(path: Path, line: int, column: str, text: str) -> float | None:
+    try:
+        seconds = float(text) if text.strip() else None
+    except ValueError:
+        seconds = math.nan
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise InputError(f"{path}, line {line}: {column} '{text}', wanted seconds from 0 on.")
+    return seconds
+
+
+def _list(path: Path, line: int, text: str) -> list[str]:
+    """BirdCLEF writes lists as Python: "['tattin1', ' song']" -> ['tattin1', 'song']; "" and "[]" -> []."""
+    try:
+        items = ast.literal_eval(text.strip() or "[]")
+    except (ValueError, SyntaxError):
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise InputError(f"{path}, line {line}: secondary_labels {text}, wanted a list such as ['tattin1', 'gretit1'].")
+    return [item.strip() for item in items if item.strip()]
+
+
+def _require_files(path: Path, clips: list[Clip]) -> None:
+    if missing := [clip.name for clip in clips if not clip.path.is_file()]:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(clips)} files are not there: {some(missing)}. "
+            f"Paths are taken relative to {path.parent}; was the audio moved?"
+        )
