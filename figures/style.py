@@ -1,0 +1,157 @@
+"""One look for every figure: palette, type sizes, number formats, and how bytes are written.
+
+Colours are Okabe & Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/), given by role rather than by name,
+so that "best" has one colour in every picture. Figures are 6.3 inches wide: the text width of an A4 page, and small
+enough that 8-point type can still be read when a phone shrinks the picture to 360 pixels.
+"""
+
+import textwrap
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+WIDTH_IN = 6.3
+DPI = 200
+
+INK = "#1d2730"
+QUIET = "#65727d"
+FAINT = "#c9d0d6"
+SHADE = "#f1f4f6"
+PAPER = "#ffffff"
+BEST = "#c44601"  # Okabe-Ito vermilion, one step darker so that small type keeps 4.5:1 on white
+PROBE = "#0072b2"
+LINEAR = "#8a6fa8"
+REFERENCE = "#00775a"
+SHOWCASE = ("#0072b2", "#c44601", "#00775a", "#b3487e", "#3aa0d8", "#b27f00")
+ACCURACY = matplotlib.colors.LinearSegmentedColormap.from_list(
+    "accuracy", ["#f4f7f9", "#cfe1ee", "#8fbcdc", "#4690c4", "#12609f", "#083463"]
+)
+
+RC = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so the bytes do not depend on the machine
+    "font.size": 8.5,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 10,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "svg.hashsalt": "birdprobe",
+    "text.usetex": False,
+    "axes.unicode_minus": True,
+}
+
+
+def styled(draw):
+    """Decorator: run a drawing function under RC, whatever the user's matplotlibrc says."""
+
+    @wraps(draw)
+    def under_style(*args, **options):
+        with matplotlib.rc_context(RC):
+            return draw(*args, **options)
+
+    return under_style
+
+
+def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI)
+    FigureCanvasAgg(figure)  # so that text can be measured while drawing
+    return figure
+
+
+@styled
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write STEM.png (200 dpi) and STEM.pdf without dates or versions: equal figures give equal bytes."""
+    png, pdf = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
+    figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    figure.savefig(pdf, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
+    return png, pdf
+
+
+def size_in(text: Text) -> tuple[float, float]:
+    """Width and height of a text in inches, as it will be drawn."""
+    box = text.get_window_extent(text.figure.canvas.get_renderer())
+    return box.width / text.figure.dpi, box.height / text.figure.dpi
+
+
+def caption(figure: Figure, words: str, x: float = 0.012, y_in: float = 0.07) -> int:
+    """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took."""
+    lines = textwrap.wrap(words, 120)
+    figure.text(
+        x, y_in / figure.get_figheight(), "\n".join(lines), fontsize=7, color=QUIET, va="bottom", linespacing=1.35
+    )
+    return len(lines)
+
+
+def short(tap: str) -> str:
+    """A tap's name on an axis: block_07 -> 7; the others stay."""
+    return str(int(tap.removeprefix("block_"))) if tap.startswith("block_") else tap
+
+
+def spoken(tap: str) -> str:
+    """A tap's name in running text: block_07 -> block 7; embedding -> final embedding."""
+    return f"block {short(tap)}" if tap.startswith("block_") else {"embedding": "final embedding"}.get(tap, tap)
+
+
+def trimmed(name: str, limit: int = 26) -> str:
+    return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"
+
+
+def number(value: float) -> str:
+    """Three figures that count, never an exponent: 0.412, 25.8, 2,396."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ink_on(rgba) -> str:
+    """Black or white, whichever reads better on this colour (WCAG relative luminance)."""
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
+    return INK if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.3 else PAPER
+
+
+def spread(wanted: list[float], heights: list[float], low: float, high: float) -> list[float]:
+    """Centres for labels on one line: each as near as may be to where it is wanted, none on another, in [low, high].
+
+    Labels are merged into clusters from below until no two overlap (pool adjacent violators), so the order is kept.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    clusters: list[list[int]] = []
+
+    def start(cluster: list[int]) -> float:
+        total = sum(heights[i] for i in cluster)
+        offset, mean = 0.0, 0.0
+        for i in cluster:  # the start that makes the members' mean error zero
+            mean += wanted[i] - (offset + heights[i] / 2)
+            offset += heights[i]
+        return min(max(mean / len(cluster), low), high - total)
+
+    for i in order:
+        clusters.append([i])
+        while len(clusters) > 1:
+            below, above = clusters[-2], clusters[-1]
+            if start(below) + sum(heights[j] for j in below) <= start(above):
+                break
+            clusters[-2:] = [below + above]
+    centres = [0.0] * len(wanted)
+    for cluster in clusters:
+        at = start(cluster)
+        for i in cluster:
+            centres[i] = at + heights[i] / 2
+            at += heights[i]
+    return centres
