@@ -4,8 +4,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from probe.proof import feed_shape
-from probe.runtime import audio_like, data_input, open_session
+from probe import shapes
 from probe.surgery import fixed_batch, rebuild, required_input
 
 
@@ -23,12 +22,13 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def measure(
     model: onnx.ModelProto, tensors: list[str], batch: int, row: tuple[int, ...] | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes that these tensors really have when `batch` windows run: no inference, no trust in value_info."""
-    infos = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(tensors)]
-    session = open_session(rebuild(model, model.graph.node, infos))
-    spec = data_input(session)
-    x = audio_like((batch, *(row or feed_shape(spec))), spec.dtype)
-    return {info.name: array.shape for info, array in zip(infos, session.run(None, {spec.name: x}))}
+    """Shapes that these tensors have when `batch` windows run; only what they need is run."""
+    entry = required_input(model)
+    row = row or tuple(d.dim_value for d in entry.type.tensor_type.shape.dim[1:])
+    infos = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(tensors) if name != entry.name]
+    if not infos:
+        return {entry.name: (batch, *row)}
+    return shapes.measure(rebuild(model, model.graph.node, infos), tensors, (batch, *row))
 
 
 def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
@@ -44,12 +44,12 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     known = constants(model)
     shaped = [n for n in model.graph.node if n.op_type == "Reshape" and known.get(n.input[1], np.zeros(0)).size]
     shaped = [n for n in shaped if known[n.input[1]][0] > 0]
-    shapes = measure(model, [n.output[0] for n in shaped], batch) if shaped else {}
+    measured = measure(model, [n.output[0] for n in shaped], batch) if shaped else {}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
-        if node.op_type == "Reshape" and node.output[0] in shapes and shapes[node.output[0]][0] % batch == 0:
+        if node.op_type == "Reshape" and node.output[0] in measured and measured[node.output[0]][0] % batch == 0:
             name = f"birdprobe/batch/{node.output[0]}"
-            target = numpy_helper.from_array(np.array([-1, *shapes[node.output[0]][1:]], np.int64), name)
+            target = numpy_helper.from_array(np.array([-1, *measured[node.output[0]][1:]], np.int64), name)
             changed = NodeProto()
             changed.CopyFrom(node)
             changed.input[1] = name
@@ -66,3 +66,10 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     freed = rebuild(model, nodes, outputs)
     required_input(freed).type.tensor_type.shape.dim[0].dim_param = "batch"
     return freed
+
+
+def pin_batch(model: onnx.ModelProto, batch: int = 1) -> onnx.ModelProto:
+    """The model with its input's first dimension fixed: for graphs whose dynamic batch is declared but not kept."""
+    pinned = rebuild(model, model.graph.node, model.graph.output)
+    required_input(pinned).type.tensor_type.shape.dim[0].dim_value = batch
+    return pinned

@@ -50,17 +50,17 @@ def fold(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> tuple[on
     row: the shape of one window where the input's length is dynamic. The result is checked on two seeded windows:
     unless every output agrees within 1e-5 relative L2, the model is returned as it was.
     """
-    graph = Graph(model)
-    loose = list(graph.chains())
+    finder = Finder(model)
+    loose = list(finder.runs())
     if not loose or len(required_input(model).type.tensor_type.shape.dim) < 2:
         return model, "front end: no linear chain to fold"
     try:
-        shapes = graph.shapes(loose, row)
-        chains = [c for nodes in loose for c in [graph.compose(nodes, shapes)] if c]
-        chains = [c for c in (graph.frame(chain, shapes) for chain in chains) if worth(c)]
+        shapes = finder.shapes(loose, row)
+        chains = [c for nodes in loose for c in [finder.compose(nodes, shapes)] if c]
+        chains = [c for c in (finder.frame(chain, shapes) for chain in chains) if worth(c)]
         if not chains:
             return model, "front end: no chain whose folding would save work"
-        folded = graph.apply(chains, shapes)
+        folded = finder.apply(chains, shapes)
         off = agree(model, folded, row)
     except InputError as error:
         return model, f"front end: left as it was ({error})"
@@ -91,7 +91,7 @@ def agree(model: onnx.ModelProto, folded: onnx.ModelProto, row: tuple[int, ...] 
     return max(Difference.between(ours, theirs).rel_l2 for theirs, ours in zip(*results))
 
 
-class Graph:
+class Finder:
     """One model, indexed for folding. Reads it, never writes to it."""
 
     def __init__(self, model: onnx.ModelProto):
@@ -124,7 +124,7 @@ class Graph:
                 return node.input[data], factor if node.op_type == "Mul" else 1.0 / factor
         return None
 
-    def chains(self) -> Iterator[tuple[NodeProto, ...]]:
+    def runs(self) -> Iterator[tuple[NodeProto, ...]]:
         """Candidates, longest first to last: maximal runs of foldable nodes that end in a MatMul by a constant."""
         taken: set[str] = set()
         for last in reversed(self.model.graph.node):
@@ -165,13 +165,8 @@ class Graph:
             names += [n.output[0] for n in nodes]
             names += [self.source(nodes), self.waveform(self.source(nodes))]
         fixed = fixed_batch(self.model)
-        entry = required_input(self.model).name
-        runs = [measure(self.model, [n for n in names if n != entry], b, row) for b in ([fixed] if fixed else [2, 3])]
-        shapes = {name: tuple(run[name] for run in runs) for name in runs[0]}
-        if entry in names:
-            feed = row or tuple(d.dim_value for d in required_input(self.model).type.tensor_type.shape.dim[1:])
-            shapes[entry] = tuple((b, *feed) for b in ([fixed] if fixed else [2, 3]))
-        return shapes
+        runs = [measure(self.model, names, batch, row) for batch in ([fixed] if fixed else [2, 3])]
+        return {name: tuple(run[name] for run in runs) for name in names}
 
     def computed_reshape(self, node: NodeProto) -> bool:
         return node.op_type == "Reshape" and node.input[1] not in self.small
@@ -287,7 +282,9 @@ class Graph:
             raise InputError(f"the shape of {stray.input[0]} is used elsewhere")
         return rebuild(self.model, nodes, self.model.graph.output, weights)
 
-    def product(self, chain: Chain, node: NodeProto, shapes: Shapes, weights: list[onnx.TensorProto]) -> list[NodeProto]:
+    def product(
+        self, chain: Chain, node: NodeProto, shapes: Shapes, weights: list[onnx.TensorProto]
+    ) -> list[NodeProto]:
         name, size = node.output[0], chain.matrix.shape[1]
         label = f"birdprobe/folded/{name}"
         if chain.framing is None:

@@ -30,7 +30,7 @@ class Difference:
         if not np.array_equal(np.isfinite(a), np.isfinite(b)):
             return cls(float("inf"), float("inf"))
         finite = np.isfinite(b)
-        away, norm = (a - b)[finite], float(np.linalg.norm(b[finite]))
+        away, norm = a[finite] - b[finite], float(np.linalg.norm(b[finite]))
         return cls(float(np.max(np.abs(away), initial=0.0)), float(np.linalg.norm(away)) / (norm or 1.0))
 
 
@@ -46,6 +46,25 @@ class Proof:
     outputs: dict[str, Difference]
     windows: int
     tolerance: float
+
+    @classmethod
+    def of(
+        cls,
+        model: onnx.ModelProto,
+        taps: dict[str, Difference],
+        outputs: dict[str, Difference],
+        windows: int = 2,
+        tolerance: float | None = None,
+    ) -> "Proof":
+        """InputError: a difference above the tolerance (None: 1e-4, or 5e-3 for graphs with float16 tensors)."""
+        limit = tolerance or (HALF_TOLERANCE if mixes_precisions(model) else TOLERANCE)
+        for name, difference in [*taps.items(), *outputs.items()]:
+            if not difference.rel_l2 <= limit:
+                raise InputError(
+                    f"{name}: surgery changed it by {difference.rel_l2:.1e} relative L2, tolerance {limit:.0e}. "
+                    "Does the model use random numbers, or mix the rows of a batch?"
+                )
+        return cls(taps, outputs, windows, limit)
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -63,52 +82,68 @@ class Proof:
 def prove(
     model: onnx.ModelProto,
     exposed: Exposed,
-    whole: Exposed | None = None,
+    row: tuple[int, ...] | None = None,
     tolerance: float | None = None,
+    windows: int = 2,
+    seed: int = 0,
+) -> Proof:
+    """Compare `exposed` with the untouched `model` on `windows` seeded windows, and refuse above `tolerance`.
+
+    The exposed model takes all windows in one call, the references one by one: so the rows of a batch are shown not
+    to influence each other. row: shape of one window, wanted where the input's length is dynamic. tolerance: relative
+    L2, default 1e-4, or 5e-3 where float16 tensors flow. InputError: above it, or not finite.
+    """
+    whole = expose(model, exposed.taps, exposed.pooling, keep_outputs=True)
+    outputs = compare_outputs(model, whole, row, windows, seed)
+    return Proof.of(model, compare_taps(model, exposed, row, windows, seed), outputs, windows, tolerance)
+
+
+def compare_outputs(
+    model: onnx.ModelProto,
+    whole: Exposed,
     row: tuple[int, ...] | None = None,
     windows: int = 2,
     seed: int = 0,
     threads: int | None = None,
-) -> Proof:
-    """Compare `exposed` with the untouched `model` on `windows` seeded windows, and refuse above `tolerance`.
-
-    `whole` is the exposed model that still has the original outputs (None: made here). The exposed model takes all
-    windows in one call, the references one by one: so the rows of a batch are shown not to influence each other.
-    row: shape of one window, wanted where the input's length is dynamic. tolerance: relative L2, default 1e-4, or 5e-3 where float16 tensors flow. InputError: above it, or not finite.
-    """
-    limit = tolerance or (HALF_TOLERANCE if mixes_precisions(model) else TOLERANCE)
+) -> dict[str, Difference]:
+    """The original outputs, recomputed by an exposed model that kept them, against the untouched model."""
     session = open_session(model, threads)
     spec = data_input(session)
     x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
     names = [o.name for o in session.get_outputs()]
-    originals = dict(zip(names, gather(session, x, own_chunk(spec))))
+    wanted = gather(session, x, own_chunk(spec))
     del session
-    session = open_session((whole or expose(model, exposed.taps, exposed.pooling, keep_outputs=True)).model, threads)
-    kept = gather(session, x, together(data_input(session)), names)
-    del session
-    outputs = {
-        name: Difference.between(found, originals[name])
-        for name, found in zip(names, kept)
-        if np.issubdtype(found.dtype, np.number)
-    }
+    session = open_session(whole.model, threads)
+    found = gather(session, x, together(data_input(session)), names)
+    numeric = [np.issubdtype(array.dtype, np.number) for array in wanted]
+    return {n: Difference.between(a, b) for n, a, b, number in zip(names, found, wanted, numeric) if number}
+
+
+def compare_taps(
+    model: onnx.ModelProto,
+    exposed: Exposed,
+    row: tuple[int, ...] | None = None,
+    windows: int = 2,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Difference]:
+    """Each pooled tap against the untouched graph's whole tensor, pooled in float64."""
     session = open_session(exposed.model, threads)
-    found = gather(session, x, together(data_input(session)), list(exposed.outputs.values()))
+    spec = data_input(session)
+    x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
+    found = dict(zip(exposed.outputs, gather(session, x, together(spec), list(exposed.outputs.values()))))
     del session
-    taps = {}
+    differences = {}
     for block, wanted in references(model, exposed, x, threads):
-        ours = found[list(exposed.outputs).index(block.name)].reshape(wanted.shape)
         if not np.isfinite(wanted).all():
             raise InputError(f"tap {block.name}: the untouched model gives NaN or infinity on random input")
-        taps[block.name] = Difference.between(ours, wanted)
-    proof = Proof({tap: taps[tap] for tap in exposed.outputs}, outputs, windows, limit)
-    for kind, differences in (("tap", proof.taps), ("output", proof.outputs)):
-        for name, difference in differences.items():
-            if not difference.rel_l2 <= limit:
-                raise InputError(
-                    f"{kind} {name}: surgery changed it by {difference.rel_l2:.1e} relative L2, tolerance {limit:.0e}. "
-                    "Does the model use random numbers, or mix the rows of a batch?"
-                )
-    return proof
+        ours = found[block.name]
+        if ours.size != wanted.size:
+            raise InputError(
+                f"tap {block.name}: {ours.shape} for {len(x)} windows, wanted {wanted.shape}. Fixed batch?"
+            )
+        differences[block.name] = Difference.between(ours.reshape(wanted.shape), wanted)
+    return differences
 
 
 def references(

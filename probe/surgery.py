@@ -10,8 +10,8 @@ The input model is never changed. Nodes of the original keep their names, order 
 pairs stay recognisable to ONNX Runtime's fusions as long as no tap lies on the sigmoid itself.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import NodeProto, TensorProto, helper
@@ -40,6 +40,19 @@ class Exposed:
     pooling: Pooling
     nodes_before: int
     nodes_after: int
+
+    def holding(self, model: onnx.ModelProto) -> "Exposed":
+        """The same taps in another form of the model."""
+        return replace(self, model=model, nodes_after=len(model.graph.node))
+
+    def pruned(self, taps: Collection[str] | None = None) -> "Exposed":
+        """Cut down to some taps (None: all of them) and nothing else: what reading just these costs."""
+        kept = tuple(block for block in self.taps if taps is None or block.name in taps)
+        outputs = {block.name: self.outputs[block.name] for block in kept}
+        infos = [o for o in self.model.graph.output if o.name in outputs.values()]
+        model = rebuild(self.model, self.model.graph.node, infos)
+        dims = {tap: self.dims[tap] for tap in outputs}
+        return replace(self, model=model, outputs=outputs, dims=dims, taps=kept, nodes_after=len(model.graph.node))
 
 
 def expose(
@@ -72,17 +85,12 @@ def expose(
         extra += plain + pools.nodes(block, rule, source, outputs[block.name], opset)
     dims = {block.name: pools.out_dims(block, rule) for block in taps}
     infos = [
-        helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]]) for tap in outputs
+        helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
+        for tap in outputs
     ]
     kept = list(model.graph.output) if keep_outputs else []
     exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
     return Exposed(exposed, outputs, dims, tuple(taps), rule, len(model.graph.node), len(exposed.graph.node))
-
-
-def truncate(exposed: Exposed, tap: str) -> onnx.ModelProto:
-    """The exposed model cut down to one tap: what reading only that tap costs."""
-    infos = [o for o in exposed.model.graph.output if o.name == exposed.outputs[tap]]
-    return rebuild(exposed.model, exposed.model.graph.node, infos)
 
 
 def rebuild(
