@@ -1,0 +1,167 @@
+"""The HDF5 file under a store: its datasets, and what goes wrong with files, told in one line."""
+
+import errno
+import json
+import os
+import zlib
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from features import InputError
+from features.store.key import StoreKey
+from features.store.rows import ROW_COLUMNS, SKIP_COLUMNS
+
+FORMAT = "birdprobe store 1"
+CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14
+COMMIT_COLUMNS = ("rows_end", "row_bytes_end", "skipped_bytes_end", "rows_crc", "skipped_crc")  # then one per tap
+
+
+def build(
+    path: Path,
+    key: StoreKey,
+    dims: dict[str, tuple[int, ...]],
+    meta: dict,
+    overwrite: bool = False,
+    views: dict[str, h5py.VirtualLayout] | None = None,
+    fill: Callable[[h5py.File], None] | None = None,
+):
+    """Write an empty store beside `path` and move it there when it is whole: a kill leaves nothing or a store.
+
+    dims: tap -> shape of one row. With `views` the taps are virtual datasets; `fill` may write into the file before
+    it appears. Raises InputError when `path` exists and `overwrite` is False.
+    """
+    if set(dims) != set(key.taps):
+        raise ValueError(f"dims of {sorted(dims)}, wanted {sorted(key.taps)}")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'exists'}. Give another name or --overwrite.")
+    beside = path.with_name(f".{path.name}.new")
+    versions = {"birdprobe": _version("birdprobe"), "numpy": np.__version__, "h5py": h5py.__version__}
+    meta = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
+    meta["versions"] = {**versions, **meta.get("versions", {})}
+    try:
+        with one_line(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(beside, "w", libver="earliest", locking="best-effort") as file:
+                file.attrs["format"] = FORMAT
+                for name, text in (("key", key.to_json()), ("meta", json.dumps(meta, default=str))):
+                    # a dataset, because an attribute cannot hold more than 64 KiB
+                    file.create_dataset(name, data=text, dtype=h5py.string_dtype()).attrs["crc"] = zlib.crc32(
+                        text.encode()
+                    )
+                file.create_dataset("committed", data=np.zeros(2, np.int64))
+                columns = (*COMMIT_COLUMNS, *key.taps)
+                _grow(file, "commits", (len(columns),), np.int64).attrs["columns"] = ",".join(columns)
+                for tap in key.taps:
+                    if views:
+                        file.create_virtual_dataset(f"taps/{tap}", views[tap], fillvalue=np.nan)
+                    else:
+                        _grow(file, f"taps/{tap}", tuple(dims[tap]), np.dtype(key.dtype))
+                for name, columns in (("rows", ROW_COLUMNS), ("skipped", SKIP_COLUMNS)):
+                    _grow(file, name, (), np.uint8, TEXT_CHUNK).attrs["columns"] = ",".join(columns)
+                if fill:
+                    fill(file)
+                sync(file)
+            beside.replace(path)
+            folder = os.open(path.parent, os.O_RDONLY)  # the new name, too, must survive a power cut
+            os.fsync(folder)
+            os.close(folder)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _grow(file: h5py.File, name: str, dim: tuple, dtype, chunk: int | None = None) -> h5py.Dataset:
+    """An empty dataset [0, *dim] that grows, in chunks of `chunk` rows, else of about 1 MiB and at most 256 rows."""
+    chunk = chunk or min(CHUNK_ROWS, max(1, CHUNK_BYTES // (int(np.prod(dim)) * np.dtype(dtype).itemsize)))
+    return file.create_dataset(name, (0, *dim), dtype, maxshape=(None, *dim), chunks=(chunk, *dim))
+
+
+def put(data: h5py.Dataset, start: int, values: np.ndarray) -> int:
+    """Write rows from `start` on, end the dataset there, and give its new length."""
+    end = start + len(values)
+    data.resize(end, axis=0)
+    if len(values):
+        data[start:end] = values
+    return end
+
+
+def cut(data: h5py.Dataset, end: int):
+    """Drop what a killed writer left beyond its last commit."""
+    if len(data) > end:
+        data.resize(end, axis=0)
+
+
+def reserve(file: h5py.File, n_bytes: int):
+    """Claim disk space at the end of the file, OSError if there is none.
+
+    HDF5 cannot recover from a full disk in the middle of its writes (it can then neither flush nor close), so the
+    disk is asked first. `sync` gives back what was not used.
+    """
+    handle, size = file.id.get_vfd_handle(), file.id.get_filesize()
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(handle, size, n_bytes)
+    except OSError as error:
+        os.ftruncate(handle, size)
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+
+
+def sync(file: h5py.File):
+    """Flush, which hands the data to the system, and fsync, which hands it to the disk."""
+    file.flush()
+    os.ftruncate(file.id.get_vfd_handle(), file.id.get_filesize())
+    os.fsync(file.id.get_vfd_handle())
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an OSError, or what h5py made of one, means that no more can be written."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in codes or any(f"errno = {code}," in str(error) for code in codes)
+
+
+@contextmanager
+def one_line(path: Path):
+    """What the system or HDF5 says about a file that cannot be opened or made, as one InputError line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found") from None
+    except (OSError, RuntimeError) as error:
+        text = str(error)
+        if is_full(error):
+            reason = "no space left on the disk"
+        elif "unable to lock file" in text or "already open" in text:
+            reason = "locked. Is it being written by another process?"
+        elif "file signature not found" in text:
+            reason = "not an HDF5 file, wanted a store. Is it something else, or empty?"
+        elif "truncated file" in text:
+            reason = "truncated. Was a copy cut short?"
+        else:
+            reason = f"cannot be opened ({text})"
+        raise InputError(f"{path}: {reason}") from None
+
+
+def check_shards(path: Path, file: h5py.File):
+    """HDF5 reads a missing shard as fill values without a word; here it is an InputError."""
+    for data in file["taps"].values():
+        for source in data.virtual_sources() if data.is_virtual else ():
+            if not (path.parent / source.file_name).exists():
+                raise InputError(f"{path}: its shard {source.file_name} is missing. Were the shards moved or deleted?")
+
+
+def is_joined(file: h5py.File) -> bool:
+    return any(data.is_virtual for data in file["taps"].values())
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,105 @@
+"""StoreKey: everything the numbers in a store depend on.
+
+Two extractions with equal keys over the same recordings give the same numbers, so a store may be resumed, reused or
+joined exactly when the keys are equal.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from features import InputError
+
+DTYPES = ("float32", "float16")
+
+# field -> what the user most likely did to make it differ
+CAUSES = {
+    "model_sha256": "Was the store made from another model?",
+    "taps": "Was the store made with another --taps?",
+    "pooling": "Was the store made with another --pool?",
+    "sample_rate": "Was the store made with another --sample-rate?",
+    "window_s": "Was the store made with another --window?",
+    "selection": "Was the store made with another --select?",
+    "seed": "Was the store made with another --seed?",
+    "normalise": "Was the store made with another --normalise?",
+    "dtype": "Was the store made with another --dtype?",
+}
+
+
+@dataclass(frozen=True)
+class StoreKey:
+    """The key of a store.
+
+    Args:
+        model_sha256: of the ONNX file.
+        taps: tap names in graph order.
+        pooling: how a map became a vector ("mean", "max", "std", "cls", "grid", "grid:HxW").
+        sample_rate: Hz.
+        window_s: length of a window in seconds.
+        selection: which windows of a clip, as `str(Selection)`.
+        seed: of the selection.
+        normalise: one of `features.windows.NORMALISATIONS`.
+        dtype: "float32" or "float16", of the stored arrays.
+    """
+
+    model_sha256: str
+    taps: tuple[str, ...]
+    pooling: str
+    sample_rate: int
+    window_s: float
+    selection: str
+    seed: int
+    normalise: str
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        object.__setattr__(self, "taps", tuple(self.taps))
+        if self.dtype not in DTYPES:
+            raise InputError(f"--dtype {self.dtype}: wanted one of {', '.join(DTYPES)}")
+        for tap in self.taps:
+            if not tap or "/" in tap or tap == ".":
+                raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "StoreKey":
+        """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields."""
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
+        names = {field.name for field in fields(cls)}
+        if not isinstance(found, dict) or set(found) != names:
+            odd = sorted(names ^ set(found)) if isinstance(found, dict) else [type(found).__name__]
+            raise InputError(f"key fields missing or unknown: {', '.join(odd)}. Another version of birdprobe?")
+        return cls(**found)
+
+    def differences(self, wanted: "StoreKey") -> list[str]:
+        """One sentence and its likely cause per field in which `self` (on disk) differs from `wanted`; [] if none."""
+        lines = []
+        for field in fields(self):
+            here, there = getattr(self, field.name), getattr(wanted, field.name)
+            if here == there:
+                continue
+            if field.name == "taps":
+                here, there = _shortest(here, there)
+            lines.append(f"{field.name} {here} on disk, {there} wanted. {CAUSES[field.name]}")
+        return lines
+
+
+def _shortest(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:
+    """Two unequal lists of taps as text: in full when short, else by what each has that the other lacks."""
+    if max(len(here), len(there)) <= 4:
+        return ",".join(here) or "none", ",".join(there) or "none"
+
+    def tell(mine, other):
+        extra = [tap for tap in mine if tap not in other]
+        if not extra:
+            return f"{len(mine)} taps"
+        shown = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
+        return f"{len(mine)} taps (with {shown})"
+
+    if set(here) == set(there):
+        return f"{len(here)} taps", "the same taps in another order"
+    return tell(here, there), tell(there, here)
