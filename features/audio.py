@@ -27,7 +27,7 @@ SUFFIXES = frozenset(
     | {".m4a", ".aac", ".wma"}
 )
 BLOCK = 1 << 20  # frames decoded at a time: the header's promise never decides how much memory is taken
-UNKNOWN_FRAMES = 1 << 62  # libsndfile's count when a streamed file does not say
+UNKNOWN_FRAMES = 1 << 62  # libsndfile's count is above this when a streamed flac does not say
 TOLERANCE_S = 0.01  # some writers are off by a header's size: sloppy, but nothing is lost
 STREAMED_BYTES = 0x7FFFF000  # wav written to a pipe: the size is a placeholder from here up
 
@@ -64,17 +64,26 @@ def read(path: Path | str, sample_rate: int, *, start_s: float | None = None, en
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
+class _Stream(soundfile.SoundFile):
+    """A file that is read forwards.
+
+    soundfile follows every read with a seek to where it already is. That makes mp3 decoders lose a few frames at each
+    seam between blocks, and fails at the end of a flac of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _decode(path: Path, head: bytes, start_s: float, end_s: float | None) -> tuple[np.ndarray, int]:
     """float32 [frames], the channels' mean, and the file's own rate in Hz."""
     source, slack = _mpeg_source(path, head, whole=end_s is None)
     try:
-        file = soundfile.SoundFile(source)
+        file = _Stream(source)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
         return _decode_elsewhere(path, start_s, end_s, getattr(error, "error_string", str(error)))
     with file:
         rate, frames = file.samplerate, file.frames
-        if frames >= UNKNOWN_FRAMES:
-            return _decode_elsewhere(path, start_s, end_s, "its header does not say how many samples it holds")
         first = round(start_s * rate)
         last = frames if end_s is None else min(round(end_s * rate), frames)
         if last == frames and (fault := _cut_short(path, file)):
@@ -93,7 +102,7 @@ def _decode(path: Path, head: bytes, start_s: float, end_s: float | None) -> tup
         except soundfile.LibsndfileError as error:
             reason = error.error_string.removeprefix("Error : ").strip(" .")
             raise InputError(f"{path}: truncated or damaged ({reason}). Was a download cut off?") from error
-        if last - first - got > max(slack, 0.01 * frames if slack else 0):
+        if frames < UNKNOWN_FRAMES and last - first - got > max(slack, 0.01 * frames if slack else 0):
             raise InputError(
                 f"{path}: truncated or damaged, its header promises {frames / rate:.2f} s and "
                 f"{(first + got) / rate:.2f} s decode. Was a download cut off?"

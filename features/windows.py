@@ -90,12 +90,13 @@ def normalise_file(waveform: np.ndarray, rule: str) -> np.ndarray:
 
 
 def normalise_windows(windows: np.ndarray, rule: str) -> np.ndarray:
-    """For "peak", each window of [N, samples] less its mean, at a peak of 0.25 (as perch-hoplite does); else unchanged."""
+    """For "peak", each window of [N, samples] less its mean, at a peak of 0.25 (as perch-hoplite); else unchanged."""
     if _known(rule) != "peak":
         return windows
     centred = windows - windows.mean(axis=1, keepdims=True)
     peak = np.abs(centred).max(axis=1, keepdims=True, initial=0.0)
-    return centred * (PEAK / np.where(peak > 0, peak, 1)).astype(np.float32)
+    rounding = 1e-6 * np.abs(windows).max(axis=1, keepdims=True, initial=0.0)  # a constant window stays flat
+    return np.where(peak > rounding, centred * (PEAK / np.maximum(peak, 1e-30)), 0).astype(np.float32)
 
 
 def _known(rule: str) -> str:

@@ -49,7 +49,7 @@ def assign_folds(
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         folds = _numbered(splitter.split(labels, labels), len(labels))
         warning = (
-            "no groups are known: clips of one recording or author may lie on both sides of a split, so that accuracies "
+            "no groups are known: clips of one recording or author may lie on both sides of a split, so accuracies "
             "come out too high. Give --group-regex or --groups?"
         )
         return folds, f"{n_folds} stratified folds, shuffled with seed {seed}, groups unknown", (warning,)
