@@ -6,7 +6,7 @@ pooling does. Grids come out channels first, [N, C, *map], whichever layout the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -39,16 +39,27 @@ class Pooling:
 
 def check(block: Block, pooling: Pooling) -> None:
     """InputError when this tap cannot be pooled so."""
+    block = batch_first(block)
     if not is_map(block):
         return
     if pooling.rule == "cls" and (len(block.shape) != 3 or block.channel_axis != 2):
         raise InputError(
             f"tap {block.name}: pooling cls wants tokens [N, T, D], found a map {list(block.shape)}. Use mean?"
         )
-    if pooling.grid and len(pooling.grid) != len(block.map):
-        raise InputError(f"tap {block.name}: pooling {pooling} has {len(pooling.grid)} axes, the map {block.map}")
-    if any(g > m for g, m in zip(pooling.grid, block.map)):
-        raise InputError(f"tap {block.name}: pooling {pooling} is finer than the map {block.map}")
+    sizes = tuple(block.shape[a] for a in map_axes(block))
+    if pooling.grid and len(pooling.grid) != len(sizes):
+        raise InputError(f"tap {block.name}: pooling {pooling} has {len(pooling.grid)} axes, the map {sizes}")
+    if any(g > m for g, m in zip(pooling.grid, sizes)):
+        raise InputError(f"tap {block.name}: pooling {pooling} is finer than the map {sizes}")
+
+
+def batch_first(block: Block) -> Block:
+    """The block as it lies after its batch axis was moved to the front (sequence-first transformers: [T, N, D])."""
+    if not block.batch_axis:
+        return block
+    batch, channel = block.batch_axis, block.channel_axis
+    shape = (block.shape[batch], *block.shape[:batch], *block.shape[batch + 1 :])
+    return replace(block, shape=shape, channel_axis=channel + (channel < batch), batch_axis=0)
 
 
 def is_map(block: Block) -> bool:
@@ -61,6 +72,7 @@ def map_axes(block: Block) -> tuple[int, ...]:
 
 def out_dims(block: Block, pooling: Pooling) -> tuple[int, ...]:
     """Dimensions of one pooled row, the batch axis left out."""
+    block = batch_first(block)
     if is_map(block) and pooling.rule == "grid":
         return (block.channels, *(pooling.grid or (block.shape[a] for a in map_axes(block))))
     return (block.channels,)
@@ -77,6 +89,7 @@ def adaptive(size: int, bins: int) -> np.ndarray:
 
 def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
     """The reference: a raw tap tensor [N, ...] pooled in float64."""
+    block = batch_first(block)
     x = raw.astype(np.float64)
     if not is_map(block):
         return x
@@ -96,6 +109,7 @@ def nodes(block: Block, pooling: Pooling, source: str, output: str, opset: int) 
 
     Constants are Constant nodes, not initializers: files of IR version 3 want every initializer among the inputs too.
     """
+    block = batch_first(block)
     if not is_map(block):
         return [helper.make_node("Identity", [source], [output], name=output)]
     axes = map_axes(block)
@@ -145,7 +159,7 @@ def _grid_nodes(block: Block, pooling: Pooling, source: str, output: str) -> lis
         now = add("Transpose", [now], "channels_first", perm=list(order))
     for axis, bins in enumerate(pooling.grid, start=2):
         weights = adaptive(block.shape[order[axis]], bins).astype(np.float32)
-        swap = [*range(axis), *range(axis + 1, rank), axis]  # this axis last; its own inverse for rank 3 and 4
+        swap = [*range(axis), *range(axis + 1, rank), axis]  # this axis last
         if swap != list(range(rank)):
             now = add("Transpose", [now], f"last_{axis}", perm=swap)
         made.append(_constant(f"{output}/bins_{axis}", np.ascontiguousarray(weights.T)))

@@ -4,6 +4,7 @@ Every session runs with ORT_ENABLE_ALL: only that level applies the blocked conv
 EfficientNet at a third of the speed).
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ class Input:
 
 def weight_bytes(model: onnx.ModelProto) -> int:
     """Bytes of the initializers' contents; counted here because ByteSize fails above 2 GiB."""
-    return sum(len(t.raw_data) or t.ByteSize() for t in model.graph.initializer)
+    return sum(
+        math.prod(t.dims) * onnx.helper.tensor_dtype_to_np_dtype(t.data_type).itemsize for t in model.graph.initializer
+    )
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -74,6 +74,7 @@ def expose(
     fixed = fixed_batch(model)
     extra: list[NodeProto] = []
     outputs: dict[str, str] = {}
+    dims: dict[str, tuple[int, ...]] = {}
     for block in taps:
         if block.tensor not in made:
             raise InputError(f"tap {block.name}: tensor {block.tensor!r} is not in the graph. Blocks of another model?")
@@ -83,7 +84,7 @@ def expose(
             raise InputError(f"tap {block.name}: the model already has {outputs[block.name]!r}. Exposed before?")
         plain, source = _plain_nodes(block, outputs[block.name], cast, block.tensor in blocked)
         extra += plain + pools.nodes(block, rule, source, outputs[block.name], opset)
-    dims = {block.name: pools.out_dims(block, rule) for block in taps}
+        dims[block.name] = pools.out_dims(block, rule)
     infos = [
         helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
         for tap in outputs
@@ -216,7 +217,7 @@ def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelP
 
 
 def _plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[list[NodeProto], str]:
-    """Nodes that bring the tap to the plain layout and to float32, and the name of the result."""
+    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result."""
     made: list[NodeProto] = []
     source = block.tensor
     if blocked:
@@ -235,4 +236,9 @@ def _plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[
             helper.make_node("Cast", [source], [f"{output}/float"], name=f"{output}/float", to=TensorProto.FLOAT)
         )
         source = f"{output}/float"
+    if block.batch_axis:
+        order = [block.batch_axis, *(a for a in range(len(block.shape)) if a != block.batch_axis)]
+        turned = f"{output}/batch_first"
+        made.append(helper.make_node("Transpose", [source], [turned], name=turned, perm=order))
+        source = turned
     return made, source

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from probe.folding import Finder, fold
+from probe.chains import Finder
+from probe.folding import fold
 from probe.proof import Difference
 from probe.runtime import audio_like, open_session
 from probe.surgery import expose

@@ -1,5 +1,7 @@
 """Surgery: every tap equals an un-pooled run, nothing else changes, nothing is left to run after the deepest tap."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -52,6 +54,25 @@ def test_token_taps_equal_unpooled_runs(opset, rule):
     assert max(d.rel_l2 for d in proof.taps.values()) < 1e-5
     assert exposed.dims["block_00"] == {"grid": (12, 16), "grid:3": (12, 3)}.get(rule, (12,))
     assert exposed.dims["logits"] == (7,)
+
+
+@pytest.mark.parametrize("rule", ["mean", "cls", "grid", "grid:2"])
+def test_sequence_first_tokens(rule):
+    """[T, N, D] as torch's transformer layers keep it unless told batch_first."""
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("to_tokens", [-1, 16, 16])], "patches")
+    now = b.add("Transpose", [now], "turned", perm=[1, 0, 2])
+    b.add("Tanh", [now], "sum")
+    model = b.model(["N", SAMPLES], {"sum": [16, "N", 16]})
+    tap = replace(block("block_00", "sum", (16, 1, 16), 2), batch_axis=1)
+    exposed = expose(model, [tap], rule)
+    prove(model, exposed)
+    x = audio_like((3, SAMPLES))
+    found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+    tokens = np.tanh(x.reshape(3, 16, 16).astype(np.float64))
+    wanted = {"mean": tokens.mean(axis=1), "cls": tokens[:, 0], "grid": tokens.transpose(0, 2, 1)}
+    wanted["grid:2"] = np.stack([tokens[:, :8].mean(axis=1), tokens[:, 8:].mean(axis=1)], axis=-1)
+    assert np.allclose(found, wanted[rule], atol=1e-6)
 
 
 def test_pooling_reference_against_plain_numpy():
