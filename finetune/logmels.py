@@ -47,7 +47,7 @@ class Songs:
 
     @classmethod
     def of(cls, mels: Tensor, classes: Tensor) -> "Songs":
-        rows = [(mel.float() - mel.float().median(dim=0).values).amax(dim=1) for mel in mels]
+        rows = [(mel.float() - mel[::5].float().median(dim=0).values).amax(dim=1) for mel in mels]
         return cls(mels, classes, torch.stack(rows))
 
     def crops(self, rows: Tensor, frames: int, rng: np.random.Generator) -> Tensor:

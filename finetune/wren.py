@@ -44,16 +44,16 @@ class Recipe:
     unseen_species: int = 24
     unseen_clips: int = 20
     unseen_seed: int = 1001
-    steps: int = 4500
-    crop_frames: tuple[int, ...] = (128, 192, 256)
-    frames_per_step: int = 8192  # crops a step = this / crop length
-    full_length_share: float = 0.06  # of the steps, at the end, on whole clips
-    learning_rate: float = 4e-3
+    steps: int = 4000
+    crop_frames: tuple[int, ...] = (128, 128, 192)
+    frames_per_step: int = 4096  # crops a step = this / crop length
+    full_length_share: float = 0.12  # of the steps, at the end, on whole clips
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     warm_up: float = 0.08
     label_smoothing: float = 0.05
     dropout: float = 0.2
-    mix: float = 0.3  # share of crops with another one mixed in
+    mix: float = 0.2  # share of crops with another one mixed in
     report_every: int = 100  # steps: one entry of the log
 
 
@@ -82,7 +82,7 @@ def train(
     while progress < 1:
         whole = progress > 1 - recipe.full_length_share
         frames = songs.mels.shape[1] if whole else int(rng.choice(recipe.crop_frames))
-        count = max(8, recipe.frames_per_step // frames)
+        count = max(16, recipe.frames_per_step // frames)
         if len(order) < count:
             order = rng.permutation(len(songs.classes))
         rows, order = torch.from_numpy(order[:count]), order[count:]
