@@ -1,8 +1,8 @@
 """Decode one recording: any format, rate and channel count in; float32 mono at the backbone's rate out.
 
-soundfile (libsndfile) decodes, channels are averaged, soxr resamples (HQ). What libsndfile cannot open goes to
-audioread, the decoder behind `librosa.load`, which uses ffmpeg where that is installed. libsndfile and soxr release the
-GIL while they work and nothing here is shared, so any number of threads may read at once.
+soundfile (libsndfile) decodes, channels are averaged, soxr resamples (HQ). What libsndfile cannot open goes to librosa,
+which uses ffmpeg where that is installed. libsndfile and soxr release the GIL while they work and nothing here is
+shared, so any number of threads may read at once.
 
 A damaged file often decodes without complaint, only shorter or silent, and would then be a wrong row in the store. So
 every promise that a file makes about its own length is compared with what decodes.
@@ -11,9 +11,9 @@ every promise that a file makes about its own length is compared with what decod
 import io
 import re
 import struct
+import warnings
 from pathlib import Path
 
-import audioread
 import numpy as np
 import soundfile
 import soxr
@@ -120,21 +120,21 @@ def _check_span(path: Path, first: int, last: int, frames: int, rate: int) -> No
 
 
 def _decode_elsewhere(path: Path, start_s: float, end_s: float | None, reason: str) -> tuple[np.ndarray, int]:
-    """What libsndfile cannot open, through audioread: 16 bits, decoded from the start."""
+    """What libsndfile cannot open, through librosa (and behind it audioread, which finds ffmpeg), decoded in full."""
+    import librosa  # seconds to import, and seldom needed
+    from audioread import DecodeError, NoBackendError
+
     reason = re.sub(r"^Error opening .*?: ", "", str(reason)).strip(" .")
     try:
-        with audioread.audio_open(str(path)) as file:
-            rate, channels = file.samplerate, file.channels
-            pcm = np.frombuffer(b"".join(file), dtype="<i2")
-    except (audioread.DecodeError, EOFError, OSError) as error:
-        hint = "" if not isinstance(error, audioread.NoBackendError) else " Not audio, or a format that needs ffmpeg?"
+        with warnings.catch_warnings():  # librosa warns that soundfile failed, which is why we are here
+            warnings.simplefilter("ignore")
+            samples, rate = librosa.load(path, sr=None, mono=True)
+    except (DecodeError, EOFError, OSError, TypeError, soundfile.LibsndfileError) as error:  # TypeError: .raw again
+        hint = " Not audio, or a format that needs ffmpeg?" if isinstance(error, NoBackendError) else ""
         raise InputError(f"{path}: undecodable ({reason or type(error).__name__}).{hint}") from error
-    if rate <= 0 or channels <= 0:
-        raise InputError(f"{path}: undecodable, its header says {rate} Hz and {channels} channels.")
-    samples = pcm[: len(pcm) // channels * channels].reshape(-1, channels).mean(axis=1, dtype=np.float32) / 32768
     first, last = round(start_s * rate), len(samples) if end_s is None else min(round(end_s * rate), len(samples))
     _check_span(path, first, last, len(samples), rate)
-    return samples[first:last], rate
+    return samples[first:last], int(rate)
 
 
 def _cut_short(path: Path, file: soundfile.SoundFile) -> str | None:
