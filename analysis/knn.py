@@ -1,0 +1,205 @@
+"""Exact k-nearest-neighbour probe, all folds from one search.
+
+"Per-block kNN probing" (Yadav 2026, Table 1; its kNN-5 is `predict` with k = 5): every clip is labelled by a majority
+vote of its k nearest clips *outside its own fold*. The result equals scikit-learn's
+`KNeighborsClassifier(k).fit(other folds).predict(fold)`, but one pass over all pairs serves every fold.
+
+How it stays both fast and exact. Squared distances come from one float32 matrix product, |y|^2/2 - x.y, which orders
+the candidates of a row as the distance does. Rounding could swap two candidates at the k-th border, so each row carries
+a bound on its rounding error; a row whose border lies within that bound is decided again from float64 differences. When
+too many rows need that (tight clusters far from the centre), the whole search is repeated in float64.
+
+Ties: equal votes go to the smallest label, as in scikit-learn. Exactly equal distances at the border go to the row that
+comes first; scikit-learn leaves that case to the order in which its search happens to meet them.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from features import InputError
+
+METRICS = ("euclidean", "cosine")
+_CHUNK_BYTES = 48 << 20  # of one block of the distance matrix
+_BLOCKS_PER_NEIGHBOUR = 16  # see _candidates
+_BATCH_BYTES = 32 << 20  # of one batch of float64 rows
+
+
+def predict(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """Out-of-fold predicted labels [n], in the dtype of `y`.
+
+    x [n, d] features of any real dtype; y [n] labels (anything np.unique sorts); folds [n], any values: equal value,
+    same fold. metric: "euclidean" or "cosine" (1 - cosine similarity; an all-zero row is at distance 1 from every row).
+    InputError: shapes that do not match, non-finite features, an unknown metric, a fold that leaves fewer than k rows.
+    """
+    x, y, folds = _checked(x, y, folds, k, metric)
+    classes, codes = np.unique(y, return_inverse=True)
+    order = np.argsort(folds, kind="stable")  # a fold becomes a slice; ties keep the original order
+    neighbours = order[_neighbours(x[order], folds[order], order, k, metric)]
+    predicted = np.empty(len(y), dtype=classes.dtype)
+    predicted[order] = classes[_vote(codes[neighbours], len(classes))]
+    return predicted
+
+
+def correct(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """bool [n]: was the row's out-of-fold prediction right? Its mean is the cross-validated top-1 accuracy."""
+    return predict(x, y, folds, k, metric) == np.asarray(y)
+
+
+def _checked(x, y, folds, k, metric):
+    x, y, folds = np.asarray(x), np.asarray(y), np.asarray(folds)
+    if metric not in METRICS:
+        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+    if x.ndim != 2 or not len(x) or y.shape != x.shape[:1] or folds.shape != x.shape[:1]:
+        raise InputError(
+            f"k-NN: features {x.shape}, labels {y.shape}, folds {folds.shape} found; [n, d], [n] and [n] wanted. "
+            "Is the pooled feature still a map?"
+        )
+    if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):  # no n x d temporary; NaN propagates through both
+        bad = int(np.count_nonzero(~np.isfinite(x).all(axis=1)))
+        raise InputError(f"k-NN: {bad} of {len(x)} rows are not finite, numbers wanted. Overflow in float16?")
+    training = len(x) - np.unique(folds, return_counts=True)[1].max()
+    if not 1 <= k <= training:
+        raise InputError(
+            f"k-NN: k = {k}, but only {training} training rows are left outside the largest fold. "
+            "Too few clips, or one fold only?"
+        )
+    return x, y, folds
+
+
+def _neighbours(x, folds, identity, k, metric) -> np.ndarray:
+    """int64 [n, k] row numbers of the k nearest rows outside each row's fold; x is sorted by fold.
+
+    identity [n]: original row numbers, which decide exact ties.
+    """
+    zero = np.zeros(len(x), dtype=bool)
+    if metric == "cosine":  # 1 - cos = |u - v|^2 / 2 for unit rows, so the Euclidean search serves both
+        x = x.astype(np.float64)
+        x /= np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)  # no overflow in the norm
+        norm = np.linalg.norm(x, axis=1, keepdims=True)
+        zero = norm[:, 0] == 0
+        x /= np.where(norm > 0, norm, 1.0)
+    found = _search(x, folds, identity, zero, k, np.float32, max_pairs=8 * k * len(x))
+    if found is None:
+        found = _search(x, folds, identity, zero, k, np.float64, max_pairs=None)
+    return found
+
+
+def _search(x, folds, identity, zero, k, dtype, max_pairs) -> np.ndarray | None:
+    """One exact search with products in `dtype`; None when more than max_pairs distances would need float64."""
+    n, d = x.shape
+    n_blocks = _BLOCKS_PER_NEIGHBOUR * k if n >= 2 * _BLOCKS_PER_NEIGHBOUR * k else n
+    n_padded = -(-n // n_blocks) * n_blocks
+    left, right, norm2 = _factors(x, n_padded, dtype)
+    unit = np.finfo(dtype).eps / 2 * (d + 16)  # rounding of a dot product of d terms (Higham 2002, eq. 3.5), and of x
+    bounds = np.flatnonzero(np.r_[True, folds[1:] != folds[:-1], True])
+    result = np.empty((n, k), dtype=np.int64)
+    step = max(1, min(n, _CHUNK_BYTES // (n_padded * left.itemsize)))
+    pairs = 0
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        score = left[rows] @ right.T  # [c, n_padded], |y|^2/2 - x.y = (distance^2 - |x|^2) / 2
+        if zero.any():  # cosine distance 1 is a squared distance of 2
+            to_unit = (1.0 - norm2[rows] / 2).astype(dtype)
+            score[:, :n][:, zero] = to_unit[:, None]
+            score[zero[rows], :n] = to_unit[zero[rows], None]
+        for low, high in pairwise(bounds):
+            inside = slice(max(low, start) - start, max(min(high, rows.stop), start) - start)
+            score[inside, low:high] = np.inf
+        value, column = _candidates(score, n_blocks, k, norm2[rows], unit)
+        value_k = value[:, k - 1].astype(np.float64)
+        near = value <= (value_k + _slack(value_k, norm2[rows], unit))[:, None]
+        unclear = np.flatnonzero(np.count_nonzero(near, axis=1) != k)
+        pairs += np.count_nonzero(near[unclear])
+        if max_pairs is not None and pairs > max_pairs:
+            return None
+        result[rows] = column[:, :k]
+        for row in unclear:
+            some = column[row, near[row]]
+            distance = _squared_distances(x, start + row, some, zero)
+            result[start + row] = some[np.lexsort((identity[some], distance))[:k]]
+    return result
+
+
+def _factors(x, n_padded, dtype):
+    """left [n, d + 1] and right [n_padded, d + 1], whose product holds |y|^2/2 - x.y, and |x|^2 as float64 [n].
+
+    The rows are centred, which takes the common offset out of the cancellation, and scaled to entries of at most 1,
+    which keeps squares inside float32. The last column carries |y|^2/2: one matrix product and no second pass. The mean
+    is taken of differences to the first row, so constant columns become exactly zero. Padding is infinitely far.
+    """
+    n, d = x.shape
+    first = x[0].astype(np.float64)
+    step = max(1, _BATCH_BYTES // (8 * max(d, 1)))
+    total, peak = np.zeros(d), 0.0
+    for i in range(0, n, step):
+        difference = x[i : i + step] - first
+        total += difference.sum(axis=0)
+        peak = max(peak, difference.max(initial=0.0), -difference.min(initial=0.0))
+    mean, scale = first + total / n, 0.5 / peak if peak else 1.0
+    left = np.ones((n, d + 1), dtype=dtype)
+    right = np.zeros((n_padded, d + 1), dtype=dtype)
+    norm2 = np.empty(n)
+    for i in range(0, n, step):
+        rows = slice(i, min(i + step, n))
+        left[rows, :d] = (x[rows] - mean) * scale
+        np.negative(left[rows, :d], out=right[rows, :d])
+        norm2[rows] = np.einsum("ij,ij->i", left[rows, :d], left[rows, :d], dtype=np.float64)
+    right[:, d] = np.inf
+    right[:n, d] = norm2 / 2
+    return left, right, norm2
+
+
+def _slack(score, norm2, unit) -> np.ndarray:
+    """How far above the k-th smallest computed score a true neighbour's can lie, float64 [c].
+
+    Two scores err by at most unit * (|x|^2 + |y|^2) / 2 each. A competitor y lies within about the k-th distance D of
+    x, so |y|^2 <= 2 |x|^2 + 2 D, where D = 2 score + |x|^2.
+    """
+    return unit * (3 * norm2 + 2 * np.maximum(2 * score + norm2, 0.0)) + np.finfo(np.float32).tiny
+
+
+def _candidates(score, n_blocks, k, norm2, unit):
+    """(scores, columns), both [c, m] ascending along the row, m >= k: all that may be among the k smallest.
+
+    The k-th smallest of the block minima is an upper bound of the k-th smallest score, and one vectorised pass finds
+    it; np.partition of whole rows takes 30 times as long. Only about k scores lie below it.
+    """
+    minima = score.reshape(len(score), -1, n_blocks).min(axis=1)
+    bound = np.partition(minima, k - 1, axis=1)[:, k - 1].astype(np.float64)
+    bound = np.minimum(bound, np.finfo(score.dtype).max / 8)  # fewer than k blocks reach outside the fold: take all
+    bound = np.nextafter((bound + _slack(bound, norm2, unit)).astype(score.dtype), np.inf, dtype=score.dtype)
+    flat = np.flatnonzero(score <= bound[:, None])
+    row, column = np.divmod(flat, score.shape[1])
+    count = np.bincount(row, minlength=len(score))
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(count) - count, count)
+    value = np.full((len(score), count.max()), np.inf, dtype=score.dtype)
+    columns = np.zeros(value.shape, dtype=np.int64)
+    value[row, place] = score.reshape(-1)[flat]
+    columns[row, place] = column
+    order = np.argsort(value, axis=1, kind="stable")
+    return np.take_along_axis(value, order, axis=1), np.take_along_axis(columns, order, axis=1)
+
+
+def _squared_distances(x, row, others, zero) -> np.ndarray:
+    """float64 [len(others)]: exact to the last bits, and bit-equal for equal rows."""
+    step = max(1, _BATCH_BYTES // (8 * max(x.shape[1], 1)))
+    query = x[row].astype(np.float64)
+    distance = [((x[others[i : i + step]] - query) ** 2).sum(axis=1) for i in range(0, len(others), step)]
+    distance = np.concatenate(distance)
+    distance[zero[others] | zero[row]] = 2.0
+    return distance
+
+
+def _vote(labels, n_classes) -> np.ndarray:
+    """int64 [n]: the most frequent of labels [n, k], the smallest of the most frequent."""
+    ranked = np.sort(labels, axis=1)
+    n, k = ranked.shape
+    best = np.zeros(n, dtype=np.int64)
+    best_count = np.zeros(n, dtype=np.int64)
+    run = np.zeros(n, dtype=np.int64)
+    for i in range(k):  # k steps over n rows: no n x n_classes table
+        run = np.where(ranked[:, i] == ranked[:, i - 1], run + 1, 1) if i else run + 1
+        better = run > best_count  # strictly: an equal count of a larger label loses
+        best, best_count = np.where(better, ranked[:, i], best), np.where(better, run, best_count)
+    return best

@@ -1,0 +1,152 @@
+"""Linear probe and LogME: how much a linear read-out finds in a tap.
+
+`predict` is the usual linear probe: a ridge classifier, its penalty chosen inside each training fold, in closed form.
+`logme` needs no folds: it is the evidence of a Bayesian linear model, comparable across taps of different width.
+"""
+
+import numpy as np
+
+from features import InputError
+
+PENALTIES = tuple(np.logspace(-1, 6, 15).tolist())  # half decades, for standardised columns
+_MAX_STEPS = 1000
+
+
+def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
+    """Out-of-fold predicted labels [n] of a one-vs-rest ridge classifier, in the dtype of `y`.
+
+    x [n, d], y [n], folds [n]. Inside each training fold: standardise (constant columns become zero), regress +-1
+    targets with an intercept, take the one penalty with the smallest squared leave-one-out error over all classes (Golub, Heath & Wahba 1979, ordinary cross-validation). Equals scikit-learn's StandardScaler + RidgeClassifierCV(penalties);
+    one eigendecomposition of size min(d, training rows) a fold, so the time grows with the cube of that.
+    InputError: shapes that do not match, non-finite features, a training fold with a single class.
+    """
+    x, y = _checked(x, y)
+    folds = np.asarray(folds)
+    if folds.shape != y.shape:
+        raise InputError(f"linear probe: folds {folds.shape} found, {y.shape} wanted, one a row.")
+    predicted = np.empty_like(y)
+    for fold in np.unique(folds):
+        held = folds == fold
+        classes, codes = np.unique(y[~held], return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(
+                f"linear probe, fold {fold}: training classes {list(classes)} found, two wanted. One fold?"
+            )
+        train, test = _standardised(x[~held], x[held])
+        target = np.where(codes[:, None] == np.arange(len(classes)), 1.0, -1.0)
+        weights, intercept = _ridge(train, target, penalties)
+        predicted[held] = classes[np.argmax(test @ weights + intercept, axis=1)]
+    return predicted
+
+
+def logme(x, y) -> float:
+    """LogME of features x [n, d] for labels y [n] (You et al., "LogME", ICML 2021): larger is better, nats per row.
+
+    The log evidence of y = Xw + noise, w ~ N(0, I/alpha), noise ~ N(0, 1/beta), maximised over alpha and beta for each
+    class's 0/1 column and divided by n; the mean over classes. With s the singular values of X, m the posterior mean:
+
+        L = n/2 log(beta / 2 pi) + d/2 log alpha - beta/2 |y - Xm|^2 - alpha/2 |m|^2 - 1/2 sum log(alpha + beta s^2)
+
+    maximised by MacKay's fixed point, gamma = sum beta s^2 / (alpha + beta s^2), alpha = gamma / |m|^2,
+    beta = (n - gamma) / |y - Xm|^2. The features enter raw, as published: a common scale cancels, an offset does not.
+    InputError: shapes that do not match, non-finite features, a single class.
+    """
+    x, y = _checked(x, y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"LogME: {len(classes)} class found, at least two wanted. Are the labels one constant?")
+    n, d = x.shape
+    x = x.astype(np.float64)
+    x /= np.abs(x).max() or 1.0  # a common scale cancels in L; this one keeps the squares in range
+    target = (codes[:, None] == np.arange(len(classes))).astype(np.float64)  # [n, C]
+    if d < n:
+        s2, v = np.linalg.eigh(x.T @ x)
+        keep = s2 > s2.max(initial=0.0) * max(n, d) * np.finfo(np.float64).eps
+        s2 = s2[keep]
+        z2 = (v[:, keep].T @ (x.T @ target)) ** 2 / s2[:, None]
+    else:
+        s2, u = np.linalg.eigh(x @ x.T)
+        keep = s2 > s2.max(initial=0.0) * max(n, d) * np.finfo(np.float64).eps
+        s2 = s2[keep]
+        z2 = (u[:, keep].T @ target) ** 2
+    return float(np.mean(_evidence(s2, z2, (target**2).sum(axis=0), n)) / n)
+
+
+def _evidence(s2, z2, y2, n) -> np.ndarray:
+    """Maximal log evidence per class [C]. s2 [r]: squared singular values; z2 [r, C]: of U'y; y2 [C]: |y|^2."""
+    if not len(s2):  # a dead tap: w is never used, the evidence is the noise's alone
+        return -n / 2 * (np.log(2 * np.pi * y2 / n) + 1)
+    outside = np.maximum(y2 - z2.sum(axis=0), 0.0)  # of y, beyond the reach of the features
+    floor = np.finfo(np.float64).eps * y2
+    s2, alpha, beta = s2[:, None], np.ones(len(y2)), np.ones(len(y2))
+    evidence = np.full(len(y2), -np.inf)
+    for _ in range(_MAX_STEPS):
+        precision = alpha + beta * s2  # [r, C]
+        mean2 = np.maximum((beta**2 * s2 * z2 / precision**2).sum(axis=0), np.finfo(np.float64).tiny)
+        error2 = np.maximum((z2 * (alpha / precision) ** 2).sum(axis=0) + outside, floor)
+        before = evidence
+        evidence = n * np.log(beta / (2 * np.pi)) - beta * error2 - alpha * mean2
+        # Directions without data add log(alpha) - log(alpha) = 0, so r of the d terms are left.
+        evidence = (evidence + len(s2) * np.log(alpha) - np.log(precision).sum(axis=0)) / 2
+        if np.all(np.abs(evidence - before) < 1e-8 * n):
+            break
+        gamma = (beta * s2 / precision).sum(axis=0)
+        alpha, beta = gamma / mean2, (n - gamma) / error2
+        beta = np.minimum(beta, n / floor)
+    return evidence
+
+
+def _checked(x, y):
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or not x.size or y.shape != x.shape[:1]:
+        raise InputError(f"linear probe: features {x.shape}, labels {y.shape} found; [n, d] and [n] wanted. A map?")
+    if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
+        raise InputError("linear probe: features that are not finite found, numbers wanted. Overflow in float16?")
+    return x, y
+
+
+def _standardised(train, test):
+    """Both in float64, less the training mean, over the training standard deviation (1 where a column is constant)."""
+    first = train[0].astype(np.float64)
+    train = train - first  # so that a constant column becomes exactly zero, not a column of rounding errors
+    shift = train.mean(axis=0)
+    train -= shift
+    mean = first + shift
+    deviation = np.sqrt(np.einsum("ij,ij->j", train, train) / len(train))
+    constant = deviation <= len(train) * np.finfo(np.float64).eps * np.abs(mean)
+    factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+    train *= factor
+    return train, (test - mean) * factor
+
+
+def _ridge(x, target, penalties):
+    """weights [d, C] and intercept [C] at the penalty with the smallest leave-one-out error.
+
+    x [m, d] has zero column means, so the intercept is the mean target and adds 1/m to each leverage. With an
+    orthogonal basis of the rows' span the fit is P diag(w / (w + penalty)) P' target, its leave-one-out residual
+    (target - fit) / (1 - leverage).
+    """
+    m, d = x.shape
+    mean = target.mean(axis=0)
+    y = target - mean
+    if d < m:
+        w, v = np.linalg.eigh(x.T @ x)
+        w = np.maximum(w, 0.0)
+        scores = x @ v  # [m, d] = P sqrt(w)
+        moment = v.T @ (x.T @ y)  # sqrt(w) P'y
+        squared = scores**2
+    else:
+        w, p = np.linalg.eigh(x @ x.T)
+        w = np.maximum(w, 0.0)
+        moment = p.T @ y
+        squared = p**2 * w
+        scores = p * w
+    errors = []
+    for penalty in penalties:
+        shrink = 1.0 / (w + penalty)
+        leverage = squared @ shrink + 1.0 / m
+        residual = (y - scores @ (shrink[:, None] * moment)) / (1.0 - leverage)[:, None]
+        errors.append(np.sum(residual**2))
+    shrink = 1.0 / (w + penalties[int(np.argmin(errors))])
+    coefficients = shrink[:, None] * moment
+    return (v @ coefficients if d < m else x.T @ (p @ coefficients)), mean

@@ -1,0 +1,121 @@
+"""One plane for several taps: where each class sits, and the path it takes from block to block.
+
+Figure 2 of Yadav 2026 shows per-species centroid trajectories through the last blocks in one joint UMAP space. Blocks
+have unequal widths, so before the joint projection each tap is brought to a common space: standardise, PCA to a common
+number of dimensions, unit mean row norm, orthogonal Procrustes onto the previous tap. What is left between two taps is
+then change of arrangement, not of width, scale or orientation.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from features import InputError
+
+METHODS = ("umap", "pca")
+_COMMON_DIMS = 50
+_UMAP_NEIGHBOURS = 15
+_UMAP_MIN_POINTS = 2 * _UMAP_NEIGHBOURS  # fewer are no manifold to learn: PCA instead
+
+
+def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap", seed: int = 0) -> pd.DataFrame:
+    """Columns tap, item, label, x, y: every row of every tap in one plane, taps in the order given, items 0..n-1.
+
+    features: tap -> [n, d_tap], the same rows in the same order; labels [n]. Deterministic in `seed`. UMAP falls back
+    to PCA when there are fewer than 30 points; `.attrs["method"]` says which was used.
+    InputError: unknown method, no taps, fewer than 3 rows, shapes that do not match, non-finite features.
+    """
+    labels = np.asarray(labels)
+    if method not in METHODS:
+        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+    points = np.concatenate(_aligned(_checked(features, labels), seed))
+    if method == "umap" and len(points) < _UMAP_MIN_POINTS:
+        method = "pca"
+    plane = _umap(points, seed) if method == "umap" else _pca(points, 2, seed)
+    n, taps = len(labels), list(features)
+    frame = pd.DataFrame(
+        {
+            "tap": np.repeat(np.array(taps, dtype=object), n),
+            "item": np.tile(np.arange(n), len(taps)),
+            "label": np.tile(labels, len(taps)),
+            "x": plane[:, 0],
+            "y": plane[:, 1],
+        }
+    )
+    frame.attrs["method"] = method
+    return frame
+
+
+def centroids(points: pd.DataFrame) -> pd.DataFrame:
+    """Mean position per label and tap: columns tap, label, x, y, n, step, path; by label, taps in order of `points`.
+
+    n: items averaged. step: distance to the label's centroid at the previous tap, 0 at the first. path: steps so far.
+    """
+    order = {tap: i for i, tap in enumerate(pd.unique(points["tap"]))}
+    mean = points.groupby(["label", "tap"], sort=False).agg(x=("x", "mean"), y=("y", "mean"), n=("x", "size"))
+    mean = mean.reset_index()
+    mean = mean.assign(place=mean["tap"].map(order)).sort_values(["label", "place"], ignore_index=True)
+    moved = mean.groupby("label")[["x", "y"]].diff().fillna(0.0)
+    mean["step"] = np.hypot(moved["x"], moved["y"])
+    mean["path"] = mean.groupby("label")["step"].cumsum()
+    return mean[["tap", "label", "x", "y", "n", "step", "path"]]
+
+
+def longest(centres: pd.DataFrame, n: int) -> list:
+    """The n labels with the longest total path of `centroids`, longest first, equal ones by label."""
+    total = centres.groupby("label", sort=True)["step"].sum()
+    return total.sort_values(ascending=False, kind="stable").index[:n].tolist()
+
+
+def _checked(features, labels):
+    if not features:
+        raise InputError("projection: no taps found, at least one wanted.")
+    if labels.ndim != 1 or len(labels) < 3:
+        raise InputError(f"projection: labels {labels.shape} found, 3 or more rows wanted.")
+    checked = []
+    for tap, x in features.items():
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 2 or len(x) != len(labels) or not x.shape[1]:
+            raise InputError(f"projection, tap {tap}: features {x.shape} found, [{len(labels)}, d] wanted. A map?")
+        if not np.isfinite(x).all():
+            raise InputError(f"projection, tap {tap}: non-finite features found, numbers wanted. Overflow in float16?")
+        checked.append(x)
+    return checked
+
+
+def _aligned(taps, seed) -> list[np.ndarray]:
+    """Each tap as [n, d], d common, unit mean row norm, turned onto the tap before it."""
+    n = len(taps[0])
+    d = min(_COMMON_DIMS, n - 1, *(x.shape[1] for x in taps))
+    aligned = []
+    for x in taps:
+        z = _pca(StandardScaler().fit_transform(x), d, seed)
+        z /= np.linalg.norm(z, axis=1).mean() or 1.0
+        if aligned:
+            turn, _ = orthogonal_procrustes(z, aligned[-1])
+            z = z @ turn
+        aligned.append(z)
+    return aligned
+
+
+def _pca(x, d, seed) -> np.ndarray:
+    """[n, d] scores; columns of zeros where x has fewer directions. scikit-learn fixes the signs."""
+    if not np.ptp(x, axis=0).any():  # a dead tap: no variance to share out
+        return np.zeros((len(x), d))
+    fitted = PCA(min(d, *x.shape), random_state=seed).fit_transform(x)
+    return np.pad(fitted, ((0, 0), (0, d - fitted.shape[1])))
+
+
+def _umap(points, seed) -> np.ndarray:
+    with warnings.catch_warnings():
+        # Known and harmless: no TensorFlow; a seed makes it run on one thread; a few isolated points.
+        warnings.simplefilter("ignore")
+        import umap  # here, because its import takes many seconds
+
+        reducer = umap.UMAP(n_neighbors=_UMAP_NEIGHBOURS, min_dist=0.1, random_state=seed, n_jobs=1)
+        return np.asarray(reducer.fit_transform(points), dtype=np.float64)
