@@ -57,7 +57,7 @@ def settled(classes=11, seed=0):
             module.momentum = None  # plain averages: one pass is enough
     with torch.no_grad():
         mels = net.frontend(torch.from_numpy(noise(4, seed)))
-        net.spatial(mels + 0.05 * torch.randn_like(mels))
+        net.spatial(mels + 0.2 * torch.randn_like(mels))  # varied, so that rounding is not blown up
     return net.eval()
 
 
@@ -190,7 +190,8 @@ def test_the_exported_graph_equals_the_module(tmp_path):
             wanted = net(torch.from_numpy(waves))
         assert float(wanted[0].std()) > 1e-3
         for name, found, expected in zip(OUTPUTS, exported.run(None, {"inputs": waves}), wanted):
-            np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, err_msg=name)
+            error = np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected.numpy())
+            assert error < 1e-4, name  # relative L2: activations of a settled net are of any size
 
 
 # --- the recipe ---
