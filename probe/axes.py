@@ -40,8 +40,10 @@ def _axis(op: Op, axes: dict[str, int], shapes: dict[str, Shape], out: Shape) ->
     if op.kind == "Transpose":
         perm = list(op.attribute("perm") or range(len(before) - 1, -1, -1))
         return perm.index(axis)
-    if op.kind == "LayerNormalization":
-        return axis
+    if op.node.op_type == "ReorderOutput":
+        return rank - 1 if op.attribute("channels_last", 0) else 1
+    if op.node.op_type == "ReorderInput":
+        return 1
     if op.kind == "Flatten":
         return 1
     if op.kind in ("Reshape", "Squeeze", "Unsqueeze") or len(before) != rank:

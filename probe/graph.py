@@ -192,15 +192,19 @@ class Graph:
         producer = {name: i for i, op in enumerate(ops) for name in op.outputs if name}
         return cls(ops, source, outputs, producer)
 
-    def upto(self, tensor: str) -> "Graph":
-        """The part that `tensor` depends on."""
+    def needed(self, tensor: str) -> list[int]:
+        """Positions of the operators that `tensor` depends on, in order."""
         keep, stack = set(), [tensor]
         while stack:
             index = self.producer.get(stack.pop(), -1)
             if index >= 0 and index not in keep:
                 keep.add(index)
                 stack.extend(self.ops[index].data)
-        return self._build((self.ops[i] for i in sorted(keep)), self.source, (tensor,))
+        return sorted(keep)
+
+    def upto(self, tensor: str) -> "Graph":
+        """The part that `tensor` depends on."""
+        return self._build((self.ops[i] for i in self.needed(tensor)), self.source, (tensor,))
 
     @cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:

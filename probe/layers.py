@@ -31,6 +31,8 @@ ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Har
 ACTIVATIONS |= {"ThresholdedRelu", "Softsign", "Shrink", "Min", "Max"} | SIGMOIDS
 CURVES = {"Abs", "Pow", "Sqrt", "Log", "Reciprocal"}  # what spectrograms do; no network puts them behind its layers
 NONLINEAR = ACTIVATIONS | CURVES
+MULTIPLICATIONS = {"Mul", "Div", "Where", "Sub", "Pow"}  # of two data-dependent operands: a gate
+NORM_PARTS = {"Pow", "Sqrt", "Reciprocal", "Max"}  # what a spelled-out normalisation shares with them
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class River:
 
     @classmethod
     def of(cls, graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer]) -> "River":
-        regions = [region for region in map(lambda i: closed_region(graph, i), range(len(graph.ops))) if region]
+        regions = [region for region in (closed_region(graph, i) for i in range(len(graph.ops))) if region]
         regions.sort(key=lambda region: -len(region.inside))
         # (fork, members) of every plain residual unit: x + f(x) with layers in f
         units = [(r.fork, r.op) for r in regions if is_wide(r, graph, shapes, layers) and _has_identity(r, graph)]
@@ -89,7 +89,7 @@ class River:
 
 def closed_region(graph: Graph, join: int) -> Item | None:
     """The region that `join` closes; None when it joins nothing, or when something inside is used outside."""
-    if len(graph.parents[join]) < 2 and graph.parents[join] != ():
+    if len(graph.parents[join]) < 2:
         return None
     fork = graph.dominators[join]
     mask = graph.ancestors[join]

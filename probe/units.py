@@ -1,130 +1,108 @@
 """The repeated units of a network, told from the river of items (`probe.regions`).
 
-What a closed region is, by its join and by what works inside (layers that act on a pooled vector do not count):
+What a closed region is, by its join and by the layers inside (those that act on a pooled vector do not count):
 
     Add, layers in one branch, the other bare      residual unit: x + f(x)
     Add, layers in both                            residual unit with a projection: p(x) + f(x)
-    Add, one branch bare, a pool in the other      token mixer without weights (PoolFormer)
+    Add, one branch bare, a pool in the other      mixer of tokens without weights (PoolFormer)
     Concat with layers                             module: inception, fire, shuffle, dense
+    Concat of one like layer per part of a Split   no unit but one layer, spelled in parts (grouped, mixed kernels)
     Mul, Sub, Div, Softmax, ...                    no unit: squeeze-excite, SiLU, GELU, a spelled-out LayerNorm, ...
 
-Between the regions lie stretches of single operators, where a bottleneck without a shortcut hides (the first of each
-stage). Each depthwise convolution anchors one, and it ends with
-
-    expand, act, DEPTHWISE, act, squeeze-excite, project      the next pointwise layer that no activation follows, or
-    DEPTHWISE, act, pointwise, act                            (MobileNetV1: all are activated) the first, with it.
-
-A full convolution resets the stretch, so the stem is not swallowed. Nothing counts before the first layer (the two
-spectrograms that BirdNET stacks) nor after the map has been pooled to one position (the head).
+Units without a shortcut are found between the regions (`probe.stretches`). Nothing counts before the first layer (the
+two spectrograms that BirdNET stacks) nor after the map has been pooled to one position (the head).
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from math import prod
 
 from probe.graph import Op
-from probe.layers import (
-    ATTENTION,
-    LAYOUT,
-    NONLINEAR,
-    NORMS,
-    POOLS,
-    REDUCTIONS,
-    SIGMOIDS,
-    TRANSPARENT,
-    Layer,
-    is_linear,
-    is_product,
-)
+from probe.layers import ATTENTION, LAYOUT, NORMS, POOLS, TRANSPARENT, Layer, is_product
+from probe.network import Network
 from probe.regions import SUMS, Item, River
+from probe.stretches import bottlenecks, plain_layers, role_of
+from probe.unit import Unit
 
 SHORTCUT = TRANSPARENT | LAYOUT | POOLS | NORMS | SUMS | {"Mul", "Slice", "Concat", "Relu"}
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
-MULTIPLIES = {"Mul", "Div", "Where", "Sub", "Pow"}
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Items `first`..`last` of the river. `entry` and `exit` are operator positions: what enters, what leaves."""
-
-    kind: str
-    first: int
-    last: int
-    entry: int
-    exit: int
-    roles: tuple[str, ...] = ()
-    mixing: str = "C"  # A attention, M pointwise only, C convolution, D depthwise only, U pool, T across tokens
-
-
-def find_units(river: River, axes: dict[str, int]) -> list[Unit]:
-    """Every repeated unit in graph order; transformers as whole blocks (attention and MLP together)."""
-    begin, end = _body(river, axes)
+def find_units(network: Network) -> tuple[list[Unit], str]:
+    """Every repeated unit in graph order, and a note for the reader where the network has no such structure."""
+    river = network.river
+    begin, end = body(network)
     regions = {i: unit for i in range(begin, end) if (unit := _region_unit(river, i))}
-    attention = any(unit.mixing == "A" for unit in regions.values())
+    units = _with_stretches(river, regions, begin, end)
+    if units:
+        return units, ""
+    convs = plain_layers(river, begin, end, activated=True)
+    if len(convs) > 2:
+        return convs, "no repeated branching structure: a plain stack, each block is one convolution and its activation"
+    cuts = plain_layers(river, begin, end, activated=False)
+    if cuts:
+        return cuts, "no repeated structure: the blocks are the places where all data pass one tensor (kind cut)"
+    return [], "no repeated structure and no tensor that all data pass; only the embedding and the logits can be read"
+
+
+def body(network: Network) -> tuple[int, int]:
+    """Items between the front end and the head: from the first layer to where the map shrinks to one position."""
+    river = network.river
+    begin = next((i for i, item in enumerate(river.items) if item.op in river.layers or river.wide(item)), 0)
+    if river.items[begin].inside:
+        begin += 1  # no layer stands before its fork
+    for i in range(begin, len(river.items)):
+        item = river.items[i]
+        spread = any(river.layers[k].positions > 1 for k in item.inside if k in river.layers)
+        learned = item.op in river.layers or (river.graph.ops[item.op].kind in SUMS and spread)
+        if network.positions(item.fork) > 1 and network.positions(item.op) == 1 and not learned:
+            return begin, i
+    return begin, len(river.items)
+
+
+def _with_stretches(river: River, regions: dict[int, Unit], begin: int, end: int) -> list[Unit]:
+    """The units in order: residual units that follow each other are grouped, the stretches between are searched."""
     signatures = {unit.roles for unit in regions.values()}
+    transformer = any(unit.mixing == "A" for unit in regions.values())
+    lonely = transformer and not any("depthwise" in roles for roles in signatures)
     units: list[Unit] = []
     run: list[Unit] = []
     stretch: list[int] = []
 
-    def close_stretch() -> None:
-        found = list(_bottlenecks(river, stretch, signatures))
-        if attention and not any("depthwise" in roles for roles in signatures):
-            found = []  # a convolutional subsampling in front of a transformer
-        if found or any(_role(river, i) for i in stretch):
+    def close(run_too: bool) -> None:
+        # a subsampling by depthwise convolutions in front of a transformer is no block of it
+        found = [] if lonely else list(bottlenecks(river, stretch, signatures))
+        roles = {role for i in stretch if (role := role_of(river, i))}
+        if found or run_too or roles - {"depthwise"}:
             units.extend(_grouped(run))
             run.clear()
         units.extend(found)
         stretch.clear()
 
     for i in range(begin, end):
-        if i in regions:
-            close_stretch()
-            if regions[i].mixing:
-                run.append(regions[i])
-            else:
-                units.extend(_grouped(run))
-                run.clear()
-                units.append(regions[i])
-        else:
+        if i not in regions:
             stretch.append(i)
-    close_stretch()
-    units.extend(_grouped(run))
+            continue
+        close(run_too=not regions[i].mixing)
+        if regions[i].mixing:
+            run.append(regions[i])
+        else:
+            units.append(regions[i])
+    close(run_too=True)
     return units
 
 
-def _body(river: River, axes: dict[str, int]) -> tuple[int, int]:
-    """Items between the front end and the head: from the first layer to where the map shrinks to one position."""
-    begin = next((i for i, item in enumerate(river.items) if item.op in river.layers or river.wide(item)), 0)
-    if river.items[begin].inside:
-        begin += 1  # no layer stands before its fork
-    for i in range(begin, len(river.items)):
-        item = river.items[i]
-        before, after = (positions(river, op, axes) for op in (item.fork, item.op))
-        if before > 1 and after == 1 and item.op not in river.layers and not _is_sum(river, item):
-            return begin, i
-    return begin, len(river.items)
-
-
-def _is_sum(river: River, item: Item) -> bool:
-    return bool(item.inside) and river.graph.ops[item.op].kind in SUMS and river.wide(item)
-
-
-def positions(river: River, op: int, axes: dict[str, int]) -> int:
-    """Places of the map behind an operator; 0 where the channel axis is not known."""
-    name = river.graph.tensor_of(op)
-    if name not in axes:
-        return 0
-    shape = river.shapes[name]
-    return prod(shape) // max(shape[axes[name]], 1)
+# --- what one region is -----------------------------------------------------------------------------------------------
 
 
 def _region_unit(river: River, i: int) -> Unit | None:
     item = river.items[i]
-    if not item.inside:
+    if not item.inside or role_of(river, i) not in ("", "other"):
         return None
     join, ops = river.graph.ops[item.op], [river.graph.ops[k] for k in item.inside]
-    layers = [river.layers[k] for k in item.inside if k in river.layers and _counts(river, item, river.layers[k])]
+    size = prod(river.shapes.get(join.tensor, ()))
+    layers = [river.layers[k] for k in item.inside if k in river.layers]
+    layers = [layer for layer in layers if layer.positions > 1 or layer.channels == size]
     roles = tuple(layer.role for layer in layers)
     span = (i, i, item.fork, item.op)
     if join.kind == "Concat" and layers:
@@ -134,9 +112,8 @@ def _region_unit(river: River, i: int) -> Unit | None:
     if not layers:
         pooled = any(op.kind in POOLS or op.kind == "DFT" for op in ops)
         return Unit("mixer", *span, (), "U") if pooled and _shortcut(river, item) else None
-    if any(is_product(op) or op.kind in ATTENTION for op in ops):
-        pointwise = set(roles) <= {"pointwise"}
-        return Unit("transformer" if pointwise else "attention", *span, roles, "A")
+    if "full" not in roles and any(is_product(op) or op.kind in ATTENTION for op in ops):
+        return Unit("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
     if set(roles) == {"pointwise"}:
         across = any(op.kind == "Transpose" and list(op.attribute("perm") or []) == [0, 2, 1] for op in ops)
         return Unit("mlp", *span, roles, "T" if across else "M")
@@ -145,14 +122,13 @@ def _region_unit(river: River, i: int) -> Unit | None:
     return Unit(_residual_kind(roles), *span, roles, "C")
 
 
-def _counts(river: River, item: Item, layer: Layer) -> bool:
-    return layer.positions > 1 or layer.channels == prod(river.shapes.get(river.graph.ops[item.op].tensor, ()))
-
-
 def _squared(river: River, join: Op) -> bool:
     """True for re * re + im * im, the power spectrum of a front end that spells its Fourier transform as layers."""
     makers = [river.graph.ops[k] for name in join.data if (k := river.graph.producer.get(name, -1)) >= 0]
-    return any(op.kind in SQUARES or (op.kind == "Mul" and len(op.data) == 2 == 1 + len({*op.data})) for op in makers)
+    return any(
+        op.kind in SQUARES or (op.kind == "Mul" and op.data[0] == op.data[-1] != "" and len(op.data) == 2)
+        for op in makers
+    )
 
 
 def _shortcut(river: River, item: Item) -> bool:
@@ -162,8 +138,7 @@ def _shortcut(river: River, item: Item) -> bool:
         for parent in graph.parents[stack.pop()]:
             if parent == item.fork:
                 return True
-            op = graph.ops[parent] if parent >= 0 else None
-            if parent in inside and parent not in seen and op.kind in SHORTCUT and parent not in river.layers:
+            if parent in inside and parent not in seen and graph.ops[parent].kind in SHORTCUT:
                 seen.add(parent)
                 stack.append(parent)
     return False
@@ -171,139 +146,62 @@ def _shortcut(river: River, item: Item) -> bool:
 
 def _residual_kind(roles: tuple[str, ...]) -> str:
     if "depthwise" in roles:
-        if roles[0] == "depthwise" and roles[1:] == ("pointwise", "pointwise"):
-            return "convnext"
-        return "mbconv"
-    if roles == ("full", "pointwise"):
-        return "fused_mbconv"
-    return "residual"
+        return "convnext" if roles == ("depthwise", "pointwise", "pointwise") else "mbconv"
+    return "fused_mbconv" if roles == ("full", "pointwise") else "residual"
 
 
 def _module_kind(river: River, item: Item, layers: list[Layer]) -> str:
     join = river.graph.ops[item.op]
-    fork = river.graph.tensor_of(item.fork)
-    if fork in join.data:
+    if _shuffled(river, item):
+        return "shuffle"
+    if len(join.data) == 2 and river.graph.tensor_of(item.fork) in join.data:
         return "dense"
     if any(layer.role == "depthwise" for layer in layers):
-        return "shuffle"
-    if [layer.kernel for layer in layers] in ([1, 9], [9, 1], [1, 3], [3, 1]):
-        return "fire"
-    return "inception"
+        return "mbconv"  # with a shortcut for some of its channels
+    return "fire" if sorted(layer.kernel for layer in layers) in ([1, 3], [1, 9]) else "inception"
 
 
-# --- stretches of single operators ------------------------------------------------------------------------------------
-
-
-def _role(river: River, i: int) -> str:
-    """Role of the layer that item `i` is; '' for none, or for one that works on a pooled vector."""
-    item = river.items[i]
-    layer = river.layers.get(item.op)
-    if layer:
-        return layer.role
-    return "other" if item.inside and river.wide(item) else ""
-
-
-def is_nonlinear(river: River, i: int) -> bool:
-    """True for an activation: an operator, a gate (SiLU, squeeze-excite), not a spelled-out normalisation."""
-    item = river.items[i]
-    op = river.graph.ops[item.op]
-    if not item.inside:
-        return op.kind in NONLINEAR or (op.kind in MULTIPLIES and len(op.data) > 1)
-    if any(k in river.layers for k in item.inside):
-        return True
-    kinds = river.kinds(item)
-    return bool(kinds & (NONLINEAR - {"Pow", "Sqrt", "Reciprocal", "Max"})) or not kinds & REDUCTIONS
-
-
-def _bottlenecks(river: River, stretch: list[int], signatures: set[tuple[str, ...]]) -> Iterator[Unit]:
-    """Units without a shortcut among the single operators of one stretch; see the module's docstring."""
-    layers = [(i, role) for i in stretch if (role := _role(river, i))]
-    linear = {}
-    for (i, _), following in zip(layers, [*(j for j, _ in layers[1:]), stretch[-1] + 1 if stretch else 0]):
-        linear[i] = not any(is_nonlinear(river, k) for k in stretch if i < k < following)
-    anchors = [k for k, (_, role) in enumerate(layers) if role == "depthwise"]
-    projects = any(role == "pointwise" and linear[i] for i, role in layers[anchors[0] :]) if anchors else False
-    held: list[tuple[int, str]] = []  # the layers of the unit being read
-    for k, (i, role) in enumerate(layers):
-        anchored = any(r == "depthwise" for _, r in held)
-        if role in ("full", "other", "recurrent"):
-            held = [(i, role)]
-            continue
-        if role == "depthwise" and not anchored:
-            held = held[-1:] if held and held[-1][1] == "pointwise" else []
-        held.append((i, role))
-        if role != "pointwise":
-            continue
-        roles = tuple(r for _, r in held)
-        if anchored and (linear[i] or not projects):
-            yield _bottleneck(river, held, "mbconv" if linear[i] else "separable", linear[i])
-            held = []
-        elif roles == ("full", "pointwise") and linear[i] and not linear[held[0][0]] and roles in signatures:
-            yield _bottleneck(river, held, "fused_mbconv", True)
-            held = []
-
-
-def _bottleneck(river: River, held: list[tuple[int, str]], kind: str, linear: bool) -> Unit:
-    first, last = held[0][0], held[-1][0]
-    tail = affine_tail(river, last) if linear else activated_tail(river, last)
-    entry = river.items[first].fork
-    while entry in river.position and river.graph.ops[entry].kind in LAYOUT | TRANSPARENT:
-        entry = river.items[river.position[entry]].fork
-    exit_ = river.items[tail].op
-    return Unit(kind, first, tail, entry, exit_, tuple(role for _, role in held), "")
-
-
-def affine_tail(river: River, i: int) -> int:
-    """The last item of the folded batch normalisation (or bias) behind layer `i`; `i` itself where there is none."""
-    tail = i
-    while (j := river.after(i)) is not None and not river.items[j].inside:
-        op = river.graph.ops[river.items[j].op]
-        if not is_linear(op):
-            break
-        if op.kind not in LAYOUT and op.kind not in TRANSPARENT:
-            tail = j
-        i = j
-    return tail
-
-
-def activated_tail(river: River, i: int) -> int:
-    """The first activation behind layer `i`, normalisation passed over; the affine tail where none follows."""
-    j = i
-    while (j := river.after(j)) is not None:
-        if is_nonlinear(river, j):
-            return j
-        if river.items[j].inside or not is_linear(river.graph.ops[river.items[j].op]):
-            break
-    return affine_tail(river, i)
+def _shuffled(river: River, item: Item) -> bool:
+    """True when channels are dealt out between groups (a Transpose of five axes or more) inside or right behind."""
+    after = river.after(river.position[item.op])
+    behind = []
+    while after is not None and river.graph.ops[river.items[after].op].kind in LAYOUT:
+        behind.append(river.items[after].op)
+        after = river.after(after)
+    ops = [river.graph.ops[k] for k in (*item.inside, *behind)]
+    return any(op.kind == "Transpose" and len(op.attribute("perm") or []) > 4 for op in ops)
 
 
 # --- attention and MLP make one block ---------------------------------------------------------------------------------
+
+BLOCK = re.compile(r"[DUT]*A[DUT]*M?|[DUT]+C?M|[DUT]+C|C?M|C|[DUT]")
 
 
 def _grouped(run: list[Unit]) -> list[Unit]:
     """Residual units that follow each other with no layer between, put together into blocks.
 
-    A unit that only mixes channels (M) is never a block next to one that mixes positions: attention and MLP are one
-    transformer block, [A M]. A unit that does both (C) stands alone, or takes the MLP behind it. A run of M A C M
-    repeated is a conformer, whose block begins with half an MLP.
+    By what a unit mixes: A tokens by attention, D, U, T positions (depthwise, pool, MLP across tokens), M channels
+    only, C both. A unit that only mixes channels is no block next to one that mixes positions: attention and MLP are
+    one transformer block, A M; it stays so when the MLP has a depthwise convolution inside, A C throughout. A unit
+    that does both stands alone. M A C M repeated is a conformer, whose block begins with half an MLP.
     """
     kinds = "".join(unit.mixing for unit in run)
-    if "M" in kinds and "T" in kinds and not set(kinds) & set("ACDU"):
-        pass  # MLP-Mixer: one MLP across tokens, one across channels
-    else:
-        kinds = kinds.replace("T", "M")
-    if re.fullmatch(r"(M[ACD]+M)+", kinds) and "A" in kinds:
-        spans = [m.span() for m in re.finditer(r"M[ACD]+M", kinds)]
-    else:
-        spans = [m.span() for m in re.finditer(r"C?M|[DUT]*A[DUT]*M?|[DUT]+M?|C", kinds)]
+    if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
+        kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
+    pattern = BLOCK
+    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC"):
+        if re.fullmatch(f"({whole})+", kinds):
+            pattern = re.compile(whole)
+    spans = [match.span() for match in pattern.finditer(kinds)]
     groups = [_merged(run[a:b]) for a, b in spans]
-    heads = [("A" in kinds[a:b]) for a, b in spans]
-    if len(groups) > 3 and not heads[0] and all(heads[1:]):
+    attends = ["A" in kinds[a:b] for a, b in spans]
+    if len(groups) > 3 and not attends[0] and all(attends[1:]) and "M" not in groups[0].mixing:
         return groups[1:]  # one lone convolution in front of a run of transformers: its position encoding
     return groups
 
 
-def _merged(units: list[Unit]) -> Unit:
+def _merged(units: Iterable[Unit]) -> Unit:
+    units = list(units)
     if len(units) == 1:
         return units[0]
     mixing = "".join(unit.mixing for unit in units)

@@ -1,0 +1,125 @@
+"""A measured network: the data flow of a model with every shape, channel axis and cost known."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from os.path import commonpath
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from features import InputError
+from probe.axes import channel_axes
+from probe.graph import Graph, Op, audio_input, input_dims
+from probe.layers import CONVS, layer_of, macs, weights
+from probe.regions import River
+from probe.shapes import Shape, measure, window_shape
+
+BLOCKED = "com.microsoft.nchwc"  # ONNX Runtime's own layout: channels padded to a multiple of 8 or 16
+SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter keeps module paths
+
+
+@dataclass(frozen=True)
+class Network:
+    """`whole` is the graph behind the audio, `river` its part that leads to the `main` output, folded into items."""
+
+    model: onnx.ModelProto
+    whole: Graph
+    river: River
+    main: str
+    shapes: dict[str, Shape]
+    axes: dict[str, int]
+    costs: tuple[int, ...]  # per operator of `whole`
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto, input_shape: Shape | None = None) -> "Network":
+        """Measure `model`. Raises InputError when it cannot be run or when nothing depends on its input."""
+        whole = Graph.of(model)
+        if not whole.outputs:
+            raise InputError("model: no output depends on its input; is the graph damaged?")
+        names = {name for op in whole.ops if op.real for name in op.outputs} | weights(whole)
+        shapes = measure(model, names, window_shape(model, input_shape))
+        for op in reversed(whole.ops):  # inside fused operators nothing can be measured, and nothing changes shape
+            for name in op.data:
+                shapes.setdefault(name, shapes.get(op.tensor, ()))
+        axes = channel_axes(whole, shapes)
+        costs = tuple(macs(op, shapes) for op in whole.ops)
+        main = max(whole.outputs, key=lambda name: sum(costs[i] for i in whole.needed(name)))
+        graph = whole.upto(main)
+        layers = {i: layer for i, op in enumerate(graph.ops) if (layer := layer_of(op, shapes))}
+        return cls(model, whole, River.of(graph, shapes, layers), main, shapes, axes, costs)
+
+    def macs(self, tensor: str) -> int:
+        """Multiply-accumulates of one window that `tensor` needs."""
+        return sum(self.costs[i] for i in self.whole.needed(tensor))
+
+    def positions(self, op: int) -> int:
+        """Places of the map behind an operator of the river's graph; 0 where the channel axis is not known."""
+        name = self.river.graph.tensor_of(op)
+        if name not in self.axes:
+            return 0
+        shape = self.shapes[name]
+        return prod(shape) // max(shape[self.axes[name]], 1)
+
+    def width(self, tensor: str, axis: int) -> int:
+        """Channels of a tensor, without those that ONNX Runtime's blocked layout pads with."""
+        declared = self.shapes[tensor][axis] if self.shapes[tensor] else 1
+        if tensor not in self.blocked:
+            return declared
+        stack, seen = [tensor], set()
+        while stack:  # breadth first to the nearest convolution of this width: its padded biases are zero
+            op = self.whole.ops[self.whole.producer[stack.pop(0)]]
+            bias = op.node.input[2] if op.kind == "Conv" and len(op.node.input) > 2 else None
+            if bias in self.vectors and len(self.vectors[bias]) == declared:
+                return int(np.flatnonzero(self.vectors[bias])[-1]) + 1 if self.vectors[bias].any() else declared
+            if op.kind not in CONVS:
+                stack += [name for name in op.data if name in self.blocked and name not in seen]
+                seen.update(op.data)
+        return declared
+
+    @cached_property
+    def blocked(self) -> frozenset[str]:
+        """Tensors in ONNX Runtime's blocked layout."""
+        names: set[str] = set()
+        for op in self.whole.ops:
+            reordered = op.node.op_type == "ReorderOutput"
+            if not reordered and (op.node.domain == BLOCKED or names.intersection(op.data)):
+                names.update(op.outputs)
+        return frozenset(names)
+
+    @cached_property
+    def vectors(self) -> dict[str, np.ndarray]:
+        """One-dimensional weights by name."""
+        return {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer if len(t.dims) == 1}
+
+    @cached_property
+    def batch_axes(self) -> dict[str, int]:
+        """Tensor -> axis along which windows are stacked, where it is not 0; told by measuring two windows at once."""
+        odd = [name for name, shape in self.shapes.items() if name in self.whole.producer and shape and shape[0] != 1]
+        value = audio_input(self.model)
+        if not odd or isinstance(input_dims(value)[0], int):
+            return {}
+        shape = self.shapes[value.name]
+        pair = measure(self.model, [name for name in odd if "//" not in name], (2 * shape[0], *shape[1:]))
+        axes = {}
+        for name in odd:
+            grown = [i for i, (a, b) in enumerate(zip(self.shapes[name], pair.get(name, ()))) if b == 2 * a]
+            if len(grown) == 1:
+                axes[name] = grown[0]
+        return axes
+
+    def scope(self, ops: Iterable[int]) -> str | None:
+        """The longest path that the exporter's names of these operators share; None where it wrote none."""
+        paths = [path for i in ops if (path := _path(self.river.graph.ops[i]))]
+        return commonpath(paths) or None if paths else None
+
+
+def _path(op: Op) -> str:
+    """'/blocks/blocks.3/conv_dw/Conv_output_0' -> 'blocks/blocks.3/conv_dw'; '' where the name has no scope."""
+    for entry in op.node.metadata_props:
+        if entry.key == SCOPES:  # "['', 'blocks', 'blocks.3', 'blocks.3.conv_dw', 'conv2d']": the last is the operator
+            return next((s for s in reversed(entry.value.strip("[]").replace("'", "").split(", ")[:-1]) if s), "")
+    name = op.tensor.split(";")[0].strip("/")
+    return name.rsplit("/", 1)[0] if op.real and "/" in name else ""
