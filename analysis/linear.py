@@ -16,7 +16,8 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
     """Out-of-fold predicted labels [n] of a one-vs-rest ridge classifier, in the dtype of `y`.
 
     x [n, d], y [n], folds [n]. Inside each training fold: standardise (constant columns become zero), regress +-1
-    targets with an intercept, take the one penalty with the smallest squared leave-one-out error over all classes (Golub, Heath & Wahba 1979, ordinary cross-validation). Equals scikit-learn's StandardScaler + RidgeClassifierCV(penalties);
+    targets with an intercept, take the one penalty with the smallest squared leave-one-out error over all classes
+    (ordinary cross-validation of Golub, Heath & Wahba 1979). Equals scikit-learn's StandardScaler + RidgeClassifierCV;
     one eigendecomposition of size min(d, training rows) a fold, so the time grows with the cube of that.
     InputError: shapes that do not match, non-finite features, a training fold with a single class.
     """

@@ -97,7 +97,7 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.fields)
-        writer.writerows(["" if _missing(value) else value for value in row] for row in self.rows)
+        writer.writerows([_raw(value) for value in row] for row in self.rows)
         return out.getvalue()
 
     def to_markdown(self) -> str:
@@ -160,6 +160,12 @@ def _default_column(name: str, values: list) -> Column:
 def _plain(value):
     """A numpy scalar as the Python value it holds, so that text does not depend on the array library."""
     return value.item() if hasattr(value, "item") else value
+
+
+def _raw(value):
+    if isinstance(value, str):  # the csv module leaves a bare carriage return unquoted, and readers then end the row
+        return value.replace("\r\n", "\n").replace("\r", "\n")
+    return "" if _missing(value) else value
 
 
 def _missing(value) -> bool:
