@@ -76,7 +76,7 @@ def draw_row(
             look = {"fontsize": 7.5} if number == 0 else {"fontsize": 7, "color": style.QUIET}
             axes.text(x + group.width / 2, foot - 0.13 * number, line, ha="center", va="top", **look)
         x += group.width + STAGE_GAP
-    end = x - STAGE_GAP
+    end = at - GAP
     axes.plot([start, end], [base, base], color=style.QUIET, lw=1, zorder=1, solid_capstyle="butt")
     arrow = {"arrowstyle": "-|>", "color": style.QUIET, "lw": 1, "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}
     if not first:
@@ -153,5 +153,5 @@ def draw_key(figure: Figure, axes: Axes, data: Run, colours: ScalarMappable) -> 
         axes.add_patch(FancyBboxPatch((x, 0.38), 0.16, 0.14, "round,pad=0,rounding_size=0.03", fc=style.PAPER, **edge))
         text = axes.text(x + 0.22, 0.45, words, fontsize=7.5, va="center")
         x += 0.22 + style.size_in(text)[0] + 0.22
-    words = "Width: channels (square root). Height: size of the map (logarithm). Below: channels, map."
+    words = "Wider: more channels (square root). Taller: larger map (logarithm)."
     axes.text(MARGIN + 1.6, 0.22, words, fontsize=7, color=style.QUIET, va="center")

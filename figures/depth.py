@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from figures import style
 from figures.runs import Run
 
-SLOT = 0.135  # share of the axis that each tap outside the blocks gets, so that its name fits
-LEFT, RIGHT, HEIGHT_IN = 0.1, 0.842, 5.0
+SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
+LEFT, RIGHT, HEIGHT_IN = 0.108, 0.822, 4.8
 
 
 @style.styled
@@ -180,9 +180,9 @@ def costs(data: Run) -> tuple[np.ndarray, str]:
 def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
     """Block numbers below the lower panel, as many as fit, the best always among them; other taps by name."""
     blocks = sorted(int(place) for tap, place in places.items() if tap.startswith("block_"))
-    shown = readable(blocks, places[data.best], 0.19 / inches_per_unit(axes))
+    shown = readable(blocks, places[data.best], 0.165 / inches_per_unit(axes))
     others = {tap: place for tap, place in places.items() if not tap.startswith("block_")}
-    axes.set_xticks([*shown, *others.values()], [*map(str, shown), *others])
+    axes.set_xticks([*shown, *others.values()], [*map(str, shown), *others], fontsize=7.5)
     axes.set_xticks(blocks, minor=True)
     axes.tick_params(axis="x", which="minor", length=2)
     for label, place in zip(axes.get_xticklabels(), [*shown, *others.values()]):

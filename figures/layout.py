@@ -42,14 +42,18 @@ class Group:
     def width(self) -> float:
         return max(self.inner, 0.068 * max(map(len, self.lines)))
 
+    def named(self, cut: tuple[Box, ...]) -> str:
+        if self.lines[0].startswith("block"):
+            return span(cut)
+        return self.lines[0] if cut[0] is self.boxes[0] else f"{self.lines[0]}, cont."
+
     def parts(self, room: float) -> list["Group"]:
         """The group whole, or cut into as few even parts as fit into `room` inches each."""
         n = len(self.boxes)
         for count in range(1, n + 1):
             edges = [round(i * n / count) for i in range(count + 1)]
             cuts = [self.boxes[i:j] for i, j in pairwise(edges)]
-            name = self.lines[0]
-            found = [Group(cut, (name if i == 0 else f"{name}, cont.", *sizes(cut))) for i, cut in enumerate(cuts)]
+            found = [Group(cut, (self.named(cut), *sizes(cut))) for cut in cuts]
             if all(part.width <= room for part in found):
                 break
         return found if len(found) > 1 else [self]
@@ -80,11 +84,16 @@ def groups(data: Run) -> list[Group]:
         found.append(Group((box(stem, ""),), ("stem", *sizes([box(stem, "")]))))
     for stage, rows in groupby(blocks, key=lambda row: row["stage"]):
         boxes = tuple(box(row, style.short(row["name"])) for row in rows)
-        found.append(Group(boxes, (f"{len(boxes)} blocks" if stage is None else f"stage {stage}", *sizes(boxes))))
+        found.append(Group(boxes, (span(boxes) if stage is None else f"stage {stage}", *sizes(boxes))))
     for key in ENDS:
         if table.get(key):
             found.append(Group((Box(key, "", 0.17, 0.5),), (key, f"{table[key]['channels']:,}")))
     return found
+
+
+def span(boxes: Sequence[Box]) -> str:
+    first, last = boxes[0].text, boxes[-1].text
+    return f"block {first}" if first == last else f"blocks {first}–{last}"
 
 
 def root(row: dict) -> float:
@@ -110,19 +119,19 @@ def sizes(boxes: Sequence[Box]) -> list[str]:
 
 
 def wrap(found: list[Group], room: float) -> list[list[Group]]:
-    """Groups into as few rows of at most `room` inches as they need, then evened out over those rows."""
-    rows = fill(found, room)
+    """Groups into as few rows of at most `room` inches as they need, evened out, embedding and logits not alone.
+
+    Where they would stand alone on the last row, half of the last stage joins them.
+    """
     last = max(i for i, group in enumerate(found) if group.boxes[0].tap not in ENDS)
-    if all(group.boxes[0].tap in ENDS for group in rows[-1]) and len(found[last].boxes) > 3:
-        # embedding and logits alone on a row look lost: half of the last stage joins them
-        found = [*found[:last], *found[last].parts(0.6 * found[last].width), *found[last + 1 :]]
-        rows = fill(found, room)
-    need = (len(rows), sum(map(len, rows)))
-    for width in np.linspace(0.3 * room, room, 29):
-        evened = fill(found, float(width))
-        if (len(evened), sum(map(len, evened))) <= need:
-            return evened
-    return rows
+    halved = [*found[:last], *found[last].parts(0.6 * found[last].width), *found[last + 1 :]]
+    most = len(fill(found, room))
+    for groups in (found, halved):
+        for width in np.linspace(0.3 * room, room, 29):
+            rows = fill(groups, float(width))
+            if len(rows) <= most and any(group.boxes[0].tap not in ENDS for group in rows[-1]):
+                return rows
+    return fill(found, room)
 
 
 def fill(found: list[Group], room: float) -> list[list[Group]]:

@@ -1,8 +1,8 @@
 """One look for every figure: palette, type sizes, number formats, and how bytes are written.
 
 Colours are Okabe & Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/), given by role rather than by name,
-so that "best" has one colour in every picture. Figures are 6.3 inches wide: the text width of an A4 page, and small
-enough that 8-point type can still be read when a phone shrinks the picture to 360 pixels.
+so that "best" has one colour in every picture. Figures are 5.6 inches wide: they fit the text of an A4 page, and
+8-point type can still be read when a phone shrinks the picture to its 390 pixels.
 """
 
 import textwrap
@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-WIDTH_IN = 6.3
+WIDTH_IN = 5.6
 DPI = 200
 
 INK = "#1d2730"
@@ -55,6 +55,7 @@ RC = {
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
     "svg.hashsalt": "birdprobe",
     "text.usetex": False,
+    "text.parse_math": False,  # a class may be called "$x$"
     "axes.unicode_minus": True,
 }
 
@@ -93,7 +94,7 @@ def size_in(text: Text) -> tuple[float, float]:
 
 def caption(figure: Figure, words: str, x: float = 0.012, y_in: float = 0.07) -> int:
     """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took."""
-    lines = textwrap.wrap(words, 120)
+    lines = textwrap.wrap(words, 106)
     figure.text(
         x, y_in / figure.get_figheight(), "\n".join(lines), fontsize=7, color=QUIET, va="bottom", linespacing=1.35
     )
@@ -122,7 +123,7 @@ def number(value: float) -> str:
 def ink_on(rgba) -> str:
     """Black or white, whichever reads better on this colour (WCAG relative luminance)."""
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
-    return INK if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.3 else PAPER
+    return INK if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.22 else PAPER
 
 
 def spread(wanted: list[float], heights: list[float], low: float, high: float) -> list[float]:

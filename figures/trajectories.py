@@ -9,11 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from analysis import projection
 from features import InputError
 from figures import style
 from figures.runs import Run
@@ -26,32 +27,26 @@ HEIGHT_IN = 5.4
 def draw(run: Path, shown: int = SHOWN) -> Figure:
     """Draw the run folder `run`: `shown` classes in colour, at most six."""
     data = Run(Path(run))
-    paths = centroids(data.projection)
+    centres = projection.centroids(data.projection)
+    paths = {label: rows[["x", "y"]].to_numpy() for label, rows in centres.groupby("label")}  # [taps, 2]
     taps = list(dict.fromkeys(data.projection.tap))
     if len(taps) < 2:
         raise InputError(
             f"{data.folder / 'projection.csv'}: one tap ({taps[0]}), at least two wanted for a path between them"
         )
-    length = {label: float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) for label, path in paths.items()}
-    longest = sorted(length, key=lambda label: (-length[label], label))[: min(shown, SHOWN)]
+    longest = projection.longest(centres, min(shown, SHOWN))
     figure = style.new_figure(HEIGHT_IN)
     lines = style.caption(figure, caption(data, taps, len(longest), len(paths)))
-    foot = (0.2 + 0.14 * lines) / HEIGHT_IN
+    foot = (0.3 + 0.14 * lines) / HEIGHT_IN
     axes = figure.add_axes((0.045, foot, 0.945, 0.985 - foot))
     frame(axes, np.concatenate(list(paths.values())), data)
     for label in sorted(set(paths) - set(longest)):
         faded(axes, paths[label])
-    for label, colour in reversed(list(zip(longest, style.SHOWCASE))):
-        showcase(axes, paths[label], taps, colour)
+    occupied: list[np.ndarray] = []
+    for rank, label in enumerate(longest):
+        showcase(axes, paths[label], taps, style.SHOWCASE[rank], 20 - rank, occupied)
     name_paths(axes, {label: paths[label] for label in longest})
     return figure
-
-
-def centroids(items: pd.DataFrame) -> dict[str, np.ndarray]:
-    """label -> its mean position at every tap, in depth order, [taps, 2]."""
-    order = list(dict.fromkeys(items.tap))
-    means = items.groupby(["label", "tap"])[["x", "y"]].mean()
-    return {label: means.loc[label].loc[order].to_numpy() for label in sorted(set(items.label))}
 
 
 def frame(axes: Axes, points: np.ndarray, data: Run) -> None:
@@ -77,29 +72,27 @@ def faded(axes: Axes, path: np.ndarray) -> None:
     axes.plot(*path[-1], "D", ms=3, mew=0, **look)
 
 
-def showcase(axes: Axes, path: np.ndarray, taps: list[str], colour: str) -> None:
-    """One coloured path; a block's number stands in its marker where the neighbours leave room."""
-    axes.plot(*path.T, color=style.PAPER, lw=4, zorder=3, solid_joinstyle="round")
-    axes.plot(*path.T, color=colour, lw=1.8, zorder=4, solid_joinstyle="round")
-    pixels = axes.transData.transform(path) * 72 / axes.figure.dpi  # points
-    numbered: list[int] = []
-    for i in [0, len(path) - 1, *range(1, len(path) - 1)]:
-        end = i in (0, len(path) - 1)
-        if not end and min(np.hypot(*(pixels[i] - pixels[j])) for j in [*numbered, 0, len(path) - 1]) < 12:
-            axes.plot(*path[i], "o", ms=3.4, color=colour, mec=style.PAPER, mew=0.6, zorder=5)
+def showcase(
+    axes: Axes, path: np.ndarray, taps: list[str], colour: str, zorder: int, occupied: list[np.ndarray]
+) -> None:
+    """One coloured path; a block's number stands in its marker unless one already stands there.
+
+    `occupied` collects the places of numbered markers, in points; both ends are numbered in any case.
+    """
+    axes.plot(*path.T, color=style.PAPER, lw=4, zorder=zorder, solid_joinstyle="round")
+    axes.plot(*path.T, color=colour, lw=1.8, zorder=zorder + 0.1, solid_joinstyle="round")
+    points = axes.transData.transform(path) * 72 / axes.figure.dpi
+    last = len(path) - 1
+    for i in [0, last, *range(1, last)]:
+        if i not in (0, last) and min(np.hypot(*(points[i] - other)) for other in occupied) < 12:
+            axes.plot(*path[i], "o", ms=3.4, color=colour, mec=style.PAPER, mew=0.6, zorder=zorder + 0.2)
             continue
-        numbered.append(i)
-        marker, size = {0: ("s", 10), len(path) - 1: ("D", 10)}.get(i, ("o", 10.5))
-        axes.plot(*path[i], marker, ms=size, mfc=colour, mec=style.PAPER, mew=0.9, zorder=6)
-        look = {
-            "ha": "center",
-            "va": "center_baseline",
-            "fontsize": 6,
-            "color": style.PAPER,
-            "weight": "bold",
-            "zorder": 7,
-        }
-        axes.text(*path[i], style.short(taps[i]), **look)
+        occupied.append(points[i])
+        marker, size = {0: ("s", 10), last: ("D", 10)}.get(i, ("o", 10.5))
+        axes.plot(*path[i], marker, ms=size, mfc=colour, mec=style.PAPER, mew=0.9, zorder=zorder + 0.3)
+        look = {"ha": "center", "va": "center_baseline", "fontsize": 6, "color": style.PAPER, "weight": "bold"}
+        word = style.short(taps[i]) if taps[i].startswith("block_") else taps[i][0].upper()
+        axes.text(*path[i], word, zorder=zorder + 0.4, **look)
 
 
 def name_paths(axes: Axes, paths: dict[str, np.ndarray]) -> None:
@@ -110,9 +103,10 @@ def name_paths(axes: Axes, paths: dict[str, np.ndarray]) -> None:
     window, taken = axes.get_window_extent(renderer), []
     for (label, path), colour in zip(paths.items(), style.SHOWCASE):
         text = axes.text(
-            0, 0, style.trimmed(label), color=colour, weight="bold", fontsize=8.5, ha="center", va="center", zorder=8
+            0, 0, style.trimmed(label), color=colour, weight="bold", fontsize=8.5, ha="center", va="center", zorder=30
         )
         box = text.get_window_extent(renderer)
+        text.set_path_effects([withStroke(linewidth=2.5, foreground=style.PAPER)])
         half = np.array([box.width, box.height]) / 2
         ends = axes.transData.transform(path)
         best, cheapest = ends[-1], np.inf

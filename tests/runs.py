@@ -12,6 +12,10 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from analysis.ranking import Ranking, rank
+from figures.runs import RANKING_COLUMNS
+from probe.answer import Answer, answer
+
 BIRDS = [
     "Turdus merula",
     "Erithacus rubecula",
@@ -168,33 +172,16 @@ def predictions(backbone: Backbone, taps: dict[str, float], rng: np.random.Gener
     return table
 
 
-def ranking(arch: dict, table: pd.DataFrame, taps: list[str], rng: np.random.Generator) -> pd.DataFrame:
-    """The contract's columns from the predictions: bootstrap and sign flips over groups, 1,000 draws each."""
-    _, group = np.unique(table.group, return_inverse=True)
-    right = np.stack([table[tap] == table.label for tap in taps]).astype(float)
-    sums = np.stack([np.bincount(group, row) for row in right])  # [taps, groups]
-    sizes = np.bincount(group)
-    draws = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=1000)
-    boot = (draws @ sums.T) / (draws @ sizes)[:, None]  # [draws, taps]
-    last = taps.index("embedding")
-    gap = sums - sums[last]
-    signs = rng.choice([-1, 1], size=(1000, len(sizes)))
-    p = (1 + (np.abs(signs @ gap.T) >= np.abs(gap.sum(1)) - 1e-9).sum(0)) / 1001
-    wins = np.bincount(boot.argmax(1), minlength=len(taps)) / len(boot)
+def ranks_of(arch: dict, ranked: Ranking) -> pd.DataFrame:
+    """ranking.csv of a ranking: linear probe, LogME and cost are made up from the accuracy and the macs."""
     place = {row["name"]: row for row in (*arch["blocks"], arch["embedding"], arch["logits"])}
-    rows = []
-    for i, tap in enumerate(taps):
-        block = place[tap]
-        knn = right[i].mean()
-        rows.append(
-            {"tap": tap, "index": block["index"], "stage": block["stage"], "dim": block["channels"], "knn": knn}
-            | {"knn_lo": np.quantile(boot[:, i], 0.025), "knn_hi": np.quantile(boot[:, i], 0.975), "p_best": wins[i]}
-            | {"vs_last": knn - right[last].mean(), "vs_last_lo": np.quantile(boot[:, i] - boot[:, last], 0.025)}
-            | {"vs_last_hi": np.quantile(boot[:, i] - boot[:, last], 0.975), "vs_last_p": p[i]}
-            | {"linear": min(0.99, NormalDist().cdf(NormalDist().inv_cdf(knn) + 0.12)), "logme": 2.4 * knn - 0.3}
-            | {"ms_per_window": block["macs"] / 2.2e7 + 1.5}
-        )
-    return pd.DataFrame(rows)
+    table = ranked.table.reset_index()
+    for column, key in (("index", "index"), ("stage", "stage"), ("dim", "channels")):
+        table[column] = [place[tap][key] for tap in table.tap]
+    table["linear"] = [min(0.99, NormalDist().cdf(NormalDist().inv_cdf(knn) + 0.12)) for knn in table.knn]
+    table["logme"] = 2.4 * table.knn - 0.3
+    table["ms_per_window"] = [place[tap]["macs"] / 2.2e7 + 1.5 for tap in table.tap]
+    return table[list(RANKING_COLUMNS)]
 
 
 def projection(table: pd.DataFrame, taps: list[str], rng: np.random.Generator) -> pd.DataFrame:
@@ -214,7 +201,7 @@ def projection(table: pd.DataFrame, taps: list[str], rng: np.random.Generator) -
 
 
 def make_run(folder: Path, backbone: Backbone = BIRDNET, only: tuple[int, ...] | None = None, seed: int = 1) -> Path:
-    """Write a run folder. `only` lists the blocks that were tapped; all when None."""
+    """Write a run folder. `only` lists the blocks that were tapped; all when None, none when empty."""
     rng = np.random.default_rng(seed)
     arch = architecture(backbone)
     n = len(arch["blocks"])
@@ -223,23 +210,21 @@ def make_run(folder: Path, backbone: Backbone = BIRDNET, only: tuple[int, ...] |
     accuracy = {f"block_{i:02d}": float(curve[i]) for i in chosen}
     accuracy |= dict(zip(("embedding", "logits"), backbone.accuracy[-2:]))
     table = predictions(backbone, accuracy, rng)
-    ranks = ranking(arch, table, list(accuracy), rng)
+    correct = {tap: (table[tap] == table.label).to_numpy() for tap in accuracy}
+    ranked = rank(correct, table.group.to_numpy(), "embedding", n_boot=500, n_perm=2000, seed=seed)
+    ranks = ranks_of(arch, ranked)
     folder.mkdir(parents=True, exist_ok=True)
-    ranks.to_csv(folder / "ranking.csv", index=False)
+    ranks.astype({"index": "Int64", "stage": "Int64"}).to_csv(folder / "ranking.csv", index=False)
     table.to_csv(folder / "predictions.csv", index=False)
-    projection(table, [f"block_{i:02d}" for i in chosen][-5:], rng).to_csv(folder / "projection.csv", index=False)
-    config = configuration(backbone, arch, ranks, table)
+    followed = [f"block_{i:02d}" for i in chosen][-5:] or list(accuracy)
+    projection(table, followed, rng).to_csv(folder / "projection.csv", index=False)
+    cost = dict(zip(ranks.tap, ranks.ms_per_window))
+    config = configuration(backbone, arch, table, answer(ranked, "embedding", cost, 1 / len(backbone.classes)))
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     return folder
 
 
-def configuration(backbone: Backbone, arch: dict, ranks: pd.DataFrame, table: pd.DataFrame) -> dict:
-    ranks = ranks.set_index("tap", drop=False)
-    best, last = ranks.loc[ranks.knn.idxmax()], ranks.loc["embedding"]
-    tied = [tap for tap in ranks.tap if tap != best.tap and ranks.knn[tap] > best.knn - 0.02]
-    share = best.ms_per_window / last.ms_per_window
-    sentence = f"Read {best.tap}: {best.knn:.3f}, {100 * best.vs_last:.1f} points above the final embedding, "
-    sentence += f"p < 0.001, at {100 * share:.0f} % of the cost."
+def configuration(backbone: Backbone, arch: dict, table: pd.DataFrame, found: Answer) -> dict:
     n = len(table)
     return {
         "model": {
@@ -248,8 +233,10 @@ def configuration(backbone: Backbone, arch: dict, ranks: pd.DataFrame, table: pd
             "preset": backbone.name if backbone.staged and not backbone.growth else None,
             "architecture": arch,
             "proof": {
-                "taps": {tap: {"max_abs": 1.2e-6, "rel_l2": 3.1e-7} for tap in ranks.tap},
+                "taps": {tap: {"max_abs": 1.2e-6, "rel_l2": 3.1e-7} for tap in table.columns[6:]},
                 "outputs": {"label": {"max_abs": 0.0, "rel_l2": 0.0}},
+                "windows": 2,
+                "tolerance": 1e-4,
             },
             "sample_rate": backbone.sample_rate,
             "window_s": backbone.window_s,
@@ -267,18 +254,7 @@ def configuration(backbone: Backbone, arch: dict, ranks: pd.DataFrame, table: pd
         "grouping": r"file-name pattern '^\d-(\d+)-'",
         "warnings": ["2 clips are shorter than one window; they were zero-padded."],
         "skipped": [{"file": "rain/1-17367-A.ogg", "reason": "silent: all 220,500 samples equal"}],
-        "answer": {
-            **{
-                "best": best.tap,
-                "knn": best.knn,
-                "knn_lo": best.knn_lo,
-                "knn_hi": best.knn_hi,
-                "reference": "embedding",
-            },
-            **{"reference_knn": last.knn, "difference": best.vs_last, "lo": best.vs_last_lo, "hi": best.vs_last_hi},
-            **{"p": best.vs_last_p, "p_adjusted": 0.0004, "cost_share": share, "tied": tied},
-            **{"chance": 1 / len(backbone.classes), "sentence": sentence},
-        },
+        "answer": found.to_json(),
         "versions": {"birdprobe": "0.1.0", "python": "3.11.7", "onnxruntime": "1.20.0", "numpy": "2.1.0"},
         "command": r"birdprobe sweep BirdNET.onnx esc10 -o runs/esc10 --group-regex '^\d-(\d+)-' --fold-regex '^(\d)-'",
         "seconds": {"extract": 61.2, "all": 74.9},
