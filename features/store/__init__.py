@@ -15,8 +15,9 @@ counter, flush + fsync.
 """
 
 from features.store.feature_store import FeatureStore
+from features.store.file import Locked
 from features.store.key import StoreKey
 from features.store.rows import ROW_COLUMNS, SKIP_COLUMNS
 from features.store.shards import join
 
-__all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "StoreKey", "join"]
+__all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "join"]

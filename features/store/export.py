@@ -9,25 +9,23 @@ from features import InputError
 from features.store.rows import NUMBERS
 
 
-def export(store, path, taps=(), overwrite: bool = False) -> Path:
-    """Write the committed rows of an open FeatureStore to `path`.
+def export(store, path, taps=()) -> Path:
+    """Write the committed rows of an open FeatureStore to `path`, replacing what is there.
 
-    .npz: one array [rows, *dim] per tap and one array `row_COLUMN` [rows] per row column (text as fixed-width
-    unicode, "" where it is missing: nothing is pickled). .csv: the row table and, per tap, the columns `TAP_0`,
-    `TAP_1`, ... of its flattened features.
-    Raises InputError for another ending, an existing file without `overwrite`, and an unknown tap.
+    NAME.npz: one array [rows, *dim] per tap and one array `row_COLUMN` [rows] per row column (text as fixed-width
+    unicode, "" where it is missing: nothing is pickled), and the row table beside it as NAME.csv. NAME.csv: the row
+    table and, per tap, the columns `TAP_0`, `TAP_1`, ... of its flattened features.
+    Raises InputError for another ending and for an unknown tap.
     """
-    path, taps = Path(path), tuple(taps)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists. Give --overwrite to replace it.")
+    path = Path(path)
     if path.suffix not in (".npz", ".csv"):
         raise InputError(f"{path}: ends in {path.suffix or 'nothing'}, wanted .npz or .csv")
     table = store.rows()
     arrays = {tap: store.read(tap) for tap in taps}
     if path.suffix == ".npz":
+        table.to_csv(path.with_suffix(".csv"), index=False)
         for name, column in table.items():
-            values = column if name in NUMBERS else [value or "" for value in column]
-            arrays[f"row_{name}"] = np.array(values)
+            arrays[f"row_{name}"] = np.array(column if name in NUMBERS else [value or "" for value in column])
         np.savez(path, allow_pickle=False, **arrays)
         return path
     parts = [table]

@@ -166,9 +166,9 @@ class FeatureStore:
         """Faults, one line each: not complete, flipped bits, inconsistent rows, values that are not finite."""
         return find_faults(self)
 
-    def export(self, path, taps=(), overwrite: bool = False) -> Path:
+    def export(self, path, taps=()) -> Path:
         """Write .npz or .csv; see `features.store.export.export`."""
-        return export(self, path, taps, overwrite)
+        return export(self, path, taps)
 
     # ---- write
 

@@ -22,6 +22,10 @@ CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14
 COMMIT_COLUMNS = ("rows_end", "row_bytes_end", "skipped_bytes_end", "rows_crc", "skipped_crc")  # then one per tap
 
 
+class Locked(InputError):
+    """The store is open elsewhere, at least one of the two for writing."""
+
+
 def build(
     path: Path,
     key: StoreKey,
@@ -135,10 +139,10 @@ def one_line(path: Path):
         raise InputError(f"{path}: not found") from None
     except (OSError, RuntimeError) as error:
         text = str(error)
+        if "unable to lock file" in text or "already open" in text:
+            raise Locked(f"{path}: locked. Is it being written by another process?") from None
         if is_full(error):
             reason = "no space left on the disk"
-        elif "unable to lock file" in text or "already open" in text:
-            reason = "locked. Is it being written by another process?"
         elif "file signature not found" in text:
             reason = "not an HDF5 file, wanted a store. Is it something else, or empty?"
         elif "truncated file" in text:

@@ -16,11 +16,12 @@ from features.store.rows import to_records
 PIECE = 1024  # rows in memory at a time
 
 
-def join(paths, out, overwrite: bool = False) -> Path:
+def join(paths, out, overwrite: bool = False, meta: dict | None = None) -> Path:
     """A store whose arrays are views of the shards' (HDF5 virtual datasets, relative paths), rows sorted by clip.
 
     It opens and reads like any other, cannot be added to, and needs the shards to stay where they are beside it. The
     shards must be complete, have one key and share no clip; else InputError. Reads all of them once, for the CRCs.
+    `meta` takes the place of the first shard's.
     """
     out = Path(out)
     shards = [FeatureStore.open(path) for path in paths]
@@ -42,7 +43,7 @@ def join(paths, out, overwrite: bool = False) -> Path:
         store.write(to_records(rows), skips.to_numpy().tolist(), {}, crcs)
         store.finish()
 
-    layout.build(out, first.key, first.dims, {**first.meta, "shards": names}, overwrite, views, fill)
+    layout.build(out, first.key, first.dims, {**(meta or first.meta), "shards": names}, overwrite, views, fill)
     return out
 
 
