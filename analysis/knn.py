@@ -114,35 +114,40 @@ def _search(x, folds, identity, zero, k, dtype, max_pairs) -> np.ndarray | None:
         if max_pairs is not None and pairs > max_pairs:
             return None
         result[rows] = column[:, :k]
-        for row in unclear:
-            some = column[row, near[row]]
-            distance = _squared_distances(x, start + row, some, zero)
-            result[start + row] = some[np.lexsort((identity[some], distance))[:k]]
+        row, place = np.nonzero(near[unclear])
+        some = column[unclear[row], place]
+        distance = _squared_distances(x, start + unclear[row], some, zero)
+        by_row = np.lexsort((identity[some], distance, row))
+        first = np.searchsorted(row, np.arange(len(unclear)))
+        result[start + unclear] = some[by_row[first[:, None] + np.arange(k)]]
     return result
 
 
 def _factors(x, n_padded, dtype):
     """left [n, d + 1] and right [n_padded, d + 1], whose product holds |y|^2/2 - x.y, and |x|^2 as float64 [n].
 
-    The rows are centred, which takes the common offset out of the cancellation, and scaled to entries of at most 1,
-    which keeps squares inside float32. The last column carries |y|^2/2: one matrix product and no second pass. The mean
-    is taken of differences to the first row, so constant columns become exactly zero. Padding is infinitely far.
+    The rows are centred, which takes the common offset out of the cancellation. Any centre serves, so it is rounded
+    freely, but it is summed from differences to the first row: constant columns become exactly zero. Features of an
+    extreme scale are brought to 1, so that squares stay inside float32. The last column carries |y|^2/2: one matrix
+    product and no second pass. Padding is infinitely far.
     """
     n, d = x.shape
-    first = x[0].astype(np.float64)
+    x_dtype = np.result_type(x.dtype, dtype)  # float32 rows are centred in float32, which errs like the product does
+    first = x[0].astype(x_dtype)
     step = max(1, _BATCH_BYTES // (8 * max(d, 1)))
-    total, peak = np.zeros(d), 0.0
+    total, peak = np.zeros(d, dtype=x_dtype), 0.0
     for i in range(0, n, step):
         difference = x[i : i + step] - first
         total += difference.sum(axis=0)
-        peak = max(peak, difference.max(initial=0.0), -difference.min(initial=0.0))
-    mean, scale = first + total / n, 0.5 / peak if peak else 1.0
+        peak = max(peak, float(difference.max(initial=0.0)), -float(difference.min(initial=0.0)))
+    centre = first + total / n
     left = np.ones((n, d + 1), dtype=dtype)
     right = np.zeros((n_padded, d + 1), dtype=dtype)
     norm2 = np.empty(n)
     for i in range(0, n, step):
         rows = slice(i, min(i + step, n))
-        left[rows, :d] = (x[rows] - mean) * scale
+        difference = x[rows] - centre
+        left[rows, :d] = difference if 1e-9 < peak < 1e9 or not peak else difference / x_dtype.type(peak)
         np.negative(left[rows, :d], out=right[rows, :d])
         norm2[rows] = np.einsum("ij,ij->i", left[rows, :d], left[rows, :d], dtype=np.float64)
     right[:, d] = np.inf
@@ -153,10 +158,10 @@ def _factors(x, n_padded, dtype):
 def _slack(score, norm2, unit) -> np.ndarray:
     """How far above the k-th smallest computed score a true neighbour's can lie, float64 [c].
 
-    Two scores err by at most unit * (|x|^2 + |y|^2) / 2 each. A competitor y lies within about the k-th distance D of
-    x, so |y|^2 <= 2 |x|^2 + 2 D, where D = 2 score + |x|^2.
+    A score errs by at most unit * (|x||y| + |y|^2/2), two of them by unit * (|x|^2 + 2 |y|^2). A competitor y lies
+    within about the k-th distance D of x, so |y|^2 <= 2 |x|^2 + 2 D, where D = 2 score + |x|^2.
     """
-    return unit * (3 * norm2 + 2 * np.maximum(2 * score + norm2, 0.0)) + np.finfo(np.float32).tiny
+    return unit * (5 * norm2 + 4 * np.maximum(2 * score + norm2, 0.0)) + 1e-33  # the last: underflow
 
 
 def _candidates(score, n_blocks, k, norm2, unit):
@@ -181,13 +186,14 @@ def _candidates(score, n_blocks, k, norm2, unit):
     return np.take_along_axis(value, order, axis=1), np.take_along_axis(columns, order, axis=1)
 
 
-def _squared_distances(x, row, others, zero) -> np.ndarray:
-    """float64 [len(others)]: exact to the last bits, and bit-equal for equal rows."""
+def _squared_distances(x, rows, others, zero) -> np.ndarray:
+    """float64 [pairs] between x[rows] and x[others]: right to the last bits, and bit-equal for equal rows."""
     step = max(1, _BATCH_BYTES // (8 * max(x.shape[1], 1)))
-    query = x[row].astype(np.float64)
-    distance = [((x[others[i : i + step]] - query) ** 2).sum(axis=1) for i in range(0, len(others), step)]
-    distance = np.concatenate(distance)
-    distance[zero[others] | zero[row]] = 2.0
+    distance = np.empty(len(rows))
+    for i in range(0, len(rows), step):
+        pairs = slice(i, i + step)
+        distance[pairs] = ((x[rows[pairs]].astype(np.float64) - x[others[pairs]]) ** 2).sum(axis=1)
+    distance[zero[others] | zero[rows]] = 2.0
     return distance
 
 
