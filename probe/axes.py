@@ -65,5 +65,7 @@ def _reshaped(axis: int, before: Shape, out: Shape) -> int | None:
         return exact[0]
     if axis and not real and len(out) > 1:
         return 1  # channels split into groups or merged with positions behind them
+    if out and axis == len(before) - 1 and out[-1] > size and out[-1] % size == 0:
+        return len(out) - 1  # heads or directions merged into one width
     same = [i for i, n in enumerate(out) if n == size]
     return same[-1] if same else None

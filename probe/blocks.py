@@ -33,8 +33,11 @@ def find_blocks(model: onnx.ModelProto, input_shape: Shape | None = None) -> Arc
     """
     network = Network.of(model, input_shape)
     units, note = find_units(network)
+    if len(units) == 1 and not units[0].mixing:  # one lone Concat is a skip (a U-Net's), no repeated module
+        network = network.opened()
+        units, note = find_units(network)
     blocks = place(network, units)
-    embedding, logits, headless = head(network, units)
+    embedding, logits, headless = head(network, units, blocks)
     notes = [note, headless]
     if aside := parallel(network, units):
         notes.append(f"{aside} blocks stand in parallel branches; blocks are numbered in the order of the graph")

@@ -18,15 +18,19 @@ EMBEDDING = re.compile(r"embed|feature", re.IGNORECASE)
 SCORES = re.compile(r"label|logit|class|score|pred|prob", re.IGNORECASE)
 
 
-def head(network: Network, units: list[Unit]) -> tuple[Block | None, Block | None, str]:
-    """(embedding, logits, a note where there are no logits)."""
+def head(network: Network, units: list[Unit], blocks: list[Block]) -> tuple[Block | None, Block | None, str]:
+    """(embedding, logits, a note where there are no logits).
+
+    The main output of a network without a classifier is its embedding, unless it is the last block's tap again.
+    """
     river, ops = network.river, network.river.graph.ops
     vectors = [name for name in network.whole.outputs if len(network.shapes[name]) == 2]
     named = next((name for name in vectors if EMBEDDING.search(name) and not SCORES.search(name)), None)
     last = _last_learned(network)
     end = max((unit.last for unit in units), default=-1)
     if last is None or last <= end or _ends_with_features(network, last):
-        vector = named or (network.main if network.main in vectors else None)
+        again = blocks and blocks[-1].tensor == network.main
+        vector = named or (None if again else network.main)
         note = "no classifier behind the last block, so there is no logits tap"
         return (tap(network, "embedding", "embedding", vector) if vector else None), None, note
     classifier = river.items[last]
@@ -34,7 +38,7 @@ def head(network: Network, units: list[Unit]) -> tuple[Block | None, Block | Non
     i = last
     while (j := river.after(i)) is not None and ops[river.items[j].op].kind not in SQUASHING:
         i = j
-    vector = named or (entered if entered in network.axes else None)
+    vector = named or (entered if entered in network.axes or len(network.shapes[entered]) == 2 else None)
     embedding = tap(network, "embedding", "embedding", vector) if vector else None
     return embedding, tap(network, "logits", "logits", ops[river.items[i].op].tensor), ""
 

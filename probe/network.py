@@ -1,7 +1,7 @@
 """A measured network: the data flow of a model with every shape, channel axis and cost known."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from os.path import commonpath
@@ -45,11 +45,17 @@ class Network:
             for name in op.data:
                 shapes.setdefault(name, shapes.get(op.tensor, ()))
         axes = channel_axes(whole, shapes)
+        axes.update((name, 1) for name in blocked_tensors(whole))
         costs = tuple(macs(op, shapes) for op in whole.ops)
         main = max(whole.outputs, key=lambda name: sum(costs[i] for i in whole.needed(name)))
         graph = whole.upto(main)
         layers = {i: layer for i, op in enumerate(graph.ops) if (layer := layer_of(op, shapes))}
         return cls(model, whole, River.of(graph, shapes, layers), main, shapes, axes, costs)
+
+    def opened(self) -> "Network":
+        """The same network with the regions that a Concat closes left open."""
+        river = self.river
+        return replace(self, river=River.of(river.graph, river.shapes, river.layers, modules=False))
 
     def macs(self, tensor: str) -> int:
         """Multiply-accumulates of one window that `tensor` needs."""
@@ -82,38 +88,56 @@ class Network:
     @cached_property
     def blocked(self) -> frozenset[str]:
         """Tensors in ONNX Runtime's blocked layout."""
-        names: set[str] = set()
-        for op in self.whole.ops:
-            reordered = op.node.op_type == "ReorderOutput"
-            if not reordered and (op.node.domain == BLOCKED or names.intersection(op.data)):
-                names.update(op.outputs)
-        return frozenset(names)
+        return blocked_tensors(self.whole)
 
     @cached_property
     def vectors(self) -> dict[str, np.ndarray]:
         """One-dimensional weights by name."""
         return {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer if len(t.dims) == 1}
 
+    def batch_axis(self, tensor: str) -> int:
+        """The axis along which windows are stacked: the first, but in networks that carry [tokens, batch, channels]."""
+        one = self.shapes[tensor]
+        two = self.pair.get(tensor, ()) if one and one[0] != 1 else ()
+        grown = [i for i, (a, b) in enumerate(zip(one, two)) if b == 2 * a]
+        return grown[0] if len(grown) == 1 else 0
+
     @cached_property
-    def batch_axes(self) -> dict[str, int]:
-        """Tensor -> axis along which windows are stacked, where it is not 0; told by measuring two windows at once."""
-        odd = [name for name, shape in self.shapes.items() if name in self.whole.producer and shape and shape[0] != 1]
+    def pair(self) -> dict[str, Shape]:
+        """Shapes for two windows at once, of the tensors that do not begin with 1; empty where batch is fixed."""
         value = audio_input(self.model)
-        if not odd or isinstance(input_dims(value)[0], int):
-            return {}
         shape = self.shapes[value.name]
-        pair = measure(self.model, [name for name in odd if "//" not in name], (2 * shape[0], *shape[1:]))
-        axes = {}
-        for name in odd:
-            grown = [i for i, (a, b) in enumerate(zip(self.shapes[name], pair.get(name, ()))) if b == 2 * a]
-            if len(grown) == 1:
-                axes[name] = grown[0]
-        return axes
+        if len(shape) < 2 or isinstance(input_dims(value)[0], int):
+            return {}
+        names = [op.tensor for op in self.river.graph.ops if op.real and self.shapes.get(op.tensor, (1,))[:1] != (1,)]
+        return measure(self.model, names, (2 * shape[0], *shape[1:]))
+
+    def readable(self, op: int) -> str:
+        """The tensor of an operator, or the same data behind it in a form that can be read.
+
+        ONNX Runtime adds blocked tensors as [N, C/16, H, W, 16] and reshapes the sum back to [N, C, H, W].
+        """
+        tensor = self.river.graph.ops[op].tensor
+        if tensor in self.blocked and len(self.shapes[tensor]) == 5:
+            for child in self.river.graph.children[op]:
+                back = self.river.graph.ops[child]
+                if back.kind == "Reshape" and len(self.shapes[back.tensor]) == 4:
+                    return back.tensor
+        return tensor
 
     def scope(self, ops: Iterable[int]) -> str | None:
         """The longest path that the exporter's names of these operators share; None where it wrote none."""
         paths = [path for i in ops if (path := _path(self.river.graph.ops[i]))]
         return commonpath(paths) or None if paths else None
+
+
+def blocked_tensors(graph: Graph) -> frozenset[str]:
+    names: set[str] = set()
+    for op in graph.ops:
+        reordered = op.node.op_type == "ReorderOutput"
+        if not reordered and (op.node.domain == BLOCKED or names.intersection(op.data)):
+            names.update(op.outputs)
+    return frozenset(names)
 
 
 def _path(op: Op) -> str:

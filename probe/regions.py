@@ -3,7 +3,9 @@
 Picture a river seen from above. Where it splits and runs together again (x -> conv -> conv -> Add with x) the islands
 between are one *region*: it is entered only at the fork and left only at the join. The fork of a join is its immediate
 dominator, the last operator that every path to the join passes. A region is *closed* when nothing inside is used
-outside. Closed regions nest like boxes or stand apart, they never overlap; the outermost ones become items.
+outside. Closed regions nest like boxes or stand apart; the outermost ones become items. A residual unit may have a
+tributary: a mask or a global query that every block reads, made once from the same audio. It enters from upstream and
+changes nothing about the fork.
 
 Two kinds of boxes are opened, so that what is inside counts instead: one that holds two or more plain residual units in
 series (the skip of a U-Net or of a cross-stage network, a head that reads several depths, the parallel streams of
@@ -40,17 +42,22 @@ class River:
     items: tuple[Item, ...]
 
     @classmethod
-    def of(cls, graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer]) -> "River":
-        regions = [region for region in (closed_region(graph, i) for i in range(len(graph.ops))) if region]
+    def of(cls, graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer], modules: bool = True) -> "River":
+        """Without `modules`, regions that a Concat closes stay open."""
+        regions = [region for i in range(len(graph.ops)) for region in _regions_of(graph, i)]
+        if not modules:
+            regions = [r for r in regions if graph.ops[r.op].kind != "Concat" or not is_wide(r, graph, shapes, layers)]
         regions.sort(key=lambda region: -len(region.inside))
         # (fork, members) of every plain residual unit: x + f(x) with layers in f
-        units = [(r.fork, r.op) for r in regions if is_wide(r, graph, shapes, layers) and _has_identity(r, graph)]
+        units = [(r.fork, r.op) for r in regions if is_wide(r, graph, shapes, layers) and has_identity(r, graph)]
         taken: set[int] = set()
         chosen: list[Item] = []
         for region in regions:
             if region.op in taken:
                 continue
             members = {*region.inside, region.op}
+            if members & taken:
+                continue  # two tributaries cross
             serial = {fork for fork, join in units if join in members and join != region.op}
             learned = sum(i in layers for i in region.inside)
             if len(serial) >= 2 or (len(layers) >= 8 and learned > 0.6 * len(layers)):
@@ -87,6 +94,12 @@ class River:
         return {self.graph.ops[i].kind for i in (*item.inside, item.op)}
 
 
+def _regions_of(graph: Graph, join: int) -> list[Item]:
+    closed = closed_region(graph, join)
+    fed = fed_unit(graph, join) if closed is None or closed.fork not in graph.parents[join] else None
+    return [region for region in (closed, fed) if region]
+
+
 def closed_region(graph: Graph, join: int) -> Item | None:
     """The region that `join` closes; None when it joins nothing, or when something inside is used outside."""
     if len(graph.parents[join]) < 2:
@@ -95,11 +108,26 @@ def closed_region(graph: Graph, join: int) -> Item | None:
     mask = graph.ancestors[join]
     if fork >= 0:
         mask &= ~(graph.ancestors[fork] | 1 << fork)
-    inside = _bits(mask)
-    if not inside:
+    return _if_closed(graph, join, fork, _bits(mask))
+
+
+def fed_unit(graph: Graph, join: int) -> Item | None:
+    """x + f(x, side): a sum of x and of something that is made from x and from what stands upstream of x."""
+    if graph.ops[join].kind not in SUMS:
         return None
+    for fork in graph.parents[join]:
+        rest = [parent for parent in graph.parents[join] if parent != fork]
+        if fork < 0 or not all(graph.ancestors[parent] >> fork & 1 for parent in rest):
+            continue
+        inside = [i for i in _bits(graph.ancestors[join]) if i > fork and graph.ancestors[i] >> fork & 1]
+        if unit := _if_closed(graph, join, fork, inside):
+            return unit
+    return None
+
+
+def _if_closed(graph: Graph, join: int, fork: int, inside: list[int]) -> Item | None:
     allowed = {*inside, join}
-    if any(child not in allowed for i in inside for child in graph.children[i]):
+    if not inside or any(child not in allowed for i in inside for child in graph.children[i]):
         return None
     return Item(join, fork, tuple(inside))
 
@@ -111,7 +139,8 @@ def is_wide(item: Item, graph: Graph, shapes: dict[str, Shape], layers: dict[int
     return any(layer.positions > 1 or layer.channels == size for layer in inside)
 
 
-def _has_identity(item: Item, graph: Graph) -> bool:
+def has_identity(item: Item, graph: Graph) -> bool:
+    """True where the fork's own tensor is a term of the sum."""
     op = graph.ops[item.op]
     return op.kind in SUMS and any(_stripped(graph, name) == item.fork for name in op.data)
 

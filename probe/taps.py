@@ -25,7 +25,7 @@ def place(network: Network, units: list[Unit]) -> list[Block]:
     blocks = []
     for unit, tail in zip(units, tails):
         members = [k for item in river.items[unit.first : unit.last + 1] for k in (*item.inside, item.op)]
-        tensor = river.graph.ops[river.items[tail].op].tensor
+        tensor = network.readable(river.items[tail].op)
         blocks.append(tap(network, f"block_{len(blocks):02d}", unit.kind, tensor, len(blocks), members))
     return [Block(**{**vars(block), "stage": stage}) for block, stage in zip(blocks, _stages(blocks))]
 
@@ -35,7 +35,7 @@ def tap(
 ) -> Block:
     """The Block of one tensor. `members` are the operators whose names tell its scope (None: the tensor's own)."""
     shape, graph = network.shapes[tensor], network.river.graph
-    batch = network.batch_axes.get(tensor, 0)
+    batch = network.batch_axis(tensor)
     axis = network.axes.get(tensor)
     if axis is None or (axis == batch and len(shape) > 1):
         axis = len(shape) - 1 if len(shape) < 4 else 1

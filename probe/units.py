@@ -18,13 +18,12 @@ from collections.abc import Iterable
 from math import prod
 
 from probe.graph import Op
-from probe.layers import ATTENTION, LAYOUT, NORMS, POOLS, TRANSPARENT, Layer, is_product
+from probe.layers import ATTENTION, LAYOUT, POOLS, Layer, is_product
 from probe.network import Network
-from probe.regions import SUMS, Item, River
+from probe.regions import SUMS, Item, River, has_identity
 from probe.stretches import bottlenecks, plain_layers, role_of
 from probe.unit import Unit
 
-SHORTCUT = TRANSPARENT | LAYOUT | POOLS | NORMS | SUMS | {"Mul", "Slice", "Concat", "Relu"}
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 
@@ -111,8 +110,8 @@ def _region_unit(river: River, i: int) -> Unit | None:
         return None
     if not layers:
         pooled = any(op.kind in POOLS or op.kind == "DFT" for op in ops)
-        return Unit("mixer", *span, (), "U") if pooled and _shortcut(river, item) else None
-    if "full" not in roles and any(is_product(op) or op.kind in ATTENTION for op in ops):
+        return Unit("mixer", *span, (), "U") if pooled and has_identity(item, river.graph) else None
+    if sum(2 if op.kind in ATTENTION else is_product(op) for op in ops) > 1:  # query by key, weights by value
         return Unit("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
     if set(roles) == {"pointwise"}:
         across = any(op.kind == "Transpose" and list(op.attribute("perm") or []) == [0, 2, 1] for op in ops)
@@ -129,19 +128,6 @@ def _squared(river: River, join: Op) -> bool:
         op.kind in SQUARES or (op.kind == "Mul" and op.data[0] == op.data[-1] != "" and len(op.data) == 2)
         for op in makers
     )
-
-
-def _shortcut(river: River, item: Item) -> bool:
-    """True when the fork reaches the join without passing a layer."""
-    graph, inside, stack, seen = river.graph, set(item.inside), [item.op], set()
-    while stack:
-        for parent in graph.parents[stack.pop()]:
-            if parent == item.fork:
-                return True
-            if parent in inside and parent not in seen and graph.ops[parent].kind in SHORTCUT:
-                seen.add(parent)
-                stack.append(parent)
-    return False
 
 
 def _residual_kind(roles: tuple[str, ...]) -> str:
