@@ -34,7 +34,7 @@ PREFIX, UNSEEN_PREFIX = "wren", "unseen"  # species names; the demo's prefix is 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything the trained file depends on, beside library versions and (with a time limit) the machine."""
+    """Everything the trained file depends on, beside library versions and, with a time limit, the machine's speed."""
 
     seed: int = 7
     species: int = 200
@@ -55,6 +55,7 @@ class Recipe:
     dropout: float = 0.2
     mix: float = 0.2  # share of crops with another one mixed in
     report_every: int = 100  # steps: one entry of the log
+    minutes: float | None = None  # time limit: squeezes the schedule to end in time, which then cannot be repeated
 
 
 def learning_rate(progress: float, recipe: Recipe) -> float:
@@ -65,12 +66,8 @@ def learning_rate(progress: float, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, along))))
 
 
-def train(
-    net: Miniature, songs: Songs, recipe: Recipe, minutes: float | None = None, checkpoint: Path | None = None
-) -> list[dict]:
-    """Train in place; returns the log: step, minutes, learning rate, mean loss and accuracy on (mixed) crops.
-
-    With `minutes` the schedule is squeezed so as to end in time: safe on a busy machine, but then not repeatable."""
+def train(net: Miniature, songs: Songs, recipe: Recipe, checkpoint: Path | None = None) -> list[dict]:
+    """Train in place; returns the log: step, minutes, learning rate, mean loss and accuracy on (mixed) crops."""
     rng = np.random.default_rng(recipe.seed)
     classes = net.classifier.out_features
     decayed = [p for p in net.parameters() if p.ndim > 1]
@@ -99,7 +96,7 @@ def train(
         recent.append((loss.item(), (logits.argmax(1) == targets.argmax(1)).float().mean().item()))
         step += 1
         elapsed = (time.monotonic() - began) / 60
-        progress = max(step / recipe.steps, elapsed / minutes if minutes else 0.0)
+        progress = max(step / recipe.steps, elapsed / recipe.minutes if recipe.minutes else 0.0)
         if step % recipe.report_every == 0 or progress >= 1:
             means = np.mean(recent, axis=0)
             entry = {"step": step, "minutes": elapsed, "lr": learning_rate(progress, recipe)}
@@ -225,15 +222,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_argument("--cache", type=Path, help="a .npy file that keeps the log-mels between runs")
         command.add_argument("--seed", type=int, default=Recipe.seed)
         command.add_argument("--steps", type=int, default=Recipe.steps)
-    commands.choices["train"].add_argument("--minutes", type=float, help="squeeze the schedule to end in time")
+        command.add_argument("--minutes", type=float, help="time limit of the training: squeezes its schedule")
     args = parser.parse_args(arguments)
-    recipe = Recipe(seed=args.seed, steps=args.steps)
+    recipe = Recipe(seed=args.seed, steps=args.steps, minutes=args.minutes)
     torch.manual_seed(recipe.seed)
     songs, valid, names = _data(recipe, args.cache)
     print(f"{len(songs.classes)} training clips, {len(valid.classes)} for validation, {len(names)} species", flush=True)
     net = Miniature(len(names), recipe.dropout)
     if args.command == "train":
-        log = train(net, songs, recipe, args.minutes, args.checkpoint)
+        log = train(net, songs, recipe, args.checkpoint)
     else:
         net.load_state_dict(load_file(args.checkpoint))
         log = json.loads(args.checkpoint.with_suffix(".json").read_text())["log"]

@@ -131,7 +131,7 @@ def test_wrens_scores_are_neither_chance_nor_perfect(about):
     assert curve["block_00"] < 0.5 * max(curve.values())
     assert about["scores"]["validation"]["top1"] > 20 / len(about["labels"])
     losses = [entry["loss"] for entry in about["log"]]
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < losses[0] - 1  # nats
 
 
 def test_wren_never_heard_the_demos_species(about):
@@ -275,7 +275,7 @@ def test_the_seed_decides(few_songs):
 
 def test_a_time_limit_ends_the_schedule_early(few_songs):
     torch.manual_seed(0)
-    log = train(Miniature(4), few_songs, Recipe(steps=10**6, crop_frames=(96,), frames_per_step=800), minutes=0.02)
+    log = train(Miniature(4), few_songs, Recipe(steps=10**6, crop_frames=(96,), frames_per_step=800, minutes=0.02))
     assert log[-1]["step"] < 1000
     assert log[-1]["lr"] < Recipe.learning_rate / 100
 
