@@ -23,6 +23,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
+from onnx.inliner import inline_local_functions
 
 from features import InputError
 
@@ -74,11 +75,11 @@ def load(path: str | Path) -> onnx.ModelProto:
     if not path.is_file():
         raise InputError(f"{path}: no such file; wanted an ONNX model")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError as error:
         raise InputError(f"{path}: {_not_onnx(path)}") from error
     if not model.graph.node or not model.opset_import:
-        raise InputError(f"{path}: no ONNX graph inside; wanted an ONNX model. {_not_onnx(path)}")
+        raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -89,14 +90,15 @@ def load(path: str | Path) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         _check_length(path, tensor)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inline_local_functions(model)
     del model.graph.value_info[:]
     audio_input(model, str(path))
     return model
 
 
 def _not_onnx(path: Path) -> str:
-    head = path.open("rb").read(8)
+    with path.open("rb") as file:
+        head = file.read(8)
     if head[4:8] == b"TFL3":
         return "this is a TensorFlow Lite file; `birdprobe convert` makes an ONNX model of it"
     if head[:2] == b"PK":
@@ -286,7 +288,8 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 def _split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
     """One ONNX node as the plain operators that it stands for."""
     kind = ALIASES.get(node.op_type, node.op_type)
-    inputs = [name for name in [*node.input, *_captured(node)] if name]
+    inputs = [*node.input, *dict.fromkeys(_captured(node))]
+    inputs = [name for name in inputs if name]
     outputs = tuple(node.output)
 
     def op(kind: str, names: Iterable[str], outputs: tuple[str, ...], real: bool = True) -> Op:
