@@ -1,4 +1,4 @@
-"""The answer of a sweep: which tap to read, what it gains, how sure that is, what it costs; as a record and a sentence."""
+"""The answer of a sweep, as a record and a sentence: which tap to read, its gain, how sure that is, what it costs."""
 
 from dataclasses import asdict, dataclass
 
@@ -29,6 +29,23 @@ class Answer:
     cost_share: float
     tied: tuple[str, ...]
     chance: float
+    linear_best: str
+    linear_best_score: float
+    linear_at_best: float
+    linear_reference: float
+
+    @property
+    def remark(self) -> str:
+        """What the linear probe says to it: trained weights can undo what a plain distance cannot."""
+        if self.linear_best == self.best:
+            return (
+                f"A linear probe agrees: {self.linear_at_best:.3f} there, {self.linear_reference:.3f} at "
+                f"{plain(self.reference)}."
+            )
+        return (
+            f"A linear probe puts {plain(self.linear_best)} first: {self.linear_best_score:.3f}, against "
+            f"{self.linear_at_best:.3f} at {self.best} and {self.linear_reference:.3f} at {plain(self.reference)}."
+        )
 
     @property
     def sentence(self) -> str:
@@ -36,7 +53,7 @@ class Answer:
         at = f"{self.best}: {self.knn:.3f}"
         if self.best == self.reference:
             return f"Keep reading {reference}: {self.knn:.3f}; no other tap of this model does better on these clips."
-        points = 100 * self.difference
+        points = round(100 * self.difference, 4)
         gain = f"{points:.1f} {'point' if f'{points:.1f}' == '1.0' else 'points'} above {reference}"
         if self.p_adjusted >= 0.05:
             return (
@@ -46,7 +63,7 @@ class Answer:
         return f"Read {at}, {gain}, {p_text(self.p_adjusted)}, at {100 * self.cost_share:.0f} % of the cost."
 
     def to_json(self) -> dict:
-        return asdict(self) | {"tied": list(self.tied), "sentence": self.sentence}
+        return asdict(self) | {"tied": list(self.tied), "sentence": self.sentence, "remark": self.remark}
 
 
 def plain(tap: str) -> str:
@@ -58,9 +75,12 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"
 
 
-def answer(ranking: Ranking, reference: str, ms_per_window: dict[str, float], chance: float) -> Answer:
-    """The answer that a ranking gives. `ms_per_window` maps each tap to its measured cost; `chance` is the accuracy of
-    always naming the largest class."""
+def answer(
+    ranking: Ranking, reference: str, ms_per_window: dict[str, float], linear: dict[str, float], chance: float
+) -> Answer:
+    """The answer that a ranking gives. `ms_per_window` and `linear` map each tap to its measured cost and its linear
+    probe's accuracy; `chance` is the accuracy of always naming the largest class."""
+    linear_best = max(linear, key=linear.get)
     best = ranking.table.loc[ranking.best]
     return Answer(
         best=ranking.best,
@@ -77,4 +97,8 @@ def answer(ranking: Ranking, reference: str, ms_per_window: dict[str, float], ch
         cost_share=ms_per_window[ranking.best] / ms_per_window[reference],
         tied=tuple(ranking.tied),
         chance=chance,
+        linear_best=linear_best,
+        linear_best_score=linear[linear_best],
+        linear_at_best=linear[ranking.best],
+        linear_reference=linear[reference],
     )

@@ -4,13 +4,41 @@ import errno
 import json
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from features import InputError
+from probe.options import (
+    Audio,
+    BatchSize,
+    Classes,
+    Cluster,
+    DType,
+    Dtype,
+    FoldRegex,
+    Folds,
+    GroupRegex,
+    Groups,
+    Jobs,
+    K,
+    Metric,
+    Model,
+    Normalise,
+    Overwrite,
+    PerClass,
+    Pool,
+    Projection,
+    SampleRate,
+    Seed,
+    Select,
+    Taps,
+    Unit,
+    Window,
+    out,
+)
+from probe.terminal import print_blocks, print_store, say, warn
 
 app = typer.Typer(
     name="birdprobe",
@@ -21,64 +49,6 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Look into a store of cached features.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
-
-
-class Metric(StrEnum):
-    euclidean = "euclidean"
-    cosine = "cosine"
-
-
-class Unit(StrEnum):
-    clip = "clip"
-    window = "window"
-
-
-class DType(StrEnum):
-    float32 = "float32"
-    float16 = "float16"
-
-
-class Projection(StrEnum):
-    umap = "umap"
-    pca = "pca"
-
-
-# Options that several commands share, each written once.
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
-Audio = Annotated[
-    Path, typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.")
-]
-Taps = Annotated[
-    str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
-]
-Pool = Annotated[str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW.")]
-Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
-Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
-SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
-Window = Annotated[float | None, typer.Option(metavar="SECONDS", help="The model's window, where it is not known.")]
-Normalise = Annotated[
-    str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
-]
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
-Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
-Classes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).")]
-PerClass = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).")]
-GroupRegex = Annotated[
-    str | None, typer.Option(metavar="RE", help="Searched in the file name; its first group names clips not to be split.")
-]
-Groups = Annotated[str | None, typer.Option(metavar="COLUMN", help="The table's column that names the group.")]
-FoldRegex = Annotated[
-    str | None, typer.Option(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
-K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
-Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
-
-
-def out(metavar: str, text: str):
-    return typer.Option("--output", "-o", metavar=metavar, help=text)
 
 
 @app.command()
@@ -222,7 +192,9 @@ def demo(
     """The main job without any download: made-up species through the bundled miniature backbone, Wren."""
     from probe.demo import WREN, settings, write_audio
 
-    run_sweep(WREN, lambda: write_audio(output, species, clips, seed, say), output, settings(species, clips, seed), overwrite)
+    run_sweep(
+        WREN, lambda: write_audio(output, species, clips, seed, say), output, settings(species, clips, seed), overwrite
+    )
 
 
 @store_app.command()
@@ -251,18 +223,18 @@ def check(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
 @store_app.command()
 def export(
     store: Annotated[Path, typer.Argument(metavar="STORE")],
-    output: Annotated[Path, out("OUT.npz", "Arrays by tap, and the rows beside them as OUT.csv.")],
+    output: Annotated[Path, out("OUT", "OUT.npz (arrays by tap, and the rows as OUT.csv) or OUT.csv (everything).")],
     taps: Annotated[str | None, typer.Option(help="Tap names, comma-separated; all of them otherwise.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Features as a plain NumPy archive, the rows as CSV."""
+    """Features and row table as a NumPy archive, or as CSV."""
     from features.store import FeatureStore
 
-    if output.exists() and not overwrite:
-        raise InputError(f"{output}: exists; a new file is wanted. Use --overwrite to replace it.")
+    for path in (output, output.with_suffix(".csv")):
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists, a new file wanted. Use --overwrite to replace it.")
     with FeatureStore.open(store) as opened:
-        opened.export(output, tuple(taps.split(",")) if taps else opened.taps)
-    print(f"{output}, {output.with_suffix('.csv')}")
+        print(opened.export(output, tuple(taps.split(",")) if taps else opened.taps))
 
 
 @app.command()
@@ -280,8 +252,10 @@ def figures(
 def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> None:
     """Sweep, draw, report, and end with the ranking on the terminal. `audio` may be a function that makes the folder,
     called once the run folder has been accepted."""
-    from probe.report import publish
-    from probe.sweep import prepare, ranking_table, sweep
+    from figures.gallery import save
+    from probe.report import write_report
+    from probe.run import prepare, ranking_table
+    from probe.sweep import sweep
 
     if callable(audio):
         prepare(output, overwrite)
@@ -290,53 +264,16 @@ def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> No
     swept = sweep(model, audio, output, settings, overwrite=overwrite, command=command, say=say)
     config = json.loads((output / "config.json").read_text())
     say("drawing")
-    report = publish(output)
+    save(output)
+    report = write_report(output)
     print(ranking_table(swept.table, settings.k).to_markdown())
     print()
     print(swept.answer.sentence)
+    print(swept.answer.remark)
     warn(config["warnings"])
     if config["skipped"]:
         warn([f"{len(config['skipped'])} clips could not be used; the report lists them with the reasons"])
     print(f"Report: {report}")
-
-
-def print_blocks(architecture) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for name in ("tap", "kind", "stage", "channels", "map", "macs so far"):
-        table.add_column(name, justify="left" if name in ("tap", "kind") else "right")
-    table.add_column("tensor", overflow="fold")
-    for tap in architecture.taps.values():
-        size = "x".join(str(n) for n in tap.map) or "-"
-        stage = "-" if tap.stage is None else str(tap.stage)
-        table.add_row(tap.name, tap.kind, stage, str(tap.channels), size, f"{tap.macs / 1e6:,.1f} M", tap.tensor)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
-    print(f"{len(architecture.blocks)} blocks")
-    for note in architecture.notes:
-        print(f"note: {note}")
-
-
-def print_store(store, path: Path) -> None:
-    rows = store.rows()
-    print(f"{path}: {'complete' if store.complete else 'unfinished'}, {len(rows)} windows of {rows['clip'].nunique()} clips")
-    print(f"  labels {rows['label'].nunique()}, groups {rows['group'].nunique()}, skipped clips {len(store.skipped())}")
-    for name, value in json.loads(store.key.to_json()).items():
-        if name != "taps":
-            print(f"  {name}: {value}")
-    for tap in store.taps:
-        print(f"  {tap}: {' x '.join(str(n) for n in store.dims[tap])}")
-
-
-def say(line: str) -> None:
-    """Progress goes to stderr, results to stdout."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def warn(lines) -> None:
-    for line in lines:
-        say(f"warning: {line}")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ GROUP_REGEX = r"^(R\d+)-"  # made-up recordists; see features/synthesis
 
 
 def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[str], None]) -> Path:
-    """The demo's clips, in `RUN-audio` beside the run: class folders of 5-s clips at 32 kHz. Made once per size and seed."""
+    """The demo's clips in `RUN-audio` beside the run: class folders of 5-s clips at 32 kHz, kept for the next time."""
     folder = run.with_name(f"{run.name}-audio") / f"{species}x{clips}-seed{seed}"
     if not folder.exists():
         say(f"making {species} species x {clips} clips")

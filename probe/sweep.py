@@ -19,20 +19,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import knn, linear, projection, ranking
-from analysis.tables import Table
 from features import InputError
 from features.recordings import Recordings, assign_folds, choose, read_recordings
 from features.store import FeatureStore
 from features.windows import Selection
-from probe.answer import Answer, answer
+from probe.answer import Answer
 from probe.backbone import Backbone
 from probe.cost import ms_per_window
-from probe.extract import Extraction, extract
+from probe.extract import extract
+from probe.run import prepare, write
+from probe.scoring import make_units, project, rank_taps
 
-# What a run folder holds besides features.h5.
-OURS = ("config.json", "ranking.csv", "ranking.md", "projection.csv", "predictions.csv", "report.html", "figures")
-TRAJECTORY_BLOCKS = 5  # published Figure 2 follows the last five blocks
 PACKAGES = ("birdprobe", "onnx", "onnxruntime", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 
 
@@ -61,27 +58,6 @@ class Settings:
     unit: str = "clip"
     projection: str = "umap"
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Units:
-    """The rows that are ranked: clips (mean over their windows) or single windows.
-
-    `table` has one row a unit: file, start_s, end_s, label, group, fold (n rows); `rows` maps each of the store's rows
-    to its unit.
-    """
-
-    table: pd.DataFrame
-    rows: np.ndarray
-
-    def vectors(self, features: np.ndarray) -> np.ndarray:
-        """float32 [rows, ...] of a store -> [units, dims]: the mean over a unit's rows."""
-        flat = features.reshape(len(features), -1)
-        if len(self.table) == len(flat):
-            return flat.astype(np.float32, copy=False)
-        sums = np.zeros((len(self.table), flat.shape[1]))
-        np.add.at(sums, self.rows, flat)
-        return (sums / np.bincount(self.rows)[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -155,9 +131,11 @@ def sweep(
         say("ranking")
         clips, folds_said, fold_warnings = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
         units = make_units(store.rows(), clips, settings.unit)
-        table, predictions, found = rank_taps(store, units, backbone, settings, cost)
+        verdict = rank_taps(
+            store, units, backbone.architecture, cost, k=settings.k, metric=settings.metric, seed=settings.seed
+        )
         say(f"{settings.projection} of the last blocks")
-        projected = project(store, units, backbone, settings)
+        projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
         data_hash = hash_of_audio(store.rows())
     config = {
         "command": command,
@@ -176,12 +154,12 @@ def sweep(
         "grouping": recordings.grouping,
         "warnings": list(dict.fromkeys([*recordings.warnings, *fold_warnings])),
         "skipped": [{"file": s.file, "reason": s.reason} for s in extraction.skipped],
-        "answer": found.to_json(),
+        "answer": verdict.answer.to_json(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
     }
-    write(run, table, predictions, projected, config)
-    return Swept(run, found, table)
+    write(run, verdict.table, verdict.predictions, projected, config)
+    return Swept(run, verdict.answer, verdict.table)
 
 
 def check_settings(settings: Settings) -> None:
@@ -194,25 +172,6 @@ def check_settings(settings: Settings) -> None:
         least = 2 if name == "folds" else 1
         if getattr(settings, name) < least:
             raise InputError(f"--{name.replace('_', '-')}: {getattr(settings, name)} found, at least {least} wanted")
-
-
-def prepare(run: Path, overwrite: bool) -> None:
-    """Make the run folder, or refuse it. Of an old run only files that a sweep writes are ever removed."""
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run}: a file found, a folder wanted for the run")
-    existing = sorted(path.name for path in run.iterdir()) if run.exists() else []
-    strangers = [name for name in existing if name not in OURS and not name.startswith("features.h5")]
-    finished = "config.json" in existing  # written last
-    if (finished or strangers) and not overwrite:
-        what = "a finished run" if finished else f"other files ({', '.join(strangers[:3])})"
-        raise InputError(f"{run}: {what} found, a new folder wanted. Use --overwrite to replace the results in it.")
-    for name in set(existing) & set(OURS):
-        if (run / name).is_dir():
-            for picture in (run / name).glob("*.p[nd][gf]"):
-                picture.unlink()
-        else:
-            (run / name).unlink()
-    run.mkdir(parents=True, exist_ok=True)
 
 
 def fold_clips(
@@ -230,74 +189,11 @@ def fold_clips(
         None if None in given else given,
         settings.folds,
         settings.seed,
+        grouping=recordings.grouping,
+        folding=recordings.folding,
     )
     table = pd.DataFrame({"label": labels, "group": groups, "fold": folds}, index=pd.Index(kept, name="clip"))
     return table, said, warnings
-
-
-def make_units(rows: pd.DataFrame, clips: pd.DataFrame, unit: str) -> Units:
-    """Rows of the store -> what is ranked. Label, group and fold come from `clips`, so that all agree on one split."""
-    if unit == "clip":
-        ids, of_row = np.unique(rows["clip"].to_numpy(), return_inverse=True)
-        spans = rows.groupby("clip").agg(file=("file", "first"), start_s=("start_s", "min"), end_s=("end_s", "max"))
-        table = spans.loc[ids].reset_index(names="clip")
-    else:
-        of_row = np.arange(len(rows))
-        table = rows[["clip", "file", "start_s", "end_s"]].reset_index(drop=True)
-    return Units(table.join(clips, on="clip"), of_row)
-
-
-def rank_taps(
-    store: FeatureStore, units: Units, backbone: Backbone, settings: Settings, cost: dict[str, float]
-) -> tuple[pd.DataFrame, pd.DataFrame, Answer]:
-    """Every tap's k-NN, linear probe and LogME -> the columns of ranking.csv, each unit's predictions, the answer."""
-    y, folds = units.table["label"].to_numpy(), units.table["fold"].to_numpy()
-    predicted, scores = {}, {}
-    for tap in store.taps:
-        x = units.vectors(store.read(tap))
-        predicted[tap] = knn.predict(x, y, folds, settings.k, settings.metric)
-        scores[tap] = {
-            "dim": x.shape[1],
-            "linear": float(np.mean(linear.predict(x, y, folds) == y)),
-            "logme": linear.logme(x, y),
-            "ms_per_window": cost[tap],
-        }
-    reference = last_before_classifier(store.taps)
-    ranked = ranking.rank(
-        {tap: labels == y for tap, labels in predicted.items()},
-        units.table["group"].to_numpy(),
-        reference,
-        seed=settings.seed,
-    )
-    architecture = backbone.architecture.taps
-    places = pd.DataFrame(
-        {"index": [architecture[t].index for t in store.taps], "stage": [architecture[t].stage for t in store.taps]},
-        index=list(store.taps),
-    ).astype("Int64")
-    table = places.join(pd.DataFrame(scores).T).join(ranked.table).astype({"dim": int}).rename_axis("tap")
-    table = table[list(COLUMNS)].reset_index()
-    chance = float(units.table["label"].value_counts(normalize=True).iloc[0])
-    return table, units.table.assign(**predicted), answer(ranked, reference, cost, chance)
-
-
-COLUMNS = (
-    *("index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best"),
-    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "linear", "logme", "ms_per_window"),
-)
-
-
-def last_before_classifier(taps: tuple[str, ...]) -> str:
-    """The tap that people read by default: the embedding, or the deepest one that is not the class scores."""
-    return "embedding" if "embedding" in taps else ([tap for tap in taps if tap != "logits"] or list(taps))[-1]
-
-
-def project(store: FeatureStore, units: Units, backbone: Backbone, settings: Settings) -> pd.DataFrame:
-    """The last blocks in one joint plane (published Figure 2): tap, item, label, x, y."""
-    blocks = [tap for tap in store.taps if backbone.architecture.taps[tap].index is not None]
-    taps = blocks[-TRAJECTORY_BLOCKS:] or list(store.taps)[-TRAJECTORY_BLOCKS:]
-    features = {tap: units.vectors(store.read(tap)) for tap in taps}
-    labels = units.table["label"].to_numpy()
-    return projection.trajectories(features, labels, method=settings.projection, seed=settings.seed)
 
 
 def describe_model(backbone: Backbone) -> dict:
@@ -317,33 +213,3 @@ def hash_of_audio(rows: pd.DataFrame) -> str:
     """One hash for all the audio that was read: over the sorted (file, sha256) pairs."""
     pairs = sorted(set(zip(rows["file"], rows["sha256"])))
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-
-
-def write(run: Path, table: pd.DataFrame, predictions: pd.DataFrame, projected: pd.DataFrame, config: dict) -> None:
-    """The run's files. config.json comes last: its presence says that the sweep is whole."""
-    table.to_csv(run / "ranking.csv", index=False, float_format="%.6g")
-    (run / "ranking.md").write_text(ranking_table(table, config["settings"]["k"]).to_markdown() + "\n")
-    predictions.to_csv(run / "predictions.csv", index=False)
-    projected.to_csv(run / "projection.csv", index=False, float_format="%.6g")
-    (run / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-
-
-def ranking_table(table: pd.DataFrame, k: int) -> Table:
-    """ranking.csv as people read it: intervals beside their figure, differences in points."""
-    shown = pd.DataFrame(
-        {
-            "tap": table["tap"],
-            "dim": table["dim"],
-            f"{k}-NN top-1 [95 %]": [f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in zip(table.knn, table.knn_lo, table.knn_hi)],
-            "P(best)": table["p_best"].map("{:.2f}".format),
-            "vs last, points [95 %]": [
-                f"{100 * a:+.1f} [{100 * b:+.1f}, {100 * c:+.1f}]"
-                for a, b, c in zip(table.vs_last, table.vs_last_lo, table.vs_last_hi)
-            ],
-            "p": ["<0.001" if p < 0.001 else f"{p:.3f}" for p in table["vs_last_p"]],
-            "linear": table["linear"].map("{:.3f}".format),
-            "LogME": table["logme"].map("{:.3f}".format),
-            "ms/window": table["ms_per_window"].map("{:.1f}".format),
-        }
-    )
-    return Table.from_frame(shown)

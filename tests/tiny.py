@@ -1,4 +1,4 @@
-"""A backbone and a dataset small enough that a whole sweep takes seconds: four residual blocks on one second at 8 kHz."""
+"""A backbone and a dataset so small that a whole sweep takes seconds: four residual blocks on one second at 8 kHz."""
 
 from pathlib import Path
 

@@ -1,0 +1,67 @@
+"""Options that several commands share, each written once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Metric(StrEnum):
+    euclidean = "euclidean"
+    cosine = "cosine"
+
+
+class Unit(StrEnum):
+    clip = "clip"
+    window = "window"
+
+
+class DType(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+class Projection(StrEnum):
+    umap = "umap"
+    pca = "pca"
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
+Audio = Annotated[
+    Path,
+    typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),
+]
+Taps = Annotated[
+    str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
+]
+Pool = Annotated[str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW.")]
+Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
+Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
+SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
+Window = Annotated[float | None, typer.Option(metavar="SECONDS", help="The model's window, where it is not known.")]
+Normalise = Annotated[
+    str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
+Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
+Classes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).")]
+PerClass = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).")]
+GroupRegex = Annotated[
+    str | None,
+    typer.Option(metavar="RE", help="Searched in the file name; its first group names clips not to be split."),
+]
+Groups = Annotated[str | None, typer.Option(metavar="COLUMN", help="The table's column that names the group.")]
+FoldRegex = Annotated[
+    str | None,
+    typer.Option(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
+Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
+
+
+def out(metavar: str, text: str):
+    return typer.Option("--output", "-o", metavar=metavar, help=text)

@@ -1,0 +1,45 @@
+"""What the command prints: results to stdout, progress and warnings to stderr."""
+
+import json
+import sys
+from pathlib import Path
+
+
+def print_blocks(architecture) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in ("tap", "kind", "stage", "channels", "map", "macs so far"):
+        table.add_column(name, justify="left" if name in ("tap", "kind") else "right")
+    table.add_column("tensor", overflow="ellipsis", no_wrap=True)
+    for tap in architecture.taps.values():
+        size = "x".join(str(n) for n in tap.map) or "-"
+        stage = "-" if tap.stage is None else str(tap.stage)
+        table.add_row(tap.name, tap.kind, stage, str(tap.channels), size, f"{tap.macs / 1e6:,.1f} M", tap.tensor)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    print(f"{len(architecture.blocks)} blocks")
+    for note in architecture.notes:
+        print(f"note: {note}")
+
+
+def print_store(store, path: Path) -> None:
+    rows = store.rows()
+    state = "complete" if store.complete else "unfinished"
+    print(f"{path}: {state}, {len(rows)} windows of {rows['clip'].nunique()} clips")
+    print(f"  labels {rows['label'].nunique()}, groups {rows['group'].nunique()}, skipped clips {len(store.skipped())}")
+    for name, value in json.loads(store.key.to_json()).items():
+        if name != "taps":
+            print(f"  {name}: {value}")
+    for tap in store.taps:
+        print(f"  {tap}: {' x '.join(str(n) for n in store.dims[tap])}")
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr, results to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def warn(lines) -> None:
+    for line in lines:
+        say(f"warning: {line}")

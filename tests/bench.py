@@ -1,0 +1,224 @@
+"""`make bench`: the speeds that the design rests on, each as a ratio measured side by side in one run.
+
+How it times. Variants of one comparison take turns in an order shuffled anew each round, with a pause between calls,
+because ONNX Runtime's threads go on spinning after one; figures are medians over the rounds. Where it matters the same
+variant stands in twice as a control: how far that ratio is from 1 is how far to trust the others. Leave the machine
+alone meanwhile. A miss is printed as a miss.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import PredefinedSplit, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from analysis import knn
+from features.recordings import Recordings, choose, read_recordings
+from features.synthesis import write_dataset
+from features.windows import Selection
+from probe.backbone import Backbone, build
+from probe.contract import row_of, waveform_shape
+from probe.demo import GROUP_REGEX, WREN
+from probe.extract import extract
+from probe.proof import together
+from probe.runtime import audio_like, data_input, open_session, run_chunks
+from probe.surgery import unpooled
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
+ESC10 = DATA / "esc10"
+BATCH = 8
+PAUSE_S = 0.15
+
+
+def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) -> dict[str, float]:
+    """Median seconds of each variant. One warm-up each, then `rounds` rounds in shuffled order."""
+    rng = np.random.default_rng(seed)
+    for run in variants.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    names = list(variants)
+    for _ in range(rounds):
+        for name in rng.permutation(names):
+            time.sleep(PAUSE_S)
+            began = time.perf_counter()
+            variants[name]()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: float(np.median(times)) for name, times in seconds.items()}
+
+
+def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "") -> None:
+    verdict = "" if met is None else ("met" if met else "MISS")
+    print(f"{what:<66} {figure:>7.2f}  {aim:<8} {verdict:<5} {note}", flush=True)
+
+
+class Bare:
+    """A plain ONNX Runtime session on a batch that is already in memory: what any reader of the model pays."""
+
+    def __init__(self, model, row: tuple[int, ...], batch: int = BATCH):
+        self.session = open_session(model)
+        self.x = audio_like((batch, *row), data_input(self.session).dtype)
+        self.chunk = together(data_input(self.session))
+
+    def __call__(self):
+        return list(run_chunks(self.session, self.x, self.chunk))
+
+
+def bench_taps(name: str, path: Path, rounds: int) -> None:
+    """All taps, pooled, in one pass against the untouched model's plain forward."""
+    backbone = Backbone.open(path)
+    model = backbone.model
+    shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
+    taps = [backbone.architecture.taps[t] for t in backbone.taps]
+    plain, control = Bare(model, shape), Bare(model, shape)
+    unfolded = Bare(build(model, taps, "mean", False, shape)[0].pruned().model, shape)
+    x = audio_like((BATCH, backbone.window_samples))
+    times = race(
+        {
+            "plain": plain,
+            "control": control,
+            "all taps": lambda: backbone(x),
+            "all taps, front end not folded": unfolded,
+        },
+        rounds,
+    )
+    windows = BATCH / times["plain"]
+    row(f"{name}: control, plain / plain", times["control"] / times["plain"], note=f"plain {windows:.1f} windows/s")
+    for what in ("all taps", "all taps, front end not folded"):
+        ratio = times[what] / times["plain"]
+        row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, "<= 1.05", ratio <= 1.05)
+
+
+def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) -> None:
+    """Compressed audio to a finished store against forward passes alone, in windows a second."""
+    backbone = Backbone.open(path)
+    plain = Bare(backbone.model, row_of(waveform_shape(backbone.model, path.name, backbone.window_samples)))
+    x = audio_like((BATCH, backbone.window_samples))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "features.h5"
+
+        def whole():
+            return extract(
+                backbone, recordings, store, selection=Selection.parse("all"), overwrite=True, progress=False
+            )
+
+        windows = whole().windows
+        calls = -(-windows // BATCH)
+        times = race(
+            {
+                "extract": whole,
+                "plain": lambda: [plain() for _ in range(calls)],
+                "taps": lambda: [backbone(x) for _ in range(calls)],
+            },
+            rounds,
+        )
+    rate = windows / times["extract"]
+    row(
+        f"{name}: extraction / the untouched model's bare forward, throughput",
+        rate / (calls * BATCH / times["plain"]),
+        ">= 0.9",
+        rate / (calls * BATCH / times["plain"]) >= 0.9,
+        f"{rate:.1f} windows/s, {windows} windows",
+    )
+    row(f"{name}: extraction / bare forward of the opened model", rate / (calls * BATCH / times["taps"]))
+
+
+def bench_one_pass(name: str, path: Path, rounds: int) -> None:
+    """One pass for every tap against one truncated model a tap, the way people do it by hand."""
+    backbone = Backbone.open(path)
+    model = backbone.model
+    shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
+    whole, _ = build(model, [backbone.architecture.taps[t] for t in backbone.taps], "mean", False, shape)
+    each = [Bare(whole.pruned([tap]).model, shape) for tap in backbone.taps]
+    one = Bare(whole.pruned().model, shape)
+    times = race({"one pass": one, "one model a tap": lambda: [model() for model in each]}, rounds)
+    ratio = times["one model a tap"] / times["one pass"]
+    row(f"{name}: one truncated model a tap / one pass for {len(each)} taps, time", ratio, ">= 8", ratio >= 8)
+
+
+def bench_pooling(name: str, path: Path, rounds: int) -> None:
+    """Taps pooled inside the graph against whole maps fetched and averaged in numpy: speed here, memory in children."""
+    variants = {how: pooling_variant(path, how) for how in ("graph", "numpy")}
+    times = race(variants, rounds)
+    row(f"{name}: maps averaged in numpy / pooled in the graph, time", times["numpy"] / times["graph"])
+    peak = {how: float(child("--peak", how, str(path))) for how in variants}
+    row(f"{name}: the same, peak memory", peak["numpy"] / peak["graph"], note=f"{peak['graph']:.0f} MB in the graph")
+
+
+def pooling_variant(path: Path, how: str) -> Callable[[], object]:
+    backbone = Backbone.open(path, fold=False)
+    model = backbone.model
+    shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
+    blocks = [backbone.architecture.taps[t] for t in backbone.taps]
+    if how == "graph":
+        return Bare(build(model, blocks, "mean", False, shape)[0].pruned().model, shape)
+    raw, names = unpooled(model, blocks)
+    bare = Bare(raw, shape)
+    outputs = [names[block.name] for block in blocks]
+
+    def fetch_and_average():
+        (maps,) = run_chunks(bare.session, bare.x, bare.chunk, outputs)
+        axes = [tuple(a for a in range(1, m.ndim) if a != b.channel_axis) for m, b in zip(maps, blocks)]
+        return [m.mean(axis=a) if a else m for m, a in zip(maps, axes)]
+
+    return fetch_and_average
+
+
+def bench_knn(rounds: int) -> None:
+    """All taps of 600 clips: ours against scikit-learn's cross_val_score, single precision as both would get it."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(30), 20)
+    folds = np.tile(np.arange(5), 120)
+    taps = [
+        (rng.standard_normal((600, d)) + 0.3 * y[:, None]).astype(np.float32)
+        for d in [24, 32, 48, 96, 136] + [232] * 3 + [384] * 2
+    ]
+
+    def theirs():
+        return [cross_val_score(KNeighborsClassifier(5), x, y, cv=PredefinedSplit(folds)) for x in taps]
+
+    times = race({"theirs": theirs, "ours": lambda: [knn.predict(x, y, folds, 5) for x in taps]}, rounds)
+    ratio = times["theirs"] / times["ours"]
+    row("k-NN: scikit-learn's cross_val_score / ours, 600 clips x 10 taps, time", ratio, ">= 10", ratio >= 10)
+
+
+def child(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.bench", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--peak", nargs=2, metavar=("HOW", "MODEL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak:  # a child that does one variant and tells its peak memory in MB
+        pooling_variant(Path(arguments.peak[1]), arguments.peak[0])()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    rounds = arguments.rounds
+    print(f"medians of {rounds} rounds, batch {BATCH}\n{'':<66} {'ratio':>7}  {'aim':<8}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        audio = write_dataset(Path(folder) / "audio", n_species=10, clips_per_species=20, seed=0)
+        models = {"Wren": (WREN, read_recordings(audio, group_regex=GROUP_REGEX))}
+        if BIRDNET.exists() and ESC10.exists():
+            models["BirdNET"] = (BIRDNET, choose(read_recordings(ESC10), 10, 8, 0))
+        for name, (path, recordings) in models.items():
+            bench_taps(name, path, rounds)
+            bench_extract(name, path, recordings, max(3, rounds // 2))
+        bench_one_pass("Wren", WREN, rounds)
+        for name, (path, _) in models.items():
+            bench_pooling(name, path, rounds)
+    bench_knn(rounds)
+
+
+if __name__ == "__main__":
+    main()
