@@ -16,8 +16,9 @@ from onnx.external_data_helper import ExternalDataInfo
 
 from features import InputError
 from probe import graph
+from probe.architecture import Architecture, Block
 from probe.batching import free_batch, pin_batch
-from probe.blocks import Architecture, Block, find_blocks
+from probe.blocks import find_blocks
 from probe.contract import declared, read_contract, row_of, waveform_shape
 from probe.folding import fold as fold_front
 from probe.pooling import Pooling
@@ -64,12 +65,13 @@ class Backbone:
         normalise: str | None = None,
         threads: int | None = None,
         fold: bool = True,
-        spinning: bool = True,
+        spinning: bool = False,
     ) -> "Backbone":
         """Open `path` at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
-        spinning=False keeps its threads from burning cores between calls: for several sessions or callers at once.
+        spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
+        as decoding, other sessions or other callers.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """

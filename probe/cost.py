@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 
 from features import InputError
+from probe.architecture import Block
 from probe.backbone import build, candidates
-from probe.blocks import Block
 from probe.contract import row_of, waveform_shape
 from probe.pooling import Pooling
 from probe.proof import together

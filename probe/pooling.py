@@ -3,16 +3,17 @@
 Rules: `mean`, `max`, `std` (population) over the map or token axes; `cls`, token 0 of [N, T, D]; `grid`, un-pooled;
 `grid:HxW` (one number for token or one-dimensional maps), average-pooled to that size as torch's adaptive average
 pooling does. Grids come out channels first, [N, C, *map], whichever layout the model uses. Vectors [N, D] pass through.
+Blocks are plain here: batch first, in no blocked layout, float32 (layouts.plain brings them there).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from features import InputError
-from probe.blocks import Block
+from probe.architecture import Block
 
 RULES = ("mean", "max", "std", "cls", "grid")
 
@@ -39,7 +40,6 @@ class Pooling:
 
 def check(block: Block, pooling: Pooling) -> None:
     """InputError when this tap cannot be pooled so."""
-    block = batch_first(block)
     if not is_map(block):
         return
     if pooling.rule == "cls" and (len(block.shape) != 3 or block.channel_axis != 2):
@@ -53,15 +53,6 @@ def check(block: Block, pooling: Pooling) -> None:
         raise InputError(f"tap {block.name}: pooling {pooling} is finer than the map {sizes}")
 
 
-def batch_first(block: Block) -> Block:
-    """The block as it lies after its batch axis was moved to the front (sequence-first transformers: [T, N, D])."""
-    if not block.batch_axis:
-        return block
-    batch, channel = block.batch_axis, block.channel_axis
-    shape = (block.shape[batch], *block.shape[:batch], *block.shape[batch + 1 :])
-    return replace(block, shape=shape, channel_axis=channel + (channel < batch), batch_axis=0)
-
-
 def is_map(block: Block) -> bool:
     return len(block.shape) > 2
 
@@ -72,7 +63,6 @@ def map_axes(block: Block) -> tuple[int, ...]:
 
 def out_dims(block: Block, pooling: Pooling) -> tuple[int, ...]:
     """Dimensions of one pooled row, the batch axis left out."""
-    block = batch_first(block)
     if is_map(block) and pooling.rule == "grid":
         return (block.channels, *(pooling.grid or (block.shape[a] for a in map_axes(block))))
     return (block.channels,)
@@ -89,7 +79,6 @@ def adaptive(size: int, bins: int) -> np.ndarray:
 
 def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
     """The reference: a raw tap tensor [N, ...] pooled in float64."""
-    block = batch_first(block)
     x = raw.astype(np.float64)
     if not is_map(block):
         return x
@@ -109,7 +98,6 @@ def nodes(block: Block, pooling: Pooling, source: str, output: str, opset: int) 
 
     Constants are Constant nodes, not initializers: files of IR version 3 want every initializer among the inputs too.
     """
-    block = batch_first(block)
     if not is_map(block):
         return [helper.make_node("Identity", [source], [output], name=output)]
     axes = map_axes(block)

@@ -8,9 +8,10 @@ import onnx
 
 from features import InputError
 from probe import pooling as pools
-from probe.blocks import Block
+from probe.architecture import Block
+from probe.layouts import mixes_precisions
 from probe.runtime import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks
-from probe.surgery import Exposed, expose, fixed_batch, mixes_precisions, unpooled
+from probe.surgery import Exposed, expose, fixed_batch, unpooled
 
 TOLERANCE = 1e-4  # relative L2
 HALF_TOLERANCE = 5e-3  # graphs with float16 tensors: half a unit in its last place is 5e-4, and roundings add up
@@ -155,7 +156,7 @@ def references(
     raw_model, raw_names = unpooled(model, exposed.taps)
     session = open_session(raw_model, threads)
     chunk = own_chunk(data_input(session))
-    for group in groups(exposed.taps):
+    for group in groups(exposed.places):
         rows: dict[str, list[np.ndarray]] = {block.name: [] for block in group}
         for results in run_chunks(session, x, chunk, [raw_names[block.name] for block in group]):
             for block, raw in zip(group, results):

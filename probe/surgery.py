@@ -18,12 +18,10 @@ from onnx import NodeProto, TensorProto, helper
 
 from features import InputError
 from probe import pooling as pools
-from probe.blocks import Block
+from probe.architecture import Block
+from probe.layouts import blocked_tensors, mixes_precisions, plain, plain_nodes
 from probe.pooling import Pooling
 from probe.runtime import skeleton
-
-NCHWC = "com.microsoft.nchwc"
-WIDE_OR_NARROW = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,14 @@ class Exposed:
     """What expose() made: a model of its own, and where each tap comes out.
 
     outputs: tap -> output name, always `birdprobe/<tap>`, in graph order as given. dims: tap -> dimensions of one row.
+    places: the taps as they lie right before pooling, see layouts.plain().
     """
 
     model: onnx.ModelProto
     outputs: dict[str, str]
     dims: dict[str, tuple[int, ...]]
     taps: tuple[Block, ...]
+    places: tuple[Block, ...]
     pooling: Pooling
     nodes_before: int
     nodes_after: int
@@ -47,12 +47,21 @@ class Exposed:
 
     def pruned(self, taps: Collection[str] | None = None) -> "Exposed":
         """Cut down to some taps (None: all of them) and nothing else: what reading just these costs."""
-        kept = tuple(block for block in self.taps if taps is None or block.name in taps)
-        outputs = {block.name: self.outputs[block.name] for block in kept}
+        kept = [i for i, block in enumerate(self.taps) if taps is None or block.name in taps]
+        outputs = {self.taps[i].name: self.outputs[self.taps[i].name] for i in kept}
         infos = [o for o in self.model.graph.output if o.name in outputs.values()]
         model = rebuild(self.model, self.model.graph.node, infos)
         dims = {tap: self.dims[tap] for tap in outputs}
-        return replace(self, model=model, outputs=outputs, dims=dims, taps=kept, nodes_after=len(model.graph.node))
+        return Exposed(
+            model,
+            outputs,
+            dims,
+            tuple(self.taps[i] for i in kept),
+            tuple(self.places[i] for i in kept),
+            self.pooling,
+            self.nodes_before,
+            len(model.graph.node),
+        )
 
 
 def expose(
@@ -75,23 +84,28 @@ def expose(
     extra: list[NodeProto] = []
     outputs: dict[str, str] = {}
     dims: dict[str, tuple[int, ...]] = {}
+    places: list[Block] = []
     for block in taps:
         if block.tensor not in made:
             raise InputError(f"tap {block.name}: tensor {block.tensor!r} is not in the graph. Blocks of another model?")
-        pools.check(block, rule)
+        place = plain(block, block.tensor in blocked)
+        pools.check(place, rule)
         outputs[block.name] = f"birdprobe/{block.name}"
         if outputs[block.name] in made:
             raise InputError(f"tap {block.name}: the model already has {outputs[block.name]!r}. Exposed before?")
-        plain, source = _plain_nodes(block, outputs[block.name], cast, block.tensor in blocked)
-        extra += plain + pools.nodes(block, rule, source, outputs[block.name], opset)
-        dims[block.name] = pools.out_dims(block, rule)
+        made_plain, source = plain_nodes(block, outputs[block.name], cast, block.tensor in blocked)
+        extra += made_plain + pools.nodes(place, rule, source, outputs[block.name], opset)
+        dims[block.name] = pools.out_dims(place, rule)
+        places.append(place)
     infos = [
         helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
         for tap in outputs
     ]
     kept = list(model.graph.output) if keep_outputs else []
     exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
-    return Exposed(exposed, outputs, dims, tuple(taps), rule, len(model.graph.node), len(exposed.graph.node))
+    return Exposed(
+        exposed, outputs, dims, tuple(taps), tuple(places), rule, len(model.graph.node), len(exposed.graph.node)
+    )
 
 
 def rebuild(
@@ -169,35 +183,6 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
     return (shape[0].dim_value or None) if len(shape) > 1 else None
 
 
-def mixes_precisions(model: onnx.ModelProto) -> bool:
-    """Whether tensors other than float32 may flow: then every tap is cast."""
-    return (
-        any(t.data_type in WIDE_OR_NARROW for t in model.graph.initializer)
-        or any(i.type.tensor_type.elem_type in WIDE_OR_NARROW for i in model.graph.input)
-        or any(
-            a.i in WIDE_OR_NARROW if n.op_type == "Cast" else a.t.data_type in WIDE_OR_NARROW
-            for n in model.graph.node
-            if n.op_type in ("Cast", "Constant")
-            for a in n.attribute
-        )
-    )
-
-
-def blocked_tensors(model: onnx.ModelProto) -> set[str]:
-    """Tensors in ONNX Runtime's blocked layout [N, C/b, H, W, b] (their declared shape does not show it).
-
-    Only files that ONNX Runtime saved at ORT_ENABLE_ALL have them: outputs of com.microsoft.nchwc operators, and of
-    the elementwise operators between those. ReorderOutput leads back to the plain layout.
-    """
-    blocked: set[str] = set()
-    for node in model.graph.node:
-        if node.op_type == "ReorderOutput" and node.domain == NCHWC:
-            continue
-        if node.domain == NCHWC or any(name in blocked for name in node.input):
-            blocked |= set(node.output)
-    return blocked
-
-
 def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The model with every tap's whole tensor as a float32 output, nothing else changed, and tap -> output name.
 
@@ -210,35 +195,7 @@ def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelP
     names = {block.name: f"birdprobe/{block.name}/raw" for block in taps}
     for block in taps:
         name = names[block.name]
-        made, source = _plain_nodes(block, name, cast, block.tensor in blocked)
+        made, source = plain_nodes(block, name, cast, block.tensor in blocked)
         extra += [*made, helper.make_node("Identity", [source], [name], name=name)]
         infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * len(block.shape)))
     return rebuild(model, [*model.graph.node, *extra], [*model.graph.output, *infos]), names
-
-
-def _plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[list[NodeProto], str]:
-    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result."""
-    made: list[NodeProto] = []
-    source = block.tensor
-    if blocked:
-        if block.channel_axis != 1 or len(block.shape) != 4:
-            raise InputError(
-                f"tap {block.name}: a tensor of shape {list(block.shape)} in ONNX Runtime's blocked layout, wanted "
-                "[N, C, H, W]. Re-export the model without ORT_ENABLE_ALL"
-            )
-        plain = f"{output}/plain"
-        made.append(
-            helper.make_node("ReorderOutput", [source], [plain], name=plain, domain=NCHWC, channels=block.channels)
-        )
-        source = plain
-    if cast:
-        made.append(
-            helper.make_node("Cast", [source], [f"{output}/float"], name=f"{output}/float", to=TensorProto.FLOAT)
-        )
-        source = f"{output}/float"
-    if block.batch_axis:
-        order = [block.batch_axis, *(a for a in range(len(block.shape)) if a != block.batch_axis)]
-        turned = f"{output}/batch_first"
-        made.append(helper.make_node("Transpose", [source], [turned], name=turned, perm=order))
-        source = turned
-    return made, source

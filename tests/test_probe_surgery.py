@@ -169,6 +169,13 @@ def test_optimised_graphs_in_blocked_layout(tmp_path):
     assert close(found[:, :8], raw_run(model, taps, x)["block_00"].mean(axis=(2, 3)))
     assert not found[:, 8:].any()  # channels that fill up a block
     prove(optimised, expose(optimised, [t for t in taps if t.name != "block_01"], "grid:2x2"))  # plain tensors of it
+    split = next(n for n in optimised.graph.node if n.op_type == "Add").output[0]  # [N, C/b, H, W, b]
+    for channels in (8, padded):
+        five = replace(block("block_00", split, (1, 1, 16, 16, padded), 4), channels=channels)
+        exposed = expose(optimised, [five])
+        prove(optimised, exposed)
+        again = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+        assert exposed.dims == {"block_00": (channels,)} and np.allclose(again, found[:, :channels], rtol=1e-5)
     with pytest.raises(InputError, match="Re-export the model without ORT_ENABLE_ALL"):
         expose(optimised, [block("block_00", back.input[0], (1, 16, 16, padded), 3)])
 
