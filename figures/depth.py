@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from figures import style
-from figures.runs import Run
+from figures.runs import Run, points
 
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
 LEFT, RIGHT, HEIGHT_IN = 0.108, 0.822, 4.8
@@ -116,9 +116,8 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
     notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST, "bold")]
     if data.best != data.reference:
         row = table.loc[data.best]
-        gain = f"{100 * row.vs_last:+.1f} points\n[{100 * row.vs_last_lo:.1f}, {100 * row.vs_last_hi:.1f}]".replace(
-            "-", "−"
-        )
+        low, high = points(row.vs_last_lo), points(row.vs_last_hi)
+        gain = f"{points(row.vs_last):+.1f} points\n[{low:.1f}, {high:.1f}]".replace("-", "−")
         notes.append((gain, (best + reference) / 2, style.INK, "normal"))
         notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE, "normal"))
         ends = axes.get_yaxis_transform()
@@ -222,4 +221,7 @@ def name(tap: str) -> str:
 
 def caption(data: Run) -> str:
     what = "groups of clips" if data.n_groups else data.unit
-    return f"{data.counted}. Intervals: 95 %, bootstrap over {what}. Grouping: {data.config.get('grouping', 'none')}."
+    return (
+        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %, bootstrap over {what}. "
+        f"Grouping: {data.config.get('grouping', 'none')}."
+    )

@@ -92,12 +92,14 @@ def size_in(text: Text) -> tuple[float, float]:
     return box.width / text.figure.dpi, box.height / text.figure.dpi
 
 
-def caption(figure: Figure, words: str, x: float = 0.012, y_in: float = 0.07) -> int:
+def caption(figure: Figure, words: str) -> int:
     """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took."""
-    lines = textwrap.wrap(words, 106)
-    figure.text(
-        x, y_in / figure.get_figheight(), "\n".join(lines), fontsize=7, color=QUIET, va="bottom", linespacing=1.35
-    )
+    text = figure.text(0.012, 0.07 / figure.get_figheight(), "", fontsize=7, color=QUIET, va="bottom", linespacing=1.35)
+    for columns in range(130, 60, -2):
+        lines = textwrap.wrap(words, columns)
+        text.set_text("\n".join(lines))
+        if size_in(text)[0] < 0.976 * figure.get_figwidth():
+            break
     return len(lines)
 
 

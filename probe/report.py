@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from figures.runs import Run
+from figures.runs import Run, points
 from probe.answer import p_text, plain
 from probe.markup import bar, bracketed, interval, number, table, unbroken
 
@@ -33,7 +33,7 @@ $css
 <p class="kicker">$kicker</p>
 <h1>$sentence</h1>
 <p class="lede">$lede</p>
-$tied
+<p class="beside">$beside</p>
 </header>
 <section aria-label="Figures">
 $figures
@@ -68,7 +68,7 @@ def write_report(run: Path) -> Path:
         kicker=f"birdprobe sweep <span>·</span> {escape(model_name(data))} <span>·</span> {escape(audio_name(data))}",
         sentence=sentence(data),
         lede=lede(data),
-        tied=tied(data),
+        beside=" ".join(filter(None, (tied(data), unbroken(escape(data.answer.get("remark", "")))))),
         figures="\n".join(figures(data)),
         table=ranking_table(data),
         warnings=warnings(data),
@@ -98,11 +98,11 @@ def lede(data: Run) -> str:
     """What the answer rests on: counts, intervals, the paired difference, what the p-value takes into account."""
     answer, over = data.answer, "groups" if data.n_groups else data.unit
     accuracy = bracketed(answer["knn"], answer["knn_lo"], answer["knn_hi"], "{:.3f}")
-    words = [f"Measured on {data.counted} ({data.config['folds']['description']})."]
+    words = [f"Measured on {data.counted}, {data.config['folds']['description']}."]
     if data.best == data.reference:
         words.append(f"Accuracy of {plain(data.best)} {accuracy}. Brackets are 95 % intervals, bootstrap over {over}.")
     else:
-        gain = bracketed(100 * answer["difference"], 100 * answer["lo"], 100 * answer["hi"], "{:+.1f}")
+        gain = bracketed(points(answer["difference"]), points(answer["lo"]), points(answer["hi"]), "{:+.1f}")
         words.append(
             f"Accuracy of {plain(data.best)} {accuracy}, of {plain(data.reference)} {answer['reference_knn']:.3f}; "
             f"paired difference {gain} points. Brackets are 95 % intervals, bootstrap over {over}; "
@@ -112,13 +112,23 @@ def lede(data: Run) -> str:
 
 
 def tied(data: Run) -> str:
-    """The taps that these clips cannot tell from the best, deepest first."""
-    taps = data.tied[::-1]
-    if not taps:
+    """The taps that these clips cannot tell from the best, as runs of neighbours in graph order, deepest first."""
+    order = list(data.ranking.tap)
+    places = sorted(order.index(tap) for tap in data.tied)
+    if not places:
         return ""
-    more = f" and {len(taps) - MOST_TIED} more" if len(taps) > MOST_TIED else ""
-    names = ", ".join(f"<b>{escape(plain(tap))}</b>" for tap in taps[:MOST_TIED])
-    return f'<p class="tied">Not separable from {names}{more} on these clips.</p>'
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1 and order[place].startswith("block_"):
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    names = []
+    for run in runs[::-1]:
+        words = [f"<b>{escape(plain(order[place]))}</b>" for place in run]
+        names += [f"{words[0]} to {words[-1]}"] if len(run) > 2 else words[::-1]
+    more = f" and {len(names) - MOST_TIED} more" if len(names) > MOST_TIED else ""
+    return f"Not separable from {', '.join(names[:MOST_TIED])}{more} on these clips."
 
 
 def figures(data: Run) -> Iterable[str]:
@@ -160,7 +170,7 @@ def architecture_said(data: Run) -> tuple[str, str]:
 
 
 def paths_said(data: Run) -> tuple[str, str]:
-    alt = "Paths of the class centroids through the last blocks in one plane; the six longest are coloured and named."
+    alt = "Paths of the class centroids through the last blocks in one plane; the longest are named and enlarged below."
     return alt, (
         "<b>Where the classes go in the last blocks.</b> One path a class, from square to diamond. Nearness means "
         "something, directions and units do not."
@@ -204,8 +214,8 @@ def ranking_table(data: Run) -> str:
 def ranking_cells(row: Mapping, reference: bool) -> list[str]:
     """The cells of one tap behind its name. The reference is not compared with itself."""
     compared = [
-        number(100 * row["vs_last"], "{:+.1f}"),
-        interval(100 * row["vs_last_lo"], 100 * row["vs_last_hi"], "{:+.1f}"),
+        number(points(row["vs_last"]), "{:+.1f}"),
+        interval(points(row["vs_last_lo"]), points(row["vs_last_hi"]), "{:+.1f}"),
         "" if math.isnan(row["vs_last_p"]) else escape(p_text(row["vs_last_p"]).removeprefix("p ").removeprefix("= ")),
     ]
     return [
@@ -250,7 +260,7 @@ def provenance(data: Run) -> str:
         "audio sha256": audio["sha256"],
         "input": f"{model['window_s']:g} s windows at {model['sample_rate']:,} Hz, normalisation: {model['normalise']}",
         "grouping": config.get("grouping", "none"),
-        "folds": f"{config['folds']['n']}, {config['folds']['description']}",
+        "folds": config["folds"]["description"],
         "surgery": proof_said(model.get("proof") or {}),
         "settings": ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None),
         "versions": ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items()),

@@ -19,7 +19,9 @@ def written(figure: Figure) -> list[Text]:
         for label in (tick.label1, tick.label2)
         if not min(span) - 1e-9 <= tick.get_loc() <= max(span) + 1e-9
     }
-    return [text for text in texts if text not in off_axis and not (text.get_fontsize() <= 6 and text.get_zorder() > 5)]
+    return [
+        text for text in texts if text not in off_axis and not (text.get_fontsize() <= 6 and text.get_zorder() == 6)
+    ]
 
 
 def cut_off(figure: Figure) -> list[str]:

@@ -219,7 +219,9 @@ def make_run(folder: Path, backbone: Backbone = BIRDNET, only: tuple[int, ...] |
     followed = [f"block_{i:02d}" for i in chosen][-5:] or list(accuracy)
     projection(table, followed, rng).to_csv(folder / "projection.csv", index=False)
     cost = dict(zip(ranks.tap, ranks.ms_per_window))
-    config = configuration(backbone, arch, table, answer(ranked, "embedding", cost, 1 / len(backbone.classes)))
+    linear = dict(zip(ranks.tap, ranks.linear))
+    found = answer(ranked, "embedding", cost, linear, 1 / len(backbone.classes))
+    config = configuration(backbone, arch, table, found)
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     return folder
 
@@ -250,7 +252,7 @@ def configuration(backbone: Backbone, arch: dict, table: pd.DataFrame, found: An
             **{"taps": "all", "pool": "mean", "select": "all", "dtype": "float32", "k": 5, "folds": 5, "seed": 0},
             **{"metric": "euclidean", "unit": "clip", "projection": "umap"},
         },
-        "folds": {"description": r"given by the file name ('^(\d)-')", "n": 5},
+        "folds": {"description": r"5 given folds (file-name pattern '^(\d)-')", "n": 5},
         "grouping": r"file-name pattern '^\d-(\d+)-'",
         "warnings": ["2 clips are shorter than one window; they were zero-padded."],
         "skipped": [{"file": "rain/1-17367-A.ogg", "reason": "silent: all 220,500 samples equal"}],

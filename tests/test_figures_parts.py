@@ -83,13 +83,26 @@ def test_trajectories_colour_the_six_longest(birdnet):
     steps = {label: np.diff(rows.to_numpy(), axis=0) for label, rows in centres.groupby("label")}
     length = {label: np.linalg.norm(step, axis=1).sum() for label, step in steps.items()}
     six = sorted(length, key=length.get)[-6:]
-    axes = trajectories.draw(birdnet).axes[0]
-    named = {text.get_text() for text in axes.texts if not text.get_text().isdigit()}
-    assert named == set(six)
-    paths = [line for line in axes.lines if len(line.get_xdata()) == 5]
+    chart, *close_ups = trajectories.draw(birdnet).axes
+    assert {text.get_text() for text in chart.texts} == set(six)
+    assert [axes.get_title("left") for axes in close_ups] == six[::-1]
+    paths = [line for line in chart.lines if len(line.get_xdata()) == 5]
     first = next(line for line in paths if line.get_color() == style.SHOWCASE[0])
     np.testing.assert_allclose(first.get_xydata(), centres.loc[six[-1]])
-    assert sum(line.get_color() == style.FAINT for line in paths) == 4
+    np.testing.assert_allclose(close_ups[0].lines[0].get_xydata(), centres.loc[six[-1]])
+    assert len({tuple(line.get_xydata().ravel()) for line in paths}) == 10
+    for axes in close_ups:  # both ends are always numbered
+        assert {"11", "15"} <= {text.get_text() for text in axes.texts}
+
+
+def test_close_ups_tell_their_scale(birdnet):
+    chart, *close_ups = trajectories.draw(birdnet).axes
+    for axes in close_ups:
+        told = float(axes.get_title("right").removeprefix("×"))
+        ratio = trajectories.scale(axes) / trajectories.scale(chart)
+        assert told == pytest.approx(ratio, rel=0.26)  # whole numbers from 2 on
+        box = axes.bbox
+        assert np.diff(axes.get_xlim()) / box.width == pytest.approx(np.diff(axes.get_ylim()) / box.height)
 
 
 def test_trajectories_need_two_taps(birdnet, tmp_path):

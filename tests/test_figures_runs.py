@@ -23,7 +23,7 @@ def run(whole, tmp_path):
 
 def test_a_run_says_what_was_counted(run):
     data = Run(run)
-    assert data.counted == "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance, 5 folds"
+    assert data.counted == "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance"
     assert list(data.ranking.index) == [f"block_{i:02d}" for i in range(16)] + ["embedding", "logits"]
     assert data.best not in data.tied
 

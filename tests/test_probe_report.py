@@ -75,11 +75,16 @@ def test_the_answer_comes_first(run):
     names = [tag for tag, _ in page.tags]
     assert names.index("h1") < names.index("img") < names.index("table") < names.index("dl")
     header = page.words("header")
-    assert "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance, 5 folds" in header
+    assert "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance, 5 given folds" in header
     assert "bootstrap over groups; p is corrected for having picked the best of 18 taps" in header
-    tied = json.loads((run / "config.json").read_text())["answer"]["tied"]
-    others = [tap for tap in tied[::-1] if tap != "block_11"]
-    assert f"Not separable from {', '.join(others)} on these clips." in header
+    assert json.loads((run / "config.json").read_text())["answer"]["remark"] in header
+
+
+def test_taps_that_cannot_be_told_apart_are_named_as_runs(run):
+    names = ["block_03", "block_07", "block_08", "block_09", "block_11", "block_14", "block_15", "embedding"]
+    edit(run, lambda config: config["answer"].update(tied=names))
+    words = "Not separable from the final embedding, block_15, block_14, block_07 to block_09, block_03 on these clips."
+    assert words in read(run).words("header")
 
 
 def test_nothing_is_fetched_from_anywhere(run):
