@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from features import InputError
 from features.store import ROW_COLUMNS, FeatureStore, StoreKey, join
+from features.store import file as layout
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = StoreKey("ab" * 32, ("block_00", "embedding"), "mean", 32000, 5.0, "all", 0, "peak", "float32")
@@ -146,6 +147,40 @@ def test_long_provenance_fits(tmp_path):  # an HDF5 attribute holds no more than
         assert set(store.meta["versions"]) >= {"birdprobe", "numpy", "h5py"} and "created" in store.meta
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_interrupted_commit_is_not_written_twice(tmp_path, monkeypatch, at):
+    # stopped before and after the counter was written; closing then once wrote the same rows again
+    calls, real = [], layout.sync
+
+    def sync(file):
+        real(file)
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "s.h5"
+    with pytest.raises(KeyboardInterrupt), FeatureStore.create(path, KEY, DIMS, {}) as store:
+        store.append(table([0]), values(table([0])))
+        monkeypatch.setattr(layout, "sync", sync)
+        store.commit()
+    monkeypatch.undo()
+    with FeatureStore.open(path) as store:
+        assert_holds(store, [0] if at == 2 else [])
+        assert len(store.check()) == 1  # not complete
+
+
+def test_ctrl_c_waits_for_the_commit(tmp_path, monkeypatch):
+    # raised inside h5py, it was swallowed in 8 of 60 tries ("Exception ignored in: ... remove") and the job went on
+    real = layout.sync
+    path = tmp_path / "s.h5"
+    with pytest.raises(KeyboardInterrupt), FeatureStore.create(path, KEY, DIMS, {}) as store:
+        store.append(table([0]), values(table([0])))
+        monkeypatch.setattr(layout, "sync", lambda file: (signal.raise_signal(signal.SIGINT), real(file)))
+        store.commit()
+    with FeatureStore.open(path) as store:
+        assert_holds(store, [0])
+
+
 def test_only_committed_rows_are_seen(tmp_path):
     with FeatureStore.create(tmp_path / "s.h5", KEY, DIMS, {}) as store:
         store.append(table([0]), values(table([0])))
@@ -263,7 +298,7 @@ def test_two_writers_are_refused(tmp_path):
     with FeatureStore.create(path, KEY, DIMS, {}):
         code = f"from features.store import FeatureStore; FeatureStore.open({str(path)!r}, 'a')"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        assert "InputError" in done.stderr and "being written by another process?" in done.stderr
+        assert "Locked" in done.stderr and "being written by another process?" in done.stderr
 
 
 # ---- damage

@@ -35,11 +35,11 @@ class FeatureStore:
         self.meta = json.loads(file["meta"].asstr()[()])
         self.taps = self.key.taps
         self.dims = {tap: file["taps"][tap].shape[1:] for tap in self.taps}
-        self._pending_rows: list[list] = []  # one record a row
-        self._pending: list[dict[str, np.ndarray]] = []  # the features of each append
+        self._pending: list[tuple[list[list], dict[str, np.ndarray]]] = []  # records and features of each append
         self._pending_skips: list[list] = []
         self._written_at = time.monotonic()
         self._broken = False
+        self._open_ended = writable and not self.complete
         self._clips: set[int] = set()  # in the store or in the buffer; the writer's only
         if writable:
             with self._keeps():
@@ -97,7 +97,7 @@ class FeatureStore:
             try:
                 self._file.close()
             except (OSError, RuntimeError):
-                if not self._broken:  # after a failed write HDF5 cannot flush either; what is committed is on disk
+                if not self._broken:  # after a failed write HDF5 may be unable to flush; what is committed is on disk
                     raise
 
     def __enter__(self):
@@ -187,12 +187,11 @@ class FeatureStore:
             if features[tap].shape != (len(rows), *self.dims[tap]):
                 raise ValueError(f"tap {tap}: {features[tap].shape}, wanted {(len(rows), *self.dims[tap])}")
             stored[tap] = _narrow(features[tap], self.key.dtype, tap, rows)
-        self._pending.append(stored)
-        self._pending_rows += to_records(rows)
+        self._pending.append((to_records(rows), stored))  # in one step, because Ctrl-C may come between two
         self._clips |= clips
-        size = sum(array.nbytes for arrays in self._pending for array in arrays.values())
-        late = time.monotonic() - self._written_at > COMMIT_S
-        if len(self._pending_rows) >= COMMIT_ROWS or size >= COMMIT_BYTES or late:
+        n = sum(len(records) for records, _ in self._pending)
+        size = sum(array.nbytes for _, arrays in self._pending for array in arrays.values())
+        if n >= COMMIT_ROWS or size >= COMMIT_BYTES or time.monotonic() - self._written_at > COMMIT_S:
             self.commit()
 
     def skip(self, clip: int, file: str, reason: str):
@@ -205,16 +204,23 @@ class FeatureStore:
         """Write what is buffered so that neither a kill nor a power cut loses it. InputError for a full disk."""
         if not self._pending and not self._pending_skips:
             return
-        arrays = {tap: np.concatenate([part[tap] for part in self._pending]) for tap in self.taps if self._pending}
-        self.write(self._pending_rows, self._pending_skips, arrays, {tap: zlib.crc32(a) for tap, a in arrays.items()})
-        self._pending_rows, self._pending, self._pending_skips = [], [], []
+        records = [record for part, _ in self._pending for record in part]
+        arrays = {tap: np.concatenate([part[tap] for _, part in self._pending]) for tap in self.taps if self._pending}
+        crcs = {tap: zlib.crc32(array) for tap, array in arrays.items()}
+        with layout.uninterrupted():
+            self._broken = True  # until all is through: what was left half done must not be written a second time
+            self.write(records, self._pending_skips, arrays, crcs)
+            self._pending, self._pending_skips = [], []
+            self._broken = False
         self._written_at = time.monotonic()
 
     def finish(self):
         """Commit and mark the store complete: every clip is in it or among the skipped."""
         self.commit()
-        self._file["committed"][1] = 1
-        layout.sync(self._file)
+        with layout.uninterrupted():
+            self._file["committed"][1] = 1
+            layout.sync(self._file)
+        self._open_ended = False
 
     def write(self, rows: list[list], skips: list[list], arrays: dict, crcs: dict[str, int]):
         """One commit: records of rows and skipped clips, features per tap and their CRC-32s.
@@ -238,7 +244,7 @@ class FeatureStore:
             layout.sync(file)
 
     def _claim(self, clips: set[int]):
-        if not self._writable or self.complete:
+        if not self._open_ended:
             raise ValueError(f"{self.path} is complete or open for reading only")
         if clips & self._clips:
             raise ValueError(f"clips {sorted(clips & self._clips)} are in the store already")
@@ -250,7 +256,6 @@ class FeatureStore:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            self._broken = True
             if not layout.is_full(error):
                 raise
             raise InputError(

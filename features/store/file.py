@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import signal
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -122,6 +124,22 @@ def sync(file: h5py.File):
     file.flush()
     os.ftruncate(file.id.get_vfd_handle(), file.id.get_filesize())
     os.fsync(file.id.get_vfd_handle())
+
+
+@contextmanager
+def uninterrupted():
+    """Ctrl-C waits for the end of this. Inside h5py it may hit a weak reference's callback, which swallows it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted = []
+    before = signal.signal(signal.SIGINT, lambda *_: noted.append(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        signal.raise_signal(signal.SIGINT)
 
 
 def is_full(error: Exception) -> bool:
