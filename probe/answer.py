@@ -50,17 +50,16 @@ class Answer:
     @property
     def sentence(self) -> str:
         reference = plain(self.reference)
-        at = f"{self.best}: {self.knn:.3f}"
         if self.best == self.reference:
             return f"Keep reading {reference}: {self.knn:.3f}; no other tap of this model does better on these clips."
         points = round(100 * self.difference, 4)
         gain = f"{points:.1f} {'point' if f'{points:.1f}' == '1.0' else 'points'} above {reference}"
         if self.p_adjusted >= 0.05:
             return (
-                f"No tap beats {reference} ({self.reference_knn:.3f}) beyond chance here: {at} ranks first, "
-                f"{gain}, {p_text(self.p_adjusted)}."
+                f"No tap beats {reference} ({self.reference_knn:.3f}) beyond chance here: {self.best} ranks first with "
+                f"{self.knn:.3f}, {gain}, {p_text(self.p_adjusted)}."
             )
-        return f"Read {at}, {gain}, {p_text(self.p_adjusted)}, at {100 * self.cost_share:.0f} % of the cost."
+        return f"Read {self.best}: {self.knn:.3f}, {gain}, {p_text(self.p_adjusted)}, at {100 * self.cost_share:.0f} % of the cost."
 
     def to_json(self) -> dict:
         return asdict(self) | {"tied": list(self.tied), "sentence": self.sentence, "remark": self.remark}

@@ -267,7 +267,6 @@ def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> No
     save(output)
     report = write_report(output)
     print(ranking_table(swept.table, settings.k).to_markdown())
-    print()
     print(swept.answer.sentence)
     print(swept.answer.remark)
     warn(config["warnings"])
