@@ -36,7 +36,7 @@ def draw(run: Path, shown: int = SHOWN) -> Figure:
     longest = projection.longest(centres, min(shown, SHOWN))
     colours = dict(zip(longest, style.SHOWCASE))
     rows = -(-len(longest) // COLUMNS)
-    height = MAP_IN + 0.3 + rows * (CLOSE_IN + TITLE_IN) + 0.45
+    height = MAP_IN + 0.3 + rows * (CLOSE_IN + TITLE_IN) + 0.58
     figure = style.new_figure(height)
     style.caption(figure, caption(data, taps, len(longest), len(paths)))
     axes = figure.add_axes((LEFT, 1 - (MAP_IN + 0.05) / height, RIGHT - LEFT, MAP_IN / height))
