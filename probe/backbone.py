@@ -23,7 +23,7 @@ from probe.contract import declared, read_contract, row_of, waveform_shape
 from probe.folding import fold as fold_front
 from probe.pooling import Pooling
 from probe.proof import Proof, compare_outputs, compare_taps, together
-from probe.runtime import ORT_ERRORS, Input, data_input, open_session, reason, run_chunks
+from probe.runtime import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks
 from probe.surgery import Exposed, expose
 
 CHUNK = 1 << 20  # bytes of a file hashed at a time
@@ -34,7 +34,8 @@ class Backbone:
     """See the module. Calling it is thread-safe; the model's weights live in the session only.
 
     dims: tap -> dimensions of one pooled row. pooling: the rule's text. folding: what was done to the front end.
-    batch: windows a call that the graph is fixed to, None where it takes any number.
+    batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
+    one per core.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Backbone:
     proof: Proof
     folding: str
     batch: int | None
+    threads: int | None
     _input: Input = field(compare=False)
     _outputs: tuple[str, ...] = field(compare=False)
     _session: ort.InferenceSession = field(compare=False)
@@ -86,7 +88,7 @@ class Backbone:
         del model
         session = open_session(exposed.model, threads, spinning)
         spec = data_input(session)
-        return cls(
+        backbone = cls(
             path=path,
             sha256=sha256(path),
             preset=contract.preset,
@@ -100,10 +102,14 @@ class Backbone:
             proof=proof,
             folding=note,
             batch=together(spec),
+            threads=threads,
             _input=Input(spec.name, shape, spec.dtype),
             _outputs=tuple(exposed.outputs[tap] for tap in chosen),
             _session=session,
         )
+        del exposed
+        release_memory()
+        return backbone
 
     @property
     def window_s(self) -> float:

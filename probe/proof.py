@@ -155,6 +155,7 @@ def references(
     """Each tap [N, *dims] in float64 from the untouched graph's whole tensors, a bounded group of taps at a time."""
     raw_model, raw_names = unpooled(model, exposed.taps)
     session = open_session(raw_model, threads)
+    del raw_model  # a second copy of the weights
     chunk = own_chunk(data_input(session))
     for group in groups(exposed.places):
         rows: dict[str, list[np.ndarray]] = {block.name: [] for block in group}

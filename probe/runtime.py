@@ -4,6 +4,8 @@ Every session runs with ORT_ENABLE_ALL: only that level applies the blocked conv
 EfficientNet at a third of the speed).
 """
 
+import contextlib
+import ctypes
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -115,6 +117,13 @@ def open_session(
             return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except ORT_ERRORS as error:
         raise InputError(f"ONNX Runtime {ort.__version__} cannot open the model: {reason(error)}") from error
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system: glibc would keep the copies of the weights that opening a model made
+    (2.2 instead of 0.9 GB after opening a 400 MB file). Does nothing where there is no such call."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reason(error: Exception) -> str:
