@@ -11,7 +11,7 @@ class Answer:
 
     Accuracies and differences are shares (0.905, 0.093), p-values two-sided. `p` is the paired test of `best` against
     `reference`; `p_adjusted` is the same corrected for having picked the best of all taps (max-T over taps), and it is
-    the one that the sentence speaks of. `tied` lists the taps whose paired interval against the best includes zero.
+    the one that the sentence speaks of. `tied` lists the taps that no family-wise paired test separates from `best`.
     `cost_share` = milliseconds a window up to `best` over those up to `reference`.
     """
 
@@ -59,7 +59,8 @@ class Answer:
                 f"No tap beats {reference} ({self.reference_knn:.3f}) beyond chance here: {self.best} ranks first with "
                 f"{self.knn:.3f}, {gain}, {p_text(self.p_adjusted)}."
             )
-        return f"Read {self.best}: {self.knn:.3f}, {gain}, {p_text(self.p_adjusted)}, at {100 * self.cost_share:.0f} % of the cost."
+        sure, cost = p_text(self.p_adjusted), f"at {100 * self.cost_share:.0f} % of the cost"
+        return f"Read {self.best}: {self.knn:.3f}, {gain}, {sure}, {cost}."
 
     def to_json(self) -> dict:
         return asdict(self) | {"tied": list(self.tied), "sentence": self.sentence, "remark": self.remark}

@@ -149,7 +149,7 @@ def sweep(
             "groups": int(units.table["group"].nunique()),
             "sha256": data_hash,
         },
-        "settings": asdict(settings),
+        "settings": asdict(settings) | {"projection": projected.attrs["method"]},
         "folds": {"n": int(units.table["fold"].nunique()), "description": folds_said},
         "grouping": recordings.grouping,
         "warnings": list(dict.fromkeys([*recordings.warnings, *fold_warnings])),
