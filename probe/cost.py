@@ -26,8 +26,8 @@ def ms_per_window(
     pooling: str | Pooling = "mean",
     fold: bool = True,
     threads: int | None = None,
-    budget_s: float = 30.0,
-    repeats: int = 9,
+    budget_s: float = 20.0,
+    repeats: int = 7,
 ) -> dict[str, float]:
     """{tap: median milliseconds a window} at batch 4, each tap alone on its own truncated model, in a session of its
     own (one at a time), folded and threaded as for extraction.
@@ -50,7 +50,7 @@ def ms_per_window(
 
 
 def measure(
-    exposed: Exposed, row: tuple[int, ...], threads: int | None = None, budget_s: float = 1.0, repeats: int = 9
+    exposed: Exposed, row: tuple[int, ...], threads: int | None = None, budget_s: float = 1.0, repeats: int = 7
 ) -> float:
     """Median milliseconds a window of one exposed model; see ms_per_window."""
     started = time.perf_counter()
