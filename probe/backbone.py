@@ -84,7 +84,7 @@ class Backbone:
         architecture = find_blocks(model, shape)
         chosen = architecture.select(taps)
         blocks = [architecture.taps[name] for name in chosen]
-        exposed, proof, note = prepare(model, blocks, pooling, fold, row_of(shape), threads)
+        exposed, proof, note = prepare(model, blocks, pooling, fold, row_of(shape))
         del model
         session = open_session(exposed.model, threads, spinning)
         spec = data_input(session)

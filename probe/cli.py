@@ -105,7 +105,7 @@ def extract_command(
     )
     warn(recordings.warnings)
     backbone = Backbone.open(
-        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise
+        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise, threads=1
     )
     say(str(backbone.proof))
     done = extract(

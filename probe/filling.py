@@ -119,5 +119,5 @@ def cores() -> int:
 
 def workers_for(backbone) -> int:
     """Threads that keep all cores busy: one per core when the session computes with one thread."""
-    threads = backbone._session.get_session_options().intra_op_num_threads or cores()
+    threads = backbone.threads or cores()
     return max(1, cores() // threads)

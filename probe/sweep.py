@@ -97,6 +97,7 @@ def sweep(
         sample_rate=settings.sample_rate,
         window_s=settings.window_s,
         normalise=settings.normalise,
+        threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
     recordings = choose(
         read_recordings(
