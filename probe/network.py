@@ -6,18 +6,17 @@ from functools import cached_property
 from math import prod
 from os.path import commonpath
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from features import InputError
 from probe.axes import channel_axes
+from probe.blocked import blocked_tensors, padding
 from probe.graph import Graph, Op, audio_input, input_dims
 from probe.layers import CONVS, layer_of, macs, weights
 from probe.regions import River
 from probe.shapes import Shape, measure, window_shape
 
-BLOCKED = "com.microsoft.nchwc"  # ONNX Runtime's own layout: channels padded to a multiple of 8 or 16
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter keeps module paths
 
 
@@ -39,8 +38,13 @@ class Network:
         whole = Graph.of(model)
         if not whole.outputs:
             raise InputError("model: no output depends on its input; is the graph damaged?")
-        names = {name for op in whole.ops if op.real for name in op.outputs} | weights(whole)
-        shapes = measure(model, names, window_shape(model, input_shape))
+        window = window_shape(model, input_shape)
+        tensors = {name for op in whole.ops if op.real for name in op.outputs}
+        shapes = measure(model, tensors | weights(whole), window)
+        if len(window) > 1 and window[0] > 1:  # a fixed batch: everything is told for one window of it
+            for name in [name for name in tensors | {whole.source} if name in shapes]:
+                first, *rest = shapes[name] or (1,)
+                shapes[name] = (first // window[0], *rest) if first % window[0] == 0 else shapes[name]
         for op in reversed(whole.ops):  # inside fused operators nothing can be measured, and nothing changes shape
             for name in op.data:
                 shapes.setdefault(name, shapes.get(op.tensor, ()))
@@ -71,15 +75,13 @@ class Network:
 
     def width(self, tensor: str, axis: int) -> int:
         """Channels of a tensor, without those that ONNX Runtime's blocked layout pads with."""
-        declared = self.shapes[tensor][axis] if self.shapes[tensor] else 1
-        if tensor not in self.blocked:
-            return declared
-        stack, seen = [tensor], set()
-        while stack:  # breadth first to the nearest convolution of this width: its padded biases are zero
+        declared = self.shapes[tensor][axis]
+        stack, seen = [tensor] if tensor in self.blocked else [], set()
+        while stack:  # breadth first to the nearest convolution of this width
             op = self.whole.ops[self.whole.producer[stack.pop(0)]]
-            bias = op.node.input[2] if op.kind == "Conv" and len(op.node.input) > 2 else None
-            if bias in self.vectors and len(self.vectors[bias]) == declared:
-                return int(np.flatnonzero(self.vectors[bias])[-1]) + 1 if self.vectors[bias].any() else declared
+            layer = layer_of(op, self.shapes)
+            if layer and layer.channels == declared and (weight := self.weights.get(op.node.input[1])) is not None:
+                return declared - padding(numpy_helper.to_array(weight))
             if op.kind not in CONVS:
                 stack += [name for name in op.data if name in self.blocked and name not in seen]
                 seen.update(op.data)
@@ -91,9 +93,8 @@ class Network:
         return blocked_tensors(self.whole)
 
     @cached_property
-    def vectors(self) -> dict[str, np.ndarray]:
-        """One-dimensional weights by name."""
-        return {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer if len(t.dims) == 1}
+    def weights(self) -> dict[str, onnx.TensorProto]:
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
 
     def batch_axis(self, tensor: str) -> int:
         """The axis along which windows are stacked: the first, but in networks that carry [tokens, batch, channels]."""
@@ -131,19 +132,11 @@ class Network:
         return commonpath(paths) or None if paths else None
 
 
-def blocked_tensors(graph: Graph) -> frozenset[str]:
-    names: set[str] = set()
-    for op in graph.ops:
-        reordered = op.node.op_type == "ReorderOutput"
-        if not reordered and (op.node.domain == BLOCKED or names.intersection(op.data)):
-            names.update(op.outputs)
-    return frozenset(names)
-
-
 def _path(op: Op) -> str:
     """'/blocks/blocks.3/conv_dw/Conv_output_0' -> 'blocks/blocks.3/conv_dw'; '' where the name has no scope."""
     for entry in op.node.metadata_props:
         if entry.key == SCOPES:  # "['', 'blocks', 'blocks.3', 'blocks.3.conv_dw', 'conv2d']": the last is the operator
-            return next((s for s in reversed(entry.value.strip("[]").replace("'", "").split(", ")[:-1]) if s), "")
+            scopes = entry.value.strip("[]").replace("'", "").split(", ")[:-1]
+            return next((scope.replace(".", "/") for scope in reversed(scopes) if scope), "")
     name = op.tensor.split(";")[0].strip("/")
     return name.rsplit("/", 1)[0] if op.real and "/" in name else ""

@@ -39,13 +39,15 @@ def tap(
     axis = network.axes.get(tensor)
     if axis is None or (axis == batch and len(shape) > 1):
         axis = len(shape) - 1 if len(shape) < 4 else 1
+    width = network.width(tensor, axis) if shape else 1
+    shape = tuple(width if i == axis else n for i, n in enumerate(shape))
     own = [graph.producer[tensor]] if tensor in graph.producer else []
     return Block(
         name=name,
         index=index,
         kind=kind,
         stage=None,
-        channels=network.width(tensor, axis),
+        channels=width,
         channel_axis=axis,
         map=tuple(n for i, n in enumerate(shape) if i not in (batch, axis)),
         tensor=tensor,

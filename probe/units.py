@@ -105,7 +105,9 @@ def _region_unit(river: River, i: int) -> Unit | None:
     roles = tuple(layer.role for layer in layers)
     span = (i, i, item.fork, item.op)
     if join.kind == "Concat" and layers:
-        return Unit(_module_kind(river, item, layers), *span, roles, "")
+        kind = _module_kind(river, item, layers)
+        entry = _squeeze(river, item.fork) if kind == "fire" else item.fork
+        return Unit(kind, i, i, entry, item.op, roles)
     if join.kind not in SUMS or _squared(river, join):
         return None
     if not layers:
@@ -145,6 +147,12 @@ def _module_kind(river: River, item: Item, layers: list[Layer]) -> str:
     if any(layer.role == "depthwise" for layer in layers):
         return "mbconv"  # with a shortcut for some of its channels
     return "fire" if sorted(layer.kernel for layer in layers) in ([1, 3], [1, 9]) else "inception"
+
+
+def _squeeze(river: River, fork: int) -> int:
+    """What enters the squeeze convolution of a fire module, whose activation is the fork."""
+    conv = river.items[river.position[fork]].fork if fork in river.position else -1
+    return river.items[river.position[conv]].fork if conv in river.layers and conv in river.position else fork
 
 
 def _shuffled(river: River, item: Item) -> bool:

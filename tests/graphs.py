@@ -1,7 +1,7 @@
 """Builders of ONNX graphs for tests: Perch v2's shape in every spelling that an exporter may choose.
 
-`perch` has the topology, widths and maps of the real file (EfficientNet-B3 on a 500 x 128 log-mel spectrogram, 26 MBConv
-blocks, four outputs), with random weights, a narrow expansion and few classes, so that a run takes about a second.
+`perch` has the topology, widths and maps of the real file (EfficientNet-B3 on a 500 x 128 log-mel spectrogram, 26
+MBConv blocks, four outputs), with random weights, a narrow expansion and few classes: a run takes about a second.
 """
 
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ class Spelling:
 
 
 def perch(spelling: Spelling | None = None, expand: int = 2, classes: int = 50, scale: float = 1.0) -> onnx.ModelProto:
-    """A Perch-shaped model: `inputs` [batch, 160000] -> the four outputs. `scale` multiplies every width but the mel."""
+    """A Perch-shaped model: `inputs` [batch, 160000] -> the four outputs. `scale` multiplies the widths."""
     return _Perch(spelling or Spelling(), expand, classes, scale).model()
 
 
@@ -210,3 +210,31 @@ class _Perch(Nodes):
         z = self.add("MatMul", z, self.random(narrow, wide, fan=narrow))
         shape = self.const([-1, 1, 1, wide] if self.s.nhwc else [-1, wide, 1, 1], np.int64)
         return self.add("Mul", x, self.add("Reshape", self.sigmoid(z), shape))
+
+
+def timm_export(name: str, folder, dynamo: bool, size: int | None = None) -> onnx.ModelProto:
+    """A timm classifier with random weights through one of torch's two exporters (dynamo: the newer), free batch."""
+    import logging
+    import warnings
+
+    import torch
+
+    from finetune.timm_import import import_timm
+    from probe.graph import load
+
+    path = folder / f"{name}-{'new' if dynamo else 'old'}.onnx"
+    torch.manual_seed(0)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # both exporters warn about themselves
+        model = import_timm().create_model(name, pretrained=False, exportable=True).eval()
+        size = size or model.default_cfg["input_size"][-1]
+        x = torch.randn(2, 3, size, size)
+        if dynamo:
+            batch = ({0: torch.export.Dim.AUTO},)
+            torch.onnx.export(model, (x,), path, dynamo=True, dynamic_shapes=batch, verbose=False)
+        else:
+            batch = {"input": {0: "batch"}, "output": {0: "batch"}}
+            names = {"input_names": ["input"], "output_names": ["output"]}
+            torch.onnx.export(model, (x,), path, dynamo=False, dynamic_axes=batch, **names)
+    return load(path)
