@@ -118,6 +118,6 @@ def cores() -> int:
 
 
 def workers_for(backbone) -> int:
-    """Threads that keep all cores busy: one per core when the session computes with one thread."""
-    threads = backbone.threads or cores()
-    return max(1, cores() // threads)
+    """One thread per core when the session computes with one; never fewer than two, so that one decodes meanwhile."""
+    threads = backbone._session.get_session_options().intra_op_num_threads or cores()
+    return max(2, cores() // threads)
