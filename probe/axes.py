@@ -7,8 +7,9 @@ front of it and the size itself are kept.
 
 from math import prod
 
-from probe.graph import Graph, Op
+from probe.graph import Graph
 from probe.layers import ATTENTION, CONVS, PRODUCTS, RECURRENT, is_product
+from probe.ops import Op
 from probe.shapes import Shape
 
 

@@ -2,6 +2,7 @@
 
 Names of nodes and tensors are never asked what a block is; they only name it (`Block.scope`). The way there:
 
+    probe.ops        one ONNX node as the plain operators that it stands for
     probe.graph      the file as a data-flow graph: constants and shape arithmetic are no edges
     probe.shapes     one run measures every shape
     probe.axes       which axis counts channels

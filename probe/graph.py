@@ -3,15 +3,6 @@
 Only tensors that depend on the audio are edges here. Initialisers, Constant nodes and whatever is computed from them
 are not; neither is anything behind a Shape or Size node: the arithmetic that prepares a Reshape hangs on the data by
 name only, and would otherwise draw a bypass around half of every exported network.
-
-Operators that ONNX Runtime's optimiser has fused are split again into the operators that they stand for, so that
-everything downstream knows one spelling:
-
-    FusedConv(x, w, b, z; activation=Relu)        ->  Conv -> Add(z) -> Relu
-    SkipLayerNormalization(x, skip) -> y, _, _, s ->  Add (s) -> LayerNormalization (y)
-    BiasGelu, FastGelu, QuickGelu                 ->  Gelu
-
-A tensor inside such a fusion has no name that could be read; `Op.real` says whether it has one.
 """
 
 from collections.abc import Iterable
@@ -26,40 +17,10 @@ from onnx import TensorProto, helper
 from onnx.inliner import inline_local_functions
 
 from features import InputError
+from probe.ops import Op, captured, chain_concats, split
 
-FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
 SHAPE_OPS = {"Shape", "Size"}
-CONCAT = {"Concat"}
-ALIASES = {
-    "FusedConv": "Conv",
-    "NhwcConv": "Conv",
-    "NhwcFusedConv": "Conv",
-    "QLinearConv": "Conv",
-    "ConvInteger": "Conv",
-    "FusedMatMul": "MatMul",
-    "TransposeMatMul": "MatMul",
-    "FusedMatMulActivation": "MatMul",
-    "MatMulNBits": "MatMul",
-    "MatMulInteger": "MatMul",
-    "MatMulIntegerToFloat": "MatMul",
-    "DynamicQuantizeMatMul": "MatMul",
-    "QLinearMatMul": "MatMul",
-    "QAttention": "Attention",
-    "FusedGemm": "Gemm",
-    "QGemm": "Gemm",
-    "BiasGelu": "Gelu",
-    "FastGelu": "Gelu",
-    "QuickGelu": "Gelu",
-    "BiasSoftmax": "Softmax",
-    "BiasDropout": "Dropout",
-    "QLinearAdd": "Add",
-    "QLinearMul": "Mul",
-    "QLinearConcat": "Concat",
-    "QLinearSigmoid": "Sigmoid",
-    "QLinearGlobalAveragePool": "GlobalAveragePool",
-    "QLinearAveragePool": "AveragePool",
-    "SimplifiedLayerNormalization": "LayerNormalization",
-}
+FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
 
 
 def load(path: str | Path) -> onnx.ModelProto:
@@ -145,28 +106,6 @@ def input_dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
 
 
 @dataclass(frozen=True)
-class Op:
-    """One operator of the view. `data` are its inputs that depend on the audio, `constants` the others, in order."""
-
-    kind: str
-    data: tuple[str, ...]
-    constants: tuple[str, ...]
-    outputs: tuple[str, ...]
-    node: onnx.NodeProto
-    real: bool = True  # False: the output exists only inside a fused operator
-
-    def attribute(self, name: str, default=None):
-        for attribute in self.node.attribute:
-            if attribute.name == name:
-                return helper.get_attribute_value(attribute)
-        return default
-
-    @property
-    def tensor(self) -> str:
-        return self.outputs[0]
-
-
-@dataclass(frozen=True)
 class Graph:
     """Operators in topological order, each named by its position; the audio input is the root, position -1."""
 
@@ -180,12 +119,12 @@ class Graph:
         source = audio_input(model).name
         data, ops = {source}, []
         for node in _sorted_nodes(model.graph):
-            inputs = [*node.input, *_captured(node)]
+            inputs = [*node.input, *captured(node)]
             if node.op_type in SHAPE_OPS or not data.intersection(inputs):
                 continue
-            ops.extend(_split(node, data))
+            ops.extend(split(node, data))
             data.update(name for name in node.output if name)
-        ops = _chain_concats(ops)
+        ops = chain_concats(ops)
         return cls._build(ops, source, tuple(v.name for v in model.graph.output if v.name in data))
 
     @classmethod
@@ -252,18 +191,6 @@ class Graph:
         return self.source if index < 0 else self.ops[index].tensor
 
 
-def _captured(node: onnx.NodeProto) -> list[str]:
-    """Outer tensors that the bodies of If, Loop and Scan read."""
-    names: list[str] = []
-    for attribute in node.attribute:
-        for body in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            inner = {name for child in body.node for name in child.output} | {v.name for v in body.input}
-            inner |= {tensor.name for tensor in body.initializer}
-            for child in body.node:
-                names += [name for name in [*child.input, *_captured(child)] if name and name not in inner]
-    return names
-
-
 def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Topological order, the file's own wherever that is one already."""
     made = {name for node in graph.node for name in node.output if name}
@@ -272,7 +199,7 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     while waiting:
         later = []
         for node in waiting:
-            if all(name in done or name not in made for name in [*node.input, *_captured(node)]):
+            if all(name in done or name not in made for name in [*node.input, *captured(node)]):
                 ordered.append(node)
                 done.update(node.output)
             else:
@@ -283,58 +210,3 @@ def _sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             )
         waiting = later
     return ordered
-
-
-def _split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
-    """One ONNX node as the plain operators that it stands for."""
-    kind = ALIASES.get(node.op_type, node.op_type)
-    inputs = [*node.input, *dict.fromkeys(_captured(node))]
-    inputs = [name for name in inputs if name]
-    outputs = tuple(node.output)
-
-    def op(kind: str, names: Iterable[str], outputs: tuple[str, ...], real: bool = True) -> Op:
-        names = list(names)
-        data = tuple(name for name in names if name in known or name.startswith(inner))
-        return Op(kind, data, tuple(n for n in names if n not in data), outputs, node, real)
-
-    inner = f"{outputs[0]}//"  # prefix of the tensors that exist only inside the fused operator
-    if kind in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
-        named = outputs[3] if len(outputs) > 3 and outputs[3] else ""
-        summed = named or inner + "sum"
-        first = op("Add", list(node.input[:2]) + list(node.input[4:5]), (summed,), bool(named))
-        norm = Op("LayerNormalization", (summed,), tuple(node.input[2:4]), (outputs[0],), node)
-        return [first, norm]
-    activation = next((a.s.decode() for a in node.attribute if a.name == "activation"), "")
-    residual = ""
-    if kind == "Conv" and len(node.input) > 3 and node.input[3] in known and not node.op_type.startswith("QLinear"):
-        residual = node.input[3]
-        inputs.remove(residual)
-    steps = [kind] + (["Add"] if residual else []) + ([activation] if activation else [])
-    ops, previous = [], ""
-    for position, step in enumerate(steps):
-        last = position == len(steps) - 1
-        out = outputs if last else (f"{inner}{step}",)
-        names = inputs if position == 0 else [previous] + ([residual] if step == "Add" else [])
-        ops.append(op(step, names, out, last))
-        previous = out[0]
-    return ops
-
-
-def _chain_concats(ops: list[Op]) -> list[Op]:
-    """Concat(a, b, c) reads Concat(a, b) where that exists, so that a dense block is a chain and not a mesh.
-
-    Before: every layer of a DenseNet (as torch writes it) concatenates all features so far, and no tensor on the way
-    sees them all. After: each state extends the one before it, as in the original Caffe graph.
-    """
-    seen: dict[tuple, str] = {}
-    chained = []
-    for op in ops:
-        if op.kind in CONCAT and not op.constants and len(op.data) > 1:
-            axis = op.attribute("axis")
-            prefixes = ((n, seen.get((axis, op.data[:n]))) for n in range(len(op.data) - 1, 1, -1))
-            n, earlier = next(((n, name) for n, name in prefixes if name), (0, None))
-            seen.setdefault((axis, op.data), op.tensor)
-            if earlier:
-                op = Op(op.kind, (earlier, *op.data[n:]), (), op.outputs, op.node, op.real)
-        chained.append(op)
-    return chained

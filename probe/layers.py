@@ -11,7 +11,8 @@ A *layer* is an operator with weights. Its role is told from the weights' shape 
 from dataclasses import dataclass
 from math import prod
 
-from probe.graph import Graph, Op
+from probe.graph import Graph
+from probe.ops import Op
 from probe.shapes import Shape
 
 CONVS = {"Conv", "ConvTranspose"}

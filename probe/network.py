@@ -12,8 +12,9 @@ from onnx import numpy_helper
 from features import InputError
 from probe.axes import channel_axes
 from probe.blocked import blocked_tensors, padding
-from probe.graph import Graph, Op, audio_input, input_dims
+from probe.graph import Graph, audio_input, input_dims
 from probe.layers import CONVS, layer_of, macs, weights
+from probe.ops import Op
 from probe.regions import River
 from probe.shapes import Shape, measure, window_shape
 

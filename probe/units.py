@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterable
 from math import prod
 
-from probe.graph import Op
 from probe.layers import ATTENTION, LAYOUT, POOLS, Layer, is_product
 from probe.network import Network
+from probe.ops import Op
 from probe.regions import SUMS, Item, River, has_identity
 from probe.stretches import bottlenecks, plain_layers, role_of
 from probe.unit import Unit
