@@ -36,7 +36,8 @@ def load(path: str | Path) -> onnx.ModelProto:
     if not path.is_file():
         raise InputError(f"{path}: no such file; wanted an ONNX model")
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
+        with path.open("rb") as file:  # by name, onnx would leave it open after an error
+            model = onnx.load(file, format="protobuf", load_external_data=False)
     except DecodeError as error:
         raise InputError(f"{path}: {_not_onnx(path)}") from error
     if not model.graph.node or not model.opset_import:
@@ -61,7 +62,7 @@ def _not_onnx(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
     if head[4:8] == b"TFL3":
-        return "this is a TensorFlow Lite file; `birdprobe convert` makes an ONNX model of it"
+        return "this is a TensorFlow Lite file, not an ONNX model; convert it first, for instance with tf2onnx"
     if head[:2] == b"PK":
         return "this is a zip archive (a PyTorch checkpoint?), not an ONNX model; export it first"
     size = path.stat().st_size

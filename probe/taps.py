@@ -110,11 +110,12 @@ def _kind(network: Network, i: int) -> str:
 
 
 def _stages(blocks: list[Block]) -> list[int]:
-    """A stage ends where the map changes; or the width, unless nearly every block widens (dense, inception)."""
+    """Stages from 1, as the literature counts. One ends where the map changes; or the width, unless nearly every block
+    widens (dense, inception)."""
     pairs = list(pairwise(blocks))
     widened = sum(a.channels != b.channels and a.map == b.map for a, b in pairs)
     by_width = widened <= len(pairs) / 2
-    stages = [0] * len(blocks[:1])
+    stages = [1] * len(blocks[:1])
     for a, b in pairs:
         stages.append(stages[-1] + (a.map != b.map or (by_width and a.channels != b.channels)))
     return stages

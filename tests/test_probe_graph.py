@@ -42,7 +42,7 @@ def test_load_returns_the_model_without_recorded_shapes(tmp_path):
         (b"", "0 bytes"),
         (b"just some text, no model\n" * 20, "ONNX"),
         (b"PK\x03\x04" + bytes(100), "zip archive"),
-        (b"\x1c\x00\x00\x00TFL3" + bytes(100), "birdprobe convert"),
+        (b"\x1c\x00\x00\x00TFL3" + bytes(100), "TensorFlow Lite"),
         (bytes(range(256)) * 4, "ONNX"),
     ],
 )
