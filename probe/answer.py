@@ -37,6 +37,8 @@ class Answer:
     @property
     def remark(self) -> str:
         """What the linear probe says to it: trained weights can undo what a plain distance cannot."""
+        if self.linear_best == self.best == self.reference:
+            return f"A linear probe agrees: {self.linear_best_score:.3f} there, the most of all taps."
         if self.linear_best == self.best:
             return (
                 f"A linear probe agrees: {self.linear_at_best:.3f} there, {self.linear_reference:.3f} at "
