@@ -7,7 +7,7 @@ alone meanwhile. A miss is printed as a miss.
 """
 
 import argparse
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -29,7 +30,7 @@ from probe.demo import GROUP_REGEX, WREN
 from probe.extract import extract
 from probe.proof import together
 from probe.runtime import audio_like, data_input, open_session, run_chunks
-from probe.surgery import unpooled
+from probe.surgery import rebuild, unpooled
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
@@ -56,7 +57,7 @@ def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) 
 
 def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "") -> None:
     verdict = "" if met is None else ("met" if met else "MISS")
-    print(f"{what:<66} {figure:>7.2f}  {aim:<8} {verdict:<5} {note}", flush=True)
+    print(f"{what:<72} {figure:>7.2f}  {aim:<8} {verdict:<5} {note}", flush=True)
 
 
 class Bare:
@@ -73,7 +74,7 @@ class Bare:
 
 def bench_taps(name: str, path: Path, rounds: int) -> None:
     """All taps, pooled, in one pass against the untouched model's plain forward."""
-    backbone = Backbone.open(path)
+    backbone = Backbone.open(path, spinning=True)  # as the plain session, which has the machine to itself
     model = backbone.model
     shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
     taps = [backbone.architecture.taps[t] for t in backbone.taps]
@@ -98,7 +99,7 @@ def bench_taps(name: str, path: Path, rounds: int) -> None:
 
 def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) -> None:
     """Compressed audio to a finished store against forward passes alone, in windows a second."""
-    backbone, alone = Backbone.open(path, threads=1), Backbone.open(path)  # as the command does; on every core
+    backbone, alone = Backbone.open(path, threads=1), Backbone.open(path, spinning=True)
     plain = Bare(backbone.model, row_of(waveform_shape(backbone.model, path.name, backbone.window_samples)))
     x = audio_like((BATCH, backbone.window_samples))
     with tempfile.TemporaryDirectory() as folder:
@@ -144,30 +145,49 @@ def bench_one_pass(name: str, path: Path, rounds: int) -> None:
 
 def bench_pooling(name: str, path: Path, rounds: int) -> None:
     """Taps pooled inside the graph against whole maps fetched and averaged in numpy: speed here, memory in children."""
-    variants = {how: pooling_variant(path, how) for how in ("graph", "numpy")}
-    times = race(variants, rounds)
-    row(f"{name}: maps averaged in numpy / pooled in the graph, time", times["numpy"] / times["graph"])
-    peak = {how: float(child("--peak", how, str(path))) for how in variants}
-    row(f"{name}: the same, peak memory", peak["numpy"] / peak["graph"], note=f"{peak['graph']:.0f} MB in the graph")
-
-
-def pooling_variant(path: Path, how: str) -> Callable[[], object]:
-    backbone = Backbone.open(path, fold=False)
+    backbone = Backbone.open(path)
     model = backbone.model
     shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
     blocks = [backbone.architecture.taps[t] for t in backbone.taps]
-    if how == "graph":
-        return Bare(build(model, blocks, "mean", False, shape)[0].pruned().model, shape)
-    raw, names = unpooled(model, blocks)
-    bare = Bare(raw, shape)
-    outputs = [names[block.name] for block in blocks]
+    raw = unpooled(model, blocks)[0]
+    raw = rebuild(raw, raw.graph.node, [o for o in raw.graph.output if o.name.startswith("birdprobe/")])
+    models = {"graph": build(model, blocks, "mean", False, shape)[0].pruned().model, "numpy": raw}
+    bare = {how: Bare(opened, shape) for how, opened in models.items()}
+    times = race({"graph": bare["graph"], "numpy": lambda: averaged(bare["numpy"]())}, rounds)
+    row(f"{name}: maps averaged in numpy / pooled in the graph, time", times["numpy"] / times["graph"])
+    with tempfile.TemporaryDirectory() as folder:
+        peak, fetched = {}, {}
+        for how, opened in models.items():
+            file = Path(folder) / f"{how}.onnx"
+            onnx.save(opened, file)
+            peak[how], fetched[how] = map(float, child("--peak", how, str(file)).split())
+    note = f"{peak['numpy']:.0f} against {peak['graph']:.0f} MB, most of it the session's own"
+    row(f"{name}: the same, peak memory of the process", peak["numpy"] / peak["graph"], note=note)
+    note = f"{1000 * fetched['numpy'] / BATCH / 4:.0f} against {1000 * fetched['graph'] / BATCH / 4:.1f} kB a window"
+    row(f"{name}: the same, memory fetched", fetched["numpy"] / fetched["graph"], note=note)
 
-    def fetch_and_average():
-        (maps,) = run_chunks(bare.session, bare.x, bare.chunk, outputs)
-        axes = [tuple(a for a in range(1, m.ndim) if a != b.channel_axis) for m, b in zip(maps, blocks)]
-        return [m.mean(axis=a) if a else m for m, a in zip(maps, axes)]
 
-    return fetch_and_average
+def averaged(runs: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """Maps [N, C, ...] to [N, C]."""
+    return [m.reshape(*m.shape[:2], -1).mean(axis=2) for maps in runs for m in maps]
+
+
+def forward_memory(how: str, path: Path) -> str:
+    """In a process of its own, which keeps the features of four batches: its peak in MB, and MB that were fetched."""
+    session = open_session(path)
+    spec = data_input(session)
+    x = audio_like((4 * BATCH, *spec.shape[1:]))
+    kept, fetched = [], 0
+    for i in range(4):
+        runs = list(run_chunks(session, x[i * BATCH : (i + 1) * BATCH], together(spec)))
+        fetched += sum(a.nbytes for arrays in runs for a in arrays)
+        kept.append(averaged(runs) if how == "numpy" else runs)
+    return f"{status_mb('VmHWM')} {fetched / 2**20}"
+
+
+def status_mb(field: str) -> float:
+    """Of this process alone: what getrusage tells is inherited from the parent."""
+    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def bench_knn(rounds: int) -> None:
@@ -200,16 +220,15 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, metavar=("HOW", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:  # a child that does one variant and tells its peak memory in MB
-        pooling_variant(Path(arguments.peak[1]), arguments.peak[0])()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(forward_memory(arguments.peak[0], Path(arguments.peak[1])))
         return
     rounds = arguments.rounds
-    print(f"medians of {rounds} rounds, batch {BATCH}\n{'':<66} {'ratio':>7}  {'aim':<8}", flush=True)
+    print(f"medians of {rounds} rounds, batch {BATCH}\n{'':<72} {'ratio':>7}  {'aim':<8}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        audio = write_dataset(Path(folder) / "audio", n_species=10, clips_per_species=20, seed=0)
+        audio = write_dataset(Path(folder) / "audio", n_species=20, clips_per_species=20, seed=0)
         models = {"Wren": (WREN, read_recordings(audio, group_regex=GROUP_REGEX))}
         if BIRDNET.exists() and ESC10.exists():
-            models["BirdNET"] = (BIRDNET, choose(read_recordings(ESC10), 10, 8, 0))
+            models["BirdNET"] = (BIRDNET, choose(read_recordings(ESC10), 10, 16, 0))
         for name, (path, recordings) in models.items():
             bench_taps(name, path, rounds)
             bench_extract(name, path, recordings, max(3, rounds // 2))
