@@ -27,12 +27,13 @@ def ms_per_window(
     fold: bool = True,
     threads: int | None = None,
     budget_s: float = 20.0,
-    repeats: int = 7,
+    repeats: int = 4,
 ) -> dict[str, float]:
     """{tap: median milliseconds a window} at batch 4, each tap alone on its own truncated model, in a session of its
     own (one at a time), folded and threaded as for extraction.
 
-    After one call to warm up, each tap is timed `repeats` times, but at least twice and no longer than its share of
+    The taps are gone through twice, forwards and backwards, so that a machine that drifts does not favour one end. Each
+    time, after one call to warm up, a tap is timed `repeats` times, but at least twice and no longer than its share of
     `budget_s`. A busy machine makes all of these numbers larger.
     """
     row = row_of(waveform_shape(model, "model", window_samples))
@@ -40,19 +41,20 @@ def ms_per_window(
     for candidate in candidates(model):
         whole, _ = build(candidate, taps, pooling, fold, row)
         try:
-            return {
-                block.name: measure(whole.pruned([block.name]), row, threads, budget_s / len(taps), repeats)
-                for block in taps
-            }
+            seconds: dict[str, list[float]] = {block.name: [] for block in taps}
+            for name in (*seconds, *reversed(seconds)):
+                share = budget_s / len(taps) / 2
+                seconds[name] += time_calls(whole.pruned([name]), row, threads, share, repeats)
+            return {name: float(np.median(times)) / BATCH * 1000.0 for name, times in seconds.items()}
         except ORT_ERRORS as error:  # one window is built into this form of the graph
             failed = error
     raise InputError(f"the model cannot be timed: {failed}") from failed
 
 
-def measure(
-    exposed: Exposed, row: tuple[int, ...], threads: int | None = None, budget_s: float = 1.0, repeats: int = 7
-) -> float:
-    """Median milliseconds a window of one exposed model; see ms_per_window."""
+def time_calls(
+    exposed: Exposed, row: tuple[int, ...], threads: int | None = None, budget_s: float = 1.0, repeats: int = 4
+) -> list[float]:
+    """Seconds of each call of one exposed model on BATCH windows; see ms_per_window."""
     started = time.perf_counter()
     session = open_session(exposed.model, threads, spinning=False)
     spec = data_input(session)
@@ -64,4 +66,4 @@ def measure(
         for _ in run_chunks(session, x, together(spec)):
             pass
         times.append(time.perf_counter() - begun)
-    return float(np.median(times[1:])) / BATCH * 1000.0
+    return times[1:]

@@ -1,11 +1,16 @@
 """What README says is so: every command is in it, and its numbers are those that the command beside them gives."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import typer
 
 from probe.cli import app
+from probe.run import ranking_table
+from tests.test_probe_cli import birdprobe
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,10 +34,36 @@ def test_every_command_is_in_readme_with_its_help():
 
 def test_readme_names_no_command_that_is_not_there():
     known = {name for name, _ in commands()}
-    for used in re.findall(r"birdprobe ([a-z]+(?: (?:info|check|export))?)", README):
-        assert used in known or used.split()[0] in {name.split()[0] for name in known}, used
+    heads = {name.split()[0] for name in known}
+    code = re.findall(r"^```sh\n(.*?)^```|`([^`\n]+)`", README, flags=re.DOTALL | re.MULTILINE)
+    used = {name for pair in code for part in pair for name in re.findall(r"birdprobe ([a-z]+)\b", part)}
+    assert used and used <= heads, used - heads
 
 
 def test_pictures_that_readme_shows_exist():
     for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+BIRDNET = ROOT.parent / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif(not BIRDNET.exists(), reason="the real BirdNET and ESC-10 are not here")
+def test_readmes_table_is_what_its_command_gives(tmp_path):
+    text = re.search(r"^birdprobe sweep \S*BirdNET\S* .*?(?:[^\\]\n)", README, flags=re.DOTALL | re.MULTILINE)[0]
+    arguments = shlex.split(text.replace("\\\n", " "))[1:]
+    arguments[1:3] = [BIRDNET, BIRDNET.parent.parent / "esc10"]
+    arguments[arguments.index("-o") + 1] = tmp_path / "run"
+    done = birdprobe(*arguments)
+    assert done.returncode == 0, done.stderr
+    table = ranking_table(pd.read_csv(tmp_path / "run" / "ranking.csv"), 5).to_markdown()
+    compare = [without_cost(line) for line in table.splitlines() if "block" in line or "embedding" in line]
+    printed = [without_cost(line) for line in README.splitlines() if re.match(r"\| (block_|embedding|logits)", line)]
+    assert [line for line in printed if "logits" not in line] == compare
+
+
+def without_cost(line: str) -> str:
+    """A table row less its last column, which is a time on some machine, and less the padding."""
+    return " | ".join(cell.strip() for cell in line.strip("|").split("|")[:-1])
