@@ -112,7 +112,7 @@ def lede(data: Run) -> str:
 
 
 def tied(data: Run) -> str:
-    """The taps that these clips cannot tell from the best, as runs of neighbours in graph order, deepest first."""
+    """The taps that these clips cannot tell from the best, as runs of neighbours in graph order."""
     order = list(data.ranking.tap)
     places = sorted(order.index(tap) for tap in data.tied)
     if not places:
@@ -124,9 +124,9 @@ def tied(data: Run) -> str:
         else:
             runs.append([place])
     names = []
-    for run in runs[::-1]:
+    for run in runs:
         words = [f"<b>{escape(plain(order[place]))}</b>" for place in run]
-        names += [f"{words[0]} to {words[-1]}"] if len(run) > 2 else words[::-1]
+        names += [f"{words[0]} to {words[-1]}"] if len(run) > 2 else words
     more = f" and {len(names) - MOST_TIED} more" if len(names) > MOST_TIED else ""
     return f"Not separable from {', '.join(names[:MOST_TIED])}{more} on these clips."
 
@@ -262,6 +262,7 @@ def provenance(data: Run) -> str:
         "grouping": config.get("grouping", "none"),
         "folds": config["folds"]["description"],
         "surgery": proof_said(model.get("proof") or {}),
+        "front end": (model.get("folding") or "").removeprefix("front end: "),
         "settings": ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None),
         "versions": ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items()),
         "time": ", ".join(f"{name} {seconds:,.0f} s" for name, seconds in config.get("seconds", {}).items()),

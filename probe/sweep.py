@@ -207,6 +207,7 @@ def describe_model(backbone: Backbone) -> dict:
         "normalise": backbone.normalise,
         "architecture": backbone.architecture.to_json(),
         "proof": backbone.proof.to_json(),
+        "folding": backbone.folding,
     }
 
 
