@@ -1,0 +1,247 @@
+"""Scores of multi-label predictions: macro ROC-AUC, class-mean average precision (cmAP), top-1; their intervals.
+
+Conventions. y_true [n, K] bool: row i (a window or a clip) carries class k; several classes or none a row are fine.
+scores [n, K]: real, larger is more certain; only top-1 compares classes with each other. A class is scored only where
+that means something: ROC-AUC needs a positive and a negative row, average precision a positive one. Other classes are
+nan per class, left out of the macro mean, and named by `evaluate`; they never count as 0. A mean over no class is nan.
+
+Rows of one group (recording, author, site) are not independent, so groups are what the bootstrap draws. In a draw, a
+class whose positives were not drawn is left out of that draw's mean, as it would be from a data set without them.
+
+How every class is counted. The unique scores of its m distinct positive thresholds cut the line into 2m + 1 slots:
+slot 2t lies below threshold t, slot 2t + 1 on it. Rows per slot hold all that AUC and AP need, ties included; in the
+bootstrap, rows per slot are a sparse matrix [slots, groups] times the draws' multiplicities [groups, draws], so
+nothing is sorted twice.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from features import InputError
+
+LEVEL = 0.95
+_CHUNK = 4_000_000  # entries of one slots x draws matrix
+
+
+def validate(y_true, scores) -> tuple[np.ndarray, np.ndarray]:
+    """(y_true as bool [n, K], scores as float [n, K]).
+
+    InputError: not two-dimensional, shapes that differ, no rows, truth other than 0 and 1, scores that are not finite.
+    """
+    y_true, scores = np.asarray(y_true), np.asarray(scores)
+    if y_true.ndim != 2 or y_true.shape != scores.shape or not y_true.size:
+        raise InputError(
+            f"metrics: truth {y_true.shape} and scores {scores.shape} found, the same [rows, classes] wanted. "
+            "Class numbers instead of one column a class?"
+        )
+    if y_true.dtype != bool:
+        if not np.isin(y_true, (0, 1)).all():
+            wrong = y_true[~np.isin(y_true, (0, 1))][0]
+            raise InputError(f"metrics, truth: {wrong} found, 0 or 1 wanted. Are truth and predictions swapped?")
+        y_true = y_true.astype(bool)
+    if not np.issubdtype(scores.dtype, np.floating):
+        scores = scores.astype(np.float64)
+    bad = ~np.isfinite(scores)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"metrics, scores: {int(bad.sum())} values that are not finite found, the first in row {row}, column "
+            f"{column}; numbers wanted. A division by zero, or a logit of 0 or 1?"
+        )
+    return y_true, scores
+
+
+def class_auc(y_true, scores) -> np.ndarray:
+    """ROC-AUC per class, float64 [K] in 0..1; nan without a positive or without a negative row. Ties count one half."""
+    y_true, scores = validate(y_true, scores)
+    return _per_class(y_true, scores, _auc)[:, 0]
+
+
+def macro_auc(y_true, scores) -> float:
+    """Mean ROC-AUC over the classes with positives and negatives: the BirdCLEF metric. nan when there is no such class.
+
+    Equals scikit-learn's roc_auc_score(average="macro") on those columns.
+    """
+    return _mean(class_auc(y_true, scores))
+
+
+def class_ap(y_true, scores) -> np.ndarray:
+    """Average precision per class, float64 [K] in 0..1; nan without a positive row.
+
+    The mean over the positives of the precision among rows scored at least as high: scikit-learn's, not interpolated.
+    """
+    y_true, scores = validate(y_true, scores)
+    return _per_class(y_true, scores, _ap)[:, 0]
+
+
+def cmap(y_true, scores) -> float:
+    """cmAP of BirdSet (Rauch et al. 2025, arXiv 2403.10380): mean average precision over the classes with positives."""
+    return _mean(class_ap(y_true, scores))
+
+
+def top1(y_true, scores) -> float:
+    """Share of the rows with a label whose highest-scored class (the first of equals) is one of their labels.
+
+    BirdSet's T1-Acc; the usual accuracy where every row has one label. nan when no row has a label.
+    """
+    y_true, scores = validate(y_true, scores)
+    labelled = y_true.any(axis=1)
+    return float(_hits(y_true, scores)[labelled].mean()) if labelled.any() else float("nan")
+
+
+def evaluate(y_true, scores, classes: Sequence[str]) -> dict:
+    """All metrics of one table of predictions, as plain numbers and lists (JSON without conversion).
+
+    Keys: macro_auc, cmap, top1; n (rows), n_labelled (rows with a label), n_classes, n_scored (classes in macro_auc);
+    left_out (names of the classes without positives, in neither mean), all_positive (names of the classes without
+    negatives, not in macro_auc).
+    InputError: as `validate`; class names that are not one a column.
+    """
+    y_true, scores = validate(y_true, scores)
+    if len(classes) != y_true.shape[1]:
+        raise InputError(f"metrics: {len(classes)} class names found, {y_true.shape[1]} wanted, one a column.")
+    positives = y_true.sum(axis=0)
+    left_out, full = positives == 0, positives == len(y_true)
+    return {
+        "macro_auc": macro_auc(y_true, scores),
+        "cmap": cmap(y_true, scores),
+        "top1": top1(y_true, scores),
+        "n": len(y_true),
+        "n_labelled": int(y_true.any(axis=1).sum()),
+        "n_classes": len(classes),
+        "n_scored": int((~left_out & ~full).sum()),
+        "left_out": [str(name) for name, out in zip(classes, left_out) if out],
+        "all_positive": [str(name) for name, out in zip(classes, full) if out],
+    }
+
+
+def bootstrap(
+    metric: Callable, y_true, scores, groups=None, n_boot: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """(value, low, high): the metric and its 95 % percentile interval over draws of groups (see `draws`)."""
+    return float(metric(y_true, scores)), *_interval(draws(metric, y_true, scores, groups, n_boot, seed))
+
+
+def paired(
+    metric: Callable, y_true, scores, others, groups=None, n_boot: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """(difference, low, high) of metric(scores) - metric(others), both measured on the same draws of groups."""
+    difference = draws(metric, y_true, scores, groups, n_boot, seed) - draws(
+        metric, y_true, others, groups, n_boot, seed
+    )
+    return float(metric(y_true, scores)) - float(metric(y_true, others)), *_interval(difference)
+
+
+def draws(metric: Callable, y_true, scores, groups=None, n_boot: int = 1000, seed: int = 0) -> np.ndarray:
+    """The metric in each of n_boot draws of groups with replacement, float64 [n_boot]; nan where it is undefined.
+
+    metric(y_true, scores) -> float; macro_auc, cmap and top1 take a path that sorts once, any other is called on every
+    draw's rows. groups [n] of any values, or None: every row its own. Equal seeds give equal draws for any metric and
+    any scores of the same rows, so differences may be taken draw by draw.
+    InputError: as `validate`; groups that do not match; a single group.
+    """
+    y_true, scores = validate(y_true, scores)
+    groups = np.arange(len(y_true)) if groups is None else np.asarray(groups)
+    if groups.shape != y_true.shape[:1]:
+        raise InputError(f"metrics: groups {groups.shape} found, {y_true.shape[:1]} wanted, one a row.")
+    codes = np.unique(groups, return_inverse=True)[1]
+    n_groups = int(codes.max()) + 1
+    if n_groups < 2:
+        raise InputError("metrics: 1 group found, at least two wanted for an interval. Are all rows of one recording?")
+    rng = np.random.default_rng([seed, 4])
+    drawn = rng.integers(0, n_groups, size=(n_boot, n_groups))
+    if metric in (macro_auc, cmap):
+        times = np.zeros((n_groups, n_boot))  # how often each draw holds each group
+        np.add.at(times, (drawn, np.arange(n_boot)[:, None]), 1.0)
+        return _mean_defined(_per_class(y_true, scores, _auc if metric is macro_auc else _ap, codes, times))
+    if metric is top1:
+        labelled = y_true.any(axis=1)
+        hits = np.bincount(codes, weights=_hits(y_true, scores) & labelled, minlength=n_groups)[drawn].sum(axis=1)
+        total = np.bincount(codes, weights=labelled, minlength=n_groups)[drawn].sum(axis=1)
+        return np.divide(hits, total, out=np.full(n_boot, np.nan), where=total > 0)
+    by_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    values = np.empty(n_boot)
+    for i, chosen in enumerate(drawn):
+        rows = np.concatenate([by_group[group] for group in chosen])
+        values[i] = metric(y_true[rows], scores[rows])
+    return values
+
+
+def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
+    """measure of every class and draw, float64 [K, B]. codes [n]: group of a row; times [G, B]: groups in a draw.
+
+    Without codes: one draw that holds every row once.
+    """
+    if codes is None:
+        codes, times = np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1))
+    n_draws = times.shape[1]
+    values = np.full((y_true.shape[1], n_draws), np.nan)
+    for k in range(len(values)):
+        positive, score = y_true[:, k], scores[:, k]
+        if not positive.any():
+            continue
+        thresholds = np.unique(score[positive])
+        slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
+        shape = (2 * len(thresholds) + 1, len(times))
+        above = _count(slot[positive] // 2, codes[positive], (len(thresholds), len(times)))
+        below = _count(slot[~positive], codes[~positive], shape)
+        step = max(1, _CHUNK // shape[0])
+        for i in range(0, n_draws, step):
+            some = times[:, i : i + step]
+            values[k, i : i + step] = measure(above @ some, below @ some)
+    return values
+
+
+def _count(slots, codes, shape) -> sparse.csr_array:
+    """Rows per slot and group; duplicates add up."""
+    return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
+
+
+def _auc(positive, negative) -> np.ndarray:
+    """[B] from positive [m, B], rows on each threshold, and negative [2m + 1, B], rows in each slot; nan if undefined.
+
+    The share of (positive, negative) pairs in the right order, ties one half (Mann & Whitney 1947).
+    """
+    lower = np.cumsum(negative, axis=0)
+    ordered = (positive * (lower[:-1:2] + negative[1::2] / 2)).sum(axis=0)
+    pairs = positive.sum(axis=0) * lower[-1]
+    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def _ap(positive, negative) -> np.ndarray:
+    """[B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
+    total = positive.sum(axis=0)
+    hits = total - np.cumsum(positive, axis=0) + positive  # [m, B] positives at or above each threshold
+    false = (negative.sum(axis=0) - np.cumsum(negative, axis=0))[:-1:2]
+    precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits > 0)
+    return np.divide((positive * precision).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def _hits(y_true, scores) -> np.ndarray:
+    """bool [n]: is the first highest-scored class of the row true?"""
+    return y_true[np.arange(len(y_true)), np.argmax(scores, axis=1)]
+
+
+def _mean(values) -> float:
+    """Mean of the values that are not nan; nan if there are none."""
+    return float(_mean_defined(values[:, None])[0])
+
+
+def _mean_defined(values) -> np.ndarray:
+    """values [K, B] -> [B], mean over K without nan."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+
+
+def _interval(values) -> tuple[float, float]:
+    """(low, high) percentiles of the draws that are not nan; nan if there are none."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(values, (tail, 100 - tail))
+    return float(low), float(high)
