@@ -1,7 +1,7 @@
 """What each tap costs: measured milliseconds a window of the model cut off right after it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -28,13 +28,14 @@ def ms_per_window(
     threads: int | None = None,
     budget_s: float = 20.0,
     repeats: int = 4,
+    tick: Callable[[str], None] = lambda tap: None,
 ) -> dict[str, float]:
     """{tap: median milliseconds a window} at batch 4, each tap alone on its own truncated model, in a session of its
     own (one at a time), folded and threaded as for extraction.
 
     The taps are gone through twice, forwards and backwards, so that a machine that drifts does not favour one end. Each
     time, after one call to warm up, a tap is timed `repeats` times, but at least twice and no longer than its share of
-    `budget_s`. A busy machine makes all of these numbers larger.
+    `budget_s`. A busy machine makes all of these numbers larger. `tick` hears each tap, twice.
     """
     row = row_of(waveform_shape(model, "model", window_samples))
     failed: Exception | None = None
@@ -45,6 +46,7 @@ def ms_per_window(
             for name in (*seconds, *reversed(seconds)):
                 share = budget_s / len(taps) / 2
                 seconds[name] += time_calls(whole.pruned([name]), row, threads, share, repeats)
+                tick(name)
             return {name: float(np.median(times)) / BATCH * 1000.0 for name, times in seconds.items()}
         except ORT_ERRORS as error:  # one window is built into this form of the graph
             failed = error

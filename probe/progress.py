@@ -1,6 +1,8 @@
-"""The bar of an extraction: clips done, windows a second, time left; on stderr, and only on a terminal."""
+"""Progress bars, on stderr and only on a terminal: of an extraction, and of any stage that goes tap by tap."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -8,7 +10,7 @@ from rich.progress import Progress as Bar
 
 
 class Progress:
-    """A context manager; `advance` is called from one thread."""
+    """The bar of an extraction: clips done, windows a second, time left. `advance` is called from one thread."""
 
     def __init__(self, n_clips: int, wanted: bool = True):
         columns = (
@@ -39,3 +41,13 @@ class Progress:
         self._windows += windows
         elapsed = self._bar.tasks[0].elapsed or 0.0
         self._bar.update(self._task, advance=clips, rate=self._windows / elapsed if elapsed else 0.0)
+
+
+@contextmanager
+def steps(what: str, total: int, wanted: bool = True) -> Iterator[Callable[[str], None]]:
+    """A bar of `total` steps; the function that it gives is called with the name of each step that is done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[last]}"))
+    quiet = not wanted or not sys.stderr.isatty()
+    with Bar(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task(what, total=total, last="")
+        yield lambda name: bar.update(task, advance=1, last=name)

@@ -66,7 +66,6 @@ def rank_taps(
     units: Units,
     architecture: Architecture,
     cost: dict[str, float],
-    *,
     k: int = 5,
     metric: str = "euclidean",
     seed: int = 0,

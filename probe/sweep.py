@@ -27,6 +27,7 @@ from probe.answer import Answer
 from probe.backbone import Backbone
 from probe.cost import ms_per_window
 from probe.extract import extract
+from probe.progress import steps
 from probe.run import prepare, write
 from probe.scoring import make_units, project, rank_taps
 
@@ -127,14 +128,16 @@ def sweep(
     )
     say("timing the model up to each tap")
     taps = [backbone.architecture.taps[name] for name in backbone.taps]
-    cost = ms_per_window(backbone.model, taps, backbone.window_samples)
+    with steps("timing", 2 * len(taps), progress) as tick:
+        cost = ms_per_window(backbone.model, taps, backbone.window_samples, tick=tick)
     with FeatureStore.open(extraction.store) as store:
         say("ranking")
         clips, folds_said, fold_warnings = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
         units = make_units(store.rows(), clips, settings.unit)
-        verdict = rank_taps(
-            store, units, backbone.architecture, cost, k=settings.k, metric=settings.metric, seed=settings.seed
-        )
+        with steps("ranking", len(taps), progress) as tick:
+            verdict = rank_taps(
+                store, units, backbone.architecture, cost, settings.k, settings.metric, settings.seed, tick
+            )
         say(f"{settings.projection} of the last blocks")
         projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
         data_hash = hash_of_audio(store.rows())
