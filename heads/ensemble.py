@@ -1,0 +1,93 @@
+"""The heads of all folds as one: what a run predicts for audio that it never saw.
+
+The mean is taken over probabilities, not logits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from features import InputError
+from heads import checkpoint
+from heads.checkpoint import Description
+from heads.modules import probabilities
+from heads.tokens import parts
+
+
+class Ensemble(nn.Module):
+    """Base taps, one float [N, width] each -> mean over the members' probabilities [N, K]."""
+
+    def __init__(self, members: Sequence[nn.Module], tokens: Sequence[str], taps: Sequence[str], activation: str):
+        super().__init__()
+        self.members = nn.ModuleList(members).eval()
+        self.tokens, self.taps, self.activation = tuple(tokens), tuple(taps), activation
+
+    def forward(self, *taps: torch.Tensor) -> torch.Tensor:
+        flat = {tap: x.flatten(1) for tap, x in zip(self.taps, taps)}
+        xs = []
+        for token in self.tokens:
+            minuend, *subtrahend = (flat[tap] for tap in parts(token))
+            xs.append(minuend - subtrahend[0] if subtrahend else minuend)
+        return torch.stack([probabilities(member(xs), self.activation) for member in self.members]).mean(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The heads of one name, a fold each, in evaluation mode; `description` holds for all but fold and metrics."""
+
+    name: str
+    folds: tuple[int | None, ...]
+    modules: tuple[nn.Module, ...]
+    description: Description
+
+    def over(self, taps: Sequence[str]) -> Ensemble:
+        """One module that reads these base taps in this order."""
+        return Ensemble(self.modules, self.description.tokens, taps, self.description.activation)
+
+
+def names_of(run: Path) -> dict[str, list[Path]]:
+    """RUN/heads/NAME-fold<k>.json -> {NAME: its files in the order of the folds}. InputError: none there."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted((Path(run) / "heads").glob("*-fold*.json")):
+        name, fold = path.stem.rsplit("-fold", 1)
+        if fold.isdecimal():
+            found.setdefault(name, []).append((int(fold), path))
+    if not found:
+        raise InputError(f"{run}: no heads/*-fold*.json in it; wanted the folder that `birdprobe train -o` wrote")
+    return {name: [path for _, path in sorted(files)] for name, files in found.items()}
+
+
+def load_members(run: Path, head: str | None = None, folds: str | int = "all") -> Members:
+    """One head of a run: all its folds, or one. head: its name in the run, None for the only one there is.
+
+    InputError: no such head or fold, several heads and none named, folds that do not belong together.
+    """
+    there = names_of(run)
+    if head is None and len(there) > 1:
+        raise InputError(f"{run}: heads {', '.join(there)} found, one wanted. Choose it with --head.")
+    name = next(iter(there)) if head is None else head.replace(":", "-")
+    if name not in there:
+        raise InputError(f"{run}: no head {head}, wanted one of {', '.join(there)}")
+    files = there[name]
+    if str(folds) != "all":
+        files = [path for path in files if path.stem == f"{name}-fold{folds}"]
+        if not files:
+            raise InputError(f"{run}: no fold {folds} of {name}, wanted one of 0..{len(there[name]) - 1} or all")
+    first, description = checkpoint.load(files[0])
+    loaded = [(first, description)]
+    for path in files[1:]:
+        loaded.append(checkpoint.load(path, store_key=description.store_key, labels=description.labels))
+        if (tokens := loaded[-1][1].tokens) != description.tokens:
+            wanted = ", ".join(description.tokens)
+            raise InputError(
+                f"{path}: taps {', '.join(tokens)} found, {wanted} wanted as in {files[0].name}. Two runs?"
+            )
+    return Members(
+        name=name,
+        folds=tuple(said.fold for _, said in loaded),
+        modules=tuple(module for module, _ in loaded),
+        description=description,
+    )

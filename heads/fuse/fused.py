@@ -1,0 +1,166 @@
+"""fuse(): from a train run and its backbone to one file on disk, compared with the two-step path before it is kept."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto
+from onnx.external_data_helper import ExternalDataInfo
+
+from features import InputError
+from features.windows import normalise_windows
+from heads.ensemble import Ensemble, Members, load_members
+from heads.fuse.grafting import cut, describe, export, normalised, splice
+from probe import runtime
+from probe.backbone import sha256
+from probe.proof import gather, together
+from probe.surgery import Exposed, default_opset
+
+TOLERANCE = 1e-5  # largest absolute difference of a probability
+WINDOWS = 4  # compared, from loud to quiet
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What fuse() wrote.
+
+    size, full_size: bytes of the file and of the model it came from. max_abs: largest difference of a probability to
+    the two-step path. cut_after: the deepest tap that is read, behind which nothing of the backbone is left.
+    """
+
+    path: Path
+    head: str
+    folds: tuple[int, ...]
+    taps: tuple[str, ...]
+    labels: tuple[str, ...]
+    activation: str
+    normalise: str  # what the caller still has to do to a window
+    size: int
+    full_size: int
+    max_abs: float
+    cut_after: str
+    opset: int
+
+    def __str__(self) -> str:
+        share = 100 * self.size / self.full_size
+        return (
+            f"{self.path}: {self.head} over {', '.join(self.taps)}, {len(self.folds)} folds averaged; "
+            f"{self.size / 1e6:.1f} MB ({share:.0f} % of the model's {self.full_size / 1e6:.1f}); "
+            f"within {self.max_abs:.0e} of backbone and head in two steps"
+        )
+
+
+def fuse(
+    run: Path,
+    model: Path,
+    out: Path,
+    head: str | None = None,
+    folds: str | int = "all",
+    *,
+    normalise_inside: bool = False,
+    overwrite: bool = False,
+) -> Fused:
+    """Write `out`: the ONNX file `model` up to the deepest tap that the run's heads read, and the heads.
+
+    head: which of the run's heads (None: its only one). folds: "all", averaged, or the number of one.
+    normalise_inside: put the window's peak normalisation into the graph, so that it takes raw audio; without it the
+    caller normalises as the metadata say. The input keeps its name, unless normalised inside: then it is `waveform`.
+    InputError: no such head or fold, another model than the heads were trained on, an `out` that exists, an opset that
+    cannot be raised to 18, or a result that differs from the two-step path.
+    """
+    run, model, out = Path(run), Path(model), Path(out)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
+    members = load_members(run, head, folds)
+    key = members.description.store_key
+    if (found := sha256(model)) != key.model_sha256:
+        raise InputError(
+            f"{model}: model_sha256 {found[:12]} found, {key.model_sha256[:12]} wanted by {run}. "
+            "Were the features extracted with another model?"
+        )
+    exposed, row = cut(model, members.description.tokens, key)
+    ensemble = members.over(list(exposed.outputs))
+    inside = key.normalise if normalise_inside else "none"
+    about = metadata(members, inside)
+    fused = splice(exposed, export(ensemble, exposed), len(about["labels"]))
+    fused = normalised(fused, inside)
+    describe(fused, about)
+    off = compare(fused, exposed, ensemble, row, inside)
+    write(fused, out)
+    return Fused(
+        path=out,
+        head=members.name,
+        folds=members.folds,
+        taps=members.description.tokens,
+        labels=members.description.labels,
+        activation=members.description.activation,
+        normalise=about["normalise"],
+        size=bytes_of(out),
+        full_size=bytes_of(model),
+        max_abs=off,
+        cut_after=exposed.taps[-1].name,
+        opset=default_opset(fused),
+    )
+
+
+def metadata(members: Members, inside: str) -> dict:
+    """What the file says of itself: the names of its outputs, what it reads, what to feed it, where it is from."""
+    said, key = members.description, members.description.store_key
+    return {
+        "labels": list(said.labels),
+        "head": members.name,
+        "folds": list(members.folds),
+        "taps": list(said.tokens),
+        "pooling": key.pooling,
+        "activation": said.activation,
+        "sample_rate": key.sample_rate,
+        "window_s": key.window_s,
+        "normalise": "none" if inside == key.normalise else key.normalise,
+        "normalised_inside": inside,
+        "model_sha256": key.model_sha256,
+        "birdprobe": version("birdprobe"),
+    }
+
+
+def compare(fused: onnx.ModelProto, exposed: Exposed, ensemble: Ensemble, row: tuple[int, ...], inside: str) -> float:
+    """Largest difference of a probability between the fused graph and its two steps, on seeded windows.
+
+    inside: the normalisation that the fused graph does itself. InputError: above 1e-5, or not finite.
+    """
+    session = runtime.open_session(exposed.model)
+    spec = runtime.data_input(session)
+    x = runtime.audio_like((WINDOWS, *row), spec.dtype, seed=1)
+    x *= np.geomspace(1, 0.01, WINDOWS, dtype=x.dtype).reshape(-1, *(1,) * len(row))  # loud, ..., quiet
+    fed = x if inside == "none" else normalise_windows(x.reshape(WINDOWS, -1), inside).reshape(x.shape)
+    taps = gather(session, fed, together(spec), list(exposed.outputs.values()))
+    del session
+    with torch.inference_mode():
+        wanted = ensemble(*map(torch.from_numpy, taps)).numpy()
+    (found,) = gather(runtime.open_session(fused), x, together(spec))
+    off = float(np.max(np.abs(found - wanted)))
+    if not off <= TOLERANCE:
+        raise InputError(f"fused file: {off:.1e} away from the two-step path, at most {TOLERANCE:.0e} wanted")
+    return off
+
+
+def write(model: onnx.ModelProto, out: Path) -> None:
+    """Check and write, under another name first so that a cut-off write leaves nothing that looks whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if runtime.weight_bytes(model) >= runtime.INLINE_LIMIT:
+        runtime.save(model, out)  # names its weights' file, so it cannot move
+        onnx.checker.check_model(str(out))
+        return
+    onnx.checker.check_model(model)
+    draft = out.with_name(out.name + ".part")
+    draft.write_bytes(model.SerializeToString())
+    draft.replace(out)
+
+
+def bytes_of(path: Path) -> int:
+    """Of an ONNX file and of the weights that it keeps beside it."""
+    tensors = onnx.load(path, load_external_data=False).graph.initializer
+    beside = {ExternalDataInfo(t).location for t in tensors if t.data_location == TensorProto.EXTERNAL}
+    return path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside)

@@ -1,0 +1,154 @@
+"""The graph's parts and their joints: a backbone cut after its deepest tap, a head from torch, a normaliser."""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper, version_converter
+
+from features import InputError
+from features.store import StoreKey
+from features.windows import PEAK
+from heads.ensemble import Ensemble
+from heads.tokens import taps_of
+from probe import graph
+from probe.backbone import prepare
+from probe.blocks import find_blocks
+from probe.contract import read_contract, row_of, waveform_shape
+from probe.surgery import Exposed, default_opset, rebuild, required_input
+
+OUTPUT = "probabilities"
+OPSET = 18  # the least that torch's exporter writes; ONNX Runtime 1.14 (2023) reads it
+
+
+def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tuple[int, ...]]:
+    """(The backbone with the tokens' taps as outputs and nothing behind them, the shape of one window)."""
+    whole = graph.load(model)
+    contract = read_contract(whole, model.name, key.sample_rate, key.window_s, key.normalise)
+    shape = waveform_shape(whole, model.name, contract.window_samples)
+    architecture = find_blocks(whole, shape)
+    wanted = set(taps_of(tokens))
+    if missing := sorted(wanted - set(architecture.taps)):
+        raise InputError(f"{model}: no tap {', '.join(missing)}. Were the blocks found by another birdprobe?")
+    taps = [block for name, block in architecture.taps.items() if name in wanted]
+    exposed, _, _ = prepare(whole, taps, key.pooling, fold=True, row=row_of(shape))
+    return raised(exposed, model), row_of(shape)
+
+
+def raised(exposed: Exposed, place: Path) -> Exposed:
+    """The same at opset 18 or above. InputError: onnx cannot convert it."""
+    found = default_opset(exposed.model)
+    if found >= OPSET:
+        return exposed
+    try:
+        return exposed.holding(version_converter.convert_version(exposed.model, OPSET))
+    except Exception as error:  # the converter raises what its C++ throws: RuntimeError, ConvertError, ...
+        cause = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+        raise InputError(f"{place}: opset {found} found, {OPSET} wanted, cannot convert: {cause}") from error
+
+
+def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
+    """The ensemble as a graph of its own, whose inputs are named as the exposed model's outputs."""
+    example = tuple(torch.randn(3, *exposed.dims[tap]) for tap in exposed.outputs)
+    batch = torch.export.Dim("batch", min=1)
+    with quiet():
+        program = torch.onnx.export(
+            ensemble,
+            example,
+            input_names=list(exposed.outputs.values()),
+            output_names=[OUTPUT],
+            opset_version=default_opset(exposed.model),
+            dynamo=True,
+            dynamic_shapes=(({0: batch},) * len(example),),
+            verbose=False,
+        )
+    return program.model_proto
+
+
+@contextmanager
+def quiet():
+    """Torch's exporter tells its own deprecations and traces every step to its log: no news to the user, and slow."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.ModelProto:
+    """The head's nodes behind the backbone's, every name of the head's under `head/`, so that none meets another."""
+    kept = {OUTPUT, "", *exposed.outputs.values()}
+    nodes = []
+    for node in head.graph.node:
+        node = copy.deepcopy(node)
+        node.name = f"head/{node.name}"
+        for names in (node.input, node.output):
+            names[:] = [name if name in kept else f"head/{name}" for name in names]
+        nodes.append(node)
+    weights = []
+    for tensor in head.graph.initializer:
+        tensor = copy.deepcopy(tensor)
+        tensor.name = f"head/{tensor.name}"
+        weights.append(tensor)
+    batch = exposed.model.graph.output[0].type.tensor_type.shape.dim[0].dim_value or "batch"
+    info = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, n_classes])
+    return rebuild(exposed.model, [*exposed.model.graph.node, *nodes], [info], weights)
+
+
+def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
+    """The model behind features.windows.normalise_windows(windows, rule) as nodes; its input is then `waveform`."""
+    source = required_input(model)
+    if rule == "none":
+        return model
+    if rule != "peak" or source.type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise InputError(
+            f"normalise inside: {rule} found, peak on float32 input wanted. Does the rule need the whole file?"
+        )
+    name, new = source.name, "waveform" if source.name != "waveform" else "waveform/raw"
+    numbers = {"peak": PEAK, "rounding": 1e-6, "least": 1e-30, "flat": 0.0}
+    weights = [numpy_helper.from_array(np.float32(value), f"normalise/{key}") for key, value in numbers.items()]
+    weights.append(numpy_helper.from_array(np.array([-1], np.int64), "normalise/axis"))
+    steps = [  # operator, inputs, output: y = x - mean; peak of |y| to 0.25; a constant window stays flat
+        ("ReduceMean", [new, "axis"], "mean"),
+        ("Sub", [new, "mean"], "centred"),
+        ("Abs", ["centred"], "size"),
+        ("ReduceMax", ["size", "axis"], "largest"),
+        ("Abs", [new], "raw_size"),
+        ("ReduceMax", ["raw_size", "axis"], "raw_largest"),
+        ("Mul", ["raw_largest", "rounding"], "limit"),
+        ("Greater", ["largest", "limit"], "sounds"),
+        ("Max", ["largest", "least"], "divisor"),
+        ("Div", ["peak", "divisor"], "gain"),
+        ("Mul", ["centred", "gain"], "scaled"),
+        ("Where", ["sounds", "scaled", "flat"], name),
+    ]
+
+    def full(tensor: str) -> str:
+        return tensor if tensor in (new, name) else f"normalise/{tensor}"
+
+    nodes = [
+        helper.make_node(kind, [full(i) for i in inputs], [full(output)], name=f"normalise/{kind}_{at}")
+        for at, (kind, inputs, output) in enumerate(steps)
+    ]
+    result = rebuild(model, [*nodes, *model.graph.node], model.graph.output, weights)
+    required_input(result).name = new
+    return result
+
+
+def describe(model: onnx.ModelProto, about: dict) -> None:
+    """Metadata: text as it is, anything else as JSON; what the backbone's file said under these names is replaced."""
+    kept = [(prop.key, prop.value) for prop in model.metadata_props if prop.key not in about]
+    ours = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in about.items()]
+    del model.metadata_props[:]
+    for key, value in (*kept, *ours):
+        model.metadata_props.add(key=key, value=value)
