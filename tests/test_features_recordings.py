@@ -1,8 +1,9 @@
-"""The table of clips: three kinds of AUDIO, groups and folds, and a seeded choice. Nothing here decodes audio."""
+"""The table of clips: four kinds of AUDIO, groups and folds, and a seeded choice. Nothing here decodes audio."""
 
 import csv
 from collections import Counter, defaultdict
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from features import InputError
-from features.recordings import Clip, Recordings, assign_folds, choose, read_recordings
+from features.recordings import Clip, Recordings, SoundscapeName, assign_folds, choose, read_recordings
 
 ESC10 = Path(__file__).parents[2] / "shared" / "data" / "esc10"
 
@@ -281,6 +282,87 @@ def test_birdclef_labels_outside_the_taxonomy_and_clips_without_author(tmp_path)
     strange, alone = read_recordings(root).warnings
     assert strange.endswith("labels that taxonomy.csv does not have: 'y'.")
     assert alone.startswith("1 of 2 clips have no group (column author)")
+
+
+# labelled soundscapes
+
+WINDOWS = ["filename", "start", "end", "primary_label"]
+NAME = "BC2026_Train_0001_S09_20260512_050000.ogg"
+OTHER = "BC2026_Train_0002_S22_20260513_183000.ogg"
+
+
+def test_labelled_soundscapes_are_windows_grouped_by_site(tmp_path):
+    touch(tmp_path, f"train_soundscapes/{NAME}", f"train_soundscapes/{OTHER}", "train_soundscapes/unlabelled.ogg")
+    rows = [
+        [NAME, "00:00:00", "00:00:05", "1595929;47158son01"],
+        [OTHER, "00:00:55", "00:01:00", "tattin1"],
+        [NAME, "01:02:03", "01:02:08", "tattin1; 1595929"],
+    ]
+    path = table(tmp_path / "train_soundscapes_labels.csv", WINDOWS, *rows, *rows)
+    found = read_recordings(path)
+    assert [clip.labels for clip in found.clips] == [("1595929", "47158son01"), ("tattin1",), ("tattin1", "1595929")]
+    assert [(clip.start_s, clip.end_s) for clip in found.clips] == [(0, 5), (55, 60), (3723, 3728)]
+    assert [clip.group for clip in found.clips] == ["S09", "S22", "S09"]
+    assert found.clips[0].name == f"train_soundscapes/{NAME}" and found.clips[0].path.is_file()
+    assert (found.root, found.grouping, found.folding) == (tmp_path, "site in the file name", "none")
+    assert found.warnings == (f"{path}: 3 of 6 rows list a window again; 3 windows are used.",)
+    by_file = read_recordings(path, groups_column="filename")
+    assert [clip.group for clip in by_file.clips] == [NAME, OTHER, NAME] and by_file.grouping == "column filename"
+    by_day = read_recordings(path, group_regex=r"_(\d{8})_")
+    assert [clip.group for clip in by_day.clips] == ["20260512", "20260513", "20260512"]
+
+
+def test_soundscapes_of_other_names_are_grouped_by_file(tmp_path):
+    touch(tmp_path, NAME, "dawn.ogg")  # beside the table, where there is no train_soundscapes/
+    found = read_recordings(
+        table(
+            tmp_path / "w.csv", WINDOWS, [NAME, "00:00:00", "00:00:05", "x"], ["dawn.ogg", "00:00:00", "00:00:05", "x"]
+        )
+    )
+    assert [clip.group for clip in found.clips] == [NAME, "dawn.ogg"] and found.grouping == "file"
+    assert found.warnings == ()
+
+
+def test_a_window_listed_with_two_opinions_has_all_their_labels(tmp_path):
+    touch(tmp_path, NAME)
+    rows = [[NAME, "00:00:00", "00:00:05", "a;b"], [NAME, "00:00:00", "00:00:05", "b;a"]]
+    path = table(tmp_path / "w.csv", WINDOWS, *rows)
+    (same,) = read_recordings(path).warnings  # another order is no other opinion
+    assert "1 of 2 rows list a window again" in same
+    path = table(tmp_path / "w.csv", WINDOWS, *rows, [NAME, "00:00:00", "00:00:05", "c"])
+    found = read_recordings(path)
+    assert [clip.labels for clip in found.clips] == [("a", "b", "c")]
+    assert found.warnings[1] == f"{path}: windows listed twice with different labels have them all: '{NAME}'."
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ([NAME, "0:00", "00:00:05", "x"], r"line 2: start '0:00', wanted HH:MM:SS. Saved by a spreadsheet\?"),
+        ([NAME, "00:00:00", "5", "x"], "line 2: end '5', wanted HH:MM:SS"),
+        ([NAME, "00:00:00", "00:00:60", "x"], "line 2: end '00:00:60', wanted HH:MM:SS"),
+        ([NAME, "00:00:05", "00:00:05", "x"], "start 00:00:05, end 00:00:05, wanted start before end"),
+        ([NAME, "00:00:00", "00:00:05", ""], "primary_label '', wanted both filled"),
+        ([NAME, "00:00:00", "00:00:05", "x;"], "primary_label 'x;', wanted both filled"),
+        (["gone.ogg", "00:00:00", "00:00:05", "x"], "1 of 1 files are not there: 'train_soundscapes/gone.ogg'"),
+    ],
+)
+def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
+    touch(tmp_path, f"train_soundscapes/{NAME}")
+    with pytest.raises(InputError, match=message) as caught:
+        read_recordings(table(tmp_path / "windows.csv", WINDOWS, row))
+    assert "windows.csv" in str(caught.value)
+    with pytest.raises(InputError, match=r"wanted filename, start, end, primary_label\. No column end"):
+        read_recordings(table(tmp_path / "windows.csv", ["filename", "start", "primary_label"], row[:2] + row[3:]))
+
+
+def test_soundscape_names_round_trip():
+    name = SoundscapeName.parse(Path("anywhere") / NAME)
+    assert (name.edition, name.split, name.number, name.site) == ("BC2026", "Train", 1, "S09")
+    assert name.begun == datetime(2026, 5, 12, 5)
+    assert f"{name}.ogg" == NAME
+    for other in ("XC123.ogg", NAME.replace("20260512", "20260532"), NAME.replace("_S09", ""), "x" + NAME):
+        assert SoundscapeName.parse(other) is None
 
 
 # choose

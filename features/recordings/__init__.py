@@ -1,6 +1,7 @@
 """The table of clips: what AUDIO is, which clips belong together, which are used, and into which folds they go.
 
-AUDIO is a folder with a sub-folder a class, a CSV manifest, or a BirdCLEF folder; it is recognised by its content.
+AUDIO is a folder with a sub-folder a class, a CSV manifest, a BirdCLEF folder, or BirdCLEF's table of labelled
+soundscapes (train_soundscapes_labels.csv); it is recognised by its content.
 Labels are strings, read as they are written: '47158son01' and '1595929' are names, and 'Dog' and 'dog ' are two
 classes, with a warning. A group is what must not be split between training and test (a recording, an author, a site).
 """
@@ -8,6 +9,7 @@ classes, with a warning. A group is what must not be split between training and 
 from features.recordings.choice import choose
 from features.recordings.clips import Clip, Recordings
 from features.recordings.folds import assign_folds
+from features.recordings.names import SoundscapeName
 from features.recordings.reading import read_recordings
 
-__all__ = ["Clip", "Recordings", "assign_folds", "choose", "read_recordings"]
+__all__ = ["Clip", "Recordings", "SoundscapeName", "assign_folds", "choose", "read_recordings"]

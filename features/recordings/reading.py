@@ -8,7 +8,7 @@ from pathlib import Path
 
 from features import InputError
 from features.recordings.clips import Clip, Recordings, some
-from features.recordings.sources import birdclef, class_folders, manifest
+from features.recordings.sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes
 
 
 def read_recordings(
@@ -21,8 +21,9 @@ def read_recordings(
     """The clips of AUDIO with their labels, groups and folds.
 
     Both patterns are searched in the file name (without its folders); their first group is the clip's group or fold. A
-    pattern or `groups_column` goes before the table's own column (`group`; `author` in a BirdCLEF folder). Where
-    nothing is known, pieces of one file still form a group. Raises InputError for what is missing, empty or unreadable.
+    pattern or `groups_column` goes before the table's own (column `group`; `author` in a BirdCLEF folder; the site of
+    labelled soundscapes). Where nothing is known, pieces of one file still form a group. Raises InputError for what is
+    missing, empty or unreadable.
     """
     audio = Path(audio)
     if group_regex is not None and groups_column is not None:
@@ -37,7 +38,8 @@ def read_recordings(
             clips, grouping, warnings = class_folders(audio)
     elif audio.is_file() and audio.suffix.lower() == ".csv":
         root = audio.parent
-        clips, grouping, warnings = manifest(audio, groups_column)
+        reader = soundscapes if lists_soundscapes(audio) else manifest
+        clips, grouping, warnings = reader(audio, groups_column)
     else:
         found = "a file that is no .csv" if audio.exists() else "no such file or folder"
         raise InputError(f"{audio}: {found}, wanted class folders, a CSV manifest or a BirdCLEF folder.")

@@ -1,4 +1,4 @@
-"""The three kinds of AUDIO. Each reader returns (clips, grouping, warnings) and raises InputError."""
+"""The four kinds of AUDIO. Each reader returns (clips, grouping, warnings) and raises InputError."""
 
 import ast
 import csv
@@ -6,12 +6,17 @@ import difflib
 import math
 import os
 import re
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from features import InputError
 from features.audio import SUFFIXES
 from features.recordings.clips import Clip, some
+from features.recordings.names import SoundscapeName
+
+CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 
 def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
@@ -87,6 +92,71 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         if strange := sorted({label for clip in clips for label in clip.labels} - known):
             warnings.append(f"{path}: labels that taxonomy.csv does not have: {some(strange)}.")
     return clips, f"column {column}" if column else "none", warnings
+
+
+def lists_soundscapes(path: Path) -> bool:
+    """Whether the table names windows of soundscapes, `filename,start,end,primary_label`, and not clips."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False  # the manifest's reader says why
+    return "filename" in columns and not {"start", "end"}.isdisjoint(columns)
+
+
+def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
+    """Windows of soundscapes: times are HH:MM:SS, several labels are joined by `;`, the audio lies in the folder
+    train_soundscapes/ beside the table (or right beside it).
+
+    A window that is listed again counts once. The group is the site where every file name tells it, else the file;
+    groups_column may name any column, `filename` for one.
+    """
+    wanted = ("filename", "start", "end", "primary_label", *((groups_column,) if groups_column else ()))
+    _, rows = _read_csv(path, wanted)
+    folder = path.parent / "train_soundscapes"
+    prefix = "train_soundscapes/" if folder.is_dir() else ""
+    windows: dict[tuple[str, float, float], dict] = {}
+    clashes = defaultdict(int)
+    for line, row in rows:
+        name, labels = row["filename"].strip(), [label.strip() for label in row["primary_label"].split(";")]
+        if not name or not all(labels):
+            raise InputError(
+                f"{path}, line {line}: filename '{row['filename']}' and primary_label '{row['primary_label']}', "
+                "wanted both filled."
+            )
+        start_s, end_s = (_clock(path, line, column, row[column]) for column in ("start", "end"))
+        if end_s <= start_s:
+            raise InputError(f"{path}, line {line}: start {row['start']}, end {row['end']}, wanted start before end.")
+        group = row[groups_column].strip() or None if groups_column else None
+        seen = windows.setdefault((name, start_s, end_s), {"labels": dict.fromkeys(labels), "group": group})
+        if set(labels) != set(seen["labels"]):
+            clashes[name] += 1
+            seen["labels"] |= dict.fromkeys(labels)
+    clips = [
+        Clip(path.parent / f"{prefix}{name}", f"{prefix}{name}", tuple(about["labels"]), about["group"], None, *times)
+        for (name, *times), about in windows.items()
+    ]
+    _require_files(path, clips)
+    warnings = []
+    if again := len(rows) - len(windows):
+        warnings.append(f"{path}: {again} of {len(rows)} rows list a window again; {len(windows)} windows are used.")
+    if clashes:
+        warnings.append(f"{path}: windows listed twice with different labels have them all: {some(sorted(clashes))}.")
+    if groups_column:
+        return clips, f"column {groups_column}", warnings
+    names = {clip.path: SoundscapeName.parse(clip.path) for clip in clips}
+    if not all(names.values()):
+        return [replace(clip, group=clip.name) for clip in clips], "file", warnings
+    return [replace(clip, group=names[clip.path].site) for clip in clips], "site in the file name", warnings
+
+
+def _clock(path: Path, line: int, column: str, text: str) -> float:
+    """HH:MM:SS in seconds. Nothing looser: a spreadsheet that saved 00:05 may have meant hours or minutes."""
+    match = CLOCK.fullmatch(text.strip())
+    if not match:
+        raise InputError(f"{path}, line {line}: {column} '{text}', wanted HH:MM:SS. Saved by a spreadsheet?")
+    hours, minutes, seconds = map(int, match.groups())
+    return float(3600 * hours + 60 * minutes + seconds)
 
 
 def _read_csv(
