@@ -181,19 +181,34 @@ def sweep_command(
     run_sweep(model, audio, output, settings, overwrite)
 
 
-@app.command()
-def demo(
+@app.command(name="demo")
+def demo_command(
     output: Annotated[Path, out("RUN", "The folder to write the run into.")] = Path("runs/demo"),
-    species: Annotated[int, typer.Option(min=2, help="Made-up species.")] = 30,
-    clips: Annotated[int, typer.Option(min=5, help="Clips a species.")] = 20,
+    species: Annotated[int | None, typer.Option(min=2, help="Made-up species; 30, in a competition 24.")] = None,
+    clips: Annotated[int | None, typer.Option(min=5, help="Clips a species; 20, in a competition 12.")] = None,
+    competition: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a made-up competition into DIR instead; no sweep is run."),
+    ] = None,
+    soundscapes: Annotated[int | None, typer.Option(min=1, help="Labelled soundscapes of the competition; 24.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """The main job without any download: made-up species through the bundled miniature backbone, Wren."""
-    from probe.demo import WREN, settings, write_audio
+    from probe import demo
 
+    if competition is not None:
+        print(demo.competition(competition, species, clips, soundscapes, seed, overwrite, say))
+        return
+    if soundscapes is not None:
+        raise InputError(f"--soundscapes {soundscapes}: wanted together with --competition, a sweep has none")
+    species, clips = species or 30, clips or 20
     run_sweep(
-        WREN, lambda: write_audio(output, species, clips, seed, say), output, settings(species, clips, seed), overwrite
+        demo.WREN,
+        lambda: demo.write_audio(output, species, clips, seed, say),
+        output,
+        demo.settings(species, clips, seed),
+        overwrite,
     )
 
 

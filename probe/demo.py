@@ -1,12 +1,18 @@
 """The embedded default: made-up species through Wren, the bundled miniature of Perch v2. Needs no download.
 
 Wren is a model organism, not a bird model: it was trained by `finetune/wren.py` on made-up species, and the demo's
-species are others. What the demo shows is the tool, on a curve that is neither at chance nor at 1.
+species are others. What the demo shows is the tool, on a curve that is neither at chance nor at 1. On request it writes a
+made-up competition instead, of yet other species.
 """
 
+import os
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from features.competition import DEFAULT, write_competition
+from features.recordings import read_recordings
 from features.synthesis import write_dataset
 from probe.sweep import Settings
 
@@ -27,3 +33,42 @@ def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[s
 
 def settings(species: int, clips: int, seed: int) -> Settings:
     return Settings(classes=species, per_class=clips, group_regex=GROUP_REGEX, seed=seed)
+
+
+def competition(
+    folder: Path,
+    species: int | None,
+    clips: int | None,
+    soundscapes: int | None,
+    seed: int,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> str:
+    """Write a made-up competition into `folder`; what was written and the commands that go on from there, as text.
+
+    None stands for the usual size. For every three labelled soundscapes there is an unlabelled one and one to predict.
+    """
+    size = replace(DEFAULT, species=species or DEFAULT.species, focal_per_species=clips or DEFAULT.focal_per_species)
+    if soundscapes:
+        third = max(1, soundscapes // 3)
+        size = replace(size, labelled=soundscapes, unlabelled=third, test=third)
+    files = size.labelled + size.unlabelled + size.test
+    say(f"making a competition up: {size.species} species, {files} soundscapes of {size.soundscape_s} s")
+    write_competition(folder, size, seed, overwrite=overwrite)
+    focal, table = read_recordings(folder), folder / "train_soundscapes_labels.csv"
+    windows = read_recordings(table)
+    model = WREN if (short := os.path.relpath(WREN)).startswith(os.pardir) else short
+    commands = (
+        ("sweep", model, folder, "-o", "runs/competition"),
+        ("extract", model, folder, "-o", "focal.h5"),
+        ("extract", model, table, "-o", "soundscapes.h5"),
+    )
+    lines = (
+        f"{folder}: a made-up competition in the formats of BirdCLEF+ 2026",
+        f"  train_audio        {len(focal.clips)} focal clips of {len(focal.labels)} of the {size.species} species",
+        f"  train_soundscapes  {size.labelled} labelled ({len(windows.clips)} windows), {size.unlabelled} unlabelled",
+        f"  test_soundscapes   {size.test} to predict; what is heard in them is in {folder / 'truth' / 'truth.csv'}",
+        "Next:",
+        *("  " + shlex.join(["birdprobe", *map(str, command)]) for command in commands),
+    )
+    return "\n".join(lines)
