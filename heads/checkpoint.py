@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from features import InputError
 from features.store import StoreKey
@@ -76,7 +77,7 @@ def save(folder: Path, name: str, module: Head, description: Description, overwr
             raise InputError(f"{path}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
     text.unlink(missing_ok=True)
-    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, weights)
+    weights.write_bytes(to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
     described = replace(description, weights_sha256=_sha256(weights))
     text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
     return text
