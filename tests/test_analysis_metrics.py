@@ -144,6 +144,21 @@ def test_interval_covers_the_truth_95_times_in_100():
     assert 180 <= covered <= 199  # 190 +- 3 standard deviations of a binomial; ungrouped rows would cover about 110
 
 
+def test_the_interval_of_average_precision_covers_the_truth():
+    # Scores that know nothing: the true average precision is the share of positives, 0.05. Plain percentiles lie above
+    # it, as each draw's repeated positives find themselves: they cover in about half of the cases.
+    plain, covered = 0, 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        truth, scores = rng.random((400, 4)) < 0.05, rng.standard_normal((400, 4))
+        value, low, high = metrics.bootstrap(metrics.cmap, truth, scores, n_boot=300, seed=seed)
+        assert 0 <= low <= value <= high <= 1
+        covered += low <= 0.05 <= high
+        low, high = np.percentile(metrics.draws(metrics.cmap, truth, scores, n_boot=300, seed=seed), (2.5, 97.5))
+        plain += low <= 0.05 <= high
+    assert covered >= 88 > plain
+
+
 def test_paired_difference_is_tighter_than_two_intervals():
     truth, scores = random_table(0, 300, 4, 0, 0.3)
     better = scores + 0.05 * truth
