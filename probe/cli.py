@@ -38,7 +38,7 @@ from probe.options import (
     Window,
     out,
 )
-from probe.terminal import print_blocks, print_store, say, warn
+from probe.terminal import print_blocks, print_choice, print_scores, print_store, say, warn
 
 app = typer.Typer(
     name="birdprobe",
@@ -212,6 +212,106 @@ def demo_command(
     )
 
 
+@app.command(name="train")
+def train_command(
+    stores: Annotated[
+        list[Path],
+        typer.Argument(metavar="STORE...", help="Focal clips, then labelled soundscapes, then pseudo-labels."),
+    ],
+    output: Annotated[Path, out("RUN", "The folder to write the run into.")],
+    taps: Annotated[str, typer.Option(help="As in extract; differences as 24-23; auto:N chooses N taps.")] = "all",
+    head: Annotated[
+        str, typer.Option(help="attention, scalarmix, concat, linear; several with commas, own taps after a colon.")
+    ] = "attention",
+    folds: Folds = 5,
+    fold_by: Annotated[str | None, typer.Option(help="group, file or given; the default fits the stores.")] = None,
+    loss: Annotated[str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).")] = "bce",
+    epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    patience: Annotated[int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.")] = 10,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="64 below 10,000 training rows, else 256.")] = None,
+    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
+    mixup: Annotated[float, typer.Option(help="Alpha of the feature mixup; 0 is none.")] = 0.2,
+    fractions: Annotated[str, typer.Option(help="Share of each store in a batch.")] = "0.75,0.15,0.10",
+    unit: Annotated[Unit, typer.Option(help="What is scored while training.")] = Unit.clip,
+    taxonomy: Annotated[
+        Path | None, typer.Option(help="taxonomy.csv whose primary_label column is the classes, in its order.")
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train heads on cached features, over folds, with out-of-fold scores and their intervals."""
+    from features.recordings.taxonomy import read_classes
+    from heads.choice import choose_taps, wanted
+    from heads.loop import Settings
+    from heads.train import train
+
+    settings = Settings(
+        loss=loss,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        weight_decay=weight_decay,
+        mixup=mixup,
+        patience=patience or None,
+        fractions=numbers("--fractions", fractions),
+        folds=folds,
+        fold_by=fold_by,
+        unit=unit.value,
+        seed=seed,
+    )
+    labels = read_classes(taxonomy) if taxonomy else None
+    command = shlex.join(["birdprobe", *sys.argv[1:]])
+    chosen = choose_taps(stores, n, settings, labels) if (n := wanted(taps)) else None
+    if chosen:
+        print_choice(chosen)
+        taps = ",".join(chosen.taps)
+    trained = train(
+        stores, output, settings, taps=taps, heads=head, labels=labels, overwrite=overwrite, command=command, say=say
+    )
+    if chosen:
+        chosen.table.to_csv(trained.run / "selection.csv", index=False, float_format="%.6g")
+    print((trained.run / "table.md").read_text())
+
+
+@app.command(name="fuse")
+def fuse_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of `train`.")],
+    model: Model,
+    output: Annotated[Path, out("MODEL.onnx", "The file to write: waveform in, class probabilities out.")],
+    head: Annotated[str | None, typer.Option(help="Which of the run's heads; its only one otherwise.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="One fold's head; all of them averaged otherwise.")] = None,
+    normalise_inside: Annotated[bool, typer.Option("--normalise-inside", help="Scale windows in the graph.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
+    from heads.fuse import fuse, speeds
+    from probe.backbone import Backbone
+
+    folds = "all" if fold is None else fold
+    fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite)
+    print(fused)
+    say("timing the file against the model")
+    ms = speeds(output, model, Backbone.open(model, taps=fused.cut_after).window_samples)
+    print(f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)")
+
+
+@app.command(name="score")
+def score_command(
+    predictions: Annotated[Path, typer.Argument(metavar="PRED.csv", help="row_id and one column a class.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH.csv", help="The same rows and columns, 0 and 1.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Macro ROC-AUC, cmAP and top-1 of predictions against the truth; which classes were left out."""
+    from analysis.predictions import score
+
+    found = score(predictions, truth)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_scores(found)
+
+
 @store_app.command()
 def info(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
     """What a store holds: its key, its taps, its rows."""
@@ -262,6 +362,13 @@ def figures(
 
     for path in save(run, names or None):
         print(path)
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option}: {text!r} found, numbers with commas wanted.") from None
 
 
 def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> None:

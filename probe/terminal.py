@@ -35,6 +35,25 @@ def print_store(store, path: Path) -> None:
         print(f"  {tap}: {' x '.join(str(n) for n in store.dims[tap])}")
 
 
+def print_choice(chosen) -> None:
+    """The steps of a forward selection, to stderr: it is on the way to a result."""
+    for step in chosen.table.itertuples():
+        gain = (
+            "" if step.step == 1 else f", {100 * step.gain:+.1f} [{100 * step.gain_lo:+.1f}, {100 * step.gain_hi:+.1f}]"
+        )
+        nested = "" if step.nested != step.nested else f"; nested {step.nested:.3f}"
+        say(f"tap {step.step}: {step.tap}, 5-NN {step.score:.3f}{gain}{nested}")
+
+
+def print_scores(found: dict) -> None:
+    for name, title in (("macro_auc", "macro ROC-AUC"), ("cmap", "cmAP"), ("top1", "top-1")):
+        interval = f" [{found[name + '_lo']:.4f}, {found[name + '_hi']:.4f}]" if name + "_lo" in found else ""
+        print(f"{title}: {found[name]:.4f}{interval}")
+    print(f"{found['n']} rows, {found['n_files']} recordings, {found['n_scored']} classes scored")
+    if found["left_out"]:
+        print(f"left out (no positive, or no negative): {', '.join(found['left_out'])}")
+
+
 def say(line: str) -> None:
     """Progress goes to stderr, results to stdout."""
     print(line, file=sys.stderr, flush=True)

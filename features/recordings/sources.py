@@ -49,7 +49,7 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
 def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """Columns path, label and, if known, group, fold, start_s, end_s; any other may serve as groups_column."""
     wanted, optional = ("path", "label"), ("group", "fold", "start_s", "end_s")
-    columns, rows = _read_csv(path, (*wanted, *((groups_column,) if groups_column else ())), optional)
+    columns, rows = read_csv(path, (*wanted, *((groups_column,) if groups_column else ())), optional)
     column = groups_column or ("group" if "group" in columns else None)
     clips = []
     for line, row in rows:
@@ -76,7 +76,7 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
     """train.csv names the clips of train_audio/; taxonomy.csv, where there is one, names the labels that exist."""
     path = root / "train.csv"
     needed = ("primary_label", "filename", *((groups_column,) if groups_column else ()))
-    columns, rows = _read_csv(path, needed)
+    columns, rows = read_csv(path, needed)
     column = groups_column or ("author" if "author" in columns else None)
     clips = []
     for line, row in rows:
@@ -88,7 +88,7 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
     _require_files(path, clips)
     warnings = []
     if (root / "taxonomy.csv").is_file():
-        known = {row["primary_label"] for _, row in _read_csv(root / "taxonomy.csv", ("primary_label",))[1]}
+        known = {row["primary_label"] for _, row in read_csv(root / "taxonomy.csv", ("primary_label",))[1]}
         if strange := sorted({label for clip in clips for label in clip.labels} - known):
             warnings.append(f"{path}: labels that taxonomy.csv does not have: {some(strange)}.")
     return clips, f"column {column}" if column else "none", warnings
@@ -112,7 +112,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
     groups_column may name any column, `filename` for one.
     """
     wanted = ("filename", "start", "end", "primary_label", *((groups_column,) if groups_column else ()))
-    _, rows = _read_csv(path, wanted)
+    _, rows = read_csv(path, wanted)
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
     windows: dict[tuple[str, float, float], dict] = {}
@@ -159,7 +159,7 @@ def _clock(path: Path, line: int, column: str, text: str) -> float:
     return float(3600 * hours + 60 * minutes + seconds)
 
 
-def _read_csv(
+def read_csv(
     path: Path, wanted: Sequence[str], optional: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN."""

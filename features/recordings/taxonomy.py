@@ -1,0 +1,21 @@
+"""The classes of a competition: taxonomy.csv, whose row order is the order of a submission's columns."""
+
+from pathlib import Path
+
+from features import InputError
+from features.recordings.sources import read_csv
+
+
+def read_classes(path: Path | str) -> tuple[str, ...]:
+    """The primary_label column in the file's order, as text (many labels look like numbers).
+
+    InputError: no such table or column, an empty or doubled label.
+    """
+    path = Path(path)
+    labels = [row["primary_label"].strip() for _, row in read_csv(path, ("primary_label",))[1]]
+    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    if "" in labels or doubled:
+        raise InputError(
+            f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, each once wanted."
+        )
+    return tuple(labels)
