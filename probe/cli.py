@@ -87,6 +87,9 @@ def extract_command(
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.")
+    ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -98,7 +101,9 @@ def extract_command(
 
     selection = Selection.parse(select)
     recordings = choose(
-        read_recordings(audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex),
+        read_recordings(
+            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled
+        ),
         classes,
         per_class,
         seed,
@@ -271,7 +276,8 @@ def train_command(
     )
     if chosen:
         chosen.table.to_csv(trained.run / "selection.csv", index=False, float_format="%.6g")
-    print((trained.run / "table.md").read_text())
+    print((trained.run / "table.md").read_text().rstrip())
+    print(f"{trained.run}: heads, scores, weights and out-of-fold predictions")
 
 
 @app.command(name="fuse")

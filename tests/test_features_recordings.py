@@ -534,3 +534,14 @@ def test_esc10_has_ten_classes_of_forty_in_five_folds_that_keep_sources_together
     numbers, words, warnings = assign_folds(labels, groups, folds, 5, folding=found.folding)
     assert np.bincount(numbers).tolist() == [80] * 5 and warnings == ()
     assert words == r"5 given folds (file-name pattern '^(\d)-')"
+
+
+def test_unlabelled_takes_every_recording_below_a_folder(tmp_path):
+    for name in ("BC2026_Train_0001_S01_20260512_050000.ogg", "BC2026_Train_0002_S02_20260512_050000.ogg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    found = read_recordings(tmp_path, labelled=False)
+    assert [clip.labels for clip in found.clips] == [("",), ("",)]
+    assert [clip.group for clip in found.clips] == ["S01", "S02"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no audio files"):
+        read_recordings(tmp_path / "empty", labelled=False)

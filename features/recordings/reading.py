@@ -8,7 +8,7 @@ from pathlib import Path
 
 from features import InputError
 from features.recordings.clips import Clip, Recordings, some
-from features.recordings.sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes
+from features.recordings.sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
 
 
 def read_recordings(
@@ -17,8 +17,9 @@ def read_recordings(
     group_regex: str | None = None,
     groups_column: str | None = None,
     fold_regex: str | None = None,
+    labelled: bool = True,
 ) -> Recordings:
-    """The clips of AUDIO with their labels, groups and folds.
+    """The clips of AUDIO with their labels, groups and folds; without `labelled`, every audio file below a folder.
 
     Both patterns are searched in the file name (without its folders); their first group is the clip's group or fold. A
     pattern or `groups_column` goes before the table's own (column `group`; `author` in a BirdCLEF folder; the site of
@@ -30,7 +31,9 @@ def read_recordings(
         raise InputError("--group-regex and --groups: found both, wanted one source of groups.")
     if audio.is_dir():
         root = audio
-        if (audio / "train.csv").is_file() and (audio / "train_audio").is_dir():
+        if not labelled:
+            clips, grouping, warnings = unlabelled(audio)
+        elif (audio / "train.csv").is_file() and (audio / "train_audio").is_dir():
             clips, grouping, warnings = birdclef(audio, groups_column)
         elif groups_column is not None:
             raise InputError(f"--groups {groups_column}: {audio} is no table with columns. Use --group-regex?")

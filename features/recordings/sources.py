@@ -46,6 +46,15 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
     return clips, "none", warnings
 
 
+def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
+    """Every audio file below a folder, with one empty label. The group is the site or the file, as in `soundscapes`."""
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in files if not file.name.startswith(".")]
+    if not clips:
+        raise InputError(f"{root}: no audio files found, a folder of recordings wanted.")
+    return (*_by_site(clips), [])
+
+
 def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """Columns path, label and, if known, group, fold, start_s, end_s; any other may serve as groups_column."""
     wanted, optional = ("path", "label"), ("group", "fold", "start_s", "end_s")
@@ -144,10 +153,14 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
         warnings.append(f"{path}: windows listed twice with different labels have them all: {some(sorted(clashes))}.")
     if groups_column:
         return clips, f"column {groups_column}", warnings
+    return (*_by_site(clips), warnings)
+
+
+def _by_site(clips: list[Clip]) -> tuple[list[Clip], str]:
     names = {clip.path: SoundscapeName.parse(clip.path) for clip in clips}
     if not all(names.values()):
-        return [replace(clip, group=clip.name) for clip in clips], "file", warnings
-    return [replace(clip, group=names[clip.path].site) for clip in clips], "site in the file name", warnings
+        return [replace(clip, group=clip.name) for clip in clips], "file"
+    return [replace(clip, group=names[clip.path].site) for clip in clips], "site in the file name"
 
 
 def _clock(path: Path, line: int, column: str, text: str) -> float:
