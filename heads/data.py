@@ -99,9 +99,16 @@ def multi_hot(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarra
     for i, names in enumerate(rows):
         for name in names:
             if name not in at:
-                raise InputError(f"row {i}: label {name!r} found, one of the {len(labels)} classes wanted.")
+                raise InputError(
+                    f"row {i}: label {name!r} found, one of the {len(labels)} classes wanted. Another taxonomy?"
+                )
             targets[i, at[name]] = 1.0
     return targets
+
+
+def known(values) -> list[str | None]:
+    """A text column of a row table; whatever is no text (None, NaN) or empty is None."""
+    return [value if isinstance(value, str) and value else None for value in values]
 
 
 def _finite(features: np.ndarray, path: Path, tap: str) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from features import InputError
 from features.recordings import assign_folds
-from heads.data import Data
+from heads.data import Data, known
 
 BY = ("group", "file", "given")
 ALWAYS = -1  # the fold of rows that every fold trains on and none holds out
@@ -69,15 +69,14 @@ def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -
 
 def _fold_clips(clips, n_folds, by, several, seed):
     """(fold per clip, words, warnings) of the clips of one source."""
-    given = [fold or None for fold in clips["fold"]]
-    groups = [group or None for group in clips["group"]]
+    given, groups = known(clips["fold"]), known(clips["group"])
     if by == "given" and None in given:
         raise InputError("--fold-by given: clips without a fold found, one each wanted. Extract with --fold-regex?")
     if by == "given" or (by is None and None not in given):
         return assign_folds(clips["label"], groups, given, n_folds, seed)
     if by == "file" or several:
-        known = by != "file" and any(groups)
-        return *_dealt([g or f for g, f in zip(groups if known else clips["file"], clips["file"])], n_folds, seed), ()
+        names = clips["file"] if by == "file" else [g or f for g, f in zip(groups, clips["file"])]
+        return *_dealt(names, n_folds, seed), ()
     if not any(groups) and clips["file"].nunique() == len(clips):
         return assign_folds(clips["label"], None, None, n_folds, seed)  # with its warning
     return assign_folds(clips["label"], [g or f for g, f in zip(groups, clips["file"])], None, n_folds, seed)
@@ -124,14 +123,13 @@ class Batches:
 
     def epoch(self, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows [steps, B], their mixup partners [steps, B] (of the same batch), and the rows' own weight [steps, B]."""
-        index = np.concatenate([self._next(s, steps * size).reshape(steps, size) for s, size in self._sized()], axis=1)
+        index = np.concatenate(
+            [self._next(s, steps * size).reshape(steps, size) for s, size in enumerate(self.sizes)], axis=1
+        )
         if not self.mixup:
             return index, index, np.ones(index.shape, dtype=np.float32)
         weight = self.rng.beta(self.mixup, self.mixup, size=index.shape)
         return index, self.rng.permuted(index, axis=1), weight.astype(np.float32)
-
-    def _sized(self):
-        return enumerate(self.sizes)
 
     def _next(self, s: int, n: int) -> np.ndarray:
         pieces, have = [self._rest[s]], len(self._rest[s])
