@@ -27,12 +27,14 @@ STACKED_BATCH = 64  # up to this batch size a stack was the faster one; `make be
 
 @dataclass(frozen=True)
 class Settings:
-    """How heads are trained. loss: "bce" or "asl" (any number of labels a row), "ce" (exactly one).
+    """How heads are trained.
 
-    batch_size: None takes 64 below 10,000 training rows, else 256. fractions: of each source in a batch, normalised
-    over those that are there. patience: epochs without a better held-out score; None never stops early and keeps the
-    last epoch. together: train the folds as one stack; None does so where it is faster. dim, dropout: of the heads
-    that have them. folds, fold_by: see `splits.make_folds`. unit: "clip" or "window", what is scored while training.
+    loss: "bce" or "asl" (any number of labels a row), "ce" (exactly one). batch_size: None takes 256 from 10,000
+    training rows on, else 64, or less where an epoch would have under 8 steps. mixup: alpha of Beta, 0 is off.
+    patience: epochs without a better held-out score; None never stops early and keeps the last epoch. fractions: of
+    each source in a batch, normalised over those that are there. together: train the folds as one stack; None does so
+    where it is faster. dim, dropout: of the heads that have them. folds, fold_by: see `splits.make_folds`. unit: "clip"
+    or "window", what is scored while training.
     """
 
     loss: str = "bce"
@@ -108,7 +110,7 @@ def fit(
 
 def batch_size(settings: Settings, splits: Sequence[Split]) -> int:
     rows = max(sum(map(len, split.train)) for split in splits)
-    return settings.batch_size or min(rows, 256 if rows >= 10_000 else 64)
+    return settings.batch_size or (256 if rows >= 10_000 else min(64, max(8, rows // 8)))
 
 
 def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
