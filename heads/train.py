@@ -20,9 +20,10 @@ import torch
 from analysis import metrics
 from features import InputError
 from features.store import FeatureStore
-from heads import folder
+from heads import folder, pseudo
 from heads.checkpoint import Description, save
 from heads.data import SOURCES, Data, load
+from heads.ensemble import load_members
 from heads.loop import Fitted, Settings, fit
 from heads.modules import KINDS, Head, build, parameters_count, probabilities
 from heads.progress import Progress
@@ -81,6 +82,8 @@ def train(
     heads: str = "attention",
     labels: Sequence[str] | None = None,
     names: Sequence[str] = SOURCES,
+    pseudo_from: Path | None = None,
+    pseudo_head: str | None = None,
     overwrite: bool = False,
     command: str = "",
     say: Callable[[str], None] = lambda line: None,
@@ -89,14 +92,18 @@ def train(
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
-    (pseudo-labelled) is never scored. InputError for anything wrong with what the user gave.
+    (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store.
+    InputError for anything wrong with what the user gave.
     """
     started, run = time.perf_counter(), Path(run)
     folder.prepare(run, overwrite)
     with FeatureStore.open(stores[0]) as store:
         stored = store.taps
     specs = parse_heads(heads, parse_tokens(taps, stored), stored)
-    data = load(stores, list(dict.fromkeys(t for spec in specs for t in spec.tokens)), labels=labels, names=names)
+    teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
+    tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo.tokens_of(teacher)])
+    data = load(stores, list(tokens), labels=labels, names=names)
+    data = pseudo.label(data, teacher) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     say(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")

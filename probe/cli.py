@@ -221,7 +221,9 @@ def demo_command(
 def train_command(
     stores: Annotated[
         list[Path],
-        typer.Argument(metavar="STORE...", help="Focal clips, then labelled soundscapes, then pseudo-labels."),
+        typer.Argument(
+            metavar="STORE...", help="Focal clips; labelled soundscapes; windows to pseudo-label."
+        ),
     ],
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
     taps: Annotated[str, typer.Option(help="As in extract; differences as 24-23; auto:N chooses N taps.")] = "all",
@@ -242,6 +244,10 @@ def train_command(
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv whose primary_label column is the classes, in its order.")
     ] = None,
+    pseudo_from: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Label the third store by this run's heads (soft targets).")
+    ] = None,
+    pseudo_head: Annotated[str | None, typer.Option(help="Which of its heads.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -272,7 +278,17 @@ def train_command(
         print_choice(chosen)
         taps = ",".join(chosen.taps)
     trained = train(
-        stores, output, settings, taps=taps, heads=head, labels=labels, overwrite=overwrite, command=command, say=say
+        stores,
+        output,
+        settings,
+        taps=taps,
+        heads=head,
+        labels=labels,
+        pseudo_from=pseudo_from,
+        pseudo_head=pseudo_head,
+        overwrite=overwrite,
+        command=command,
+        say=say,
     )
     if chosen:
         chosen.table.to_csv(trained.run / "selection.csv", index=False, float_format="%.6g")
