@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from features import InputError
-from figures import architecture, classes, depth, style, trajectories
+from figures import agreement, architecture, classes, depth, style, trajectories
 from figures.runs import Run
 
 FIGURES: dict[str, Callable[..., Figure]] = {
@@ -15,12 +15,17 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "trajectories": trajectories.draw,
     "classes": classes.draw,
 }
+OF_HEADS: dict[str, Callable[..., Figure]] = {"agreement": agreement.draw}  # of train runs, not of sweeps
 
 
 def drawable(run: Path) -> tuple[str, ...]:
-    """The figures that this run has data for: all, or all but the paths where only one tap was projected."""
+    """The figures that this run has data for: of a sweep all, or all but the paths where only one tap was projected; of
+    a train run those of its heads."""
     data = Run(Path(run))
-    return tuple(name for name in FIGURES if name != "trajectories" or data.has_paths)
+    heads = tuple(OF_HEADS) if agreement.has_data(run) else ()
+    if heads and not (data.folder / "ranking.csv").is_file():
+        return heads
+    return tuple(name for name in FIGURES if name != "trajectories" or data.has_paths) + heads
 
 
 def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
@@ -30,12 +35,13 @@ def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
     that is no figure, for a folder that is no run, and for a named figure whose table is missing.
     """
     run = Path(run)
+    every = FIGURES | OF_HEADS
     for name in names or ():
-        if name not in FIGURES:
-            raise InputError(f"figures: {name!r} found, one of {', '.join(FIGURES)} wanted")
+        if name not in every:
+            raise InputError(f"figures: {name!r} found, one of {', '.join(every)} wanted")
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
-        figure = FIGURES[name](run)
+        figure = every[name](run)
         folder = run / "figures"
         folder.mkdir(exist_ok=True)
         written += style.save(figure, folder / name)
