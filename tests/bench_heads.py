@@ -1,0 +1,72 @@
+"""Seconds an epoch of the heads, and folds one after another against stacked, beside the arithmetic floor.
+
+python -m tests.bench_heads [rows]
+"""
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+from heads.loop import train_epoch
+from heads.modules import build, parameters_count
+from heads.splits import Batches, Split
+from heads.stack import Stack
+
+WIDTHS, CLASSES, FOLDS = {"block_21": 232, "block_24": 384, "block_25": 384}, 234, 5
+# Multiply-accumulates of one row, forward: what the head computes, not what its parameters would suggest.
+MACS = {
+    "attention": 1000 * 256 + 4 * 256 * 4 * 2 + 256 * 256 * 2 + 2 * 256 * 512 + 256 * CLASSES,
+    "scalarmix": 1000 * 256 + 256 * CLASSES,
+    "concat": 1000 * CLASSES,
+}
+
+
+def matrix_rate(seconds: float = 1.0) -> float:
+    """Multiply-accumulates a second of float32 [1024, 1024] products on this machine, the best of many."""
+    a, b, best, until = torch.randn(1024, 1024), torch.randn(1024, 1024), np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 1024**3 / best
+
+
+def milliseconds_a_step(kind: str, rows: int, batch: int, folds: int, repeats: int = 15) -> float:
+    """Median over training steps (batch drawn, mixed up, forward, backward, AdamW) of `folds` stacked models."""
+    generator = torch.Generator().manual_seed(0)
+    xs = [torch.randn(rows, width, generator=generator) for width in WIDTHS.values()]
+    targets = (torch.rand(rows, CLASSES, generator=generator) < 0.01).float()
+    stack = Stack([build(kind, WIDTHS, CLASSES) for _ in range(folds)])
+    split = Split((np.arange(rows),), np.arange(0))
+    batches = [Batches(split, batch, (1.0,), 0.2, (k,)) for k in range(folds)]
+    optimiser = torch.optim.AdamW(stack.parameters(), lr=1e-3)
+    times = []
+    for _ in range(repeats + 3):
+        started = time.perf_counter()
+        train_epoch(stack, xs, targets, batches, 1, optimiser, "bce")
+        times.append(1000 * (time.perf_counter() - started))
+    return float(np.median(times[3:]))
+
+
+def main(rows: int):
+    rate = matrix_rate()
+    print(f"{rows} rows, {torch.get_num_threads()} threads, float32 products {2 * rate / 1e9:.0f} GFLOP/s")
+    print("| head | parameters | batch | s an epoch | floor | 5 folds, s an epoch | stacked | gain |")
+    print("|--|--|--|--|--|--|--|--|")
+    for kind, macs in MACS.items():
+        for batch in (64, 256, 1024):
+            steps = rows / batch / 1000
+            one, stacked = (steps * milliseconds_a_step(kind, rows, batch, folds) for folds in (1, FOLDS))
+            floor = 3 * macs * rows / rate  # forward, and twice that backward
+            count = parameters_count(build(kind, WIDTHS, CLASSES))
+            print(
+                f"| {kind} | {count:,} | {batch} | {one:.1f} | {floor:.1f} "
+                f"| {FOLDS * one:.1f} | {stacked:.1f} | {FOLDS * one / stacked:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
