@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from features import InputError
+from features.audio import read
 from features.store import StoreKey
-from features.windows import normalise_windows
+from features.windows import cut, normalise_windows
 from heads import checkpoint
 from heads.ensemble import load_members
 from heads.fuse import fuse, speeds
@@ -113,7 +115,7 @@ def test_the_file_is_clean_cut_and_says_what_it_is(attention, tiny, tmp_path):
     weights = {tensor.name for tensor in model.graph.initializer}
     assert {"wa0", "wb2"} <= weights
     assert not {"wa3", "wb3", "w_out"} & weights
-    assert fused.opset == 18
+    assert (fused.opset, fused.window_samples) == (18, 8000)
     said = {prop.key: prop.value for prop in model.metadata_props}
     assert tuple(json.loads(said["labels"])) == LABELS
     assert json.loads(said["taps"]) == ["block_00", "block_02"]
@@ -239,3 +241,20 @@ def test_folds_of_two_runs_are_not_averaged(tiny, tmp_path):
         source.rename(run / "heads" / source.name)
     with pytest.raises(InputError, match="taps block_01, block_00 found, block_00, block_01 wanted"):
         fuse(run, tiny, tmp_path / "fused.onnx")
+
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not DATA.is_dir(), reason="no real data beside the repository")
+def test_birdnet_fused_classifies_raw_clips_as_the_pipeline_does(tmp_path):
+    model = next((DATA / "birdnet").glob("*.onnx"))
+    tokens = ("block_09", "block_11")
+    backbone = opened(model, tokens)
+    run = make_run(tmp_path / "run", backbone, tokens, folds=1)
+    fused = fuse(run, model, tmp_path / "fused.onnx")
+    clips = [next(folder.glob("*.*")) for folder in sorted((DATA / "esc10").iterdir()) if folder.is_dir()]
+    windows = np.concatenate([cut(read(clip, 48_000), np.array([0]), 144_000) for clip in clips])
+    np.testing.assert_allclose(plain(fused.path, windows), two_steps(run, backbone, windows), atol=1e-5)
+    assert fused.size < 0.3 * fused.full_size

@@ -1,5 +1,6 @@
 """fuse(): from a train run and its backbone to one file on disk, compared with the two-step path before it is kept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,7 @@ class Fused:
     taps: tuple[str, ...]
     labels: tuple[str, ...]
     activation: str
+    window_samples: int
     normalise: str  # what the caller still has to do to a window
     size: int
     full_size: int
@@ -62,12 +64,14 @@ def fuse(
     *,
     normalise_inside: bool = False,
     overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Fused:
     """Write `out`: the ONNX file `model` up to the deepest tap that the run's heads read, and the heads.
 
     head: which of the run's heads (None: its only one). folds: "all", averaged, or the number of one.
     normalise_inside: put the window's peak normalisation into the graph, so that it takes raw audio; without it the
     caller normalises as the metadata say. The input keeps its name, unless normalised inside: then it is `waveform`.
+    say hears one line a stage: the export takes seconds a fold.
     InputError: no such head or fold, another model than the heads were trained on, an `out` that exists, an opset that
     cannot be raised to 18, or a result that differs from the two-step path.
     """
@@ -81,13 +85,16 @@ def fuse(
             f"{model}: model_sha256 {found[:12]} found, {key.model_sha256[:12]} wanted by {run}. "
             "Were the features extracted with another model?"
         )
+    say(f"cutting {model.name} after the deepest of {', '.join(members.description.tokens)}")
     exposed, row = cut(model, members.description.tokens, key)
     ensemble = members.over(list(exposed.outputs))
     inside = key.normalise if normalise_inside else "none"
     about = metadata(members, inside)
+    say(f"exporting {members.name}, {len(members.folds)} folds")
     fused = splice(exposed, export(ensemble, exposed), len(about["labels"]))
     fused = normalised(fused, inside)
     describe(fused, about)
+    say("comparing with the two-step path")
     off = compare(fused, exposed, ensemble, row, inside)
     write(fused, out)
     return Fused(
@@ -97,6 +104,7 @@ def fuse(
         taps=members.description.tokens,
         labels=members.description.labels,
         activation=members.description.activation,
+        window_samples=round(key.sample_rate * key.window_s),
         normalise=about["normalise"],
         size=bytes_of(out),
         full_size=bytes_of(model),
