@@ -307,14 +307,15 @@ def fuse_command(
     overwrite: Overwrite = False,
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
+    from heads.ensemble import load_members
     from heads.fuse import fuse, speeds
-    from probe.backbone import Backbone
 
     folds = "all" if fold is None else fold
     fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite)
     print(fused)
     say("timing the file against the model")
-    ms = speeds(output, model, Backbone.open(model, taps=fused.cut_after).window_samples)
+    key = load_members(run, head, folds).description.store_key
+    ms = speeds(output, model, round(key.sample_rate * key.window_s))
     print(f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)")
 
 
