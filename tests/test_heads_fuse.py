@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime as ort
 import pytest
 import torch
@@ -174,6 +175,22 @@ def test_peak_normalisation_inside_takes_raw_audio(tiny, tmp_path):
     np.testing.assert_allclose(plain(outside.path, normalise_windows(raw, "peak")), wanted, atol=1e-5)
     np.testing.assert_allclose(plain(inside.path, raw), wanted, atol=1e-5)
     onnx.checker.check_model(onnx.load(inside.path), full_check=True)
+
+
+@pytest.mark.parametrize(("opset", "written"), [(13, 18), (23, 23)])
+def test_any_opset_of_the_backbone_is_met(tiny, tmp_path, opset, written):
+    source = onnx.load(tiny)
+    if opset < 17:
+        source.opset_import[0].version = opset  # all its operators already meant the same there
+    else:
+        source = onnx.version_converter.convert_version(source, opset)
+    onnx.save(source, tmp_path / "model.onnx")
+    backbone = opened(tmp_path / "model.onnx", ("block_01",), sample_rate=8000)
+    run = make_run(tmp_path / "run", backbone, ("block_01",), folds=1)
+    fused = fuse(run, tmp_path / "model.onnx", tmp_path / "fused.onnx")
+    assert fused.opset == written
+    windows = audio_like((2, 8000), seed=2)
+    np.testing.assert_allclose(plain(fused.path, windows), two_steps(run, backbone, windows), atol=1e-5)
 
 
 def test_file_peak_cannot_go_inside(tiny, tmp_path):
