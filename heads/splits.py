@@ -94,7 +94,7 @@ def _dealt(groups: Sequence[str], n_folds: int, seed: int) -> tuple[np.ndarray, 
 
 def _in_one_fold(data: Data, of_row: np.ndarray) -> tuple[str, ...]:
     """A warning that names classes whose positives all lie in one fold."""
-    targets, scored = data.targets.numpy() > 0, of_row != ALWAYS
+    targets, scored = data.targets.numpy() > 0.5, of_row != ALWAYS  # pseudo-labels are soft
     lost = [
         label
         for label, positive in zip(data.labels, targets.T)

@@ -13,7 +13,8 @@ from heads.checkpoint import load as load_head
 from heads.data import load
 from heads.loop import Settings
 from heads.modules import probabilities
-from heads.train import parse_heads, train
+from heads.specs import parse_heads
+from heads.train import train
 from tests.head_stores import KEY, make_rows, make_store
 
 QUICK = Settings(epochs=8, dim=32, folds=3, patience=4, learning_rate=0.01)
