@@ -22,22 +22,29 @@ OURS = ("config.json", "oof.npz", "oof.csv", "scores.csv", "differences.csv", "t
 ROW_COLUMNS = ("source", "file", "start_s", "end_s", "label", "labels", "group", "fold")
 
 
-def prepare(run: Path, overwrite: bool) -> None:
-    """Make the run folder, or refuse it. Of an old run only the files of a training are removed."""
+def check(run: Path, overwrite: bool) -> None:
+    """Refuse what is no folder for a new run. Nothing is changed."""
     if run.exists() and not run.is_dir():
         raise InputError(f"{run}: a file found, a folder wanted for the run.")
     if (run / "ranking.csv").exists():
         raise InputError(f"{run}: a sweep's run found, another folder wanted for the heads.")
-    ours = [run / name for name in OURS if (run / name).exists()]
-    ours += [path for path in (run / "heads").glob("*-fold*.*") if path.suffix in (".json", ".safetensors")]
-    if ours and not overwrite:
+    if (ours := _ours(run)) and not overwrite:
         raise InputError(
             f"{run}: files of a run ({', '.join(sorted(path.name for path in ours)[:3])}) found, a new folder wanted. "
             "Use --overwrite to replace them."
         )
-    for path in ours:
+
+
+def clear(run: Path) -> None:
+    """Make the folder; of an old run only the files of a training are removed. Call it once nothing can be refused."""
+    for path in _ours(run):
         path.unlink()
     run.mkdir(parents=True, exist_ok=True)
+
+
+def _ours(run: Path) -> list[Path]:
+    checkpoints = [path for path in (run / "heads").glob("*-fold*.*") if path.suffix in (".json", ".safetensors")]
+    return [run / name for name in OURS if (run / name).exists()] + checkpoints
 
 
 def write(

@@ -64,7 +64,7 @@ def train(
     InputError for anything wrong with what the user gave.
     """
     started, run = time.perf_counter(), Path(run)
-    folder.prepare(run, overwrite)
+    folder.check(run, overwrite)
     with FeatureStore.open(stores[0]) as store:
         stored = store.taps
     specs = parse_heads(heads, parse_tokens(taps, stored), stored)
@@ -78,6 +78,7 @@ def train(
     for warning in warnings:
         say(f"warning: {warning}")
     job = Job(data, folds, settings)
+    folder.clear(run)  # a mistake in the command must not cost an old run
     scores, weights, logits = [], [], {}
     with Progress(len(specs) * folds.n * settings.epochs, progress) as bar:
         for spec in specs:

@@ -129,6 +129,10 @@ def test_a_finished_run_is_not_replaced_silently(trained, tmp_path):
     with pytest.raises(InputError, match="a sweep's run found"):
         train([store], tmp_path, QUICK, taps="1", overwrite=True)
     train([store], tmp_path / "run", QUICK, taps="1", heads="concat,scalarmix")
+    before = sorted(path.name for path in (tmp_path / "run").rglob("*"))
+    with pytest.raises(InputError, match="--taps: '9' found"):
+        train([store], tmp_path / "run", QUICK, taps="9", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "run").rglob("*")) == before  # a typo once cost the old run
     train([store], tmp_path / "run", QUICK, taps="1", heads="linear", overwrite=True)
     assert {path.name for path in (tmp_path / "run" / "heads").glob("*.json")} == {
         f"linear-fold{k}.json" for k in range(3)
