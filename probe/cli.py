@@ -235,7 +235,7 @@ def train_command(
     loss: Annotated[str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).")] = "bce",
     epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     patience: Annotated[int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.")] = 10,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="64 below 10,000 training rows, else 256.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.")] = None,
     lr: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
     mixup: Annotated[float, typer.Option(help="Alpha of the feature mixup; 0 is none.")] = 0.2,
