@@ -18,7 +18,11 @@ import pandas as pd
 from features import InputError
 from heads.scores import table
 
-OURS = ("config.json", "oof.npz", "oof.csv", "scores.csv", "differences.csv", "tap_weights.csv", "table.md")
+OURS = (
+    *("config.json", "oof.npz", "oof.csv", "scores.csv", "differences.csv", "tap_weights.csv", "table.md"),
+    *("selection.csv", "agreement.csv", "tap_scores.csv", "agreement.md"),  # written by those who go on from here
+    *("figures/agreement.png", "figures/agreement.pdf"),
+)
 ROW_COLUMNS = ("source", "file", "start_s", "end_s", "label", "labels", "group", "fold")
 
 

@@ -221,9 +221,7 @@ def demo_command(
 def train_command(
     stores: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="STORE...", help="Focal clips; labelled soundscapes; windows to pseudo-label."
-        ),
+        typer.Argument(metavar="STORE...", help="Focal clips; labelled soundscapes; windows to pseudo-label."),
     ],
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
     taps: Annotated[str, typer.Option(help="As in extract; differences as 24-23; auto:N chooses N taps.")] = "all",
@@ -235,7 +233,9 @@ def train_command(
     loss: Annotated[str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).")] = "bce",
     epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     patience: Annotated[int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.")] = 10,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.")
+    ] = None,
     lr: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
     mixup: Annotated[float, typer.Option(help="Alpha of the feature mixup; 0 is none.")] = 0.2,
@@ -243,6 +243,9 @@ def train_command(
     unit: Annotated[Unit, typer.Option(help="What is scored while training.")] = Unit.clip,
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv whose primary_label column is the classes, in its order.")
+    ] = None,
+    sweep: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A sweep to compare the heads' weights with; else k-NN here.")
     ] = None,
     pseudo_from: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Label the third store by this run's heads (soft targets).")
@@ -253,6 +256,8 @@ def train_command(
 ) -> None:
     """Train heads on cached features, over folds, with out-of-fold scores and their intervals."""
     from features.recordings.taxonomy import read_classes
+    from figures.gallery import save
+    from heads.agreement import agree
     from heads.choice import choose_taps, wanted
     from heads.loop import Settings
     from heads.train import train
@@ -293,6 +298,12 @@ def train_command(
     if chosen:
         chosen.table.to_csv(trained.run / "selection.csv", index=False, float_format="%.6g")
     print((trained.run / "table.md").read_text().rstrip())
+    if trained.tap_weights["tap"].nunique() > 5:  # three points, as published, show nothing about a ranking
+        say("probe against head")
+        agree(output, sweep)
+        save(output, ["agreement"])
+        print("\n" + (output / "agreement.md").read_text().rstrip())
+        print(f"Picture: {output / 'figures' / 'agreement.png'}")
     print(f"{trained.run}: heads, scores, weights and out-of-fold predictions")
 
 
@@ -307,15 +318,13 @@ def fuse_command(
     overwrite: Overwrite = False,
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
-    from heads.ensemble import load_members
     from heads.fuse import fuse, speeds
 
     folds = "all" if fold is None else fold
-    fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite)
+    fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite, say=say)
     print(fused)
     say("timing the file against the model")
-    key = load_members(run, head, folds).description.store_key
-    ms = speeds(output, model, round(key.sample_rate * key.window_s))
+    ms = speeds(output, model, fused.window_samples)
     print(f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)")
 
 
