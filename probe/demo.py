@@ -62,6 +62,7 @@ def competition(
         ("sweep", model, folder, "-o", "runs/competition"),
         ("extract", model, folder, "-o", "focal.h5"),
         ("extract", model, table, "-o", "soundscapes.h5"),
+        ("train", "focal.h5", "soundscapes.h5", "-o", "runs/heads", "--taps", "auto:3", "--fold-by", "file"),
     )
     lines = (
         f"{folder}: a made-up competition in the formats of BirdCLEF+ 2026",
