@@ -38,9 +38,8 @@ def print_store(store, path: Path) -> None:
 def print_choice(chosen) -> None:
     """The steps of a forward selection, to stderr: it is on the way to a result."""
     for step in chosen.table.itertuples():
-        gain = (
-            "" if step.step == 1 else f", {100 * step.gain:+.1f} [{100 * step.gain_lo:+.1f}, {100 * step.gain_hi:+.1f}]"
-        )
+        interval = f"[{100 * step.gain_lo:+.1f}, {100 * step.gain_hi:+.1f}]"
+        gain = "" if step.step == 1 else f", {100 * step.gain:+.1f} {interval} points"
         nested = "" if step.nested != step.nested else f"; nested {step.nested:.3f}"
         say(f"tap {step.step}: {step.tap}, 5-NN {step.score:.3f}{gain}{nested}")
 
