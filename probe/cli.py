@@ -40,6 +40,8 @@ from probe.options import (
 )
 from probe.terminal import print_blocks, print_choice, print_scores, print_store, say, warn
 
+TRAIN_EXTRA = ("torch", "timm", "transformers", "safetensors", "accelerate", "huggingface_hub", "onnxscript")
+
 app = typer.Typer(
     name="birdprobe",
     help="Which block of a frozen bird-sound network should you read? Rank every block on your own labelled audio.",
@@ -440,6 +442,12 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         say(f"birdprobe: {error.filename or 'output'}: {error.strerror}. Nothing that was written before is lost.")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name not in TRAIN_EXTRA:
+            raise
+        say(f"birdprobe: {error.name} is missing, this command needs it: pip install 'birdprobe[train]'")
+        say("(in a checkout: .venv/bin/pip install --editable '.[train]')")
         sys.exit(1)
     except KeyboardInterrupt:
         say("birdprobe: stopped; the same command goes on from here")

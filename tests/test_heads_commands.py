@@ -1,6 +1,7 @@
 """The heads as a user meets them: extract, train, fuse, score, on a backbone and clips made for it."""
 
 import json
+import sys
 
 import numpy as np
 import onnxruntime
@@ -102,6 +103,14 @@ def test_pseudo_labels_are_soft_and_warned_of(place, trained, tmp_path):
 )
 def test_bad_options_are_one_line(place, tmp_path, options, words):
     assert words in one_line(birdprobe("train", place / "f.h5", "-o", tmp_path / "r", "--epochs", "1", *options))
+
+
+def test_a_missing_extra_names_the_pip_line(place, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("heads.")]:
+        monkeypatch.delitem(sys.modules, name)
+    line = one_line(birdprobe("train", place / "f.h5", "-o", tmp_path / "r"))
+    assert "torch" in line and "pip install 'birdprobe[train]'" in line
 
 
 def test_score(tmp_path):
