@@ -20,7 +20,13 @@ MACS = {
     "attention": 1000 * 256 + 4 * 256 * 4 * 2 + 256 * 256 * 2 + 2 * 256 * 512 + 256 * CLASSES,
     "scalarmix": 1000 * 256 + 256 * CLASSES,
     "concat": 1000 * CLASSES,
+    "linear": 384 * CLASSES,
 }
+
+
+def widths_of(kind: str) -> dict[str, int]:
+    """All three taps; the linear head is of one."""
+    return {"block_25": WIDTHS["block_25"]} if kind == "linear" else WIDTHS
 
 
 def matrix_rate(seconds: float = 1.0) -> float:
@@ -36,9 +42,9 @@ def matrix_rate(seconds: float = 1.0) -> float:
 def milliseconds_a_step(kind: str, rows: int, batch: int, folds: int, repeats: int = 15) -> float:
     """Median over training steps (batch drawn, mixed up, forward, backward, AdamW) of `folds` stacked models."""
     generator = torch.Generator().manual_seed(0)
-    xs = [torch.randn(rows, width, generator=generator) for width in WIDTHS.values()]
+    xs = [torch.randn(rows, width, generator=generator) for width in widths_of(kind).values()]
     targets = (torch.rand(rows, CLASSES, generator=generator) < 0.01).float()
-    stack = Stack([build(kind, WIDTHS, CLASSES) for _ in range(folds)])
+    stack = Stack([build(kind, widths_of(kind), CLASSES) for _ in range(folds)])
     split = Split((np.arange(rows),), np.arange(0))
     batches = [Batches(split, batch, (1.0,), 0.2, (k,)) for k in range(folds)]
     optimiser = torch.optim.AdamW(stack.parameters(), lr=1e-3)
@@ -55,17 +61,22 @@ def main(rows: int):
     print(f"{rows} rows, {torch.get_num_threads()} threads, float32 products {2 * rate / 1e9:.0f} GFLOP/s")
     print("| head | parameters | batch | s an epoch | floor | 5 folds, s an epoch | stacked | gain |")
     print("|--|--|--|--|--|--|--|--|")
+    totals = {batch: np.zeros(3) for batch in (64, 256, 1024)}  # floor, in turn, stacked: all heads x folds
     for kind, macs in MACS.items():
-        for batch in (64, 256, 1024):
+        for batch in totals:
             steps = rows / batch / 1000
             one, stacked = (steps * milliseconds_a_step(kind, rows, batch, folds) for folds in (1, FOLDS))
             floor = 3 * macs * rows / rate  # forward, and twice that backward
-            count = parameters_count(build(kind, WIDTHS, CLASSES))
+            count = parameters_count(build(kind, widths_of(kind), CLASSES))
             print(
                 f"| {kind} | {count:,} | {batch} | {one:.1f} | {floor:.1f} "
                 f"| {FOLDS * one:.1f} | {stacked:.1f} | {FOLDS * one / stacked:.2f} |",
                 flush=True,
             )
+            totals[batch] += FOLDS * floor, FOLDS * one, stacked
+    for batch, (floor, turn, stacked) in totals.items():
+        what = f"{len(MACS)} heads x {FOLDS} folds"
+        print(f"| {what} | | {batch} | | {floor:.1f} | {turn:.1f} | {stacked:.1f} | {turn / stacked:.2f} |")
 
 
 if __name__ == "__main__":
