@@ -10,21 +10,14 @@ from joblib import Parallel, delayed
 from torch import Tensor, nn
 
 from features.synthesis import Species, Take, make_clip
+from features.windows import normalise_windows
 from finetune.frontend import FLOOR, SCALE, PerchLogMel
-
-PEAK = 0.25  # input normalisation: each window's mean removed, its peak scaled to this (as perch-hoplite does)
-
-
-def normalise(wave: np.ndarray) -> np.ndarray:
-    """float32 [samples] -> the same, mean 0 and peak `PEAK`."""
-    wave = wave - wave.mean()
-    return wave * np.float32(PEAK / max(float(np.abs(wave).max()), 1e-9))
 
 
 def _log_mels(takes: Sequence[Take], species: Sequence[Species]) -> np.ndarray:
     torch.set_num_threads(1)
     frontend = PerchLogMel()
-    waves = np.stack([normalise(make_clip(take, species)) for take in takes])
+    waves = normalise_windows(np.stack([make_clip(take, species) for take in takes]), "peak")
     return frontend(torch.from_numpy(waves)).numpy().astype(np.float16)
 
 

@@ -25,7 +25,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from features.synthesis import make_species, plan
-from finetune.logmels import PEAK, Songs, augment, log_mels
+from features.windows import PEAK
+from finetune.logmels import Songs, augment, log_mels
 from finetune.miniature import Miniature, write_onnx
 
 ASSETS = Path(__file__).resolve().parent.parent / "probe" / "assets"

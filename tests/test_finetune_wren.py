@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from features.synthesis import make_species, plan
 from finetune.frontend import PerchLogMel
-from finetune.logmels import PEAK, Songs, augment, log_mels, normalise
+from finetune.logmels import Songs, augment, log_mels
 from finetune.miniature import OUTPUTS, STAGES, Miniature, folded, write_onnx
 from finetune.wren import PREFIX, UNSEEN_PREFIX, Recipe, calibrate, learning_rate, main, neighbour_curve, top1, train
 
@@ -195,13 +195,6 @@ def test_the_exported_graph_equals_the_module(tmp_path):
 
 
 # --- the recipe ---
-
-
-def test_normalisation_removes_the_mean_and_sets_the_peak():
-    wave = normalise(np.random.default_rng(0).normal(3.0, 0.1, 1000).astype(np.float32))
-    assert abs(wave.mean()) < 1e-6
-    assert np.abs(wave).max() == pytest.approx(PEAK)
-    assert not normalise(np.ones(10, np.float32)).any()
 
 
 def test_crops_follow_the_song():
