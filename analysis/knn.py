@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from features import InputError
+from ..features import InputError
 
 METRICS = ("euclidean", "cosine")
 _CHUNK_BYTES = 48 << 20  # of one block of the distance matrix

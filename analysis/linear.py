@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from features import InputError
+from ..features import InputError
 
 PENALTIES = tuple(np.logspace(-1, 6, 15).tolist())  # half decades, for standardised columns
 _MAX_STEPS = 1000

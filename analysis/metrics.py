@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import sparse
 
-from features import InputError
+from ..features import InputError
 
 LEVEL = 0.95
 _CHUNK = 4_000_000  # entries of one slots x draws matrix

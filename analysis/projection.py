@@ -15,7 +15,7 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from features import InputError
+from ..features import InputError
 
 METHODS = ("umap", "pca")
 _COMMON_DIMS = 50

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from features import InputError
+from ..features import InputError
 
 COLUMNS = ("knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p")
 LEVEL = 0.95

@@ -14,9 +14,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from features import InputError
-from features.recordings import read_recordings
-from features.recordings.clips import some
+from ..features import InputError
+from ..features.recordings import read_recordings
+from ..features.recordings.clips import some
 
 COLUMNS = ("path", "label", "group", "fold", "start_s", "end_s")
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import pairwise
-from analysis.ranking import LEVEL
-from features import InputError
+from ..features import InputError
+from . import pairwise
+from .ranking import LEVEL
 
 PROBES = {
     "knn": (pairwise.distances, pairwise.read_knn, pairwise.apply_knn),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from features import InputError
+from ..features import InputError
 
 MISSING = "–"
 _ALIGNMENTS = {"left": ("l", ":", "-"), "right": ("r", "-", ":"), "center": ("c", ":", ":")}

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from features import InputError
+from . import InputError
 
 # What a class folder is searched for; the last three need ffmpeg.
 SUFFIXES = frozenset(

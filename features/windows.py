@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft, signal
 
-from features import InputError
+from . import InputError
 
 NORMALISATIONS = ("none", "peak", "file-peak")
 PEAK = 0.25  # perch-hoplite's target_peak

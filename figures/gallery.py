@@ -5,21 +5,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from features import InputError
-from figures import (
-    agreement,
-    architecture,
-    budget,
-    classes,
-    comparison,
-    depth,
-    experiments,
-    leakage,
-    pipelines,
-    style,
-    trajectories,
-)
-from figures.runs import Run
+from ..analysis.runs import Run
+from ..features import InputError
+from . import style
+from .predictions import agreement, comparison, experiments, pipelines
+from .sweeps import architecture, classes, depth, leakage, sample_size, trajectories
 
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
@@ -32,7 +22,7 @@ WHERE_DATA = {  # each drawn where its module finds its tables
     "pipelines": pipelines,
     "comparison": comparison,
     "experiment": experiments,
-    "budget": budget,
+    "budget": sample_size,
     "leakage": leakage,
 }
 

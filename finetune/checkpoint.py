@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from features import InputError
+from ..features import InputError
 
 FORMAT = "birdprobe member 1"
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -174,7 +174,7 @@ def flush(path: Path) -> None:
 
 
 def _assemble(description: Description) -> nn.Module:
-    from finetune import members
+    from .models import members
 
     return members.assemble(members.get(description.member), len(description.labels), **description.options)
 

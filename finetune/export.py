@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from features import InputError
-from finetune import checkpoint, members, start, timm_backbone
-from finetune.checkpoint import Description
-from finetune.members import Model
+from ..features import InputError
+from . import checkpoint, initial_weights
+from .checkpoint import Description
+from .models import members, timm_backbone
+from .models.members import Model
 
 OPSET = 18  # the least that torch's exporter writes
 TOLERANCE = 1e-4  # largest difference to torch, in units of a window's largest magnitude, at least 1
@@ -132,7 +133,7 @@ def fresh(
         name = members.TIMM + name
     member = members.get(name)
     model = members.assemble(member, 1, **options).eval()
-    began = start.begin(model.network, member, init, pretrained)
+    began = initial_weights.begin(model.network, member, init, pretrained)
     if began["source"] == "random":
         say(f"{name}: random weights, good for a look at its blocks. Give --init or --pretrained for trained ones.")
     size = {"sample_rate": member.sample_rate, "window_s": member.window_s}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from features import InputError
+from ..features import InputError
 
 
 def asymmetric(

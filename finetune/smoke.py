@@ -6,11 +6,11 @@ It shows that everything works together on this machine and with this audio. Its
 from dataclasses import replace
 from pathlib import Path
 
-from features.recordings import Recordings, choose, read_recordings
-from features.synthesis import write_dataset
-from finetune import members
-from finetune.members import Member
-from finetune.settings import Settings
+from ..features.recordings import Recordings, choose, read_recordings
+from ..features.synthetic.clips import write_dataset
+from .models import members
+from .models.members import Member
+from .training.recipe import Settings
 
 CLASSES, PER_CLASS = 2, 10
 TINY = "birdmae-tiny"

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import knn, linear, ranking
-from analysis.tables import Table
-from analysis.units import Units, make_units
-from features import InputError
-from features.store import FeatureStore
-from probe.scoring import last_before_classifier
+from ..analysis import knn, linear, ranking
+from ..analysis.scored_items import Units, make_units
+from ..analysis.tables import Table
+from ..features import InputError
+from ..features.store import FeatureStore
+from ..probe.sweep.score import last_before_classifier
 
 LEAST = 3  # taps; fewer have no rank correlation
 PROBE, RIDGE, LINEAR, WEIGHT = "knn", "ridge", "linear head", "weight of "

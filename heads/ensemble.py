@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from features import InputError
-from heads import checkpoint
-from heads.checkpoint import Description
-from heads.modules import probabilities
-from heads.tokens import parts
+from ..features import InputError
+from .inputs import parts
+from .modules import probabilities
+from .training import checkpoint
+from .training.checkpoint import Description
 
 
 class Ensemble(nn.Module):

@@ -16,11 +16,11 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from analysis.metrics import macro_auc
-from features import InputError
-from heads.loop import Settings, fit
-from heads.modules import build
-from heads.splits import Split
+from ..analysis.metrics import macro_auc
+from ..features import InputError
+from .modules import build
+from .training.folds import Split
+from .training.loop import Settings, fit
 
 ROWS = 4096  # predicted at a time
 SIZED = ("attention", "scalarmix")  # heads with a width of their own
@@ -34,7 +34,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         widths: how the columns of X divide into taps: {tap: width}, in order; None: one tap, or X given by tap.
         loss: "bce", "asl" or "ce"; "auto" is ce (probabilities sum to 1) for one label a row, bce for several.
         dim, dropout: of the attention and scalarmix heads. epochs, batch_size, learning_rate, weight_decay, mixup: see
-            `heads.loop.Settings`, whose defaults these are.
+            `heads.training.loop.Settings`, whose defaults these are.
         early_stopping: hold out `validation_fraction` of the rows (of the groups, where fit gets groups: then none is
             on both sides), and keep the epoch with the best macro ROC-AUC there; stop `patience` epochs after it.
         random_state: seed of the weights, the batches and the held-out rows. An int makes fits repeatable on CPU.

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.tables import Column, Table
-from paper.published import Published
-from paper.sources import Sources
+from ..analysis.tables import Column, Table
+from .published import Published
+from .runs.discovery import Sources
 
 
 def contradictions_table(published: Published) -> Table:

@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from analysis.tables import Table
-from features import InputError
-from paper import appendix, claims, drawings, evidence, numbers, roles, tables, typeset
-from paper import published as published_numbers
-from paper.evidence import Evidence
-from paper.gaps import gaps
-from paper.macros import Macros, Missing
-from paper.sources import recognise
+from ..analysis.tables import Table
+from ..features import InputError
+from . import appendix, claims, drawings, tables, typeset, values
+from . import published as published_numbers
+from .macros import Macros, Missing
+from .missing import gaps
+from .runs import derived, roles
+from .runs.derived import Evidence
+from .runs.discovery import recognise
 
 INDEX, PDF, SOURCE = "index.json", "paper.pdf", "paper.typ"
 CURVES = ("budget-", "leakage-")  # tables that are drawn, not printed
@@ -58,7 +59,7 @@ def build(
     out, sources, published = Path(out), recognise(runs), published_numbers.read()
     clear(out, overwrite)
     cast = roles.cast(sources)
-    found = evidence.gather(sources, say, draws=draws)
+    found = derived.gather(sources, say, draws=draws)
     say("tables")
     tested = claims.claims(sources, published)
     made = made_tables(sources, published, found)
@@ -66,8 +67,8 @@ def build(
     drawn = drawings.draw(sources, cast, published, found, out / "figures", say)
     missing = (*gaps(sources, cast, found), *drawn.missing)
     readable = tuple(name for name in made if not name.startswith(CURVES))
-    values = numbers.of(published, cast, found) | numbers.of_sources(sources) | numbers.of_claims(tested) | drawn.names
-    macros = Macros(values, missing, readable)
+    named = values.of(published, cast, found) | values.of_sources(sources) | values.of_claims(tested) | drawn.names
+    macros = Macros(named, missing, readable)
     texts = write_texts(macros, published, out)
     say("typesetting")
     pages = typeset.compile_pdf(out / SOURCE, out / PDF)

@@ -7,27 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from features import InputError
-from figures import (
-    agreement,
-    architecture,
-    budget,
-    comparison,
-    curves,
-    depth,
-    experiments,
-    leaderboard,
-    leakage,
-    pipelines,
-    style,
-    trajectories,
-)
-from paper.evidence import Evidence
-from paper.macros import Missing
-from paper.published import Published
-from paper.roles import Roles
-from paper.runs import Sweep
-from paper.sources import Sources
+from ..features import InputError
+from ..figures import style
+from ..figures.predictions import agreement, comparison, experiments, leaderboard, pipelines
+from ..figures.sweeps import architecture, curves, depth, leakage, sample_size, trajectories
+from .macros import Missing
+from .published import Published
+from .runs.derived import Evidence
+from .runs.discovery import Sources
+from .runs.readers import Sweep
+from .runs.roles import Roles
 
 SERIES = 6  # that one picture of curves can tell apart
 OF_SWEEP = {"depth": depth.draw, "architecture": architecture.draw, "trajectories": trajectories.draw}
@@ -76,7 +65,7 @@ def plan(sources: Sources, roles: Roles, published: Published, evidence: Evidenc
             names = [f"{part[one.name]}.{kind}"] if one.name in part else []
             yield f"{kind}-{one.name}", names, lambda make=make, one=one: make(one.path)
     for name, frame in evidence.budgets.items():
-        yield f"budget-{name}", ["budget"] * _is(main, name), lambda frame=frame: budget.draw(frame)
+        yield f"budget-{name}", ["budget"] * _is(main, name), lambda frame=frame: sample_size.draw(frame)
     for name, frame in evidence.leaks.items():
         yield f"leakage-{name}", ["leakage"] * _is(main, name), lambda frame=frame: leakage.draw(frame)
     yield "curves", ["curves"], lambda: curves.draw(series(sources, published))

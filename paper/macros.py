@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis.tables import escape_latex
-from features import InputError
-from paper.typeset import minus, string
+from ..analysis.tables import escape_latex
+from ..features import InputError
+from .typeset import minus, string
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from features import InputError
-from paper.entries import TABLES, Contradiction, Entry, Listing, Note, Printed, Work, as_dict, check_keys
+from ..features import InputError
+from .schema import TABLES, Contradiction, Entry, Listing, Note, Printed, Work, as_dict, check_keys
 
 PATH = Path(__file__).with_name("published.toml")
 SECTIONS = (
@@ -98,7 +98,7 @@ class Published:
 
 
 def read(path: Path = PATH) -> Published:
-    """InputError: no such file, no TOML, or not of the form that `paper.entries` and SECTIONS tell."""
+    """InputError: no such file, no TOML, or not of the form that `paper.schema` and SECTIONS tell."""
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Printed)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from analysis.tables import Table
-from features import InputError
-from paper.entries import Work
+from ..analysis.tables import Table
+from ..features import InputError
+from .schema import Work
 
 TEXT = Path(__file__).with_name("text")
 NARROW, LONG = 18, 140  # characters: up to NARROW a column is as wide as its widest cell; no wider after LONG

@@ -1,6 +1,6 @@
 """The embedded default: made-up species through Wren, the bundled miniature of Perch v2. Needs no download.
 
-Wren is a model organism, not a bird model: it was trained by `finetune/wren.py` on made-up species, and the demo's
+Wren is a model organism, not a bird model: it was trained by `finetune/wren/train.py` on made-up species, and the demo's
 species are others. What the demo shows is the tool, on a curve that is neither at chance nor at 1. On request, a
 made-up competition of yet other species is written instead.
 """
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from features.competition import DEFAULT, write_competition
-from features.recordings import read_recordings
-from features.synthesis import write_dataset
-from probe.sweep import Settings
+from ..features.recordings import read_recordings
+from ..features.synthetic.clips import write_dataset
+from ..features.synthetic.competition import DEFAULT, write_competition
+from .assets import WREN
+from .sweep.sweep import Settings
 
-WREN = Path(__file__).parent / "assets" / "wren.onnx"
-GROUP_REGEX = r"^(R\d+)-"  # made-up recordists; see features/synthesis
+GROUP_REGEX = r"^(R\d+)-"  # made-up recordists; see features/synthetic/clips
 
 
 def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[str], None]) -> Path:

@@ -20,17 +20,17 @@ import onnx
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from analysis import knn
-from features.recordings import Recordings, choose, read_recordings
-from features.synthesis import write_dataset
-from features.windows import Selection
-from probe.backbone import Backbone, build
-from probe.contract import row_of, waveform_shape
-from probe.demo import GROUP_REGEX, WREN
-from probe.extract import extract
-from probe.proof import together
-from probe.runtime import audio_like, data_input, open_session, run_chunks
-from probe.surgery import rebuild, unpooled
+from birdprobe.analysis import knn
+from birdprobe.features.recordings import Recordings, choose, read_recordings
+from birdprobe.features.synthetic.clips import write_dataset
+from birdprobe.features.windows import Selection
+from birdprobe.probe.demo import GROUP_REGEX, WREN
+from birdprobe.probe.extraction.extract import extract
+from birdprobe.probe.runtime.backbone import Backbone, build
+from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
+from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks
+from birdprobe.probe.surgery.expose import rebuild, unpooled
+from birdprobe.probe.surgery.verify import together
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"

@@ -9,10 +9,10 @@ import time
 import numpy as np
 import torch
 
-from heads.loop import train_epoch
-from heads.modules import build, parameters_count
-from heads.splits import Batches, Split
-from heads.stack import Stack
+from birdprobe.heads.modules import build, parameters_count
+from birdprobe.heads.training.folds import Batches, Split
+from birdprobe.heads.training.loop import train_epoch
+from birdprobe.heads.training.stack import Stack
 
 WIDTHS, CLASSES, FOLDS = {"block_21": 232, "block_24": 384, "block_25": 384}, 234, 5
 # Multiply-accumulates of one row, forward: what the head computes, not what its parameters would suggest.

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from features.audio import read
+from birdprobe.features.audio import read
 
 ESC10 = Path(__file__).resolve().parents[2] / "shared" / "data" / "esc10"
 SAMPLES = 160000

@@ -219,8 +219,8 @@ def timm_export(name: str, folder, dynamo: bool, size: int | None = None) -> onn
 
     import torch
 
-    from finetune.timm_import import import_timm
-    from probe.graph import load
+    from birdprobe.finetune.models.timm_import import import_timm
+    from birdprobe.probe.graph.dataflow import load
 
     path = folder / f"{name}-{'new' if dynamo else 'old'}.onnx"
     torch.manual_seed(0)

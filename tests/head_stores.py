@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.store import FeatureStore, StoreKey
+from birdprobe.features.store import FeatureStore, StoreKey
 
 WIDTHS = {"block_00": (4, 2), "block_01": (6,), "block_02": (6,), "embedding": (8,)}
 SIGNAL = {"block_00": 0.3, "block_01": 2.0, "block_02": 1.0, "embedding": 1.5}

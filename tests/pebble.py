@@ -10,12 +10,12 @@ import soundfile
 import torch
 from torch import nn
 
-from features.recordings import read_recordings
-from finetune import members
-from finetune.augment import Augment
-from finetune.members import Member, Recipe
-from finetune.settings import Settings
-from finetune.weights import load_strict
+from birdprobe.features.recordings import read_recordings
+from birdprobe.finetune.data.augment import Augment
+from birdprobe.finetune.models import members
+from birdprobe.finetune.models.members import Member, Recipe
+from birdprobe.finetune.models.published_weights import load_strict
+from birdprobe.finetune.training.recipe import Settings
 
 RATE, WINDOW_S, FRAME = 32000, 0.2, 320
 AUGMENT = Augment(noise_p=0.5, frequency_mask=4, time_mask=5)
@@ -115,8 +115,8 @@ def killed_at(audio: str, run: str, step: str, changes: str) -> None:
     import os
     import signal
 
-    from finetune.loop import Loop
-    from finetune.train import train
+    from birdprobe.finetune.training.loop import Loop
+    from birdprobe.finetune.training.train import train
 
     torch.set_num_threads(1)
     whole = Loop.train_step

@@ -12,9 +12,9 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from analysis.ranking import Ranking, rank
-from figures.runs import RANKING_COLUMNS
-from probe.answer import Answer, answer
+from birdprobe.analysis.ranking import Ranking, rank
+from birdprobe.analysis.runs import RANKING_COLUMNS
+from birdprobe.probe.sweep.conclusion import Answer, answer
 
 BIRDS = [
     "Turdus merula",

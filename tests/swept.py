@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import knn
-from features.store import FeatureStore, StoreKey
+from birdprobe.analysis import knn
+from birdprobe.features.store import FeatureStore, StoreKey
 
 TAPS = {"block_00": 0.2, "block_01": 1.0, "embedding": 3.0}  # tap -> how far apart its classes lie
 

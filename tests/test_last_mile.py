@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import comparison, predictions
-from probe.demo import WREN
-from tests.test_probe_cli import birdprobe, one_line
+from birdprobe.analysis import predictions
+from birdprobe.analysis.predictions import comparison
+from birdprobe.probe.demo import WREN
+from tests.probe.test_cli import birdprobe, one_line
 
 TAPS = ("--taps", "24,embedding")
 HEADS = ("attention", "linear-embedding")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import typer
 
-from probe.cli import app
-from probe.run import ranking_table
-from tests.test_probe_cli import birdprobe
+from birdprobe.probe.cli import app
+from birdprobe.probe.sweep.run_folder import ranking_table
+from tests.probe.test_cli import birdprobe
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

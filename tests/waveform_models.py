@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from probe.architecture import Block
+from birdprobe.probe.blocks.architecture import Block
 
 SAMPLES = 256
 

@@ -1,12 +1,12 @@
 """Blends of members' predictions: weighted means as probabilities, logits or ranks; an honest search for the weights.
 
-Everything works on tables of `analysis.predictions`, so a member may be anybody's CSV. `blend` mixes them; `search`
+Everything works on tables of `analysis.predictions.table`, so a member may be anybody's CSV. `blend` mixes them; `search`
 tunes weights on out-of-fold predictions and says what they gain on rows that did not choose them; `diversity` tells
 how alike the members are. A member that ranks as another does cannot add anything to it.
 """
 
-from analysis.blending.likeness import diversity
-from analysis.blending.mixing import SPACES, blend, lacking
-from analysis.blending.tuning import Search, search
+from .blend import SPACES, blend, lacking
+from .correlation import diversity
+from .weight_search import Search, search
 
 __all__ = ["SPACES", "Search", "blend", "diversity", "lacking", "search"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from analysis import predictions
-from analysis.postprocess import filewise, nocall, order, priors, taxonomic, temporal
-from features import InputError
+from ...features import InputError
+from .. import predictions
+from . import file_confidence, nocall, site_hour, step, taxonomic, temporal
 
 FOLDS = 5  # of recordings, where the prior's labels are those of the rows themselves
 
@@ -42,9 +42,9 @@ class Wanted:
 
 def chain(
     wanted: Wanted, row_ids: Sequence[str], classes: Sequence[str], say: Callable[[str], None] = lambda line: None
-) -> tuple[order.Step, ...]:
+) -> tuple[step.Step, ...]:
     """The steps for a table of these rows and classes. InputError: whatever a step refuses, two temporal kernels."""
-    steps: list[order.Step] = []
+    steps: list[step.Step] = []
     if wanted.taxonomy is not None:
         steps.append(taxonomic.Taxonomic.read(wanted.taxonomy, wanted.genus, wanted.group))
     if wanted.prior is not None:
@@ -56,15 +56,15 @@ def chain(
     if wanted.kernel is not None:
         steps.append(temporal.Kernel(tuple(wanted.kernel)))
     if wanted.power is not None:
-        steps.append(filewise.Power(wanted.power, wanted.top))
+        steps.append(file_confidence.Power(wanted.power, wanted.top))
     if wanted.no_call is not None:
         steps.append(nocall.Damping(wanted.no_call, wanted.no_call_factor, wanted.no_call_unit))
     if wanted.no_call_class is not None:
         steps.append(nocall.Class(wanted.no_call_class))
-    return order.ordered(steps)
+    return step.ordered(steps)
 
 
-def site_hour(wanted: Wanted, row_ids, classes, say) -> priors.SiteHour | priors.CrossFitted:
+def site_hour(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | site_hour.CrossFitted:
     """The prior of a table of labels or of a JSON file.
 
     Where the labels are those of the very recordings to be processed, each recording meets a prior that was fitted
@@ -72,11 +72,11 @@ def site_hour(wanted: Wanted, row_ids, classes, say) -> priors.SiteHour | priors
     """
     path = Path(wanted.prior)
     if path.suffix == ".json":
-        return priors.SiteHour(priors.Prior.read(path), wanted.prior_weight)
+        return site_hour.SiteHour(site_hour.Prior.read(path), wanted.prior_weight)
     labels = read_labels(path, classes, say)
     own = np.isin(predictions.files(labels.index), np.unique(predictions.files(row_ids)))
     if not own.any():
-        return priors.SiteHour(priors.fit(labels, wanted.prior_kind), wanted.prior_weight)
+        return site_hour.SiteHour(site_hour.fit(labels, wanted.prior_kind), wanted.prior_weight)
     recordings = predictions.files(labels.index)
     n = min(FOLDS, len(np.unique(recordings)))
     say(f"{path}: labels of {int(own.sum())} of the rows to be processed found; the prior is cross-fitted by recording")
@@ -84,7 +84,7 @@ def site_hour(wanted: Wanted, row_ids, classes, say) -> priors.SiteHour | priors
     if n > 1:
         for fold, (_, held) in enumerate(GroupKFold(n).split(labels, groups=recordings)):
             folds[held] = fold
-    return priors.cross_fit(labels, folds, wanted.prior_kind, wanted.prior_weight)
+    return site_hour.cross_fit(labels, folds, wanted.prior_kind, wanted.prior_weight)
 
 
 def read_labels(path: Path, classes: Sequence[str], say: Callable[[str], None] = lambda line: None):
@@ -98,4 +98,4 @@ def read_labels(path: Path, classes: Sequence[str], say: Callable[[str], None] =
         ) from error
     if first == predictions.ROW_ID:
         return predictions.read_truth(path)
-    return priors.labels_table(path, classes, say)
+    return site_hour.labels_table(path, classes, say)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import predictions
-from analysis.postprocess import rows
-from features import InputError
+from ...features import InputError
+from .. import predictions
+from . import rows
 
 HOURS = 24
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from analysis import metrics, predictions
-from analysis.postprocess.order import Step
-from analysis.tables import Column, Table
+from .. import metrics, predictions
+from ..tables import Column, Table
+from .step import Step
 
 _DIGITS = 2.0**40  # of a mantissa
 N_BOOT = 1000

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.postprocess import rows
-from analysis.postprocess.order import Reach
-from features import InputError
+from ...features import InputError
+from . import rows
+from .step import Reach
 
 
 @dataclass(frozen=True)

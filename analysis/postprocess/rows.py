@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from analysis.row_ids import files
-from features.recordings import SoundscapeName
+from ...features.recordings import SoundscapeName
+from ..predictions.row_ids import files
 
 
 def ends(row_ids: Sequence[str]) -> np.ndarray:

@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.postprocess.order import Reach
-from features import InputError
-from features.recordings.sources import read_csv
+from ...features import InputError
+from ...features.recordings.sources import read_csv
+from .step import Reach
 
 
 @dataclass(frozen=True)

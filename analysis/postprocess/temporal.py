@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.postprocess import rows
-from analysis.postprocess.order import Reach
-from features import InputError
+from ...features import InputError
+from . import rows
+from .step import Reach
 
 TEXTURE = (0.35, 0.30, 0.35)  # insects and frogs that call for minutes
 VOICE = (0.2, 0.6, 0.2)

@@ -6,10 +6,10 @@ Labels are strings, read as they are written: '47158son01' and '1595929' are nam
 classes, with a warning. A group is what must not be split between training and test (a recording, an author, a site).
 """
 
-from features.recordings.choice import choose
-from features.recordings.clips import Clip, Recordings
-from features.recordings.folds import assign_folds
-from features.recordings.names import SoundscapeName
-from features.recordings.reading import read_recordings
+from .clips import Clip, Recordings
+from .folds import assign_folds
+from .names import SoundscapeName
+from .reading import read_recordings
+from .sampling import choose
 
 __all__ = ["Clip", "Recordings", "SoundscapeName", "assign_folds", "choose", "read_recordings"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from features import InputError
-from features.recordings.clips import some
+from .. import InputError
+from .clips import some
 
 
 def assign_folds(

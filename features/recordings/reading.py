@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from features import InputError
-from features.recordings.clips import Clip, Recordings, some
-from features.recordings.sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
+from .. import InputError
+from .clips import Clip, Recordings, some
+from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
 
 
 def read_recordings(

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from features import InputError
-from features.audio import SUFFIXES
-from features.recordings.clips import Clip, some
-from features.recordings.names import SoundscapeName
+from .. import InputError
+from ..audio import SUFFIXES
+from .clips import Clip, some
+from .names import SoundscapeName
 
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from features import InputError
-from features.recordings.sources import read_csv
+from .. import InputError
+from .sources import read_csv
 
 
 def read_classes(path: Path | str) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ because with those no kill at any moment was seen to lose committed rows. A comm
 counter, flush + fsync.
 """
 
-from features.store.feature_store import FeatureStore
-from features.store.file import Locked
-from features.store.key import StoreKey
-from features.store.rows import ROW_COLUMNS, SKIP_COLUMNS
-from features.store.shards import join
+from .file import Locked
+from .key import StoreKey
+from .shards import join
+from .store import FeatureStore
+from .table import ROW_COLUMNS, SKIP_COLUMNS
 
 __all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "join"]

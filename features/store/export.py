@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features import InputError
-from features.store.rows import NUMBERS
+from .. import InputError
+from .table import NUMBERS
 
 
 def export(store, path, taps=()) -> Path:

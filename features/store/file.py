@@ -15,9 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from features import InputError
-from features.store.key import StoreKey
-from features.store.rows import ROW_COLUMNS, SKIP_COLUMNS
+from .. import InputError
+from .key import StoreKey
+from .table import ROW_COLUMNS, SKIP_COLUMNS
 
 FORMAT = "birdprobe store 1"
 CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14

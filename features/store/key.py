@@ -7,7 +7,7 @@ joined exactly when the keys are equal.
 import json
 from dataclasses import asdict, dataclass, fields
 
-from features import InputError
+from .. import InputError
 
 DTYPES = ("float32", "float16")
 

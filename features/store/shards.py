@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from features import InputError
-from features.store import file as layout
-from features.store.feature_store import FeatureStore
-from features.store.rows import to_records
+from .. import InputError
+from . import file as layout
+from .store import FeatureStore
+from .table import to_records
 
 PIECE = 1024  # rows in memory at a time
 

@@ -1,4 +1,4 @@
-"""What Yadav 2026 found, repeated where the truth is known: on a made-up competition (`features.competition`).
+"""What Yadav 2026 found, repeated where the truth is known: on a made-up competition (`features.synthetic.competition`).
 
 pseudo     single-pass pseudo-labels raise the out-of-fold score: does the held-out score follow?  (naive and gated)
 residual   h25 - h24 in place of h25: the same signal, where every token has a projection of its own
@@ -8,7 +8,7 @@ Each trains on what a competitor has and scores twice: out of fold on the labell
 on the test soundscapes, whose truth no competition gives. What comes out is reported, whatever it is.
 """
 
-from heads.experiments.experiment import EXPERIMENTS, run
-from heads.experiments.outcome import Outcome
+from .experiment import EXPERIMENTS, run
+from .outcome import Outcome
 
 __all__ = ["EXPERIMENTS", "Outcome", "run"]

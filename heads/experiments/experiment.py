@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from features import InputError
-from heads.experiments import outcome, priors, pseudo_labels, residual
-from heads.experiments.material import gather
-from heads.experiments.outcome import Finding, Outcome
-from heads.experiments.training import Training, settings
-from heads.job import versions
+from ...features import InputError
+from ..training.job import versions
+from . import outcome, priors, pseudo_labels, residual
+from .competition_stores import gather
+from .outcome import Finding, Outcome
+from .training import Training, settings
 
 REPEATS = 3
 EXPERIMENTS: dict[str, Callable[[Sequence[Training]], Finding]] = {

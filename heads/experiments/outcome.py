@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.tables import Column, Table
-from features import InputError
+from ...analysis.tables import Column, Table
+from ...features import InputError
 
 FILES = ("outcome.csv", "outcome.md", "grid.csv", "config.json")
 

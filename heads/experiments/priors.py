@@ -11,14 +11,14 @@ from itertools import product
 
 import pandas as pd
 
-from analysis import metrics
-from analysis.postprocess import priors
-from analysis.postprocess.temporal import Gaussian
-from analysis.predictions import aligned
-from heads.experiments.arms import Arm, Truths, score
-from heads.experiments.material import out_of_fold_files, predict
-from heads.experiments.outcome import Finding, signed, verdict
-from heads.experiments.training import Training
+from ...analysis import metrics
+from ...analysis.postprocess import site_hour
+from ...analysis.postprocess.temporal import Gaussian
+from ...analysis.predictions.table import aligned
+from .comparison import Arm, Truths, score
+from .competition_stores import out_of_fold_files, predict
+from .outcome import Finding, signed, verdict
+from .training import Training
 
 HEAD = "attention"
 ALPHAS, SIGMAS = (0.0, 0.25, 0.5, 1.0, 1.5), (0.0, 0.65, 1.0, 1.5)
@@ -45,7 +45,7 @@ def find(trainings: Sequence[Training]) -> Finding:
         if tuned != moderate:
             arms.append(Arm(tuned, oof_tables[kind, *settings[kind]], heldout_tables[settings[kind]], moderate))
     frame = score([arms], truths, training.settings.seed)
-    reach = priors.SiteHour(priors.fit(truths.oof)).reach(heldout)
+    reach = site_hour.SiteHour(site_hour.fit(truths.oof)).reach(heldout)
     notes = (
         f"The prior applied to {reach.rows} of {len(heldout)} held-out windows"
         + (f": {reach.reason}." * bool(reach.reason)),
@@ -60,8 +60,8 @@ def _grid(oof, heldout, labels: pd.DataFrame, folds: pd.Series) -> tuple[dict, d
     of_row = folds.loc[labels.index].to_numpy()
     oof_tables, heldout_tables = {}, {}
     for alpha in ALPHAS:
-        seen = priors.SiteHour(priors.fit(labels), alpha)
-        unseen = priors.cross_fit(labels, of_row, weight=alpha)
+        seen = site_hour.SiteHour(site_hour.fit(labels), alpha)
+        unseen = site_hour.cross_fit(labels, of_row, weight=alpha)
         shifted = {HONEST: unseen(oof), LEAKY: seen(oof)}
         own = seen(heldout)
         for sigma in SIGMAS:

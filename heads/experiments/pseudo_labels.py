@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import metrics
-from analysis.predictions import aligned, read_truth
-from heads.experiments.arms import score
-from heads.experiments.material import predict
-from heads.experiments.outcome import Finding, signed, verdict
-from heads.experiments.training import Training
-from heads.pseudo import Gate
+from ...analysis import metrics
+from ...analysis.predictions.table import aligned, read_truth
+from ..training.pseudo_labels import Gate
+from .comparison import score
+from .competition_stores import predict
+from .outcome import Finding, signed, verdict
+from .training import Training
 
 HEAD = "attention"
 TEACHER, NAIVE = "teacher", "naive student"

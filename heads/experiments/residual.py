@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from features import InputError
-from heads.experiments.arms import score
-from heads.experiments.outcome import Finding, signed
-from heads.experiments.training import Training
+from ...features import InputError
+from .comparison import score
+from .outcome import Finding, signed
+from .training import Training
 
 HEADS = ("attention", "concat", "scalarmix")
 PARTS = ("oof_gain", "heldout_gain")

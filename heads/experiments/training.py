@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from heads.experiments.arms import Arm, Truths
-from heads.experiments.material import Material, labelled_truth, out_of_fold, predict
-from heads.loop import Settings
-from heads.pseudo import Gate
-from heads.train import Trained, train
+from ..training.loop import Settings
+from ..training.pseudo_labels import Gate
+from ..training.train import Trained, train
+from .comparison import Arm, Truths
+from .competition_stores import Material, labelled_truth, out_of_fold, predict
 
 EPOCHS = 20  # at most 50 were published; on a made-up competition few of the epochs that are kept lie beyond
 

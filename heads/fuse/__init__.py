@@ -9,7 +9,7 @@ labels, taps, sample rate and window are in its metadata, and plain ONNX Runtime
 with the two-step path (backbone, then head in torch) on seeded windows, and is refused above 1e-5.
 """
 
-from heads.fuse.fused import Fused, fuse
-from heads.fuse.speed import speeds
+from .fused import Fused, fuse
+from .speed import speeds
 
 __all__ = ["Fused", "fuse", "speeds"]

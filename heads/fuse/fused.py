@@ -11,14 +11,14 @@ import torch
 from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo
 
-from features import InputError
-from features.windows import normalise_windows
-from heads.ensemble import Ensemble, Members, load_members
-from heads.fuse.grafting import cut, describe, export, normalised, splice
-from probe import runtime
-from probe.backbone import sha256
-from probe.proof import gather, together
-from probe.surgery import Exposed, default_opset
+from ...features import InputError
+from ...features.windows import normalise_windows
+from ...probe.runtime import sessions
+from ...probe.runtime.backbone import sha256
+from ...probe.surgery.expose import Exposed, default_opset
+from ...probe.surgery.verify import gather, together
+from ..ensemble import Ensemble, Members, load_members
+from .grafting import cut, describe, export, normalised, splice
 
 TOLERANCE = 1e-5  # largest absolute difference of a probability
 WINDOWS = 4  # compared, from loud to quiet
@@ -138,16 +138,16 @@ def compare(fused: onnx.ModelProto, exposed: Exposed, ensemble: Ensemble, row: t
 
     inside: the normalisation that the fused graph does itself. InputError: above 1e-5, or not finite.
     """
-    session = runtime.open_session(exposed.model)
-    spec = runtime.data_input(session)
-    x = runtime.audio_like((WINDOWS, *row), spec.dtype, seed=1)
+    session = sessions.open_session(exposed.model)
+    spec = sessions.data_input(session)
+    x = sessions.audio_like((WINDOWS, *row), spec.dtype, seed=1)
     x *= np.geomspace(1, 0.01, WINDOWS, dtype=x.dtype).reshape(-1, *(1,) * len(row))  # loud, ..., quiet
     fed = x if inside == "none" else normalise_windows(x.reshape(WINDOWS, -1), inside).reshape(x.shape)
     taps = gather(session, fed, together(spec), list(exposed.outputs.values()))
     del session
     with torch.inference_mode():
         wanted = ensemble(*map(torch.from_numpy, taps)).numpy()
-    (found,) = gather(runtime.open_session(fused), x, together(spec))
+    (found,) = gather(sessions.open_session(fused), x, together(spec))
     off = float(np.max(np.abs(found - wanted)))
     if not off <= TOLERANCE:
         raise InputError(f"fused file: {off:.1e} away from the two-step path, at most {TOLERANCE:.0e} wanted")
@@ -157,8 +157,8 @@ def compare(fused: onnx.ModelProto, exposed: Exposed, ensemble: Ensemble, row: t
 def write(model: onnx.ModelProto, out: Path) -> None:
     """Check and write, under another name first so that a cut-off write leaves nothing that looks whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    if runtime.weight_bytes(model) >= runtime.INLINE_LIMIT:
-        runtime.save(model, out)  # names its weights' file, so it cannot move
+    if sessions.weight_bytes(model) >= sessions.INLINE_LIMIT:
+        sessions.save(model, out)  # names its weights' file, so it cannot move
         onnx.checker.check_model(str(out))
         return
     onnx.checker.check_model(model)

@@ -9,7 +9,7 @@ recordings speaks of the claim's reach, not of the note's own numbers; each row 
 and a claim that was not tested on Perch v2 and the competition's recordings has a row that says so.
 """
 
-from paper.claims.record import Claim, needs_table, rules_table, table
-from paper.claims.register import claims
+from .record import Claim, needs_table, rules_table, table
+from .register import claims
 
 __all__ = ["Claim", "claims", "needs_table", "rules_table", "table"]

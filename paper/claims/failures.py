@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from paper.claims import commands, verdicts
-from paper.claims.record import Claim, tested, untested
-from paper.measures import Measure, experiments
-from paper.published import Published
-from paper.runs import Experiment
-from paper.sizes import vit_tokens
-from paper.sources import Sources
+from ..measures import Measure, experiments
+from ..parameter_counts import vit_tokens
+from ..published import Published
+from ..runs.discovery import Sources
+from ..runs.readers import Experiment
+from . import commands, verdicts
+from .record import Claim, tested, untested
 
 
 def smallest_step(published: Published) -> float:

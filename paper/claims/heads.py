@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from paper.claims import commands, verdicts
-from paper.claims.record import Claim, tested, untested
-from paper.measures import Measure, heads
-from paper.published import Published
-from paper.sizes import attention_parameters
-from paper.sources import Sources
+from ..measures import Measure, heads
+from ..parameter_counts import attention_parameters
+from ..published import Published
+from ..runs.discovery import Sources
+from . import commands, verdicts
+from .record import Claim, tested, untested
 
 ROUND = 0.1  # "about" allows for a tenth
 

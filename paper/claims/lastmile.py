@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from paper.claims import commands, verdicts
-from paper.claims.record import Claim, tested, untested
-from paper.measures import Measure, comparisons, experiments, members
-from paper.published import Published
-from paper.sources import Sources
+from ..measures import Measure, comparisons, experiments, members
+from ..published import Published
+from ..runs.discovery import Sources
+from . import commands, verdicts
+from .record import Claim, tested, untested
 
 
 def shifts(sources: Sources, published: Published) -> Iterator[Claim]:

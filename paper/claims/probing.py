@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Iterator
 
-from paper.claims import commands, verdicts
-from paper.claims.record import Claim, tested, untested
-from paper.measures import Measure, sweeps
-from paper.published import Published
-from paper.sources import Sources
+from ..measures import Measure, sweeps
+from ..published import Published
+from ..runs.discovery import Sources
+from . import commands, verdicts
+from .record import Claim, tested, untested
 
 
 def ranks(sources: Sources, published: Published) -> Iterator[Claim]:

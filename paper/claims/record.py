@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from analysis.tables import MISSING, Column, Table
-from paper.claims.commands import Need
-from paper.claims.verdicts import UNTESTED, VERDICTS, Verdict
-from paper.measures import Measure
-from paper.measures.measure import caveat
+from ...analysis.tables import MISSING, Column, Table
+from ..measures import Measure
+from ..measures.measure import caveat
+from .commands import Need
+from .verdicts import UNTESTED, VERDICTS, Verdict
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """All claims, in the order of the note: the probe, the head, what failed, the last mile."""
 
-from paper.claims import failures, heads, lastmile, probing
-from paper.claims.record import Claim
-from paper.published import Published
-from paper.sources import Sources
+from ..published import Published
+from ..runs.discovery import Sources
+from . import failures, heads, lastmile, probing
+from .record import Claim
 
 TESTS = (*probing.TESTS, *heads.TESTS, *failures.TESTS, *lastmile.TESTS)
 

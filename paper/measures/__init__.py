@@ -5,6 +5,6 @@ over recordings (or groups of clips) where a run knows them, as its own tables h
 gives the same number.
 """
 
-from paper.measures.measure import Measure
+from .measure import Measure
 
 __all__ = ["Measure"]

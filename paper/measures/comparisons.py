@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 
-from analysis.comparison import RAW
-from paper.measures.measure import Measure
-from paper.runs import Comparison
+from ...analysis.predictions.comparison import RAW
+from ..runs.readers import Comparison
+from .measure import Measure
 
 BLEND, TTA, PLUS = "blend", "-tta", "-plus"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from paper.measures.measure import Measure, model_name
-from paper.runs import PERCH_V2, Experiment
-from paper.sources import Sources
+from ..runs.discovery import Sources
+from ..runs.readers import PERCH_V2, Experiment
+from .measure import Measure, model_name
 
 PARTS = {"oof": "out of fold", "heldout": "held out"}
 # Arms as `birdprobe experiment` names them.

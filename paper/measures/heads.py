@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import metrics
-from paper.measures.measure import Measure, model_name
-from paper.measures.pairs import paired
-from paper.measures.sweeps import counted, difference
-from paper.runs import PERCH_V2, Heads
-from paper.sources import Sources
+from ...analysis import metrics
+from ..runs.discovery import Sources
+from ..runs.readers import PERCH_V2, Heads
+from .measure import Measure, model_name
+from .pairs import paired
+from .sweeps import counted, difference
 
 
 def heads_on(sources: Sources, run: Heads) -> str:

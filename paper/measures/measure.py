@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from paper.runs import MODELS, PERCH_V2
-from paper.sources import Sources
+from ..runs.discovery import Sources
+from ..runs.readers import MODELS, PERCH_V2
 
 N_BOOT, SEED = 2000, 0
 

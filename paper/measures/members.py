@@ -2,11 +2,11 @@
 
 import math
 
-from analysis import metrics, predictions
-from paper.measures.measure import Measure
-from paper.measures.pairs import paired
-from paper.runs import Member
-from paper.sources import Sources
+from ...analysis import metrics, predictions
+from ..runs.discovery import Sources
+from ..runs.readers import Member
+from .measure import Measure
+from .pairs import paired
 
 
 def frozen_heads(sources: Sources) -> tuple[Measure, ...]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis import metrics, predictions
-from analysis.row_ids import files
-from paper.measures.measure import SEED
+from ...analysis import metrics, predictions
+from ...analysis.predictions.row_ids import files
+from .measure import SEED
 
 
 def paired(metric: Callable, truth: Path, one: Path, other: Path) -> tuple[float, float, float]:

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from analysis import ranking
-from paper.measures.measure import N_BOOT, SEED, Measure
-from paper.runs import Sweep
+from ...analysis import ranking
+from ..runs.readers import Sweep
+from .measure import N_BOOT, SEED, Measure
 
 HALVINGS = 1000
 

@@ -7,6 +7,6 @@ Published numbers keep their digits. Where a run does not repeat the published s
 own, marked with what they were measured on; where no run has a number, there is a dash.
 """
 
-from paper.tables.register import tables, write
+from .register import tables, write
 
 __all__ = ["tables", "write"]

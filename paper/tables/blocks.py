@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from analysis.tables import Column, Table
-from paper.measures.measure import caveat
-from paper.published import Published
-from paper.runs import Sweep
-from paper.sources import Sources
+from ...analysis.tables import Column, Table
+from ..measures.measure import caveat
+from ..published import Published
+from ..runs.discovery import Sources
+from ..runs.readers import Sweep
 
 Z = 1.96  # standard errors to either side of a 95 % interval
 

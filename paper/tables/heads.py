@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from analysis.tables import Column, Table
-from paper.measures.heads import heads_on
-from paper.published import Published
-from paper.sizes import attention_parameters, scalarmix_parameters
-from paper.sources import Sources
+from ...analysis.tables import Column, Table
+from ..measures.heads import heads_on
+from ..parameter_counts import attention_parameters, scalarmix_parameters
+from ..published import Published
+from ..runs.discovery import Sources
 
 MIXING = ("scalarmix", "attention")
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.tables import Column, Table
-from paper.published import Published
-from paper.sources import Sources
-from paper.tables import presets
+from ...analysis.tables import Column, Table
+from ..published import Published
+from ..runs.discovery import Sources
+from . import presets
 
 MEMBERS = ("birdmae-large", "efficientnet-b1")
 # What the card calls otherwise -> ours, and how to bring it to the card's terms.

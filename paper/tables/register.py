@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from analysis.tables import Table
-from paper.claims import claims, needs_table, rules_table, table
-from paper.published import Published
-from paper.sources import Sources
-from paper.tables import blocks, heads, members, scores
+from ...analysis.tables import Table
+from ..claims import claims, needs_table, rules_table, table
+from ..published import Published
+from ..runs.discovery import Sources
+from . import blocks, heads, members, scores
 
 TABLES = {
     "table1": blocks.table1,

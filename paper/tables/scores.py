@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from analysis.tables import Column, Table
-from paper.measures import Measure, comparisons, experiments, heads
-from paper.measures.comparisons import BLEND, RAW
-from paper.measures.measure import caveat
-from paper.published import Published
-from paper.sources import Sources
+from ...analysis.tables import Column, Table
+from ..measures import Measure, comparisons, experiments, heads
+from ..measures.comparisons import BLEND, RAW
+from ..measures.measure import caveat
+from ..published import Published
+from ..runs.discovery import Sources
 
 ENDS = ("", "_lo", "_hi")
 FIRST = "Ours: macro ROC-AUC of the first run that has the number, 95 % intervals over recordings; a dash: none has."

@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from features import InputError
-from probe.cli import backbones, members, pictures, predictions, soundscapes, stores, training
-from probe.cli.terminal import say
+from ...features import InputError
+from . import backbones, members, pictures, predictions, soundscapes, stores, training
+from .terminal import say
 
 TRAIN_EXTRA = (
     "torch",

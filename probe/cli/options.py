@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from features import InputError
+from ...features import InputError
 
 
 class Metric(StrEnum):

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from probe.cli.options import Overwrite, out
-from probe.cli.terminal import say
+from .options import Overwrite, out
+from .terminal import say
 
 
 def figures(
@@ -14,7 +14,7 @@ def figures(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All of them otherwise.")] = None,
 ) -> None:
     """Draw a run's figures again, from its tables alone."""
-    from figures.gallery import save
+    from ...figures.gallery import save
 
     for path in save(run, names or None):
         print(path)
@@ -33,6 +33,6 @@ def paper(
     overwrite: Overwrite = False,
 ) -> None:
     """Every published table and figure with ours beside it, the claims tested, the text as a PDF."""
-    from paper.build import build
+    from ...paper.build import build
 
     print(build(runs or [], output, overwrite=overwrite, say=say))

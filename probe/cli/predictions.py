@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from features import InputError
-from probe.cli.options import Overwrite, Seed, numbers, out
-from probe.cli.terminal import command_line, print_blend, print_scores, say
+from ...features import InputError
+from .options import Overwrite, Seed, numbers, out
+from .terminal import command_line, print_blend, print_scores, say
 
 STEPS, WEIGHTS = "Post-processing", "Weights"  # panels of --help
 
@@ -77,8 +77,8 @@ def blend(
     overwrite: Overwrite = False,
 ) -> None:
     """Blend submissions, post-process the blend, validate it, and compare it with the truth where there is one."""
-    from analysis.postprocess.chain import Wanted
-    from analysis.submissions import Tuning, comparison_stem, make
+    from ...analysis.postprocess.chain import Wanted
+    from ...analysis.predictions.submission import Tuning, comparison_stem, make
 
     if (weights == "search") != bool(oof and oof_truth):
         raise InputError("--weights search: --oof and --oof-truth belong to it, all three or none wanted.")
@@ -115,7 +115,8 @@ def blend(
     )
     print_blend(made)
     if made.compared is not None:
-        from figures import comparison, style
+        from ...figures import style
+        from ...figures.predictions import comparison
 
         stem = comparison_stem(output)
         print(
@@ -143,7 +144,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Macro ROC-AUC, cmAP and top-1 of predictions against the truth; which classes were left out."""
-    from analysis.predictions import score as found_of
+    from ...analysis.predictions.table import score as found_of
 
     found = found_of(predictions, truth)
     if as_json:

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from features import InputError
-from probe.cli.options import Overwrite, out
-from probe.cli.terminal import print_store
+from ...features import InputError
+from .options import Overwrite, out
+from .terminal import print_store
 
 
 def info(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
     """What a store holds: its key, its taps, its rows."""
-    from features.store import FeatureStore
+    from ...features.store import FeatureStore
 
     with FeatureStore.open(store) as opened:
         print_store(opened, store)
@@ -20,7 +20,7 @@ def info(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
 
 def check(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
     """Read everything back and compare it with the checksums; exit 1 when anything is wrong."""
-    from features.store import FeatureStore
+    from ...features.store import FeatureStore
 
     with FeatureStore.open(store) as opened:
         faults = opened.check()
@@ -38,7 +38,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Features and row table as a NumPy archive, or as CSV."""
-    from features.store import FeatureStore
+    from ...features.store import FeatureStore
 
     for path in (output, output.with_suffix(".csv")):
         if path.exists() and not overwrite:

@@ -56,8 +56,8 @@ def print_scores(found: dict) -> None:
 
 def print_blend(made) -> None:
     """What was searched, how alike the members are, what each step changed, what came out."""
-    from analysis import comparison
-    from analysis.postprocess.effects import table
+    from ...analysis.postprocess.effects import table
+    from ...analysis.predictions import comparison
 
     if made.searched:
         print(made.searched.sentence)

@@ -1,0 +1,115 @@
+"""The weighted mean of several members, in the space where it is taken.
+
+    prob    sum w p                          the published 0.60 / 0.40 and 0.93 / 0.07 blends (Yadav 2026)
+    logit   sigmoid(sum w logit p)           p clipped to EPS..1 - EPS, so smaller values become ties
+    rank    sum w rank(p) / n                per class over all n rows of the table, equal values share their mean rank
+
+A rank blend of other rows is another blend: ranks say nothing about a row alone. It reads order only, which is all that
+ROC-AUC sees; its values, in (0, 1], are no probabilities any more.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from scipy.stats import rankdata
+
+from ...features import InputError
+from .. import predictions
+
+SPACES = ("prob", "logit", "rank")
+MISSING = ("error", "skip")
+EPS = 1e-6  # as published blends clip: a single 0 or 1 would outvote everybody
+
+
+def blend(
+    tables: Sequence[pd.DataFrame],
+    weights: Sequence[float] | None = None,
+    space: str = "prob",
+    *,
+    names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    missing: str = "error",
+) -> pd.DataFrame:
+    """The members' weighted mean: a table with the first member's rows, in its order, and the wanted classes.
+
+    weights: one a member, any scale (93 and 7 are 0.93 and 0.07); None: equal. names: the members in messages (their
+    paths, say). classes: the columns wanted; None: the first member's. Rows and columns are matched by name.
+    missing: what a member that lacks classes is. "error", or "skip": such classes are blended from the others, whose
+    weights are scaled up there (`lacking` tells which); rows may never lack.
+    InputError, naming the member: rows or classes missing, unknown or doubled; bad values. Also: weights that are
+    negative, not finite, all zero or not one a member; an unknown space; a class without a member of positive weight.
+    """
+    tables = list(tables)
+    names = _names(tables, names)
+    shares = normalised(weights, names)
+    check_space(space)
+    if missing not in MISSING:
+        raise InputError(f"blend, missing: {missing!r} found, one of {', '.join(MISSING)} wanted.")
+    classes = pd.Index(tables[0].columns if classes is None else list(classes))
+    rows = tables[0].index
+    total, carried = np.zeros((len(rows), len(classes))), np.zeros(len(classes))
+    for name, table, share in zip(names, tables, shares):
+        has = classes.isin(table.columns) if missing == "skip" else np.ones(len(classes), dtype=bool)
+        predictions.require(table, name, row_ids=rows, classes=classes[has], order=False)
+        if share:
+            values = table.loc[rows, classes[has]].to_numpy(dtype=np.float64)
+            total[:, has] += share * into(values, space)
+            carried[has] += share
+    if not carried.all():
+        without = list(classes[carried == 0])
+        raise InputError(
+            f"blend, class {without[0]!r}: no member with a weight above 0 has it, at least one wanted "
+            f"({len(without)} such classes). Is a member missing?"
+        )
+    return pd.DataFrame(out_of(total / carried, space), index=rows, columns=classes)
+
+
+def lacking(
+    tables: Sequence[pd.DataFrame], classes: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """member -> the wanted classes that it lacks, for the members that lack any: those that "skip" leaves out."""
+    classes = pd.Index(tables[0].columns if classes is None else list(classes))
+    found = {name: tuple(classes[~classes.isin(table.columns)]) for name, table in zip(_names(tables, names), tables)}
+    return {name: absent for name, absent in found.items() if absent}
+
+
+def normalised(weights: Sequence[float] | None, names: Sequence[str]) -> np.ndarray:
+    """float64 [M] that sum to 1. InputError: a weight that is negative or not finite, all zero, not one a member."""
+    weights = np.ones(len(names)) if weights is None else np.asarray(list(weights), dtype=np.float64)
+    if weights.shape != (len(names),):
+        raise InputError(f"blend: {len(weights)} weights found, {len(names)} wanted, one a member.")
+    for name, weight in zip(names, weights):
+        if not np.isfinite(weight) or weight < 0:
+            raise InputError(f"blend, weight of {name}: {weight:g} found, 0 or more wanted.")
+    if not weights.any():
+        raise InputError("blend: only weights of 0 found, at least one above 0 wanted.")
+    weights = weights / weights.max()  # a sum of huge weights may overflow
+    return weights / weights.sum()
+
+
+def check_space(space: str) -> None:
+    if space not in SPACES:
+        raise InputError(f"blend, space: {space!r} found, one of {', '.join(SPACES)} wanted.")
+
+
+def into(values: np.ndarray, space: str) -> np.ndarray:
+    """Probabilities [n, K] -> what is averaged, float64 [n, K]; ranks over these n rows."""
+    if space == "logit":
+        return logit(np.clip(values, EPS, 1 - EPS))
+    if space == "rank":
+        return rankdata(values, axis=0) / len(values)
+    return values
+
+
+def out_of(mean: np.ndarray, space: str) -> np.ndarray:
+    """A mean of `into` -> values in 0..1: weights that sum to 1 only up to rounding may not push a value beyond 1."""
+    return np.clip(expit(mean) if space == "logit" else mean, 0.0, 1.0)
+
+
+def _names(tables, names) -> list[str]:
+    names = [f"member {i}" for i in range(1, len(tables) + 1)] if names is None else [str(name) for name in names]
+    if not tables or len(names) != len(tables):
+        raise InputError(f"blend: {len(tables)} members and {len(names)} names found, the same number, not 0, wanted.")
+    return names

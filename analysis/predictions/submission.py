@@ -1,0 +1,191 @@
+"""From members' CSVs to one checked submission: blended, post-processed, and compared where the truth is known.
+
+A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> steps -> checked -> OUT.csv, OUT.json
+                                                 every member and the blend, step by step -> OUT-comparison.*
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from ...features import InputError
+from ...features.recordings.names import SoundscapeName
+from .. import predictions
+from ..blending import Search, blend, diversity, search
+from ..postprocess import effects
+from ..postprocess.chain import Wanted, chain
+from ..postprocess.site_hour import Prior
+from ..postprocess.step import Step
+from . import comparison
+
+ROWS_PER_FILE = 12  # a minute of 5-s windows: what a BirdCLEF+ soundscape must have
+BLEND = "blend"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """Where to search the weights: the members' out-of-fold tables, in the members' order, and their truth."""
+
+    oof: tuple[Path, ...]
+    truth: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What `make` wrote to `path`: the table, the weights by member, and what there was to say about them.
+
+    effects: one a step, on the blend. compared: the long frame of `comparison.compare`, None without truth.
+    alike: Spearman between members (`blending.diversity`), None for one member. prior: the site/hour prior that was
+    fitted or read, on all its labels (rows that have labels of their own met a cross-fitted one).
+    """
+
+    path: Path
+    table: pd.DataFrame
+    weights: dict[str, float]
+    searched: Search | None
+    effects: tuple[effects.Effect, ...]
+    alike: pd.DataFrame | None
+    compared: pd.DataFrame | None
+    prior: Prior | None
+
+
+def make(
+    members: Mapping[str, Path],
+    out: Path | str,
+    *,
+    weights: Sequence[float] | None = None,
+    space: str = "prob",
+    tuning: Tuning | None = None,
+    wanted: Wanted = Wanted(),  # noqa: B008 (frozen)
+    truth: Path | None = None,
+    sample_submission: Path | None = None,
+    rows_per_file: int | None = None,
+    missing: str = "error",
+    seed: int = 0,
+    overwrite: bool = False,
+    command: str = "",
+    say: Callable[[str], None] = lambda line: None,
+) -> Made:
+    """Blend the members' tables, apply the wanted steps, check the result, write it.
+
+    members: name -> CSV; one is enough to post-process it. weights: one a member, any scale, None for equal; or
+    `tuning`. sample_submission: whose rows and columns the result gets, in its order; otherwise the first member's.
+    rows_per_file: None means 12 where all names are those of BirdCLEF+ test soundscapes, else unchecked. truth: a 0/1
+    table; then OUT-comparison.csv, .md and .tex hold members and blend, step by step, with paired intervals.
+    InputError: `out` exists (without overwrite); whatever a table, a weight or a step is refused for; a result at
+    fault.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
+    if BLEND in members:
+        raise InputError(f"member {BLEND!r}: a name that the result has; another one wanted.")
+    tables = {name: predictions.read_predictions(path) for name, path in members.items()}
+    sample = predictions.read(sample_submission) if sample_submission else next(iter(tables.values()))
+    searched = None
+    if tuning is not None:
+        say(f"searching weights on {len(tuning.oof)} out-of-fold tables")
+        searched = search_weights(list(tables), tuning, space, seed)
+        weights = list(searched.weights.values())
+    shares = dict(zip(tables, weights if weights is not None else [1.0] * len(tables)))
+    blended = blend(list(tables.values()), weights, space, names=list(tables), classes=None, missing=missing)
+    steps = chain(wanted, blended.index, blended.columns, say)
+    expected = predictions.read_truth(truth) if truth else None
+    result, found = effects.apply(blended, steps, expected, seed)
+    for line in effects.warnings(found):
+        say(f"warning: {line}")
+    place, classes = str(sample_submission or next(iter(members.values()))), sample.columns
+    if not sample_submission:
+        classes = classes.drop(wanted.no_call_class or [], errors="ignore")  # its step has dropped the column
+    result = ordered_as(result, sample.index, classes, place)
+    per_file = rows_per_file or rows_of(result.index)
+    predictions.require(result, str(out), row_ids=sample.index, classes=classes, rows_per_file=per_file)
+    compared = None
+    if expected is not None:
+        say("comparing with the truth")
+        compared = comparison.compare(
+            expected,
+            {name: comparison.stages(table, steps) for name, table in tables.items()}
+            | ({BLEND: comparison.stages(blended, steps)} if len(tables) > 1 else {}),
+            seed=seed,
+            ignore=[wanted.no_call_class] if wanted.no_call_class else (),
+        )
+    alike = diversity(tables) if len(tables) > 1 and missing == "error" else None
+    total = sum(shares.values())
+    shares = {name: weight / total for name, weight in shares.items()}
+    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps))
+    write(made, members, space, command)
+    return made
+
+
+def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) -> Search:
+    """`blending.search` on the members' out-of-fold CSVs. InputError: not one a member."""
+    if len(tuning.oof) != len(names):
+        raise InputError(f"--oof: {len(tuning.oof)} tables found, {len(names)} wanted, one a member in their order.")
+    tables = {name: predictions.read_predictions(path) for name, path in zip(names, tuning.oof)}
+    return search(tables, predictions.read_truth(tuning.truth), space, seed=seed)
+
+
+def ordered_as(table: pd.DataFrame, row_ids: pd.Index, classes: pd.Index, place: str) -> pd.DataFrame:
+    """These rows and classes of the table, in this order. InputError: some that the table has not."""
+    for what, have, want in (("rows", table.index, row_ids), ("columns", table.columns, classes)):
+        absent = want[~want.isin(have)]
+        if len(absent):
+            raise InputError(
+                f"{place}: {len(absent)} {what} that no member predicts (the first {absent[0]!r}). Another competition?"
+            )
+    return table.loc[row_ids, classes]
+
+
+def rows_of(row_ids: Sequence[str]) -> int | None:
+    """12 where every recording is named as a BirdCLEF+ test soundscape (of others, some windows alone may be labelled
+    and predicted), else None."""
+    names = [SoundscapeName.parse(name) for name in set(predictions.files(row_ids).tolist())]
+    return ROWS_PER_FILE if all(name and name.split == "Test" for name in names) else None
+
+
+def prior_of(steps: Sequence[Step]) -> Prior | None:
+    return next((getattr(step, "others", step).prior for step in steps if step.stage == "prior"), None)
+
+
+def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> None:
+    """OUT.csv (under another name first), OUT.json; OUT-prior.json where there is a prior, for a kernel to ship; with
+    truth OUT-comparison.csv, .md, .tex."""
+    made.path.parent.mkdir(parents=True, exist_ok=True)
+    draft = made.path.with_name(made.path.name + ".part")
+    made.table.to_csv(draft, index_label=predictions.ROW_ID, float_format="%.9g")
+    predictions.check_submission(draft, made.table.index, made.table.columns)  # the file itself, as it will be read
+    draft.replace(made.path)
+    about = {
+        "command": command,
+        "members": [
+            {"name": name, "path": str(path), "sha256": digest(path), "weight": made.weights[name]}
+            for name, path in members.items()
+        ],
+        "space": space,
+        "rows": len(made.table),
+        "classes": made.table.shape[1],
+        "csv_sha256": digest(made.path),
+        "search": made.searched.to_json() if made.searched else None,
+        "steps": [asdict(effect) for effect in made.effects],
+        "diversity": made.alike.to_dict("records") if made.alike is not None else None,
+        "versions": {"birdprobe": version("birdprobe")},
+    }
+    made.path.with_name(made.path.stem + ".json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    if made.prior is not None:
+        made.prior.write(made.path.with_name(f"{made.path.stem}-prior.json"))
+    if made.compared is not None:
+        comparison.write(made.compared, comparison_stem(made.path))
+
+
+def comparison_stem(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-comparison")
+
+
+def digest(path: Path | str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

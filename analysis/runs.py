@@ -1,0 +1,153 @@
+"""A run folder as the figures and the report read it: `config.json` and the tables beside it, checked once."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from ..features import InputError
+
+RANKING_COLUMNS = (
+    *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
+    *("vs_last_p", "linear", "logme", "ms_per_window"),
+)
+PREDICTION_COLUMNS = ("file", "label", "group", "fold")
+# What config.json must say for a picture or a page to be made of it.
+NEEDED = (
+    *(("model", "architecture", "blocks"), ("answer", "best"), ("answer", "reference"), ("answer", "chance")),
+    *(("settings", "k"), ("settings", "metric"), ("settings", "unit"), ("folds", "n")),
+    *(("audio", "units"), ("audio", "groups"), ("audio", "classes")),
+)
+GAPS = ["", "nan", "NaN"]  # in columns of numbers
+PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Tables are read when first asked for; InputError when a file is missing or not as it should be."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict:
+        path = self._need("config.json")
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as fault:
+            raise InputError(f"{path}: not JSON ({fault}). Was the sweep cut off while writing it?") from None
+        for keys in NEEDED:
+            place = config
+            for key in keys:
+                if not isinstance(place, dict) or key not in place:
+                    raise InputError(f"{path}: no {'.'.join(keys)}. Was it written by `birdprobe sweep`?")
+                place = place[key]
+        return config
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        """`ranking.csv`, one row a tap in graph order, indexed by tap."""
+        table = self._table("ranking.csv", RANKING_COLUMNS)
+        for tap in (self.best, self.reference):
+            if tap not in set(table.tap):
+                raise InputError(f"{self.folder / 'ranking.csv'}: no row for {tap}, which config.json names")
+        return table.set_index("tap", drop=False)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """`predictions.csv`, one row a clip or window: true label and, per tap, the label predicted out of fold."""
+        return self._table("predictions.csv", (*PREDICTION_COLUMNS, *self.ranking.tap), text=True)
+
+    @cached_property
+    def projection(self) -> pd.DataFrame:
+        """`projection.csv`: x, y of every item at the last blocks, all in one joint space."""
+        return self._table("projection.csv", PROJECTION_COLUMNS)
+
+    @property
+    def architecture(self) -> dict:
+        return self.config["model"]["architecture"]
+
+    @property
+    def answer(self) -> dict:
+        return self.config["answer"]
+
+    @property
+    def best(self) -> str:
+        return self.answer["best"]
+
+    @property
+    def reference(self) -> str:
+        return self.answer["reference"]
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """Taps that the data cannot tell from the best, the best left out."""
+        return tuple(tap for tap in self.answer.get("tied", ()) if tap != self.best)
+
+    @property
+    def neighbours(self) -> str:
+        """The probe's name, "5-NN"."""
+        return f"{self.config['settings']['k']}-NN"
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.config["audio"]["classes"])
+
+    @property
+    def n_units(self) -> int:
+        return int(self.config["audio"]["units"])
+
+    @property
+    def unit(self) -> str:
+        return {"window": "windows"}.get(self.config["settings"]["unit"], "clips")
+
+    @property
+    def n_groups(self) -> int | None:
+        """Groups of clips that were never split, or None when no grouping was known."""
+        return None if self.config.get("grouping", "none") == "none" else int(self.config["audio"]["groups"])
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of always naming the largest class; 1 / classes when they are balanced."""
+        return float(self.answer["chance"])
+
+    @property
+    def counted(self) -> str:
+        """What every accuracy of this run was measured on and how: "400 clips in 367 groups, 10 classes; 5-NN, ..."."""
+        settings = self.config["settings"]
+        groups = f" in {self.n_groups:,} groups" if self.n_groups else ""
+        metric = {"euclidean": "Euclidean"}.get(settings["metric"], settings["metric"])
+        counts = f"{self.n_units:,} {self.unit}{groups}, {self.n_classes} classes"
+        return f"{counts}; {self.neighbours}, {metric} distance"
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether the run followed its items through two taps or more."""
+        return (self.folder / "projection.csv").is_file() and self.projection.tap.nunique() > 1
+
+    def _need(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            found = "no such folder" if not self.folder.is_dir() else f"no {name} in it"
+            raise InputError(f"{self.folder}: {found}; wanted the folder that `birdprobe sweep -o` wrote")
+        return path
+
+    def _table(self, name: str, columns: tuple[str, ...], text: bool = False) -> pd.DataFrame:
+        path = self._need(name)
+        try:  # labels such as "NA" or "007" are names, not numbers or gaps
+            kinds = str if text else {"label": str, "item": str, "tap": str}
+            table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=None if text else GAPS)
+        except (ValueError, pd.errors.ParserError) as fault:
+            raise InputError(f"{path}: not a CSV table ({fault})") from None
+        missing = [column for column in columns if column not in table.columns]
+        if missing:
+            raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by `birdprobe sweep`?")
+        if table.empty:
+            raise InputError(f"{path}: no rows. Was the sweep cut off?")
+        return table
+
+
+def points(share: float) -> float:
+    """A difference of shares in points; rounded first, so that 0.0925 reads the same wherever it was computed."""
+    return round(100 * share, 4)

@@ -1,0 +1,111 @@
+"""What is ranked: clips (the mean over their windows) or single windows, and the finished sweep they are read from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..features import InputError
+from ..features.store import FeatureStore
+
+_COLUMNS = ("clip", "file", "label", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Units:
+    """The rows that are ranked: clips (mean over their windows) or single windows.
+
+    `table` has one row a unit: clip, file, start_s, end_s, label, group, fold; `rows` [rows of the store] is each row's
+    unit, ascending because a store keeps the rows of a clip together.
+    """
+
+    table: pd.DataFrame
+    rows: np.ndarray
+
+    def vectors(self, features: np.ndarray) -> np.ndarray:
+        """float32 [rows, ...] of a store -> [units, dims]: the mean over a unit's rows."""
+        flat = features.reshape(len(features), -1)
+        if len(self.table) == len(flat):
+            return flat.astype(np.float32, copy=False)
+        first = np.flatnonzero(np.diff(self.rows, prepend=-1))  # where each unit's rows begin
+        sums = np.add.reduceat(flat, first, axis=0, dtype=np.float64)
+        return (sums / np.bincount(self.rows)[:, None]).astype(np.float32)
+
+
+def make_units(rows: pd.DataFrame, clips: pd.DataFrame, unit: str) -> Units:
+    """Rows of the store -> what is ranked. Label, group and fold come from `clips`, so that all agree on one split."""
+    if unit == "clip":
+        ids, of_row = np.unique(rows["clip"].to_numpy(), return_inverse=True)
+        spans = rows.groupby("clip").agg(file=("file", "first"), start_s=("start_s", "min"), end_s=("end_s", "max"))
+        table = spans.loc[ids].reset_index(names="clip")
+    else:
+        of_row = np.arange(len(rows))
+        table = rows[["clip", "file", "start_s", "end_s"]].reset_index(drop=True)
+    return Units(table.join(clips, on="clip"), of_row)
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """A finished sweep as arrays: what the k-NN probe read, and how.
+
+    features: tap -> float32 [units, dims], in graph order; table: one row a unit with label (str), group (str), fold;
+    grouping: where groups come from, in words ("none": every clip stands alone); unit: "clip" or "window".
+    """
+
+    features: dict[str, np.ndarray]
+    table: pd.DataFrame
+    k: int
+    metric: str
+    unit: str
+    grouping: str
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.table["label"].to_numpy()
+
+    @property
+    def groups(self) -> np.ndarray:
+        return self.table["group"].to_numpy()
+
+    @property
+    def folds(self) -> np.ndarray:
+        return self.table["fold"].to_numpy()
+
+
+def read_run(run: Path | str) -> Probed:
+    """The vectors, labels, groups and folds that a sweep ranked, from the files of its folder.
+
+    InputError: a folder that is no finished sweep, or features.h5 and predictions.csv that are of different clips.
+    """
+    run = Path(run)
+    for name in ("config.json", "predictions.csv", "features.h5"):
+        if not (run / name).is_file():
+            raise InputError(f"{run}: no {name} found, the folder of a finished sweep wanted.")
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        settings = config["settings"]
+        k, metric, unit = int(settings["k"]), str(settings["metric"]), str(settings["unit"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run / 'config.json'}: {error!r}, the configuration of a sweep wanted.") from None
+    text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}
+    try:
+        table = pd.read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)
+    except ValueError as error:
+        raise InputError(f"{run / 'predictions.csv'}: not a CSV table ({error}).") from None
+    if missing := [name for name in _COLUMNS if name not in table]:
+        raise InputError(
+            f"{run / 'predictions.csv'}: lacks column {', '.join(missing)}. Was it made by another version?"
+        )
+    with FeatureStore.open(run / "features.h5") as store:
+        rows = store.rows()
+        clips = table.drop_duplicates("clip").set_index("clip")[["label", "group", "fold"]]
+        units = make_units(rows.drop(columns=["label", "group", "fold"]), clips, unit)
+        if len(units.table) != len(table) or units.table["label"].isna().any():
+            raise InputError(
+                f"{run}: {len(units.table)} {unit}s in features.h5, {len(table)} in predictions.csv. "
+                "Was the sweep run again and cut off?"
+            )
+        features = {tap: units.vectors(store.read(tap)) for tap in store.taps}
+    return Probed(features, units.table, k, metric, unit, str(config.get("grouping", "none")))

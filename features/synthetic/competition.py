@@ -1,0 +1,213 @@
+"""A made-up competition in the formats of BirdCLEF+ 2026, to try everything that comes after the backbone.
+
+    train_audio/<label>/<XC|iNat><id>.ogg, train.csv         focal clips; some labels have none
+    train_soundscapes/*.ogg, train_soundscapes_labels.csv    not all are labelled; every row twice, as in the real table
+    test_soundscapes/*.ogg, sample_submission.csv            of all sites, also of those without labels
+    taxonomy.csv                                             its order is that of the columns, and no alphabetical one
+    truth/truth.csv, truth/unlabelled.csv, truth/about.json  what no competition gives
+
+Labels that look like numbers, lists written as Python, doubled rows, labels known from focal clips alone or from
+soundscapes alone: what trips readers of the real folder is here too.
+"""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from .. import InputError
+from .focal_clips import COLUMNS, Focal, make_focal, plan_focals
+from .soundscapes import WINDOW_S, Soundscape, make_land, make_soundscape, plan_soundscapes
+from .species import Taxon, make_fauna
+
+BLOCK = 1 << 15  # frames a write: libvorbis can overrun its stack when it is handed minutes at once
+HEARD_S = 0.2  # of song within a window make it positive
+TAXONOMY = ("primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name")
+MARK = "truth/about.json"  # the folder is ours
+OURS = (
+    *("train_audio", "train_soundscapes", "test_soundscapes"),
+    *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv"),
+    "truth",  # last: a folder that is being replaced stays ours
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much to make. Focal clips last between `focal_s` seconds; two sites in three have labelled soundscapes."""
+
+    species: int = 24
+    focal_per_species: int = 12
+    labelled: int = 24
+    unlabelled: int = 8
+    test: int = 8
+    sites: int = 6
+    focal_s: tuple[float, float] = (5.0, 30.0)
+    soundscape_s: int = 60
+
+    def __post_init__(self):
+        for name, least in (("focal_per_species", 1), ("labelled", 1), ("unlabelled", 0), ("test", 1), ("sites", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"competition size: {name} {getattr(self, name)}, wanted at least {least}")
+        if self.soundscape_s < WINDOW_S or self.soundscape_s % WINDOW_S:
+            raise InputError(f"competition size: soundscape_s {self.soundscape_s}, wanted a multiple of {WINDOW_S}")
+        if not 1 <= self.focal_s[0] <= self.focal_s[1]:
+            raise InputError(f"competition size: focal_s {self.focal_s}, wanted shortest and longest, from 1 s on")
+
+
+DEFAULT = Size()
+SMALL = Size(8, 6, labelled=6, unlabelled=2, test=2, sites=3, focal_s=(2.0, 6.0), soundscape_s=20)
+
+
+def write_competition(
+    folder: Path | str, size: Size = DEFAULT, seed: int = 0, sample_rate: int = 32000, overwrite: bool = False
+) -> Path:
+    """Write the folder; it appears once it is whole. The same arguments give the same tables and the same sound, though
+    not the same bytes of audio: an Ogg stream carries a random serial number.
+
+    `overwrite` replaces a folder that this function made, and of it only what it made. InputError for any other folder
+    that holds something.
+    """
+    folder = Path(folder).resolve()
+    _refuse(folder, overwrite)
+    fauna = make_fauna(size.species, seed)
+    focals = plan_focals(fauna, size.focal_per_species, size.focal_s, seed)
+    labelled, unlabelled, test = _plan(fauna, size, seed)
+    half = _half(folder, {"made_up": True, "made_by": "birdprobe", "seed": seed, "rate": sample_rate, **asdict(size)})
+
+    def focal_file(focal: Focal) -> None:
+        _write_ogg(half / "train_audio" / focal.row["filename"], make_focal(focal, sample_rate), sample_rate)
+
+    def soundscape_file(scape: Soundscape) -> np.ndarray:
+        wave, seconds = make_soundscape(scape, sample_rate, size.soundscape_s)
+        _write_ogg(half / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave, sample_rate)
+        return seconds
+
+    _in_threads(focal_file, focals)
+    seconds = _in_threads(soundscape_file, (*labelled, *unlabelled, *test))
+    heard = dict(zip((*labelled, *unlabelled, *test), seconds))
+
+    _write_csv(half / "taxonomy.csv", TAXONOMY, (_taxonomy_row(taxon) for taxon in fauna))
+    _write_csv(half / "train.csv", COLUMNS, (focal.row.values() for focal in focals))
+    rows = [row for scape in labelled for row in _label_rows(scape, heard[scape])]
+    _write_csv(half / "train_soundscapes_labels.csv", ("filename", "start", "end", "primary_label"), rows * 2)
+    columns = ("row_id", *(taxon.label for taxon in fauna))
+    for name, scapes in (("truth", test), ("unlabelled", unlabelled)):
+        rows = [row for scape in scapes for row in _truth_rows(scape, heard[scape], columns[1:])]
+        _write_csv(half / "truth" / f"{name}.csv", columns, rows)
+    ids = [row_id for scape in test for row_id in _row_ids(scape, heard[scape].shape[1])]
+    flat = [repr(1 / len(fauna))] * len(fauna)
+    _write_csv(half / "sample_submission.csv", columns, ([row_id, *flat] for row_id in ids))
+    _move(half, folder)
+    return folder
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def _refuse(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file found, a folder wanted for the competition")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARK).is_file():  # perhaps the real one
+        raise InputError(f"{folder}: not empty and not made by this command, so never replaced. Give a new folder.")
+    if not overwrite:
+        raise InputError(f"{folder}: a made-up competition found, a new folder wanted. Use --overwrite to replace it.")
+
+
+def _half(folder: Path, about: dict) -> Path:
+    """An empty folder beside the wanted one, marked first, so that what an interrupted call leaves can be told."""
+    half = folder.with_name(folder.name + ".part")
+    if (half / MARK).is_file():
+        shutil.rmtree(half)
+    elif half.exists():
+        raise InputError(f"{half}: exists, and that name is needed while {folder.name} is written. Move it away?")
+    (half / MARK).parent.mkdir(parents=True)
+    (half / MARK).write_text(json.dumps(about, indent=2) + "\n")
+    return half
+
+
+def _move(half: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in OURS:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        (half / name).replace(folder / name)
+    half.rmdir()
+
+
+def _in_threads(make: Callable, items: Sequence) -> list:
+    """Transforms and the encoder release the interpreter's lock. After an error what has not begun is dropped."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            return list(pool.map(make, items))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _write_ogg(path: Path, wave: np.ndarray, sample_rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with soundfile.SoundFile(path, "w", sample_rate, channels=1, format="OGG", subtype="VORBIS") as file:
+        for start in range(0, len(wave), BLOCK):
+            file.write(wave[start : start + BLOCK])
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------
+
+
+def _plan(fauna: Sequence[Taxon], size: Size, seed: int) -> tuple[tuple[Soundscape, ...], ...]:
+    """Labelled, unlabelled and test soundscapes. Labelled ones come from two sites in three, half of them from the
+    first; a third of the animals that have focal clips is not heard in them."""
+    land = make_land(fauna, size.sites, seed)
+    labelled_sites = -(-2 * size.sites // 3)
+    shares = np.zeros(size.sites)
+    shares[:labelled_sites] = 0.5 / max(labelled_sites - 1, 1)
+    shares[0] = 0.5 if labelled_sites > 1 else 1.0
+    recorded = np.cumsum([taxon.focal for taxon in fauna])
+    heard = np.array([not taxon.focal or k % 3 != 0 for taxon, k in zip(fauna, recorded)])
+    everybody, everywhere = np.ones(len(fauna), bool), np.full(size.sites, 1 / size.sites)
+    return (
+        plan_soundscapes(land, "Train", size.labelled, seed, heard=heard, shares=shares, times=2),
+        plan_soundscapes(
+            land, "Train", size.unlabelled, seed, heard=everybody, shares=everywhere, first=1 + size.labelled
+        ),
+        plan_soundscapes(land, "Test", size.test, seed, heard=everybody, shares=everywhere),
+    )
+
+
+def _taxonomy_row(taxon: Taxon) -> tuple[str, ...]:
+    return taxon.label, taxon.inat_taxon_id, taxon.scientific_name, taxon.common_name, taxon.class_name
+
+
+def _label_rows(scape: Soundscape, seconds: np.ndarray) -> Iterable[tuple[str, ...]]:
+    """One row a window in which anything is heard; what sings longest comes first."""
+    for window, heard in enumerate(seconds.T):
+        order = [k for k in np.argsort(-heard, kind="stable") if heard[k] > HEARD_S]
+        if order:
+            times = (f"00:{second // 60:02d}:{second % 60:02d}" for second in (5 * window, 5 * window + 5))
+            yield f"{scape.name}.ogg", *times, ";".join(scape.singers[k].label for k in order)
+
+
+def _row_ids(scape: Soundscape, windows: int) -> list[str]:
+    return [f"{scape.name}_{WINDOW_S * (window + 1)}" for window in range(windows)]
+
+
+def _truth_rows(scape: Soundscape, seconds: np.ndarray, labels: Sequence[str]) -> Iterable[list]:
+    """1 where a label is heard in a window, else 0; columns as `labels`."""
+    for row_id, heard in zip(_row_ids(scape, seconds.shape[1]), seconds.T > HEARD_S):
+        there = {taxon.label for taxon, yes in zip(scape.singers, heard) if yes}
+        yield [row_id, *(int(label in there) for label in labels)]
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

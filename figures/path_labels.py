@@ -1,0 +1,56 @@
+"""Names beside paths: each one near its own path, where it hides the least."""
+
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+from . import style
+
+ANGLES = np.arange(0, 2 * np.pi, np.pi / 12)
+GAPS = (7, 14, 24)  # points between a marker's middle and its name
+
+
+def place(axes: Axes, paths: dict[str, np.ndarray], colours: dict[str, str], size: float = 8.5) -> None:
+    """Write every path's name ([points, 2] in data units) at the cheapest of many places around its points.
+
+    The path's end is preferred, then its start. Names never cover one another or leave the axes while a place is left
+    where they do not.
+    """
+    renderer = axes.figure.canvas.get_renderer()
+    scale = axes.figure.dpi / 72
+    marks = np.concatenate([dense(axes.transData.transform(path)) for path in paths.values()])
+    window, taken = axes.get_window_extent(renderer), []
+    for label, path in paths.items():
+        look = {"color": colours[label], "weight": "bold", "fontsize": size, "ha": "center", "va": "center"}
+        text = axes.text(0, 0, style.trimmed(label), zorder=30, **look)
+        box = text.get_window_extent(renderer)
+        text.set_path_effects([withStroke(linewidth=2.5, foreground=style.PAPER)])
+        half = np.array([box.width, box.height]) / 2
+        ends = axes.transData.transform(path)
+        places = [
+            (0.3 * rank + gap / 40, ends[i] + way * (gap * scale + half * np.abs(way)))
+            for rank, i in enumerate([len(ends) - 1, 0, *range(len(ends) - 2, 0, -1)])
+            for way in np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+            for gap in GAPS
+        ]
+        areas = [Bbox([centre - half - 3 * scale, centre + half + 3 * scale]) for _, centre in places]
+        costs = [cost + hidden(area, marks, taken, window) for (cost, _), area in zip(places, areas)]
+        cheapest = int(np.argmin(costs))
+        text.set_position(axes.transData.inverted().transform(places[cheapest][1]))
+        taken.append(areas[cheapest])
+
+
+def dense(path: np.ndarray) -> np.ndarray:
+    """A path in pixels as closely spaced points, so that crossing it can be counted."""
+    steps = np.linspace(0, 1, 24, endpoint=False)[:, None]
+    return np.concatenate([*(a + steps * (b - a) for a, b in pairwise(path)), path[-1:]])
+
+
+def hidden(area: Bbox, marks: np.ndarray, taken: list[Bbox], window: Bbox) -> float:
+    """What a name would hide at `area`: points of paths; other names and the edge count a hundredfold."""
+    covered = int(((marks > area.min) & (marks < area.max)).all(axis=1).sum())
+    outside = area.x0 < window.x0 or area.x1 > window.x1 or area.y0 < window.y0 or area.y1 > window.y1
+    return 0.5 * covered + 100 * sum(area.overlaps(other) for other in taken) + 100 * outside

@@ -1,0 +1,132 @@
+"""What an experiment promised out of fold and what it gave on recordings held out.
+
+Each arm that is compared with another has two dots: its gain in macro AUC out of fold and held out, with 95 % bars.
+Where the upper lies further right than the lower, the out-of-fold score flatters.
+"""
+
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ...features import InputError
+from .. import style
+
+TABLE, CONFIG = "outcome.csv", "config.json"
+GAINS = ("oof_gain", "heldout_gain")
+COLUMNS = ("arm", "against", *(f"{name}{end}" for name in GAINS for end in ("", "_lo", "_hi")))
+LOOK = {  # name, colour, marker
+    "oof_gain": ("out of fold", style.PROBE, "o"),
+    "heldout_gain": ("held out", style.BEST, "D"),
+}
+NAME_IN, MARK_IN, GAP_IN, HEAD_IN, AXIS_IN, SIDE_IN = 0.31, 0.17, 0.08, 0.3, 0.4, 0.24  # an arm: name, two marks, gap
+LONGEST = 88  # characters of a name
+
+
+def has_data(run: Path) -> bool:
+    """Whether the folder holds an experiment's outcome with anything to compare."""
+    return (Path(run) / TABLE).is_file() and not read(Path(run)).empty
+
+
+@style.styled
+def draw(run: Path) -> Figure:
+    """Draw the outcome that `heads.experiments.run` left in the folder `run`. InputError: it is not there."""
+    arms = read(Path(run))
+    if arms.empty:
+        raise InputError(f"{Path(run) / TABLE}: no arm that is compared with another found, at least one wanted.")
+    figure = style.new_figure(1)
+    foot = 0.14 + 0.13 * style.caption(figure, caption(Path(run)))
+    each = NAME_IN + 2 * MARK_IN + GAP_IN
+    total = len(arms) * each
+    height = foot + AXIS_IN + total + HEAD_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    place = (SIDE_IN / style.WIDTH_IN, (foot + AXIS_IN) / height, 1 - 2 * SIDE_IN / style.WIDTH_IN, total / height)
+    axes = figure.add_axes(place)
+    axes.set_ylim(total, 0)
+    for i, arm in enumerate(arms.to_dict("records")):
+        block(axes, arm, i * each)
+    finish(axes)
+    legend(figure, height)
+    return figure
+
+
+def read(run: Path) -> pd.DataFrame:
+    """The arms of outcome.csv that have gains."""
+    path = run / TABLE
+    if not path.is_file():
+        raise InputError(f"{run}: no {TABLE} in it; wanted the folder of an experiment.")
+    table = pd.read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
+    if missing := [column for column in COLUMNS if column not in table]:
+        raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
+    return table[table["against"].notna()].reset_index(drop=True)
+
+
+def block(axes: Axes, arm: dict, top: float) -> None:
+    """The lines of one arm: its name, what it is compared with, a dot and a bar a gain."""
+    at = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left", "zorder": 6}
+    at["bbox"] = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1}  # the line at 0 passes behind names
+    axes.text(0, top + 0.09, style.trimmed(arm["arm"], LONGEST), fontsize=8, **at)
+    axes.text(0, top + 0.23, style.trimmed(f"against {arm['against']}", LONGEST), fontsize=7, color=style.QUIET, **at)
+    for i, gain in enumerate(GAINS):
+        _, colour, marker = LOOK[gain]
+        y = top + NAME_IN + (i + 0.5) * MARK_IN
+        value, low, high = (arm[f"{gain}{end}"] for end in ("", "_lo", "_hi"))
+        axes.plot([low, high], [y, y], color=colour, lw=1.6, alpha=0.75, solid_capstyle="butt", zorder=3)
+        axes.plot(value, y, marker, ms=5.2, mfc=colour, mec=style.PAPER, mew=0.6, zorder=4)
+
+
+def finish(axes: Axes) -> None:
+    """The axis of gains; 0 always in view, and as a line."""
+    low, high = axes.get_xlim()
+    low, high = min(low, -0.005), max(high, 0.005)
+    margin = 0.03 * (high - low)
+    axes.set_xlim(low - margin, high + margin)
+    axes.axvline(0, color=style.QUIET, lw=0.9, ls=(0, (3, 2)), zorder=1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
+    axes.set_xlabel("gain in macro ROC-AUC", labelpad=2)
+
+
+def legend(figure: Figure, height: float) -> None:
+    left, y = SIDE_IN / style.WIDTH_IN, 1 - 0.15 / height
+    for name, colour, marker in LOOK.values():
+        figure.add_artist(_dot(figure, left + 0.012, y, colour, marker))
+        text = figure.text(left + 0.03, y, name, fontsize=8, va="center", ha="left")
+        left += 0.03 + style.size_in(text)[0] / style.WIDTH_IN + 0.04
+
+
+def _dot(figure: Figure, x: float, y: float, colour: str, marker: str):
+    return Line2D([x], [y], marker=marker, ms=5.2, mfc=colour, mec=style.PAPER, transform=figure.transFigure, lw=0)
+
+
+def signed(value: float) -> str:
+    return "0" if np.isclose(value, 0, atol=1e-9) else f"{value:+.2g}".replace("-", "−")
+
+
+def caption(run: Path) -> str:
+    """What was counted, from config.json where it is there."""
+    words = "Bars: 95 %, paired bootstrap over recordings; few recordings, so rough."
+    path = run / CONFIG
+    if not path.is_file():
+        return words
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        oof, heldout = (
+            f"{about['measured'][part]['windows']} windows of {about['measured'][part]['recordings']} recordings"
+            for part in ("oof", "heldout")
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not an experiment's configuration ({error!r}). Another run's?") from error
+    name = textwrap.shorten(str(about.get("experiment", "")), 30)
+    repeats = about.get("repeats", 1)
+    mean = f" Means over {repeats} trainings, whose own chance the bars leave out." if repeats > 1 else ""
+    return f"Experiment {name}. Out of fold: {oof}; held out: {heldout}. {words}{mean}"

@@ -1,0 +1,1 @@
+"""Figures of sweeps: accuracy over depth, trajectories, classes, architecture."""

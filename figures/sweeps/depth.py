@@ -1,0 +1,227 @@
+"""Accuracy against depth, with what it costs to get there: the figure that answers "which block should I read?".
+
+Upper panel: k-NN top-1 accuracy of every tap with its 95 % interval, the linear probe behind it, chance and the
+reference (the model's last tap before the classifier). Embedding and logits stand apart at the right, since they are
+not blocks. Lower panel: milliseconds a window up to each tap.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ...analysis.runs import Run, points
+from .. import style
+
+SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
+LEFT, RIGHT, HEIGHT_IN = 0.108, 0.822, 4.8
+
+
+@style.styled
+def draw(run: Path) -> Figure:
+    """Draw the run folder `run`. Accuracies as shares, costs in ms a window (multiply-accumulates if never timed)."""
+    data = Run(Path(run))
+    places = positions(list(data.ranking.tap), len(data.architecture["blocks"]))
+    x = np.array([places[tap] for tap in data.ranking.tap])
+    figure = style.new_figure(HEIGHT_IN)
+    lines = style.caption(figure, caption(data))
+    foot = (0.5 + 0.14 * lines) / HEIGHT_IN
+    top = figure.add_axes((LEFT, foot + 0.225, RIGHT - LEFT, 0.9 - foot - 0.225))
+    bottom = figure.add_axes((LEFT, foot, RIGHT - LEFT, 0.185), sharex=top)
+    top.set_xlim(limits(places))
+    shade_stages(data, top, bottom)
+    draw_accuracy(data, top, x)
+    draw_margin(data, top, x)
+    draw_cost(data, bottom, x)
+    label_taps(data, bottom, places)
+    top.tick_params(labelbottom=False, bottom=False, which="both")
+    return figure
+
+
+def positions(taps: list[str], n_blocks: int) -> dict[str, float]:
+    """x of every tap: a block stands at its index, the stem before block 0, embedding and logits in slots behind."""
+    outside = [tap for tap in taps if not tap.startswith("block_")]
+    slot = SLOT * max(n_blocks, 2) / (1 - SLOT * len(outside))
+    behind = [tap for tap in outside if tap != "stem"]
+    places = {tap: float(tap.removeprefix("block_")) for tap in taps if tap.startswith("block_")}
+    places |= {"stem": -slot} if "stem" in outside else {}
+    return places | {tap: n_blocks - 1 + slot * (i + 0.8) for i, tap in enumerate(behind)}
+
+
+def limits(places: dict[str, float]) -> tuple[float, float]:
+    low, high = min(places.values()), max(places.values())
+    pad = (high - min(low, 0)) * 0.035 + 0.2
+    return min(low, 0) - pad, high + pad + (high - low) * 0.015
+
+
+def shade_stages(data: Run, top: Axes, bottom: Axes) -> None:
+    """Stages as alternating shades behind both panels, numbered along the top."""
+    blocks = data.architecture["blocks"]
+    stages = [block["stage"] for block in blocks]
+    if None in stages or len(set(stages)) < 2:
+        return
+    edges = [i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1]] + [len(stages)]
+    for number, (first, end) in enumerate(pairwise(edges)):
+        if number % 2 == 0:
+            for axes in (top, bottom):
+                axes.axvspan(first - 0.5, end - 0.5, color=style.SHADE, lw=0, zorder=0)
+        words = f"{'stage ' if number == 0 and end - first > 1 else ''}{stages[first]}"
+        at = ((first + end - 1) / 2, 1.012)
+        top.annotate(
+            words, at, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=style.QUIET
+        )
+
+
+def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
+    table = data.ranking
+    inside = table.tap.str.startswith("block_").to_numpy()
+    knn, low, high = table.knn.to_numpy(), table.knn_lo.to_numpy(), table.knn_hi.to_numpy()
+    axes.set_ylim(0, min(1.0, float(np.nanmax([*high, *table.linear])) + 0.12))
+    axes.set_ylabel("top-1 accuracy, cross-validated")
+    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.axhline(data.chance, color=style.QUIET, lw=0.9, ls=(0, (1, 2)))
+    axes.axhline(table.knn[data.reference], color=style.REFERENCE, lw=1.1, ls=(0, (5, 2.5)))
+    interval = axes.fill_between(x[inside], low[inside], high[inside], color=style.PROBE, alpha=0.16, lw=0)
+    (line,) = axes.plot(x[inside], knn[inside], color=style.PROBE, lw=1.6, zorder=3)
+    (quiet,) = axes.plot(x[inside], table.linear[inside], color=style.LINEAR, lw=1.1, ls=(0, (3, 1.2)))
+    aside = x[~inside] + 0.012 * np.ptp(axes.get_xlim())  # beside the interval's cap, not on it
+    axes.plot(aside, table.linear[~inside], color=style.LINEAR, marker="_", ms=7, mew=1.6, ls="")
+    axes.errorbar(
+        *(x[~inside], knn[~inside], [(knn - low)[~inside], (high - knn)[~inside]]),
+        **{"fmt": "none", "ecolor": style.PROBE, "elinewidth": 1.1, "capsize": 2.5, "alpha": 0.75},
+    )
+    size = float(np.clip(90 / len(x), 2.6, 4.6))
+    near = table.tap.isin(data.tied).to_numpy()
+    for chosen, face in ((~near, style.PAPER), (near, style.PROBE)):
+        axes.plot(x[chosen], knn[chosen], "o", ms=size, mfc=face, mec=style.PROBE, mew=1.2, zorder=4)
+    best = list(table.tap).index(data.best)
+    axes.plot(x[best], knn[best], "o", ms=size + 4, mfc=style.BEST, mec=style.PAPER, mew=1.2, zorder=5)
+    handles = {f"{data.neighbours}, 95 % interval": (interval, line), "linear probe": quiet}
+    if near.any():
+        (dot,) = axes.plot([], [], "o", ms=4.4, color=style.PROBE)
+        handles["not separable from the best"] = dot
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.045), "ncols": 3, "columnspacing": 1.6}
+    axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place)
+
+
+def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
+    """The numbers to take home, beside the heights that they belong to: the best tap, its gain, reference, chance."""
+    table = data.ranking
+    best, reference = float(table.knn[data.best]), float(table.knn[data.reference])
+    axes.hlines(best, x[list(table.tap).index(data.best)], axes.get_xlim()[1], color=style.BEST, lw=0.9, zorder=1)
+    notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST, "bold")]
+    if data.best != data.reference:
+        row = table.loc[data.best]
+        low, high = points(row.vs_last_lo), points(row.vs_last_hi)
+        gain = f"{points(row.vs_last):+.1f} points\n[{low:.1f}, {high:.1f}]".replace("-", "−")
+        notes.append((gain, (best + reference) / 2, style.INK, "normal"))
+        notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE, "normal"))
+        ends = axes.get_yaxis_transform()
+        axes.plot(
+            [1.012] * 2,
+            [reference, best],
+            color=style.INK,
+            lw=1.4,
+            transform=ends,
+            clip_on=False,
+            solid_capstyle="butt",
+        )
+    notes.append((f"chance\n{data.chance:.3f}", data.chance, style.QUIET, "normal"))
+    texts = [
+        axes.annotate(
+            words, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour, weight=weight
+        )
+        for words, y, colour, weight in notes
+    ]
+    low, high = axes.get_ylim()
+    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
+    for text, y in zip(
+        texts, style.spread([note[1] for note in notes], heights, low - 0.2 * per_inch, high + 0.06 * per_inch)
+    ):
+        text.set_y(y)
+
+
+def draw_cost(data: Run, axes: Axes, x: np.ndarray) -> None:
+    """Milliseconds a window up to every tap, the best one's share of the reference's written beside."""
+    cost, unit = costs(data)
+    inside = data.ranking.tap.str.startswith("block_").to_numpy()
+    axes.fill_between(x[inside], cost[inside], color=style.QUIET, alpha=0.18, lw=0)
+    axes.plot(x[inside], cost[inside], color=style.QUIET, lw=1.3)
+    axes.plot(x[~inside], cost[~inside], "o", ms=3.6, color=style.QUIET)
+    axes.set_ylim(0, max(float(np.nanmax(cost)) * 1.12, 1e-9))
+    axes.set_ylabel(unit)
+    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    best, last = (list(data.ranking.tap).index(tap) for tap in (data.best, data.reference))
+    axes.vlines(x[best], 0, cost[best], color=style.BEST, lw=1.1)
+    axes.plot(x[best], cost[best], "o", ms=6, mfc=style.BEST, mec=style.PAPER, mew=1)
+    share = f"\n{100 * cost[best] / cost[last]:.0f} % of the\n{name(data.reference)}'s" if best != last else ""
+    words = f"{style.number(cost[best])} {unit.split()[0]}{share}"
+    axes.annotate(words, (1.03, 0.5), xycoords="axes fraction", va="center", fontsize=8, color=style.BEST)
+
+
+def costs(data: Run) -> tuple[np.ndarray, str]:
+    """Measured ms per window up to each tap; where nothing was timed, multiply-accumulates from the block table."""
+    measured = data.ranking.ms_per_window.to_numpy(dtype=float)
+    if not np.isnan(measured).any():
+        return measured, "ms per window"
+    table = data.architecture
+    rows = [*table["blocks"], *(table[key] for key in ("stem", "embedding", "logits") if table.get(key))]
+    macs = {row["name"]: row["macs"] for row in rows}
+    return np.array([macs[tap] for tap in data.ranking.tap]) / 1e9, "GMAC per window"
+
+
+def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
+    """Block numbers below the lower panel, as many as fit, the best always among them; other taps by name."""
+    blocks = sorted(int(place) for tap, place in places.items() if tap.startswith("block_"))
+    shown = readable(blocks, places[data.best], 0.165 / inches_per_unit(axes))
+    others = {tap: place for tap, place in places.items() if not tap.startswith("block_")}
+    axes.set_xticks([*shown, *others.values()], [*map(str, shown), *others], fontsize=7.5)
+    axes.set_xticks(blocks, minor=True)
+    axes.tick_params(axis="x", which="minor", length=2)
+    for label, place in zip(axes.get_xticklabels(), [*shown, *others.values()]):
+        if place == places[data.best]:
+            label.set(color=style.BEST, fontweight="bold")
+    middle = (min(blocks, default=0) + max(blocks, default=0)) / 2
+    axes.annotate(
+        "block",
+        (middle, 0),
+        (0, -20),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+    )
+
+
+def readable(blocks: list[int], best: float, apart: float) -> list[int]:
+    """The block numbers to write so that neighbours stand at least `apart`: the best, then regular steps."""
+    step = next(step for step in (1, 2, 4, 5, 10, 20, 50, 100, 1000) if step >= apart)
+    whole = bool(blocks) and len(blocks) == blocks[-1] + 1
+    shown: list[int] = []
+    for block in [*(i for i in blocks if i == best), *(i for i in blocks if not whole or i % step == 0)]:
+        if all(abs(block - other) >= apart for other in shown):
+            shown.append(block)
+    return sorted(shown)
+
+
+def inches_per_unit(axes: Axes) -> float:
+    low, high = axes.get_xlim()
+    return axes.get_position().width * axes.figure.get_figwidth() / (high - low)
+
+
+def name(tap: str) -> str:
+    return style.spoken(tap) if tap.startswith("block_") else tap
+
+
+def caption(data: Run) -> str:
+    what = "groups of clips" if data.n_groups else data.unit
+    return (
+        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %, bootstrap over {what}. "
+        f"Grouping: {data.config.get('grouping', 'none')}."
+    )

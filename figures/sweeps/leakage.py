@@ -1,0 +1,107 @@
+"""What random folds flatter by: `analysis.studies.leakage` drawn, one line a tap.
+
+Left: accuracy with clips dealt at random (open) and with groups kept whole (filled), joined by a line. Right: the
+paired difference with its 95 % interval, filled where the interval leaves 0 out.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ...analysis.studies import leakage
+from .. import style
+
+TABLE = "leakage.csv"
+ROW_IN, HEAD_IN, AXIS_IN, SIDE_IN, BETWEEN_IN = 0.185, 0.4, 0.52, 0.14, 0.26
+ABSOLUTE, DIFFERENCE = 0.56, 0.44  # how the panels share what the names leave
+RANDOM, GROUPED = style.BEST, style.PROBE
+
+
+def has_data(run: Path) -> bool:
+    return (Path(run) / TABLE).is_file()
+
+
+@style.styled
+def draw(source: Path | pd.DataFrame) -> Figure:
+    """Draw RUN/leakage.csv, the CSV itself, or the frame that `analysis.studies.leakage.compare` returned.
+
+    InputError: it is not there, or another table."""
+    if not isinstance(source, pd.DataFrame):
+        source = Path(source)
+        source = leakage.read(source / TABLE if source.is_dir() else source)
+    frame = source.reset_index(drop=True)
+    figure = style.new_figure(1)
+    foot = 0.14 + 0.13 * style.caption(figure, caption(frame))
+    total = ROW_IN * len(frame)
+    height = foot + AXIS_IN + total + HEAD_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    left = 0.0
+    for at, tap in enumerate(frame["tap"]):
+        y = (height - HEAD_IN - (at + 0.5) * ROW_IN) / height
+        text = figure.text(SIDE_IN / style.WIDTH_IN, y, style.spoken(tap), fontsize=8, va="center_baseline")
+        left = max(left, SIDE_IN + style.size_in(text)[0] + 0.14)
+    room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
+    panels = []
+    for at, share in ((left, ABSOLUTE), (left + ABSOLUTE * room + BETWEEN_IN, DIFFERENCE)):
+        place = (at / style.WIDTH_IN, (foot + AXIS_IN) / height, share * room / style.WIDTH_IN, total / height)
+        panels.append(figure.add_axes(place))
+        panels[-1].set_ylim(len(frame), 0)
+    scores(panels[0], frame)
+    gains(panels[1], frame)
+    legend(figure, left, height)
+    return figure
+
+
+def scores(axes: Axes, frame: pd.DataFrame) -> None:
+    y = np.arange(len(frame)) + 0.5
+    axes.hlines(y, frame["grouped"], frame["random"], color=style.QUIET, lw=1.2, zorder=2)
+    axes.plot(frame["grouped"], y, "o", ms=5, mfc=GROUPED, mec=GROUPED, mew=1.2, ls="", zorder=4)
+    axes.plot(frame["random"], y, "o", ms=5, mfc=style.PAPER, mec=RANDOM, mew=1.2, ls="", zorder=3)
+    finish(axes, "top-1 accuracy")
+
+
+def gains(axes: Axes, frame: pd.DataFrame) -> None:
+    axes.axvline(0, color=style.QUIET, lw=0.9, ls=(0, (3, 2)), zorder=1)
+    for at, row in enumerate(frame.itertuples()):
+        low, high = 100 * row.difference_lo, 100 * row.difference_hi
+        away = low > 0 or high < 0
+        axes.plot([low, high], [at + 0.5] * 2, color=style.INK, lw=1.4, solid_capstyle="butt", zorder=3)
+        face = style.INK if away else style.PAPER
+        axes.plot(100 * row.difference, at + 0.5, "o", ms=4.6, mfc=face, mec=style.INK, mew=1.1, zorder=4)
+    finish(axes, "random less grouped, points")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0"))
+
+
+def finish(axes: Axes, words: str) -> None:
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.set_xlabel(words, labelpad=3)
+
+
+def legend(figure: Figure, left: float, height: float) -> None:
+    at, y = left / style.WIDTH_IN, 1 - 0.2 / height
+    for words, colour, face in (("groups kept whole", GROUPED, GROUPED), ("dealt at random", RANDOM, style.PAPER)):
+        mark = {"marker": "o", "ms": 5, "mfc": face, "mec": colour, "mew": 1.2, "lw": 0}
+        figure.add_artist(Line2D([at + 0.012], [y], transform=figure.transFigure, **mark))
+        text = figure.text(at + 0.03, y, words, fontsize=8, va="center", ha="left")
+        at += 0.03 + style.size_in(text)[0] / style.WIDTH_IN + 0.04
+
+
+def caption(frame: pd.DataFrame) -> str:
+    first = frame.iloc[0]
+    return (
+        f"{first['n']:,} {first['unit']}s, {first['n_classes']} classes, {first['n_groups']:,} groups (grouping: "
+        f"{first['grouping'] or 'given'}); {first['n_siblings']:,} {first['unit']}s share their group with another. "
+        f"{first['k']}-NN, {first['n_folds']} stratified folds of either kind, mean over {first['repeats']} dealings. "
+        "Right: paired, bars 95 %, bootstrap over groups; filled where the interval leaves 0 out."
+    )

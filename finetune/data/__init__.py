@@ -1,0 +1,1 @@
+"""Training examples out of recordings."""

@@ -1,0 +1,1 @@
+"""Front ends inside the network: waveform to log-mel spectrogram."""

@@ -1,0 +1,1 @@
+"""The networks that are fine-tuned, under their published tensor names."""

@@ -1,0 +1,190 @@
+"""A fold under way: epochs of steps, held-out scores, checkpoints, and the state that a killed run goes on from."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ...features import InputError
+from .. import checkpoint
+from ..checkpoint import Description
+from ..data.clips import Clips
+from . import results, resume, throughput
+from .job import Job
+from .loop import Loop
+from .progress import Progress
+from .validation import HeldOut
+
+POOL = 64  # windows of background in memory, drawn anew each epoch
+
+
+class Training:
+    """The loop, its data, and what is known so far. history: rows of log.csv; best: the row of the epoch kept.
+
+    freezable: whether the recipe's frozen epochs make sense, which they do not for random weights.
+    """
+
+    def __init__(self, job: Job, model: nn.Module, own: Path, init: dict, freezable: bool):
+        self.job, self.own, self.init, self.main = job, own, init, job.accelerator.is_main_process
+        recipe = job.settings.recipe
+        seen = job.folds.train(job.fold)
+        peaks = own.parent / "peaks.json" if self.main else None
+        self.clips = Clips(seen, job.labels, selection=recipe.selection, peaks=peaks, **job.reading)
+        self.quiet = Clips(job.background, job.labels, **job.reading) if job.background else None
+        self.held = HeldOut(job.folds.held(job.fold), job.labels, job.share, **job.reading)
+        self.per_epoch = self.clips.steps(recipe.batch_size)
+        self.loop = Loop(model, job.settings, job.fold, recipe.epochs * self.per_epoch, job.accelerator)
+        self.frozen_epochs = min(recipe.frozen_epochs, recipe.epochs) if freezable else 0
+        self.notes = (
+            (f"{recipe.frozen_epochs} frozen epochs left out: the weights are random, so all of them learn.",)
+            if recipe.frozen_epochs and not freezable
+            else ()
+        )
+        self.history: list[dict] = []
+        self.best: dict = {}
+        self.epoch, self.in_epoch, self.seconds = 0, 0, 0.0
+        self.total = torch.zeros((), dtype=torch.float64, device=self.loop.device)  # of the epoch's losses
+
+    def epochs(self, bar: Progress) -> Iterator[dict]:
+        """Train to the end; yields each epoch's row of the log once it is safe on the disk."""
+        while self.epoch < self.job.settings.recipe.epochs:
+            frozen = self.epoch < self.frozen_epochs
+            self.loop.stage(frozen)
+            bar.stage(f"epoch {self.epoch + 1}{' (frozen)' if frozen else ''}")
+            self._train_epoch(bar)
+            yield self._close_epoch()
+
+    def _train_epoch(self, bar: Progress) -> None:
+        settings = self.job.settings
+        pools = self._pools()
+        at = self.epoch, settings.recipe.batch_size, settings.seed, self.in_epoch
+        started, before = time.perf_counter(), self.seconds
+        saved = started
+        for waveform, targets in self.clips.batches(*at, share=self.job.share):
+            loss = self.loop.train_step(waveform, targets, self.epoch, self.in_epoch, pools)
+            self.total += loss
+            self.in_epoch += 1
+            bar.step(len(waveform) * self.job.share[1], loss)
+            self.seconds = before + time.perf_counter() - started
+            if time.perf_counter() - saved >= settings.state_every_s and self.in_epoch < self.per_epoch:
+                self.save_state()
+                saved = time.perf_counter()
+
+    def _close_epoch(self) -> dict:
+        """Score, write checkpoints, log and state. Killed in between, all of it is done again to the same effect."""
+        total = self.job.accelerator.reduce(self.total, "mean")  # over processes; each had its part of every batch
+        if not math.isfinite(loss := float(total) / self.per_epoch):
+            raise InputError(f"epoch {self.epoch + 1}: a loss of {loss} found. A lower --lr, or a lower --clip-norm?")
+        recipe = self.job.settings.recipe
+        size = min(recipe.batch_size, len(self.clips))
+        with self.loop.average.applied():
+            scores = self.held.scores(self.held.predict(self.loop, recipe.batch_size))
+            row = {
+                "epoch": self.epoch + 1,
+                "step": self.loop.step,
+                "lr": self.loop.lr,
+                "loss": loss,
+                **{name: None if math.isnan(value) else value for name, value in scores.items()},
+                "seconds": round(self.seconds, 3),
+                "clips_per_s": round(self.per_epoch * size / max(self.seconds, 1e-9), 3),
+            }
+            self.history.append(row)
+            if self._better(row):
+                self.best = row
+                self._save_checkpoint("best", row)
+            self._save_checkpoint("last", row)
+        self.epoch, self.in_epoch, self.seconds = self.epoch + 1, 0, 0.0
+        self.total.zero_()
+        if self.main:
+            results.write_log(self.own, self.history)
+        self.save_state()
+        return row
+
+    def finish(self, run: Path, say: Callable[[str], None]) -> None:
+        """Predict the held-out fold with the best weights, write the tables, and let go of the state."""
+        job = self.job
+        job.accelerator.wait_for_everyone()
+        weights, _ = checkpoint.files(self.own / "best")
+        self.loop.network.load_state_dict(load_file(weights))
+        windows = self.held.predict(self.loop, job.settings.recipe.batch_size)
+        if self.main:
+            if self.loop.device.type == "cuda" and self.frozen_epochs < job.settings.recipe.epochs:
+                (self.own / "throughput.json").write_text(json.dumps(self._throughput(say), indent=2) + "\n")
+            index, values, truth = self.held.table(windows, job.settings.activation)
+            results.write_oof(run, job.member.name, job.fold, index, values, truth, job.labels)
+            resume.clear(self.own / "state")
+        job.accelerator.wait_for_everyone()
+
+    def save_state(self) -> None:
+        if self.main:
+            names = ("epoch", "in_epoch", "seconds", "history", "best", "init")
+            facts = {name: getattr(self, name) for name in names}
+            tensors = self.loop.tensors() | {"total": self.total}
+            resume.save(self.own / "state", self.loop.step, tensors, facts | {"step": self.loop.step})
+
+    def restore(self, saved: resume.State) -> None:
+        facts = saved.facts
+        self.loop.restore(saved.tensors, facts["step"])
+        self.total.copy_(saved.tensors["total"])
+        self.epoch, self.in_epoch, self.seconds = facts["epoch"], facts["in_epoch"], facts["seconds"]
+        self.history, self.best = facts["history"], facts["best"]
+
+    def skipped(self) -> dict[str, str]:
+        """Name -> reason of the clips that could not be read."""
+        found = (self.clips, self.quiet, self.held.clips)
+        return {name: why for clips in found if clips for name, why in clips.skipped.items()}
+
+    def _pools(self) -> dict[str, Tensor | None]:
+        if self.quiet is None:
+            return {"pool": None, "nocall": None}
+        drawn = self.quiet.windows(POOL, self.epoch, self.job.settings.seed).to(self.loop.device)
+        return {"pool": drawn, "nocall": drawn}
+
+    def _better(self, row: dict) -> bool:
+        """An undefined score (no class with positives and negatives) is beaten by any, and by a later undefined one."""
+        old, new = (one.get(self.job.settings.best) for one in (self.best, row))
+        return old is None or (new is not None and new > old)
+
+    def _save_checkpoint(self, name: str, row: dict) -> None:
+        if self.main:
+            checkpoint.save(self.own / name, self.loop.network, self._describe(row), overwrite=True)
+
+    def _describe(self, row: dict) -> Description:
+        job = self.job
+        return Description(
+            member=job.member.name,
+            labels=job.labels,
+            activation=job.settings.activation,
+            sample_rate=job.member.sample_rate,
+            window_s=job.member.window_s,
+            options=job.options,
+            fold=job.fold,
+            epoch=row["epoch"],
+            step=row["step"],
+            settings=job.settings.to_json(),
+            init=self.init,
+            metrics={name: row[name] for name in ("loss", "macro_auc", "cmap", "accuracy")},
+            versions=checkpoint.versions(),
+        )
+
+    def _throughput(self, say: Callable[[str], None]) -> dict:
+        loop = self.loop
+        loop.stage(False)
+        waveform = torch.zeros(2, round(self.job.member.window_s * self.job.member.sample_rate), device=loop.device)
+        with torch.no_grad():
+            x = loop.frontend(waveform)
+        wanted = torch.zeros(2, len(self.job.labels), device=loop.device)
+        operations = throughput.operations_per_clip(loop.network, x, lambda logits: loop.loss(logits, wanted))
+        full = [row["clips_per_s"] for row in self.history if row["epoch"] > self.frozen_epochs]
+        speed = max(full) / self.job.share[1]  # of one GPU, all layers learning
+        found = throughput.report(loop.device, speed, operations, loop.autocast or torch.float32)
+        say(
+            f"{found['device']}: {speed:.1f} clips/s, {found['peak_memory_gb']:.1f} GB at most, "
+            f"{100 * found['share']:.0f} % of its measured {found['matmul_tflops']:.0f} TFLOP/s in {found['dtype']}"
+        )
+        return found

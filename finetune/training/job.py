@@ -1,0 +1,98 @@
+"""What is trained on what: member, settings, folds and classes of one training, and how config.json tells them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from ...features import InputError
+from ...features.audio import SUFFIXES
+from ...features.recordings import Clip, Recordings
+from .. import checkpoint
+from ..data.folds import NO_CALL, Folds, label_order, make_folds, without_birds
+from ..models.members import Member
+from . import results
+from .recipe import Settings
+
+CACHE = {"auto": 2 << 30, "on": 1 << 50, "off": 0}  # bytes of decoded audio
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything that does not change while a fold is trained. background: clips without birds."""
+
+    member: Member
+    settings: Settings
+    folds: Folds
+    fold: int
+    labels: tuple[str, ...]
+    background: tuple[Clip, ...]
+    accelerator: Accelerator
+
+    @classmethod
+    def of(cls, member, recordings, settings, fold, background, labels, accelerator) -> "Job":
+        if recordings is None:
+            raise InputError("audio: none found, recordings wanted. Only --smoke can do without.")
+        folds = make_folds(recordings, settings.folds, settings.seed)
+        quiet = (*without_birds(folds.train(fold)), *(_birdless(background) if background else ()))
+        return cls(member, settings, folds, fold, tuple(labels or label_order(recordings)), quiet, accelerator)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        return self.accelerator.process_index, self.accelerator.num_processes
+
+    @property
+    def options(self) -> dict:
+        return {"drop_path": self.settings.recipe.drop_path} | self.settings.options
+
+    @property
+    def reading(self) -> dict:
+        """How audio is read, for `Clips`."""
+        return {
+            "sample_rate": self.member.sample_rate,
+            "window_s": self.member.window_s,
+            "cache_bytes": CACHE[self.settings.cache],
+            "workers": self.settings.threads,
+        }
+
+    def idle(self) -> tuple[str, ...]:
+        there = bool(self.background)
+        return self.settings.recipe.augment.idle(background=there, nocall=there)
+
+    def config(self, recordings: Recordings, asked: dict, smoke: bool) -> dict:
+        table = [(c.name, c.labels, c.start_s, c.end_s, int(f)) for c, f in zip(self.folds.clips, self.folds.of_clip)]
+        return {
+            "format": results.FORMAT,
+            "member": self.member.name,
+            "source": self.member.source,
+            "licence": self.member.licence,
+            "labels": list(self.labels),
+            "activation": self.settings.activation,
+            "asked": {
+                name: value if value is None or value is True or value is False else str(value)
+                for name, value in asked.items()
+            },
+            "smoke": smoke,
+            "settings": self.settings.to_json(),
+            "data": {
+                "root": str(recordings.root),
+                "clips": len(table),
+                "without_birds": len(self.background),
+                "folds": {"n": self.folds.count, "description": self.folds.said},
+                "grouping": recordings.grouping,
+                "sha256": hashlib.sha256(json.dumps(table).encode()).hexdigest(),
+            },
+            "warnings": [*recordings.warnings, *self.folds.warnings],
+            "versions": checkpoint.versions(),
+        }
+
+
+def _birdless(path: Path) -> tuple[Clip, ...]:
+    """Every recording under a folder, as clips without a bird. InputError: there is none."""
+    path = Path(path)
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"--background {path}: no audio found, a folder of recordings without birds wanted.")
+    return tuple(Clip(file, file.relative_to(path).as_posix(), (NO_CALL,)) for file in found)

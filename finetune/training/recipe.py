@@ -1,0 +1,100 @@
+"""How one training is run: the member's recipe, and what is a matter of this machine and this data."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+
+from ...features import InputError
+from ..losses import LOSSES
+from ..models.members import Recipe
+
+PRECISIONS = ("auto", "bfloat16", "float32")
+BEST = ("macro_auc", "cmap", "accuracy")
+CACHES = ("auto", "on", "off")
+# What a resumed run, or another fold of it, may have otherwise: these change how long it takes, not what comes out.
+FREE = ("threads", "cache", "state_every_s", "device", "compile")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """recipe: the published numbers, or what the user put in their place. options: the network constructor's further
+    arguments. folds, seed: of the split; the seed is also that of everything drawn in training.
+
+    precision: of the network in training; "auto" is bfloat16 autocast on a GPU that has it, else float32. accumulate:
+    pieces that a batch is cut into to fit the memory; the gradient stays that of the whole batch (batch normalisation
+    sees a piece). best: which held-out score keeps `best`. state_every_s: seconds between two states to resume from, 0
+    after every step; each epoch ends with one in any case. device: "auto", "cpu", "cuda". threads, cache: of reading
+    audio ahead. compile: torch.compile the network.
+    """
+
+    recipe: Recipe
+    options: dict = field(default_factory=dict)
+    folds: int = 5
+    seed: int = 0
+    precision: str = "auto"
+    accumulate: int = 1
+    best: str = "macro_auc"
+    state_every_s: float = 300.0
+    device: str = "auto"
+    threads: int = 4
+    cache: str = "auto"
+    compile: bool = False
+
+    def __post_init__(self):
+        recipe = self.recipe
+        for name, value, allowed in (
+            ("--precision", self.precision, PRECISIONS),
+            ("--best", self.best, BEST),
+            ("--cache", self.cache, CACHES),
+            ("--loss", recipe.loss, LOSSES),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name}: {value!r} found, one of {', '.join(allowed)} wanted.")
+        for name, value, least in (
+            ("--folds", self.folds, 2),
+            ("--accumulate", self.accumulate, 1),
+            ("--threads", self.threads, 1),
+            ("--epochs", recipe.epochs, 1),
+            ("--batch-size", recipe.batch_size, 1),
+            ("--frozen-epochs", recipe.frozen_epochs, 0),
+        ):
+            if value < least:
+                raise InputError(f"{name}: {value} found, at least {least} wanted.")
+        if not 0 <= recipe.ema < 1:
+            raise InputError(f"--ema: {recipe.ema} found, 0 (off) or a decay below 1 wanted, as in 0.999.")
+        if not recipe.learning_rate > 0:
+            raise InputError(f"--lr: {recipe.learning_rate} found, more than 0 wanted.")
+
+    @property
+    def activation(self) -> str:
+        return "softmax" if self.recipe.loss == "ce" else "sigmoid"
+
+    def with_recipe(self, **changes) -> "Settings":
+        return replace(self, recipe=replace(self.recipe, **changes))
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    def what_counts(self) -> dict:
+        """The settings that the weights depend on, flat: "epochs", "augment.mixup", ... -> value."""
+        return flat({name: value for name, value in asdict(self).items() if name not in FREE})
+
+    def autocast(self, device: torch.device) -> torch.dtype | None:
+        """The number type of mixed precision on this device, None for plain float32."""
+        if self.precision == "float32":
+            return None
+        if self.precision == "bfloat16":
+            return torch.bfloat16
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if able else None
+
+
+def flat(tree: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}; the level "recipe" goes unnamed."""
+    found = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found |= flat(value, prefix if name == "recipe" else f"{prefix}{name}.")
+        else:
+            found[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,138 @@
+"""Train one fold of a member, whatever the member is: one loop, into a run folder that every fold shares.
+
+    recordings -> folds -> windows -> `finetune.training.loop` -> held-out scores an epoch -> best and last checkpoints -> tables
+
+Recipes and their sources: `finetune.models.members`. The epoch that `best` keeps is chosen on the held-out fold, so that
+fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+
+from ...features import InputError
+from ...features.recordings import Recordings
+from .. import smoke as smoke_test
+from ..initial_weights import begin
+from ..models import members
+from ..models.members import Member
+from . import results, tracking
+from .fold_training import Training
+from .job import Job
+from .progress import Progress
+from .recipe import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished fold. best: its description's path. log: the rows of log.csv; metrics: the row of the epoch kept, nan
+    where a score is undefined (no held-out class with and without positives)."""
+
+    run: Path
+    fold: int
+    best: Path
+    log: pd.DataFrame
+    metrics: dict
+    warnings: tuple[str, ...]
+
+
+def train(
+    member: Member | str,
+    recordings: Recordings | None,
+    run: Path,
+    settings: Settings | None = None,
+    *,
+    fold: int = 0,
+    init: Path | None = None,
+    pretrained: bool = False,
+    background: Path | None = None,
+    labels: Sequence[str] | None = None,
+    resume: bool | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    smoke: bool = False,
+    track: str | None = None,
+    push_to_hub: str | None = None,
+) -> Trained:
+    """Train the member on all folds but `fold`; settings: None is the member's own recipe.
+
+    init, pretrained: see `start.begin`. background: a folder of recordings without birds, beside those labelled
+    "nocall". labels: the classes in order (a taxonomy), where they are not just those that occur. resume: None goes on
+    with an unfinished fold of the same configuration, False refuses it, True wants one. recordings: may be None with
+    `smoke`, which trains for a minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
+    InputError for anything wrong with what the user gave.
+    """
+    run, own = Path(run), Path(run) / f"fold{fold}"
+    member = members.get(member) if isinstance(member, str) else member
+    settings = settings or Settings(member.recipe)
+    tracking.check(track, push_to_hub)
+    if smoke:
+        member, settings = smoke_test.smaller(member, settings)
+    accelerator = Accelerator(cpu=_on_cpu(settings))
+    if not accelerator.is_main_process:
+        say = _silent
+    if smoke:
+        with accelerator.main_process_first():
+            recordings = smoke_test.few(recordings, run, settings.seed)
+    job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
+    say(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
+    config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
+    going_on = results.check(run, fold, config, resume, overwrite)
+    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+        torch.manual_seed(settings.seed * 1000 + fold)
+        model = members.assemble(member, len(job.labels), **job.options)
+        saved = resume.load(own / "state") if going_on else None
+        where = saved.facts["init"] if saved else begin(model.network, member, init, pretrained)
+        training = Training(job, model, own, where, smoke or where["source"] != "random")
+        warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *training.notes)
+        for warning in warnings:
+            say(f"warning: {warning}")
+        accelerator.wait_for_everyone()  # nobody looks at the folder any more, and nothing can be refused
+        if saved:
+            training.restore(saved)
+            say(f"going on at step {training.loop.step} of {training.loop.steps}")
+        elif accelerator.is_main_process:
+            results.prepare(run, fold, config)
+            training.save_state()
+        name = f"{run.name}-fold{fold}"
+        with (
+            tracking.Tracker(track if accelerator.is_main_process else None, name, settings.to_json()) as tracker,
+            Progress(training.loop.steps, training.loop.step, progress and accelerator.is_main_process) as bar,
+        ):
+            for row in training.epochs(bar):
+                tracker.log(row, row["step"])
+                say(_told(row, settings.recipe.epochs))
+        training.finish(run, say)
+    if push_to_hub and accelerator.is_main_process:
+        tracking.push(push_to_hub, own, fold, say)
+    log = pd.DataFrame(training.history, columns=list(results.LOG))
+    metrics = {name: math.nan if value is None else value for name, value in training.best.items()}
+    skipped = tuple(f"{name} left out: {why}" for name, why in training.skipped().items())
+    return Trained(run, fold, own / "best.json", log, metrics, (*warnings, *skipped))
+
+
+def _silent(line: str) -> None:
+    """What all processes but one say."""
+
+
+def _on_cpu(settings: Settings) -> bool:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: cuda found, but PyTorch sees no GPU here. A CPU build of PyTorch?")
+    if settings.device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device: {settings.device!r} found, auto, cpu or cuda wanted.")
+    return settings.device == "cpu"
+
+
+def _told(row: dict, epochs: int) -> str:
+    scores = ", ".join(
+        f"{words} {row[name]:.4f}"
+        for name, words in (("macro_auc", "AUC"), ("cmap", "cmAP"), ("accuracy", "accuracy"))
+        if row[name] is not None
+    )
+    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, held out {scores}; {row['clips_per_s']:.1f} clips/s"

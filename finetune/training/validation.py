@@ -1,0 +1,74 @@
+"""What a fold holds out: scored per clip after each epoch, written per window in the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from ...analysis import metrics
+from ...analysis.predictions.row_ids import row_id
+from ...features import InputError
+from ...features.recordings import Clip
+from ..data.clips import Clips, clip_means
+from ..data.folds import multi_hot
+from .loop import Loop
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of held-out clips, in the clips' order. logits float32 [w, K]; owner int64 [w]: each window's clip."""
+
+    logits: Tensor
+    owner: Tensor
+
+
+class HeldOut:
+    """clips: all that the fold holds out. Each process takes its share of them; all processes know the outcome."""
+
+    def __init__(self, clips: Sequence[Clip], labels: Sequence[str], share: tuple[int, int], **reading):
+        self.all, self.labels, self.share = tuple(clips), tuple(labels), share
+        self.mine = self.all[share[0] :: share[1]]
+        self.clips = Clips(self.mine, labels, **reading) if self.mine else None
+        self.truth = multi_hot(self.all, self.labels) > 0  # [n, K]
+        self.window_s = reading["window_s"]
+
+    def predict(self, loop: Loop, batch_size: int, rule: str = "all") -> Windows:
+        """Logits of the windows that `rule` picks of each clip, with the network's present weights."""
+        process, processes = self.share
+        if self.clips is None:
+            found = []
+        else:
+            logits, owner = loop.logits(self.clips.held_out(batch_size, rule))
+            found = [(logits.numpy(), owner.numpy() * processes + process)]
+        found = gather_object(found) if processes > 1 else found
+        logits, owner = (np.concatenate(parts) for parts in zip(*found))
+        order = np.argsort(owner, kind="stable")
+        return Windows(torch.from_numpy(logits[order]), torch.from_numpy(owner[order]))
+
+    def scores(self, windows: Windows) -> dict[str, float]:
+        """macro_auc, cmap and accuracy (top-1) over clips, each the mean of its windows' logits; nan if undefined."""
+        if not torch.isfinite(windows.logits).all():
+            raise InputError("training: logits that are not finite found. A learning rate too high for this data?")
+        means, there = clip_means(windows.logits, windows.owner, len(self.all))
+        found = metrics.evaluate(self.truth[there.numpy()], means.numpy(), self.labels)
+        return {"macro_auc": found["macro_auc"], "cmap": found["cmap"], "accuracy": found["top1"]}
+
+    def table(self, windows: Windows, activation: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """(row ids, probabilities [w, K], truth [w, K]) of windows that are the clips' whole grid.
+
+        A row is named by its file's stem and the second in which the window ends; by path where stems are not unique.
+        """
+        owner = windows.owner.numpy()
+        first = np.searchsorted(owner, owner)  # of the clip's windows
+        ends = (np.arange(len(owner)) - first + 1) * self.window_s
+        names = [PurePosixPath(clip.name) for clip in self.all]
+        unique = len({name.stem for name in names}) == len(set(names))
+        stems = [name.stem if unique else str(name.with_suffix("")) for name in names]
+        index = [row_id(stems[i], (self.all[i].start_s or 0.0) + end) for i, end in zip(owner, ends)]
+        softmax = activation == "softmax"
+        values = windows.logits.softmax(dim=1) if softmax else windows.logits.sigmoid()
+        return index, values.numpy(), self.truth[owner]

@@ -1,0 +1,1 @@
+"""Wren, the bundled miniature backbone: its network and its training recipe."""

@@ -1,0 +1,130 @@
+"""What the heads train on: rows of one or several stores in memory, with their targets.
+
+The taps that a head needs are read once and indexed directly: random minibatches from the file, or through a
+DataLoader, take longer than the training itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..features import InputError
+from ..features.store import FeatureStore, StoreKey
+from .inputs import assemble, parse_tokens, taps_of
+from .training.checkpoint import key_difference
+
+SOURCES = ("focal", "soundscape", "pseudo")  # what the first, second and third store are
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows of all sources, one after another.
+
+    xs: token -> float32 [n, width]; targets: float32 [n, K], 1 for every label of a row (primary and secondary);
+    labels: names of the K columns; rows: the stores' row tables [n] with the columns `source` (name) and `unit` (int:
+    one number per clip of a source); key: of the first store; warnings: what the user should know.
+    """
+
+    xs: dict[str, torch.Tensor]
+    targets: torch.Tensor
+    labels: tuple[str, ...]
+    rows: pd.DataFrame
+    key: StoreKey
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return {token: x.shape[1] for token, x in self.xs.items()}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.rows["source"]))
+
+
+def load(
+    stores: Sequence[Path], taps: str | Sequence[str], *, labels: Sequence[str] | None = None, names=SOURCES
+) -> Data:
+    """Read `taps` (command-line text or tokens) of one store per source. labels: the columns, in order (a taxonomy);
+    without them every label that occurs, sorted.
+
+    InputError: a store that is still being written, stores of different keys, an unknown tap, features that are not
+    finite, a label outside `labels`. Columns without any positive are warned about by name.
+    """
+    if not 1 <= len(stores) <= len(names):
+        raise InputError(f"stores: {len(stores)} found, 1 to {len(names)} wanted ({', '.join(names)}).")
+    pieces, tables, keys = [], [], []
+    for path, name in zip(stores, names):
+        with FeatureStore.open(path) as store:
+            if not store.complete:
+                raise InputError(
+                    f"{path}: an unfinished store found, a complete one wanted. Is it still being written? The same "
+                    "extract command resumes it."
+                )
+            text = taps if isinstance(taps, str) else ",".join(taps)
+            tokens = parse_tokens(text, keys[0].taps if keys else store.taps)
+            if keys and (difference := key_difference(store.key, keys[0], tokens)):
+                raise InputError(f"{path}: {difference} (wanted as in {stores[0]})")
+            features = {tap: _finite(store.read(tap), path, tap) for tap in taps_of(tokens)}
+            pieces.append(dict(zip(tokens, assemble(features, tokens))))
+            tables.append(store.rows().assign(source=name))
+            keys.append(store.key)
+    rows = pd.concat(tables, ignore_index=True)
+    rows["unit"] = rows.groupby(["source", "clip"], sort=False).ngroup()
+    names_of = [label_set(text) for text in rows["labels"]]
+    columns = tuple(sorted({name for row in names_of for name in row}) if labels is None else labels)
+    targets = multi_hot(names_of, columns)
+    return Data(
+        xs={token: torch.cat([piece[token] for piece in pieces]) for token in tokens},
+        targets=torch.from_numpy(targets),
+        labels=columns,
+        rows=rows,
+        key=keys[0],
+        warnings=_all_negative(targets, columns),
+    )
+
+
+def label_set(text: str | None) -> tuple[str, ...]:
+    """The labels of a row: its text split at `;`, blanks around names and empty names dropped."""
+    return tuple(name for name in (part.strip() for part in (text or "").split(";")) if name)
+
+
+def multi_hot(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
+    """float32 [n, K]. InputError: a label that is no column."""
+    at = {label: i for i, label in enumerate(labels)}
+    targets = np.zeros((len(rows), len(labels)), dtype=np.float32)
+    for i, names in enumerate(rows):
+        for name in names:
+            if name not in at:
+                raise InputError(
+                    f"row {i}: label {name!r} found, one of the {len(labels)} classes wanted. Another taxonomy?"
+                )
+            targets[i, at[name]] = 1.0
+    return targets
+
+
+def known(values) -> list[str | None]:
+    """A text column of a row table; whatever is no text (None, NaN) or empty is None."""
+    return [value if isinstance(value, str) and value else None for value in values]
+
+
+def _finite(features: np.ndarray, path: Path, tap: str) -> torch.Tensor:
+    x = torch.from_numpy(features).float()
+    bad = ~torch.isfinite(x.flatten(1)).all(dim=1)
+    if bad.any():
+        raise InputError(
+            f"{path}, tap {tap}: {int(bad.sum())} rows with NaN or infinite features found (first: row "
+            f"{int(bad.nonzero()[0])}), numbers wanted. Damaged? `birdprobe store check` tells more."
+        )
+    return x
+
+
+def _all_negative(targets: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
+    empty = [label for label, positives in zip(labels, targets.sum(axis=0)) if not positives]
+    if not empty:
+        return ()
+    shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
+    return (f"{len(empty)} of {len(labels)} classes without a positive row: {shown}. Nothing can be learned of them.",)

@@ -1,0 +1,85 @@
+"""Tokens: what a head reads. A token is a tap (`block_24`) or the difference of two (`block_24-block_23` = h24 - h23).
+
+Differences are the residual tokens of Yadav 2026: with a free Linear per token they carry the same signal as the taps
+themselves, so they are an option and not the default.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ..features import InputError
+
+_BLOCK = r"(?:block_)?(\d+)|(-\d+)"
+
+
+def parse_tokens(text: str, stored: Sequence[str]) -> tuple[str, ...]:
+    """Tokens from the command line's syntax, in the order given and without repeats. stored: the store's taps.
+
+    `all`, numbers (negative ones count from the store's last block), names, ranges `4-8` or `4:8` with both ends (the
+    blocks in between that the store holds), differences `24-23` of a deeper block and an earlier one; comma-separated.
+    InputError for what the store does not hold.
+    """
+    found: dict[str, None] = {}
+    for part in filter(None, (part.strip() for part in str(text).split(","))):
+        found.update(dict.fromkeys(_parsed(part, stored)))
+    if not found:
+        raise InputError(f"--taps: {text!r} found, at least one of {', '.join(stored)} wanted.")
+    return tuple(found)
+
+
+def parts(token: str) -> tuple[str, ...]:
+    """The taps of a token: one, or (minuend, subtrahend)."""
+    return tuple(token.split("-"))
+
+
+def taps_of(tokens: Sequence[str]) -> tuple[str, ...]:
+    """Every tap that the tokens need, once each, in order of appearance."""
+    return tuple(dict.fromkeys(tap for token in tokens for tap in parts(token)))
+
+
+def assemble(features: Mapping, tokens: Sequence[str]) -> list:
+    """Tap -> array or tensor [N, *dims], to one [N, width] per token. InputError: a difference of unequal widths."""
+    return [_assembled(features, token) for token in tokens]
+
+
+def _assembled(features: Mapping, token: str):
+    arrays = [features[tap].reshape(len(features[tap]), -1) for tap in parts(token)]
+    if len(arrays) == 1:
+        return arrays[0]
+    if arrays[0].shape != arrays[1].shape:
+        widths = " and ".join(str(array.shape[1]) for array in arrays)
+        raise InputError(f"token {token}: widths {widths} found, equal ones wanted. Are the blocks of two stages?")
+    return arrays[0] - arrays[1]
+
+
+def _parsed(part: str, stored: Sequence[str]) -> list[str]:
+    if part == "all":
+        return list(stored)
+    if part in stored:
+        return [part]
+    if match := re.fullmatch(_BLOCK, part):
+        return [_block(part, match[1] or match[2], stored)]
+    if match := re.fullmatch(rf"(?:{_BLOCK})(-|:)(?:{_BLOCK})", part):
+        first, last = _block(part, match[1] or match[2], stored), _block(part, match[4] or match[5], stored)
+        i, j = stored.index(first), stored.index(last)
+        if i <= j:
+            return [tap for tap in stored[i : j + 1] if tap.startswith("block_")]
+        if match[3] == "-":
+            return [f"{first}-{last}"]
+    elif part.count("-") == 1 and set(parts(part)) <= set(stored):
+        return [part]  # a difference by name, such as block_25-stem
+    raise _unknown(part, stored)
+
+
+def _block(part: str, digits: str, stored: Sequence[str]) -> str:
+    blocks = [tap for tap in stored if tap.startswith("block_")]
+    if digits.startswith("-"):
+        if int(digits) >= -len(blocks):
+            return blocks[int(digits)]
+    elif (name := f"block_{int(digits):02d}") in stored:
+        return name
+    raise _unknown(part, stored)
+
+
+def _unknown(part: str, stored: Sequence[str]) -> InputError:
+    return InputError(f"--taps: {part!r} found, taps of the store wanted: {', '.join(stored)}.")

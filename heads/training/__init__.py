@@ -1,0 +1,1 @@
+"""Training of heads on cached features: folds, loop, results."""

@@ -1,0 +1,142 @@
+"""Checkpoints that describe themselves: NAME.safetensors (weights) and NAME.json (what they are) side by side.
+
+The description carries everything that applying the head needs and everything that a later run could confuse: labels,
+tokens and widths, the key of the store it was trained on, fold, settings, metrics, versions, and the hash of the
+weights file. Nothing is unpickled, nothing is replaced silently: Yadav 2026 lost a model to a later run of one name.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+from ...features import InputError
+from ...features.store import StoreKey
+from ..inputs import taps_of
+from ..modules import Head, build
+
+FORMAT = "birdprobe head 1"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a head's weights are.
+
+    head: the kind, one of `modules.KINDS`; options: its constructor's further arguments. widths: token -> width, in the
+    order of the inputs. labels: names of the outputs, in order. activation: "sigmoid" or "softmax". fold: the fold that
+    it never saw, None where it saw all rows. store_key: of the (first) store. settings: how it was trained. metrics:
+    its score on the fold it never saw. versions: of birdprobe and the libraries. weights_sha256: set when saved.
+    """
+
+    head: str
+    widths: dict[str, int]
+    labels: tuple[str, ...]
+    activation: str
+    store_key: StoreKey
+    fold: int | None = None
+    options: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+    weights_sha256: str = ""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(self.widths)
+
+    def to_json(self) -> dict:
+        plain = asdict(self) | {"store_key": json.loads(self.store_key.to_json())}
+        return {"format": FORMAT, **plain}
+
+    @classmethod
+    def from_json(cls, found: dict) -> "Description":
+        names = {f.name for f in fields(cls)}
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
+            raise InputError(f"{what} found, {FORMAT!r} wanted. Another file, or another version of birdprobe?")
+        if odd := sorted(names ^ (set(found) - {"format"})):
+            raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+        values = {name: found[name] for name in names}
+        values["store_key"] = StoreKey.from_json(json.dumps(found["store_key"]))
+        return cls(**values | {"labels": tuple(found["labels"])})
+
+
+def save(folder: Path, name: str, module: Head, description: Description, overwrite: bool = False) -> Path:
+    """Write FOLDER/NAME.safetensors, then FOLDER/NAME.json (its presence says that both are whole); the latter's path.
+
+    InputError when either exists and `overwrite` is False.
+    """
+    weights, text = Path(folder) / f"{name}.safetensors", Path(folder) / f"{name}.json"
+    for path in (weights, text):
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    text.unlink(missing_ok=True)
+    weights.write_bytes(to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
+    described = replace(description, weights_sha256=_sha256(weights))
+    text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
+    return text
+
+
+def load(
+    path: Path, *, store_key: StoreKey | None = None, labels: Sequence[str] | None = None
+) -> tuple[Head, Description]:
+    """A head in evaluation mode and its description. path: either of the two files, or their common stem.
+
+    InputError, naming the field: files missing or damaged, weights and description of different heads, a store_key that
+    the head's features could not come from, other labels.
+    """
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    weights, text = stem.parent / f"{stem.name}.safetensors", stem.parent / f"{stem.name}.json"
+    for file in (weights, text):
+        if not file.is_file():
+            raise InputError(f"{file}: nothing found, a head's file wanted. The two files belong together.")
+    try:
+        description = Description.from_json(json.loads(text.read_text()))
+    except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
+        raise InputError(f"{text}: {error}") from None
+    if (found := _sha256(weights)) != description.weights_sha256:
+        raise InputError(
+            f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
+            "Were files of two runs mixed?"
+        )
+    if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
+        raise InputError(f"{text}: {difference}")
+    if labels is not None and tuple(labels) != description.labels:
+        raise InputError(f"{text}: labels {_unlike(description.labels, tuple(labels))}. Trained on other classes?")
+    module = build(description.head, description.widths, len(description.labels), **description.options)
+    try:
+        module.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"{weights}: {error}") from None
+    return module.eval(), description
+
+
+def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> str | None:
+    """Why features under the key `found` do not fit a head of `tokens` trained under `wanted`; None where they do.
+
+    Which windows of a clip were taken, with which seed and in which number type may differ: the features of one window
+    do not depend on it. Of the taps only those that the head reads must be there.
+    """
+    if missing := [tap for tap in taps_of(tokens) if tap not in found.taps]:
+        return f"taps {', '.join(found.taps)} on disk, {', '.join(missing)} wanted too. Made with another --taps?"
+    same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
+    differences = replace(found, **same).differences(wanted)
+    return differences[0] if differences else None
+
+
+def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    if len(found) != len(wanted):
+        return f"of {len(found)} classes found, {len(wanted)} wanted"
+    i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)
+    return f"with {found[i]!r} at position {i} found, {wanted[i]!r} wanted"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

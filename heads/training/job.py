@@ -1,0 +1,135 @@
+"""Data, folds and settings of one run, and what is done with them for each head."""
+
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from ...analysis import metrics
+from ..dataset import Data
+from ..modules import Head, build
+from .checkpoint import Description
+from .folds import Folds
+from .loop import Fitted, Settings, fit
+from .progress import Progress
+from .scores import Units, differences, make_units, score
+from .specs import HeadSpec
+
+PACKAGES = ("birdprobe", "torch", "numpy", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+class Job:
+    """One run. `labelled`: the sources that are scored, `scored`: the one that early stopping and the table show."""
+
+    def __init__(self, data: Data, folds: Folds, settings: Settings):
+        self.data, self.folds, self.settings = data, folds, settings
+        self.targets = data.targets.numpy()
+        source = np.array([data.sources.index(name) for name in data.rows["source"]])
+        self.splits = [folds.split(fold, source) for fold in range(folds.n)]
+        self.labelled = [name for name in data.sources if name != "pseudo"]
+        self.scored = self.labelled[-1]  # soundscapes where there are any: the target of the competition
+
+    def fit(self, spec: HeadSpec, bar: Progress) -> tuple[Head, list[Fitted]]:
+        widths = {token: self.data.widths[token] for token in spec.tokens}
+
+        def make():
+            return build(spec.kind, widths, len(self.data.labels), **self.options(spec))
+
+        xs = [self.data.xs[token] for token in spec.tokens]
+        before = bar.done
+        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar.ticker(spec.name))
+        bar.done = before + self.folds.n * self.settings.epochs  # epochs that early stopping saved count as done
+        return fitted[0].module, fitted
+
+    def options(self, spec: HeadSpec) -> dict:
+        known = {"attention": ("dim", "dropout"), "scalarmix": ("dim", "dropout")}.get(spec.kind, ())
+        return {name: getattr(self.settings, name) for name in known}
+
+    def judge(self, rows: np.ndarray, logits: torch.Tensor) -> float:
+        """Held-out macro AUC on the scored source; nan where no class has positives and negatives."""
+        table = self.data.rows.iloc[rows].reset_index(drop=True)
+        own = (table["source"] == self.scored).to_numpy()
+        if not own.any():
+            return float("nan")
+        units = make_units(self.settings.unit, table[own], self.targets[rows][own], self.folds.of_row[rows][own])
+        return metrics.macro_auc(units.truth, units.mean(logits.numpy()[own]))
+
+    def out_of_fold(self, fitted: list[Fitted]) -> np.ndarray:
+        """float32 [n, K]; nan in rows that no fold held out."""
+        logits = np.full(self.targets.shape, np.nan, dtype=np.float32)
+        for split, one in zip(self.splits, fitted):
+            logits[split.held] = one.logits.numpy()
+        return logits
+
+    def scores(self, spec: HeadSpec, parameters: int, logits: np.ndarray) -> list[dict]:
+        return [
+            row | {"head": spec.name, "source": source, "unit": unit, "parameters": parameters}
+            for source in reversed(self.labelled)
+            for unit in ("clip", "window")
+            for row in score(self.units(source, unit), logits[self.rows_of(source)], self.settings.seed)
+        ]
+
+    def differences(self, logits: dict[str, np.ndarray], specs: Sequence[HeadSpec]) -> list[dict]:
+        """Against the first linear head, else the last head."""
+        baseline = next((spec.name for spec in specs if spec.kind == "linear"), specs[-1].name)
+        units, rows = self.units(self.scored, self.settings.unit), self.rows_of(self.scored)
+        if len(np.unique(units.groups)) < 2:
+            return []
+        return differences(units, {name: x[rows] for name, x in logits.items()}, baseline, self.settings.seed)
+
+    def about(self, specs: Sequence[HeadSpec]) -> dict:
+        """The job's part of config.json."""
+        return {
+            "store_key": asdict(self.data.key),
+            "settings": asdict(self.settings),
+            "heads": [asdict(spec) for spec in specs],
+            "scored": {"source": self.scored, "unit": self.settings.unit},
+            "labels": list(self.data.labels),
+            "activation": self.settings.activation,
+            "folds": {"n": self.folds.n, "description": self.folds.said},
+            "windows": {name: len(self.rows_of(name)) for name in self.data.sources},
+        }
+
+    def rows_of(self, source: str) -> np.ndarray:
+        return np.flatnonzero(self.data.rows["source"] == source)
+
+    def units(self, source: str, unit: str) -> Units:
+        rows = self.rows_of(source)
+        return make_units(unit, self.data.rows.iloc[rows], self.targets[rows], self.folds.of_row[rows])
+
+    @torch.no_grad()
+    def tap_weights(self, spec: HeadSpec, fold: int, one: Fitted) -> list[dict]:
+        """Mean share of each token over the rows that the fold held out."""
+        held = self.splits[fold].held
+        shares = one.module.tap_weights([self.data.xs[token][held] for token in spec.tokens]).numpy()
+        shares = shares.reshape(-1, len(spec.tokens)).mean(axis=0)
+        return [
+            {"head": spec.name, "fold": fold, "tap": token, "weight": float(share)}
+            for token, share in zip(spec.tokens, shares)
+        ]
+
+    def describe(self, spec: HeadSpec, fold: int, one: Fitted) -> Description:
+        return Description(
+            head=spec.kind,
+            widths=one.module.widths,
+            labels=self.data.labels,
+            activation=self.settings.activation,
+            store_key=self.data.key,
+            fold=fold,
+            options=self.options(spec),
+            settings=asdict(self.settings),
+            metrics={
+                f"{self.scored}_macro_auc": None if math.isnan(one.score) else one.score,
+                "epoch": one.epoch,
+                "losses": list(one.losses),
+            },
+            versions=versions(),
+        )

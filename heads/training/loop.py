@@ -1,0 +1,199 @@
+"""The training loop: one head architecture, one model per split, the best epoch of each kept.
+
+Protocol of Yadav 2026 ("Training"): AdamW, cosine annealing, at most 50 epochs, early stopping on the held-out macro
+ROC-AUC, feature mixup with alpha 0.2, fixed fractions of each source in a batch. Learning rate, weight decay, batch
+size and patience are not published; those here are ours. The held-out fold also chooses the epoch, so its score is a
+little optimistic, as published; `patience=None` trains all epochs and never looks.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...features import InputError
+from ..modules import Head
+from .folds import Batches, Split
+from .stack import Stack
+
+LOSSES = ("bce", "asl", "ce")
+ASL_GAMMA_NEGATIVE, ASL_GAMMA_POSITIVE, ASL_CLIP = 4.0, 0.0, 0.05  # Ridnik et al. 2021, as on the published model card
+STACKED_BATCH = 64  # 5 models stacked are 1.1-1.2 x as fast up to here, at 256 equal; see tests/bench_heads.py
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How heads are trained.
+
+    loss: "bce" or "asl" (any number of labels a row), "ce" (exactly one). batch_size: None takes 256 from 10,000
+    training rows on, else 64, or less where an epoch would have under 8 steps. mixup: alpha of Beta, 0 is off.
+    patience: epochs without a better held-out score; None never stops early and keeps the last epoch. fractions: of
+    each source in a batch, normalised over those that are there. together: train the folds as one stack; None does so
+    where it is faster. dim, dropout: of the heads that have them. folds, fold_by: see `splits.make_folds`. unit: "clip"
+    or "window", what is scored while training.
+    """
+
+    loss: str = "bce"
+    epochs: int = 50
+    batch_size: int | None = None
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    mixup: float = 0.2
+    patience: int | None = 10
+    fractions: tuple[float, ...] = (0.75, 0.15, 0.10)
+    together: bool | None = None
+    dim: int = 256
+    dropout: float = 0.1
+    folds: int = 5
+    fold_by: str | None = None
+    unit: str = "clip"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, allowed in (("loss", LOSSES), ("unit", ("clip", "window"))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"--{name}: {getattr(self, name)!r} found, one of {', '.join(allowed)} wanted.")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise InputError(f"--{name.replace('_', '-')}: {value} found, at least {least} wanted.")
+        if min(self.fractions, default=-1) < 0 or not sum(self.fractions):
+            raise InputError(f"--fractions: {self.fractions} found, shares of the sources wanted, as in 0.75,0.15,0.1.")
+        if self.mixup < 0 or not self.learning_rate > 0:
+            raise InputError(f"--mixup {self.mixup}, --lr {self.learning_rate} found, 0 or more and above 0 wanted.")
+
+    @property
+    def activation(self) -> str:
+        return "softmax" if self.loss == "ce" else "sigmoid"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """One trained model, in evaluation mode. logits [held, K] of its held-out rows; score: the best held-out score
+    (nan without one); epoch: the one kept, from 1; losses, scores: one an epoch."""
+
+    module: Head
+    logits: Tensor
+    score: float
+    epoch: int
+    losses: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+def fit(
+    make: Callable[[], Head],
+    xs: Sequence[Tensor],
+    targets: Tensor,
+    splits: Sequence[Split],
+    settings: Settings,
+    judge: Callable[[np.ndarray, Tensor], float] | None = None,
+    tick: Callable[[int, float, float], None] = lambda models, loss, score: None,
+) -> list[Fitted]:
+    """Train one head per split. xs: float [n, width] per token; targets: float [n, K] in 0..1.
+
+    judge(rows, logits) -> held-out score, larger is better; without it, or with nan, the last epoch is kept. tick hears
+    after each epoch how many models it trained, their mean loss and mean best score. Deterministic in `settings.seed`
+    on CPU; the global random state is left as it was.
+    """
+    batch = batch_size(settings, splits)
+    together = settings.together
+    if together is None:  # under early stopping a stack runs until its last model is done, which costs what it gains
+        together = batch <= STACKED_BATCH and (settings.patience is None or judge is None)
+    numbered = list(enumerate(splits))
+    fitted = []
+    with torch.random.fork_rng(devices=[]):
+        for some in [numbered] if together else [[one] for one in numbered]:
+            fitted += _fit_stack(make, list(xs), targets, some, settings, batch, judge, tick)
+    return fitted
+
+
+def batch_size(settings: Settings, splits: Sequence[Split]) -> int:
+    rows = max(sum(map(len, split.train)) for split in splits)
+    return settings.batch_size or (256 if rows >= 10_000 else min(64, max(8, rows // 8)))
+
+
+def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
+    modules, batches = [], []
+    for i, split in numbered:
+        torch.manual_seed(1000 * settings.seed + i)
+        modules.append(make())
+        rows = torch.from_numpy(np.concatenate(split.train))
+        modules[-1].fit_statistics([x[rows] for x in xs])
+        batches.append(Batches(split, batch, settings.fractions, settings.mixup, (settings.seed, i)))
+    stack = Stack(modules)
+    keepers = [_Keeper(settings.patience if judge else None) for _ in numbered]
+    steps = math.ceil(max(sum(map(len, split.train)) for _, split in numbered) / batch)
+    optimiser = torch.optim.AdamW(stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    for _ in range(settings.epochs):
+        losses = train_epoch(stack, xs, targets, batches, steps, optimiser, settings.loss)
+        schedule.step()
+        for m, (_, split) in enumerate(numbered):
+            if not keepers[m].done:
+                logits = stack.predict(m, [x[split.held] for x in xs]) if len(split.held) else targets[:0]
+                score = judge(split.held, logits) if judge else math.nan
+                keepers[m].see(stack.state(m), logits, float(losses[m]), score)
+        tick(len(numbered), float(losses.mean()), float(np.mean([keeper.score for keeper in keepers])))
+        if all(keeper.done for keeper in keepers):
+            break
+    for module, keeper in zip(modules, keepers):
+        module.load_state_dict(keeper.state)
+    return [
+        Fitted(module.eval(), k.logits, k.score, k.epoch, tuple(k.losses), tuple(k.scores))
+        for module, k in zip(modules, keepers)
+    ]
+
+
+def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
+    """One epoch of all models; their mean losses [M]."""
+    drawn = [torch.from_numpy(np.stack(part, axis=1)) for part in zip(*(b.epoch(steps) for b in batches))]
+    total = torch.zeros(stack.size)
+    for index, partner, weight in zip(*drawn):  # [M, B] each
+        mix = weight[..., None]
+        mixed = [torch.lerp(x[partner], x[index], mix) for x in xs]
+        wanted = torch.lerp(targets[partner], targets[index], mix)
+        losses = loss(stack(mixed), wanted, kind)
+        optimiser.zero_grad(set_to_none=True)
+        losses.sum().backward()  # the models share nothing, so each gets its own gradient
+        optimiser.step()
+        total += losses.detach()
+    return total / steps
+
+
+class _Keeper:
+    """Of one model: the best epoch so far, and whether its patience is over. What comes after that is ignored, so a
+    model gives the same result alone as in a stack that goes on for others."""
+
+    def __init__(self, patience: int | None):
+        self.patience, self.done = patience, False
+        self.score, self.epoch, self.losses, self.scores = math.nan, 0, [], []
+
+    def see(self, state, logits, loss, score):
+        self.losses.append(loss)
+        self.scores.append(score)
+        better = self.patience is None or math.isnan(self.score) or score > self.score
+        if better:
+            self.score, self.epoch, self.logits = score, len(self.scores), logits
+            self.state = {name: tensor.clone() for name, tensor in state.items()}
+        self.done = self.patience is not None and len(self.scores) - self.epoch >= self.patience
+
+
+def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """Mean loss of each model [M] for logits and targets [M, B, K] (targets in 0..1, soft after mixup).
+
+    "bce": binary cross-entropy; "asl": asymmetric loss (Ridnik et al. 2021), the sum over classes' mean; "ce":
+    cross-entropy against targets scaled to sum 1.
+    """
+    if kind == "ce":
+        shares = targets / targets.sum(dim=-1, keepdim=True).clamp_min(1e-8)
+        return -(shares * logits.log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
+    if kind == "bce":
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(-2, -1))
+    p = logits.sigmoid()
+    shifted = (p - ASL_CLIP).clamp_min(0.0)  # negatives below the clip cost nothing
+    positive = targets * (1 - p) ** ASL_GAMMA_POSITIVE * F.logsigmoid(logits)
+    negative = (1 - targets) * shifted**ASL_GAMMA_NEGATIVE * (1 - shifted).clamp_min(1e-8).log()
+    return -(positive + negative).mean(dim=(-2, -1))

@@ -1,0 +1,109 @@
+"""The folder of a training run: accepted or refused before anything is computed, written when everything is.
+
+config.json        everything resolved; written last, so its presence says that the run is whole
+heads/HEAD-foldK   .safetensors + .json, one checkpoint a head and fold
+oof.npz            out-of-fold probabilities: array `HEAD` [rows, K] per head, `labels` [K], `row_COLUMN` [rows]
+oof/HEAD.csv       the same of the scored source in the form of a submission, so that heads can be blended and compared;
+                   oof/truth.csv: what they are compared with
+scores.csv         per head, source, unit, and fold or pooled; differences.csv: paired, against the linear head
+tap_weights.csv    head, fold, tap, weight; table.md: the pooled scores for people
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from ...analysis.predictions.row_ids import row_id
+from ...analysis.predictions.table import ROW_ID
+from ...features import InputError
+from ..dataset import label_set, multi_hot
+from .scores import table
+
+OURS = (
+    *("config.json", "oof.npz", "scores.csv", "differences.csv", "tap_weights.csv", "table.md"),
+    *("selection.csv", "agreement.csv", "tap_scores.csv", "agreement.md"),  # written by those who go on from here
+    *("figures/predictions/agreement.png", "figures/predictions/agreement.pdf"),
+)
+ROW_COLUMNS = ("source", "file", "start_s", "end_s", "label", "labels", "group", "fold")
+
+
+def check(run: Path, overwrite: bool) -> None:
+    """Refuse what is no folder for a new run. Nothing is changed."""
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run}: a file found, a folder wanted for the run.")
+    if (run / "ranking.csv").exists():
+        raise InputError(f"{run}: a sweep's run found, another folder wanted for the heads.")
+    if (ours := _ours(run)) and not overwrite:
+        raise InputError(
+            f"{run}: files of a run ({', '.join(sorted(path.name for path in ours)[:3])}) found, a new folder wanted. "
+            "Use --overwrite to replace them."
+        )
+
+
+def clear(run: Path) -> None:
+    """Make the folder; of an old run only the files of a training are removed. Call it once nothing can be refused."""
+    for path in _ours(run):
+        path.unlink()
+    run.mkdir(parents=True, exist_ok=True)
+
+
+def _ours(run: Path) -> list[Path]:
+    checkpoints = [path for path in (run / "heads").glob("*-fold*.*") if path.suffix in (".json", ".safetensors")]
+    return [run / name for name in OURS if (run / name).exists()] + checkpoints + list((run / "oof").glob("*.csv"))
+
+
+def write(
+    run: Path,
+    config: dict,
+    rows: pd.DataFrame,
+    probabilities: dict[str, np.ndarray],
+    labels: Sequence[str],
+    scores: pd.DataFrame,
+    differences: pd.DataFrame,
+    tap_weights: pd.DataFrame,
+) -> None:
+    """The run's files besides the checkpoints. rows [n] and probabilities [n, K] of every row that was held out."""
+    columns = {f"row_{name}": rows[name] for name in ROW_COLUMNS}
+    np.savez(
+        run / "oof.npz",
+        allow_pickle=False,
+        labels=np.array(labels, dtype=str),
+        **probabilities,
+        **{name: _plain(column) for name, column in columns.items()},
+    )
+    write_tables(run / "oof", rows, probabilities, labels, config["scored"]["source"])
+    for name, frame in (("scores", scores), ("differences", differences), ("tap_weights", tap_weights)):
+        frame.to_csv(run / f"{name}.csv", index=False, float_format="%.6g")
+    scored = config["scored"]
+    (run / "table.md").write_text(table(scores, scored["unit"], scored["source"]).to_markdown() + "\n")
+    (run / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_tables(
+    folder: Path, rows: pd.DataFrame, probabilities: dict[str, np.ndarray], labels: Sequence[str], source: str
+) -> None:
+    """FOLDER/HEAD.csv of every head and FOLDER/truth.csv, for the rows of one source.
+
+    Rows are named by file stem and end second; where two files share their stem, by their paths.
+    """
+    scored = (rows["source"] == source).to_numpy()
+    held = rows[scored]
+    stems = held["file"].map(lambda name: PurePosixPath(name).stem)
+    if held.groupby(stems)["file"].nunique().gt(1).any():
+        stems = held["file"].map(lambda name: str(PurePosixPath(name).with_suffix("")))
+    index = pd.Index([row_id(*pair) for pair in zip(stems, held["end_s"])], name=ROW_ID)
+    truth = multi_hot([label_set(text) for text in held["labels"]], labels).astype(int)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in {**{name: x[scored] for name, x in probabilities.items()}, "truth": truth}.items():
+        table = pd.DataFrame(values, index=index, columns=list(labels))
+        table[~index.duplicated()].to_csv(folder / f"{name}.csv", float_format="%.9g")
+
+
+def _plain(column: pd.Series) -> np.ndarray:
+    """Numbers as they are, text as fixed-width unicode ("" where it is missing), so that nothing is pickled."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()
+    return np.array(["" if value is None or value != value else str(value) for value in column], dtype=str)

@@ -1,0 +1,117 @@
+"""Train several heads over the folds of one or several stores, into a run folder.
+
+    STORE... -> rows and targets -> folds -> per head: one model a fold -> out-of-fold logits -> scores, weights -> RUN
+
+Every labelled row is predicted exactly once, by the model of the fold that held it out.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ...features.store import FeatureStore
+from ..dataset import SOURCES, load
+from ..ensemble import load_members
+from ..inputs import parse_tokens
+from ..modules import parameters_count, probabilities
+from . import pseudo_labels, results
+from .checkpoint import save
+from .folds import ALWAYS, make_folds
+from .job import Job, versions
+from .loop import Settings
+from .progress import Progress
+from .scores import COLUMNS
+from .specs import parse_heads
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished run: its folder, the rows of scores.csv, differences.csv and tap_weights.csv, the warnings."""
+
+    run: Path
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    tap_weights: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
+def train(
+    stores: Sequence[Path],
+    run: Path,
+    settings: Settings = DEFAULTS,
+    *,
+    taps: str = "all",
+    heads: str = "attention",
+    labels: Sequence[str] | None = None,
+    names: Sequence[str] = SOURCES,
+    pseudo_from: Path | None = None,
+    pseudo_head: str | None = None,
+    pseudo_gate: pseudo_labels.Gate | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    say: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+) -> Trained:
+    """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
+
+    With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
+    (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
+    `pseudo_gate` if there is one.
+    InputError for anything wrong with what the user gave.
+    """
+    started, run = time.perf_counter(), Path(run)
+    results.check(run, overwrite)
+    with FeatureStore.open(stores[0]) as store:
+        stored = store.taps
+    specs = parse_heads(heads, parse_tokens(taps, stored), stored)
+    teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
+    tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
+    data = load(stores, list(tokens), labels=labels, names=names)
+    data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
+    folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
+    warnings = (*data.warnings, *folds.warnings)
+    say(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
+    for warning in warnings:
+        say(f"warning: {warning}")
+    job = Job(data, folds, settings)
+    results.clear(run)  # a mistake in the command must not cost an old run
+    scores, weights, logits = [], [], {}
+    with Progress(len(specs) * folds.n * settings.epochs, progress) as bar:
+        for spec in specs:
+            module, fitted = job.fit(spec, bar)
+            logits[spec.name] = job.out_of_fold(fitted)
+            say(f"{spec.name}: {parameters_count(module):,} parameters, epochs kept {[f.epoch for f in fitted]}")
+            scores += job.scores(spec, parameters_count(module), logits[spec.name])
+            for fold, one in enumerate(fitted):
+                weights += job.tap_weights(spec, fold, one)
+                save(run / "heads", f"{spec.name}-fold{fold}", one.module, job.describe(spec, fold, one), overwrite)
+    trained = Trained(
+        run,
+        pd.DataFrame(scores, columns=list(COLUMNS)),
+        pd.DataFrame(job.differences(logits, specs)),
+        pd.DataFrame(weights),
+        warnings,
+    )
+    config = {
+        "command": command,
+        "stores": [{"path": str(path), "source": name} for path, name in zip(stores, names)],
+        **job.about(specs),
+        "pseudo_gate": asdict(pseudo_gate) if teacher and pseudo_gate else None,
+        "warnings": list(warnings),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    kept = folds.of_row != ALWAYS
+    rows = data.rows[kept].assign(fold=folds.of_row[kept])
+    predicted = {
+        name: probabilities(torch.from_numpy(values[kept]), settings.activation).numpy()
+        for name, values in logits.items()
+    }
+    results.write(run, config, rows, predicted, data.labels, trained.scores, trained.differences, trained.tap_weights)
+    return trained

@@ -1,0 +1,245 @@
+"""One run of each kind, read whole through the readers of the packages above which this one stands.
+
+Each record's `of(path)` raises InputError for a run that is not whole.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ...analysis.predictions import comparison
+from ...features import InputError
+from ...figures.predictions import agreement, experiments
+from ...analysis.runs import Run
+
+CONFIG, COMPARED = "config.json", "comparison.csv"
+SCORES = (
+    *("head", "source", "unit", "fold", "n", "accuracy", "acc_lo", "acc_hi"),
+    *("macro_auc", "auc_lo", "auc_hi", "cmap", "n_scored", "parameters"),
+)
+GAINS = ("accuracy", "macro_auc")
+DIFFERENCES = ("head", "baseline", *(f"{name}{end}" for name in GAINS for end in ("", "_lo", "_hi")))
+SELECTION = ("step", "tap", *(f"{name}{end}" for name in ("score", "gain", "nested") for end in ("", "_lo", "_hi")))
+LOG = ("epoch", "step", "lr", "loss", "macro_auc", "cmap", "accuracy", "seconds", "clips_per_s")
+TEXT = dict.fromkeys(("head", "baseline", "source", "unit", "fold", "tap", "arm", "against"), str)  # never numbers
+# A file's stem -> the model's name. A preset is no name: it tells a contract, which stand-ins share.
+MODELS = {"BirdNET_GLOBAL_6K_V2.4": "BirdNET V2.4", "wren": "Wren"}
+PERCH_V2 = (  # sha256 of the two published ONNX files
+    "bf0c8467a924cb074663970ca4a0ab1e143602121930209657d0dff5d5cefa1f",
+    "4dcf71c18a147198545944bb5149697e89e3ad2e16637fa8f0edf6d13035a017",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """ranking: ranking.csv indexed by tap, in graph order. run: predictions, counts, the answer. store: its features,
+    None where they were removed."""
+
+    name: str
+    path: Path
+    config: dict
+    ranking: pd.DataFrame
+    run: Run
+    store: Path | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Sweep":
+        run, store = Run(path), path / "features.h5"
+        return cls(path.resolve().name, path, run.config, run.ranking, run, store if store.is_file() else None)
+
+    @property
+    def model(self) -> str:
+        """The backbone's name; the file's stem where it is not one that we know."""
+        stem = Path(self.config["model"]["path"]).stem
+        return "Perch v2" if self.is_perch_v2 else MODELS.get(stem, stem)
+
+    @property
+    def data(self) -> str:
+        """The name of the audio's folder or table."""
+        return Path(self.config["audio"]["path"]).stem
+
+    @property
+    def is_perch_v2(self) -> bool:
+        """Whether the model is one of the published files of Perch v2, not only one of its contract."""
+        return self.config["model"]["sha256"] in PERCH_V2
+
+    @property
+    def blocks(self) -> pd.DataFrame:
+        """The ranking's blocks alone, with `depth` in 0..1: index over that of the model's last block."""
+        rows = self.ranking[self.ranking["index"].notna()]
+        return rows.assign(depth=rows["index"].astype(float) / max(len(self.run.architecture["blocks"]) - 1, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """A run of heads. weights: head, fold, tap, weight. tap_scores, agreement: probe against heads; selection: of taps
+    `auto:N`; these are None where the run has none. oof: head -> its out-of-fold table; truth: what they are scored
+    against."""
+
+    name: str
+    path: Path
+    config: dict
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    weights: pd.DataFrame
+    tap_scores: pd.DataFrame | None
+    agreement: pd.DataFrame | None
+    selection: pd.DataFrame | None
+    oof: dict[str, Path]
+    truth: Path | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Heads":
+        config = configuration(path / CONFIG, ("heads", "scored", "labels", "settings"))
+        oof = {one.stem: one for one in sorted((path / "oof").glob("*.csv"))}
+        probed = agreement.has_data(path)
+        return cls(
+            path.resolve().name,
+            path,
+            config,
+            table(path / "scores.csv", SCORES),
+            table(path / "differences.csv", DIFFERENCES, blank=True),  # one head has none to differ from
+            table(path / "tap_weights.csv", ("head", "fold", "tap", "weight")).astype({"fold": int}),
+            agreement.read(path, "tap_scores.csv") if probed else None,
+            agreement.read(path, "agreement.csv") if probed else None,
+            optional(path / "selection.csv", SELECTION),
+            {name: one for name, one in oof.items() if name != "truth"},
+            oof.get("truth"),
+        )
+
+    @property
+    def pooled(self) -> pd.DataFrame:
+        """The rows of scores over all folds, with intervals: one per head, source and unit."""
+        return self.scores[self.scores["fold"] == "pooled"].reset_index(drop=True)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """head -> trained parameters."""
+        return {head: int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """outcome: outcome.csv, one row an arm; gains: those of them that are compared with another. grid: None where none
+    was searched."""
+
+    name: str
+    path: Path
+    config: dict
+    outcome: pd.DataFrame
+    gains: pd.DataFrame
+    grid: pd.DataFrame | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Experiment":
+        config = configuration(path / CONFIG, ("experiment", "measured", "sentence"))
+        outcome = table(path / "outcome.csv", experiments.COLUMNS)
+        grid = optional(path / "grid.csv", ())
+        return cls(path.resolve().name, path, config, outcome, experiments.read(path), grid)
+
+    @property
+    def kind(self) -> str:
+        """pseudo, residual or priors."""
+        return self.config["experiment"]
+
+    @property
+    def sentence(self) -> str:
+        return self.config["sentence"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """path: the CSV. frame: one row a cell (member, step). config: of the blend beside it, {} where there is none."""
+
+    name: str
+    path: Path
+    config: dict
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, path: Path) -> "Comparison":
+        """path: the CSV of a comparison, or of the submission beside which it lies."""
+        beside = path.with_name(f"{path.stem}-{COMPARED}")
+        path = beside if beside.is_file() else path
+        if path.name == COMPARED:
+            name, about = path.resolve().parent.name, path.with_name(CONFIG)
+        else:
+            name = path.name.removesuffix(".csv").removesuffix("-comparison")
+            about = path.with_name(f"{name}.json")
+        frame = comparison.read(path)
+        return cls(name, path, configuration(about) if about.is_file() else {}, frame)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A member trained through. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
+    windows of all finished folds and their labels, None before the first."""
+
+    name: str
+    path: Path
+    config: dict
+    logs: dict[int, pd.DataFrame]
+    finished: tuple[int, ...]
+    oof: Path | None
+    truth: Path | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Member":
+        config = configuration(path / CONFIG, ("member", "labels", "settings", "data"))
+        numbers = sorted(int(match[1]) for one in path.glob("fold*") if (match := re.fullmatch(r"fold(\d+)", one.name)))
+        logs = {n: table(log, LOG) for n in numbers if (log := path / f"fold{n}" / "log.csv").is_file()}
+        finished = tuple(n for n in logs if (path / "oof" / f"fold{n}.csv").is_file())
+        stem = re.sub(r"[^\w.-]", "-", config["member"])
+        oof, truth = (one if one.is_file() else None for one in (path / "oof" / f"{n}.csv" for n in (stem, "truth")))
+        return cls(path.resolve().name, path, config, logs, finished, oof, truth)
+
+    @property
+    def member(self) -> str:
+        """Its name among the members, such as birdmae-large."""
+        return self.config["member"]
+
+    @property
+    def recipe(self) -> dict:
+        """What it was trained with, fields as in a member's recipe."""
+        return self.config["settings"]["recipe"]
+
+
+# ---- files
+
+
+def configuration(path: Path, needed: Sequence[str] = ()) -> dict:
+    """A run's JSON. InputError: not there, no JSON, or without one of the keys `needed`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found, the configuration of a run wanted. Was the run cut off?") from None
+    except (OSError, ValueError) as fault:
+        raise InputError(f"{path}: no JSON ({fault}). Was the run cut off while writing it?") from None
+    for key in needed:
+        if not isinstance(found, dict) or key not in found:
+            raise InputError(f"{path}: no {key} found. Another command's folder, or another version's?")
+    return found
+
+
+def table(path: Path, columns: Sequence[str], blank: bool = False) -> pd.DataFrame:
+    """A run's CSV; blank: one without even a header is a table without rows.
+
+    InputError: not there, no table, or without one of its columns.
+    """
+    try:
+        if blank and not path.read_text(encoding="utf-8").strip():
+            return pd.DataFrame(columns=list(columns))
+        found = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values=["", "nan"])
+    except (OSError, ValueError) as fault:
+        raise InputError(f"{path}: {getattr(fault, 'strerror', None) or fault}. Was the run cut off?") from None
+    if missing := [column for column in columns if column not in found]:
+        raise InputError(f"{path}: no column {', '.join(missing)} found. Was it written by another version?")
+    return found
+
+
+def optional(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
+    return table(path, columns) if path.is_file() else None

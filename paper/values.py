@@ -1,0 +1,245 @@
+"""Every number that the text may use, from the published ones and from the runs that have a role in it.
+
+Names: those of `published.toml` as they stand there ("table1.24.knn"), with their notes left out; ours by role,
+"sweep.best.knn", "leakage.embedding.difference".
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..analysis.studies import sample_size
+from ..figures import style
+from .claims import Claim
+from .claims.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED
+from .macros import interval, p_value, points, signed, verdict
+from .published import Published
+from .runs.derived import Evidence, order_kept
+from .runs.discovery import Sources
+from .runs.readers import Comparison, Experiment, Heads, Sweep
+from .runs.roles import STAND_IN, Roles, weighed_taps
+
+
+def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]:
+    """name -> text. Parts without a run have no names, so `have(role)` is false of them."""
+    found = {key: entry.text for key, entry in published.entries.items()}
+    for role, sweep in roles.sweeps.items():
+        found |= {f"{role}.{name}": text for name, text in of_sweep(sweep).items()}
+    main = roles.perch or roles.sweep
+    if roles.sweep is not None and roles.regrouped is not None:
+        kept = order_kept(roles.sweep, roles.regrouped)
+        found["regrouped.agreement"] = interval(kept.spearman, kept.spearman_lo, kept.spearman_hi, 2)
+        found["regrouped.common"] = str(kept.n)
+    if main is not None and main.name in evidence.budgets:
+        found |= of_budget(evidence.budgets[main.name]) | {"budget.name": main.name}
+    if main is not None and main.name in evidence.leaks:
+        found |= of_leakage(evidence.leaks[main.name], main.run.reference) | {"leakage.name": main.name}
+    if roles.weights is not None:
+        found |= of_weights(roles.weights)
+    if roles.heads is not None:
+        found |= of_heads(roles.heads)
+    if roles.comparison is not None:
+        found |= of_comparison(roles.comparison)
+    for kind in ("pseudo", "residual", "priors"):
+        if (run := getattr(roles, kind)) is not None:
+            found |= of_experiment(run)
+    return found
+
+
+def called(tap: str) -> str:
+    """A tap's name in a sentence: block 7, the final embedding, the logits."""
+    return style.spoken(tap) if tap.startswith("block_") else f"the {style.spoken(tap)}"
+
+
+def of_sweep(sweep: Sweep) -> dict[str, str]:
+    run, answer, table = sweep.run, sweep.run.answer, sweep.ranking
+    blocks = sweep.blocks
+    top, last = blocks["knn"].idxmax(), blocks.index[-1]
+    best, reference = table.loc[run.best], table.loc[run.reference]
+    linear = table["linear"].idxmax()
+    found = {
+        "name": sweep.name,
+        "model": sweep.model,
+        "data": sweep.data,
+        "n": f"{run.n_units:,}",
+        "unit": run.unit,
+        "groups": f"{run.n_groups:,} groups" if run.n_groups else "unknown groups",
+        "classes": str(run.n_classes),
+        "folds": str(run.config["folds"]["description"]),
+        "grouping": str(run.config.get("grouping", "none")),
+        "k": str(run.config["settings"]["k"]),
+        "blocks": str(len(run.architecture["blocks"])),
+        "taps": str(len(table)),
+        "chance": f"{run.chance:.3f}",
+        "best": called(run.best),
+        "best.knn": interval(best["knn"], best["knn_lo"], best["knn_hi"]),
+        "best.point": f"{best['knn']:.3f}",
+        "best.share": f"{best['p_best']:.2f}",
+        "reference": called(run.reference),
+        "reference.knn": interval(reference["knn"], reference["knn_lo"], reference["knn_hi"]),
+        "gain": points(answer["difference"], answer["lo"], answer["hi"]),
+        "p": p_value(float(answer["p_adjusted"])),
+        "verdict": "the same tap" if run.best == run.reference else verdict(answer["lo"], answer["hi"]),
+        "tied": str(len(run.tied)),
+        "top-block": called(top),
+        "top-block.knn": interval(*table.loc[top, ["knn", "knn_lo", "knn_hi"]]),
+        "top-block.depth": f"{100 * blocks.loc[top, 'depth']:.0f} %",
+        "last-block": called(last),
+        "last-block.knn": interval(*table.loc[last, ["knn", "knn_lo", "knn_hi"]]),
+        "linear.best": called(linear),
+        "linear.best.score": f"{table.loc[linear, 'linear']:.3f}",
+        "linear.at-best": f"{best['linear']:.3f}",
+        "linear.reference": f"{reference['linear']:.3f}",
+    }
+    if "logits" in table.index:
+        found["logits.knn"] = interval(*table.loc["logits", ["knn", "knn_lo", "knn_hi"]])
+    return found
+
+
+def of_budget(frame) -> dict[str, str]:
+    """Where the curve gets to 0.95, and what two sets without a common group agree on at their largest size."""
+    first = frame.iloc[0]
+    smaller = frame[frame["n_clips"] < frame["n_all"]]
+    found = {
+        "budget.n": f"{first['n_all']:,}",
+        "budget.draws": str(first["draws"]),
+        "budget.top": called(first["top"]),
+        "budget.tied": str(len(str(first["tied"]).split(";"))),
+        "budget.largest.n": f"{smaller['n_clips'].iloc[-1]:,}",
+        "budget.largest.same": interval(*smaller.iloc[-1][["p_same_top", "p_same_top_lo", "p_same_top_hi"]], 2),
+    }
+    enough = sample_size.enough(frame)
+    found["budget.enough"] = f"{enough:,}" if enough is not None and enough < first["n_all"] else "none of the sizes"
+    rows = smaller[smaller["pairs"] >= smaller["draws"] / 2]
+    if len(rows):
+        last = rows.iloc[-1]
+        found |= {
+            "budget.two.n": f"{last['n_clips']:,}",
+            "budget.two.agree": interval(*last[["p_two_agree", "p_two_agree_lo", "p_two_agree_hi"]], 2),
+            "budget.two.order": interval(*last[["spearman_two", "spearman_two_lo", "spearman_two_hi"]], 2),
+            "budget.two.reading": reading(last["p_two_agree_lo"], last["p_two_agree_hi"], last["spearman_two_lo"]),
+        }
+    at = np.flatnonzero(frame["n_clips"] == enough)
+    if len(at):
+        found["budget.enough.loss"] = f"{100 * frame['loss'].iloc[at[0]]:.1f} points"
+    return found
+
+
+def reading(agree_lo: float, agree_hi: float, order_lo: float) -> str:
+    """What the agreement of two sets of clips without a common group says of what such a probe selects."""
+    if agree_hi < 0.5 and order_lo > 0.5:
+        return "A probe of this size selects a region of the network rather than a block."
+    return "A probe of this size selects a block." if agree_lo > 0.5 else "Whether that selects a block is open."
+
+
+def of_sources(sources: Sources) -> dict[str, str]:
+    """On how much the findings on real recordings stand."""
+    real = [one for one in sources.sweeps if one.model != STAND_IN]
+    networks = {one.config["model"]["sha256"] for one in real}
+    return {"real.networks": str(len(networks)), "real.sets": str(len({one.data for one in real}))}
+
+
+def of_claims(claims: Iterable[Claim]) -> dict[str, str]:
+    """How many rows of the claims table have each verdict."""
+    counts = Counter(one.verdict for one in claims)
+    names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "untested": UNTESTED}
+    return {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
+
+
+def of_leakage(frame, reference: str) -> dict[str, str]:
+    rows, first = frame.set_index("tap"), frame.iloc[0]
+    apart = (frame["difference_lo"] > 0).sum()
+    widest = frame.loc[frame["difference"].idxmax()]
+    best = {kind: frame.loc[frame[kind].idxmax(), "tap"] for kind in ("random", "grouped")}
+    found = {
+        "leakage.n": f"{first['n']:,}",
+        "leakage.groups": f"{first['n_groups']:,}",
+        "leakage.siblings.n": f"{first['n_siblings']:,}",
+        "leakage.repeats": str(first["repeats"]),
+        "leakage.taps": str(len(frame)),
+        "leakage.apart": str(apart),
+        "leakage.widest": called(widest["tap"]),
+        "leakage.widest.difference": points(*widest[["difference", "difference_lo", "difference_hi"]]),
+        "leakage.best.random": called(best["random"]),
+        "leakage.best.grouped": called(best["grouped"]),
+        "leakage.best.difference": points(*rows.loc[best["grouped"], ["difference", "difference_lo", "difference_hi"]]),
+    }
+    if reference in rows.index:
+        row = rows.loc[reference]
+        found["leakage.reference"] = called(reference)
+        found["leakage.reference.difference"] = points(*row[["difference", "difference_lo", "difference_hi"]])
+        found["leakage.reference.siblings"] = points(*row[["siblings", "siblings_lo", "siblings_hi"]])
+    return found
+
+
+def of_weights(run: Heads) -> dict[str, str]:
+    found = {"weights.name": run.name, "weights.taps": str(weighed_taps(run))}
+    probe = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"].astype(float)
+    found["weights.probe.best"] = called(probe.idxmax())
+    rows = run.agreement[(run.agreement["against"] == "knn") & run.agreement["score"].str.startswith("weight of ")]
+    means = run.weights.groupby(["head", "tap"], sort=False)["weight"].mean()
+    said = []
+    for row in rows.itertuples():
+        head = row.score.removeprefix("weight of ")
+        agreed = interval(row.spearman, row.spearman_lo, row.spearman_hi, 2)
+        tap = means[head].idxmax()
+        found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": called(tap)}
+        found[f"weights.{head}.heaviest.weight"] = f"{means[head][tap]:.3f}"
+        found[f"weights.{head}.probe-best.weight"] = f"{means[head].get(probe.idxmax(), np.nan):.3f}"
+        said.append(f"{head} {agreed}, heaviest {called(tap)} ({means[head][tap]:.3f})")
+    if said:
+        found["weights.sentence"] = "; ".join(said)
+    return found
+
+
+def of_heads(run: Heads) -> dict[str, str]:
+    scored = run.config["scored"]
+    table = run.pooled[(run.pooled["source"] == scored["source"]) & (run.pooled["unit"] == scored["unit"])]
+    table = table.set_index("head")
+    taps = [tap for tap in dict.fromkeys(run.weights["tap"]) if tap.startswith("block_")]
+    found = {
+        "heads.name": run.name,
+        "heads.n": f"{int(table['n'].iloc[0]):,}",
+        "heads.unit": f"{scored['unit']}s",
+        "heads.taps": ", ".join(map(style.short, taps)) or "none",
+    }
+    for head, row in table.iterrows():
+        found[f"heads.{head}.accuracy"] = interval(row["accuracy"], row["acc_lo"], row["acc_hi"])
+        found[f"heads.{head}.auc"] = interval(row["macro_auc"], row["auc_lo"], row["auc_hi"])
+        found[f"heads.{head}.parameters"] = f"{int(row['parameters']):,}"
+    gains = [
+        f"{row.head} {points(row.accuracy, row.accuracy_lo, row.accuracy_hi)} and "
+        f"{signed(row.macro_auc, row.macro_auc_lo, row.macro_auc_hi)} of macro ROC-AUC"
+        for row in run.differences.itertuples()
+    ]
+    if gains:
+        found |= {"heads.gains": "; ".join(gains), "heads.baseline": str(run.differences["baseline"].iloc[0])}
+    return found
+
+
+def of_comparison(run: Comparison) -> dict[str, str]:
+    first = run.frame.iloc[0]
+    raw = run.frame[run.frame["step"] == "raw"]
+    rows = [f"{row.member} {interval(row.macro_auc, row.lo, row.hi)}" for row in raw.itertuples()]
+    found = {
+        "comparison.name": run.name,
+        "comparison.rows": f"{int(first['n_rows']):,}",
+        "comparison.files": f"{int(first['n_files']):,}",
+        "comparison.raw": "; ".join(rows),
+        "comparison.members": " and ".join(f"{one['name']} {one['weight']:g}" for one in run.config["members"]),
+    }
+    if search := run.config.get("search"):
+        found["comparison.search"] = search["sentence"]
+    steps = [
+        f"{step['step']} {signed(step['gain'], step['gain_lo'], step['gain_hi'])}"
+        for step in run.config.get("steps", [])
+        if step.get("gain") is not None and step.get("gain_lo") is not None
+    ]
+    if steps:
+        found["comparison.steps"] = "; ".join(steps)
+    return found
+
+
+def of_experiment(run: Experiment) -> dict[str, str]:
+    return {f"{run.kind}.name": run.name, f"{run.kind}.sentence": run.sentence}

@@ -1,0 +1,106 @@
+"""The record of what was found in a backbone: Block, one tap; Architecture, all of them."""
+
+import re
+from dataclasses import asdict, dataclass
+
+from ...features import InputError
+from ..graph.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Block:
+    """One tap: a tensor of the graph and what is known about it.
+
+    `shape` is measured with batch 1; `map` is what is left of it without batch and channels: (time, mel), (tokens,) or
+    () for a vector. `macs` counts the multiply-accumulates of one window from the input up to this tensor. `scope` is
+    what the exporter called this part of the network, where it said so. `batch_axis` is 0 but in networks that carry
+    [tokens, batch, channels].
+    """
+
+    name: str
+    index: int | None
+    kind: str
+    stage: int | None
+    channels: int
+    channel_axis: int
+    map: tuple[int, ...]
+    tensor: str
+    macs: int
+    shape: Shape
+    scope: str | None = None
+    batch_axis: int = 0
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What `find_blocks` found. `inputs` and `outputs` are (name, shape with batch 1); `notes` are for the reader."""
+
+    blocks: tuple[Block, ...]
+    stem: Block | None
+    embedding: Block | None
+    logits: Block | None
+    inputs: tuple[tuple[str, Shape], ...]
+    outputs: tuple[tuple[str, Shape], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def taps(self) -> dict[str, Block]:
+        """Every tap by name, in graph order: stem, blocks, embedding, logits."""
+        every = (self.stem, *self.blocks, self.embedding, self.logits)
+        return {block.name: block for block in every if block}
+
+    def select(self, text: str) -> tuple[str, ...]:
+        """Tap names from the command line's syntax, in graph order and without repeats.
+
+        `all` (every block, the embedding, the logits), integers (negative ones count from the last block), names, and
+        ranges `4-8`, `4:8`, `-3:-1`, `block_04-block_08`, both ends included; separated by commas. Raises InputError
+        for what does not exist.
+        """
+        chosen: set[str] = set()
+        for part in filter(None, (part.strip() for part in str(text).split(","))):
+            chosen.update(self._selected(part))
+        if not chosen:
+            raise self._unknown(text)
+        return tuple(name for name in self.taps if name in chosen)
+
+    def _selected(self, part: str) -> list[str]:
+        if part == "all":
+            return [name for name in self.taps if name != "stem"]
+        if part in self.taps:
+            return [part]
+        one = r"(?:block_)?(\d+)|(-\d+)"
+        if match := re.fullmatch(one, part):
+            return [self.blocks[self._index(part, match[1] or match[2])].name]
+        if match := re.fullmatch(rf"(?:{one})(?::|-)(?:{one})", part):
+            first, last = (self._index(part, match[i] or match[i + 1]) for i in (1, 3))
+            if first <= last:
+                return [block.name for block in self.blocks[first : last + 1]]
+        raise self._unknown(part)
+
+    def _index(self, part: str, digits: str) -> int:
+        index = int(digits)
+        if not -len(self.blocks) <= index < len(self.blocks):
+            raise self._unknown(part)
+        return index % len(self.blocks)
+
+    def _unknown(self, part: str) -> InputError:
+        names = [block.name for block in self.blocks]
+        shown = f"{names[0]}..{names[-1]} (or 0..{len(names) - 1})" if names else "no blocks"
+        others = ", ".join(block.name for block in (self.stem, self.embedding, self.logits) if block)
+        return InputError(f"taps: {part!r} is not there; this model has {shown}, {others or 'nothing else'}")
+
+    def to_json(self) -> dict:
+        """The contract of `birdprobe blocks --json`; shapes are lists, batch 1."""
+        return {
+            "blocks": [_plain(block) for block in self.blocks],
+            "stem": self.stem and _plain(self.stem),
+            "embedding": self.embedding and _plain(self.embedding),
+            "logits": self.logits and _plain(self.logits),
+            "inputs": [{"name": name, "shape": list(shape)} for name, shape in self.inputs],
+            "outputs": [{"name": name, "shape": list(shape)} for name, shape in self.outputs],
+            "notes": list(self.notes),
+        }
+
+
+def _plain(block: Block) -> dict:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(block).items()}

@@ -1,0 +1,1 @@
+"""Recordings in, a store of every tap out."""

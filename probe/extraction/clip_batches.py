@@ -1,0 +1,166 @@
+"""Portion: some consecutive clips that are decoded and inferred together, the unit of work of an extraction.
+
+The split into portions depends on the table of clips, the files' sizes and the batch size, and a portion's rows reach
+the store in one append. So the windows that share a batch are the same in every run, whatever was resumed where and
+whichever thread was faster, and the features are the same bit for bit.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...features import InputError, audio
+from ...features.recordings import Clip
+from ...features.store import ROW_COLUMNS
+from ...features.windows import Selection, cut, normalise_file, normalise_windows, select
+
+PORTION_BYTES = 1 << 21  # of audio files: about a minute or two of compressed sound
+
+
+@dataclass(frozen=True)
+class Portion:
+    """clips[i] has number first + i in the table of recordings."""
+
+    first: int
+    clips: tuple[Clip, ...]
+
+    def without(self, done: set[int]) -> "Portion":
+        """Less the clips at its start that are done."""
+        n = 0
+        while n < len(self.clips) and self.first + n in done:
+            n += 1
+        return Portion(self.first + n, self.clips[n:])
+
+    def split(self, selection: Selection, batch_size: int) -> "list[Portion]":
+        """Into portions of about one batch of windows or more, as far as that can be told before decoding."""
+        known = {"center": 1, "first": 1}.get(selection.rule, selection.count)  # windows per clip, None for all
+        most = -(-batch_size // known) if known else batch_size
+        portions, start, size = [], 0, 0
+        for i, clip in enumerate(self.clips):
+            size += clip.path.stat().st_size if known is None and clip.path.is_file() else 0
+            if i + 1 - start >= most or size >= PORTION_BYTES or i + 1 == len(self.clips):
+                portions.append(Portion(self.first + start, self.clips[start : i + 1]))
+                start, size = i + 1, 0
+        return portions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What features depend on besides the backbone and the audio."""
+
+    selection: Selection
+    seed: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A portion's rows (ROW_COLUMNS, n rows), tap -> float32 [n, *dim], and skipped clips (number, name, reason)."""
+
+    rows: pd.DataFrame
+    features: dict[str, np.ndarray]
+    skipped: tuple[tuple[int, str, str], ...]
+
+
+def compute(backbone, portion: Portion, settings: Settings) -> Computed:
+    """Decode, cut, normalise and infer a portion; clips that cannot be used are skipped with the reason."""
+    rows: list[tuple] = []
+    skipped: list[tuple[int, str, str]] = []
+    batches = _Batches(backbone, settings.batch_size)
+    try:
+        for number, clip in enumerate(portion.clips, portion.first):
+            try:
+                waveform = audio.read(clip.path, backbone.sample_rate, start_s=clip.start_s, end_s=clip.end_s)
+            except InputError as error:
+                reason = str(error).removeprefix(str(clip.path)).lstrip(":, ")  # the name stands beside it
+                skipped.append((number, clip.name, reason))
+                continue
+            waveform = normalise_file(waveform, backbone.normalise)
+            seed = seed_of(clip, settings.seed)
+            starts = select(waveform, backbone.sample_rate, backbone.window_s, settings.selection, seed)
+            rows += _rows(number, clip, starts / backbone.sample_rate, backbone.window_s)
+            batches.add(waveform, starts)
+        features = batches.finish()
+    except _Refused as error:
+        if len(portion.clips) == 1:
+            return Computed(_table([]), batches.none(), ((portion.first, portion.clips[0].name, str(error)),))
+        # one of them is to blame: each alone, so that the others are kept
+        alone = [Portion(number, (clip,)) for number, clip in enumerate(portion.clips, portion.first)]
+        return _merge([compute(backbone, one, settings) for one in alone])
+    return Computed(_table(rows), features, tuple(skipped))
+
+
+class _Refused(Exception):
+    """The backbone has no features for these windows (NaN, overflow)."""
+
+
+class _Batches:
+    """Windows [batch_size, samples], filled from one clip after the other; holds one batch, never all windows."""
+
+    def __init__(self, backbone, batch_size: int):
+        self.backbone = backbone
+        self.windows = np.empty((batch_size, backbone.window_samples), np.float32)
+        self.filled = 0
+        self.parts: list[dict[str, np.ndarray]] = []
+
+    def add(self, waveform: np.ndarray, starts: np.ndarray):
+        at = 0
+        while at < len(starts):
+            n = min(len(starts) - at, len(self.windows) - self.filled)
+            piece = cut(waveform, starts[at : at + n], self.windows.shape[1])
+            self.windows[self.filled : self.filled + n] = normalise_windows(piece, self.backbone.normalise)
+            at, self.filled = at + n, self.filled + n
+            if self.filled == len(self.windows):
+                self._infer()
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """tap -> float32 [all windows, *dim]"""
+        if self.filled:
+            self._infer()
+        return {tap: np.concatenate([none, *(part[tap] for part in self.parts)]) for tap, none in self.none().items()}
+
+    def none(self) -> dict[str, np.ndarray]:
+        return {tap: np.empty((0, *self.backbone.dims[tap]), np.float32) for tap in self.backbone.taps}
+
+    def _infer(self):
+        try:
+            self.parts.append(self.backbone(self.windows[: self.filled]))
+        except InputError as error:
+            raise _Refused(str(error)) from error
+        self.filled = 0
+
+
+def seed_of(clip: Clip, seed: int) -> int:
+    """A clip's own seed: it depends on which clip it is, not on its place in the table or in time."""
+    identity = f"{seed}|{clip.name}|{clip.start_s}|{clip.end_s}"
+    return int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+
+
+def _rows(number: int, clip: Clip, starts_s: np.ndarray, window_s: float) -> list[tuple]:
+    """Times count from the start of the file; a padded window ends after its file."""
+    offset = clip.start_s or 0.0
+    status = clip.path.stat()
+    digest = _sha256(clip.path, status.st_size, status.st_mtime_ns)
+    about = (clip.label, ";".join(clip.labels), clip.group, clip.fold, status.st_size, digest)
+    return [(number, clip.name, offset + start, offset + start + window_s, *about) for start in starts_s.tolist()]
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    """Of a file's bytes; remembered, because a table may name many pieces of one long file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _table(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS), dtype=object)
+
+
+def _merge(parts: list[Computed]) -> Computed:
+    rows = [record for part in parts for record in part.rows.itertuples(index=False, name=None)]
+    features = {tap: np.concatenate([part.features[tap] for part in parts]) for tap in parts[0].features}
+    return Computed(_table(rows), features, tuple(skip for part in parts for skip in part.skipped))

@@ -1,0 +1,126 @@
+"""Extraction by several processes, here or on a Dask cluster: shards of the clips, read as one store at the end."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+
+from ...features import InputError
+from ...features.store import FeatureStore, StoreKey, join
+from ..progress import Progress
+from ..runtime.backbone import Backbone
+from .clip_batches import Portion, Settings
+from .writer import cores, fill, fingerprint, misfit
+
+SHARD_CLIPS, MOST_SHARDS = 32, 64  # so that the shards do not depend on --jobs, and any number of jobs resumes them
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a process opens its own backbone: sessions cannot travel."""
+
+    path: Path
+    taps: tuple[str, ...]
+    pooling: str
+    sample_rate: int
+    window_s: float
+    normalise: str
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> "Opening":
+        b = backbone
+        return cls(b.path.resolve(), tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise)
+
+
+@lru_cache(maxsize=1)
+def _open(how: Opening) -> Backbone:
+    contract = {"sample_rate": how.sample_rate, "window_s": how.window_s, "normalise": how.normalise}
+    return Backbone.open(how.path, ",".join(how.taps), how.pooling, **contract, threads=1, spinning=False)
+
+
+def shards_of(path: Path) -> Path:
+    """The folder of the shards of the store `path`."""
+    return path.with_name(path.name + ".shards")
+
+
+def extract_shards(
+    backbone: Backbone,
+    clips: Portion,
+    path: Path,
+    key: StoreKey,
+    meta: dict,
+    settings: Settings,
+    jobs: int,
+    cluster: str | None,
+    overwrite: bool,
+    bar: Progress,
+):
+    """Fill the shards of `path` in `jobs` processes or on the cluster at the address `cluster`, and join them there.
+
+    On a cluster the model, the audio and the store have to lie under the same paths everywhere. A shard that fits is
+    resumed; one of another key is an InputError, or replaced with `overwrite`.
+    """
+    number = min(MOST_SHARDS, max(1, len(clips.clips) // SHARD_CLIPS))
+    ends = np.linspace(0, len(clips.clips), number + 1).round().astype(int).tolist()
+    there = tuple(replace(clip, path=clip.path.resolve()) for clip in clips.clips)  # whatever their working folder
+    parts = [Portion(a, there[a:b]) for a, b in pairwise(ends)]
+    paths = [shards_of(path).resolve() / f"shard-{i:03d}.h5" for i in range(number)]
+    workers = 1 if cluster else max(1, cores() // jobs)
+    with _processes(jobs, cluster) as parallel:
+        tasks = [
+            delayed(_shard)(Opening.of(backbone), part, place, key, meta, settings, workers, overwrite)
+            for part, place in zip(parts, paths)
+        ]
+        for n_clips, n_windows in parallel(tasks):
+            bar.advance(n_clips, n_windows)
+    join(paths, path.resolve(), meta=meta)
+
+
+def _shard(
+    how: Opening,
+    clips: Portion,
+    path: Path,
+    key: StoreKey,
+    meta: dict,
+    settings: Settings,
+    workers: int,
+    overwrite: bool,
+) -> tuple[int, int]:
+    """Runs in another process: fill one shard; numbers of clips and windows."""
+    if path.exists() and (problem := misfit(path, key, clips)):
+        if not overwrite:
+            raise InputError(problem)
+        path.unlink()
+    if path.exists():
+        with FeatureStore.open(path) as store:
+            if store.complete:
+                return len(clips.clips), len(store)
+    backbone = _open(how)
+    if backbone.sha256 != key.model_sha256:
+        raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
+    meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips)}
+    return len(clips.clips), fill(
+        path, key, backbone, clips, meta, settings, workers, Progress(len(clips.clips), False)
+    )
+
+
+@contextmanager
+def _processes(jobs: int, cluster: str | None):
+    """A joblib Parallel that yields results as they come."""
+    if not cluster:
+        yield Parallel(n_jobs=jobs, return_as="generator_unordered")
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise InputError("--cluster: dask is not installed. pip install 'birdprobe[cluster]'") from None
+    try:
+        client = Client(cluster, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise InputError(f"--cluster {cluster}: no Dask scheduler answers there ({error}).") from None
+    with client, parallel_config(backend="dask"):
+        yield Parallel(n_jobs=-1)

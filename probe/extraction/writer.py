@@ -1,0 +1,123 @@
+"""One store, filled by one process: several threads compute portions, one writer appends them in order."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from ...features import InputError, audio
+from ...features.store import FeatureStore, Locked, StoreKey
+from ..progress import Progress
+from .clip_batches import Computed, Portion, Settings, compute
+
+AHEAD = 3  # portions under way or waiting for the writer, for each worker: this bounds the memory
+HINT = "Give another name, or --overwrite to replace it."
+
+
+def fingerprint(clips: Portion) -> str:
+    """A hash over everything that the table says about these clips, in its order."""
+    table = [(c.name, c.labels, c.group, c.fold, c.start_s, c.end_s) for c in clips.clips]
+    return hashlib.sha256(json.dumps([clips.first, table]).encode()).hexdigest()
+
+
+def misfit(path: Path, key: StoreKey, clips: Portion) -> str | None:
+    """Why the file at `path` is not a store of these clips and this key; None if it is.
+
+    The sizes of the audio files stand for their contents. Locked (an InputError) while another process writes it.
+    """
+    try:
+        with FeatureStore.open(path, "r", key) as store:
+            if store.meta.get("clips_sha256") != fingerprint(clips):
+                return (
+                    f"{path}: made from {store.meta.get('clips', 'other')} clips, {len(clips.clips)} wanted. "
+                    f"Another AUDIO, --classes, --per-class, groups or folds? {HINT}"
+                )
+            for row in store.rows().drop_duplicates("clip").itertuples():
+                file = clips.clips[row.clip - clips.first].path
+                size = file.stat().st_size if file.is_file() else 0
+                if size != row.size:
+                    return f"{path}: made when {row.file} had {row.size} bytes, it has {size} now. {HINT}"
+    except Locked:
+        raise
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def stale(path: Path, sample_rate: int, clips: Portion) -> bool:
+    """Whether a store that fits should be replaced all the same: it is damaged, or skipped clips can be read now."""
+    with FeatureStore.open(path) as store:
+        if any("not complete" not in fault for fault in store.check()):
+            return True
+        skipped = [clips.clips[number - clips.first] for number in store.skipped()["clip"]]
+    for clip in skipped:
+        try:
+            audio.read(clip.path, sample_rate, start_s=clip.start_s, end_s=clip.end_s)
+            return True
+        except InputError:
+            continue
+    return False
+
+
+def fill(
+    path: Path, key: StoreKey, backbone, clips: Portion, meta: dict, settings: Settings, workers: int, bar: Progress
+) -> int:
+    """Create or resume the store and compute what it lacks; its number of rows. A complete one is left as it is."""
+    if path.exists():
+        store = FeatureStore.open(path, "r", key)
+        if store.complete:
+            with store:
+                bar.skip(len(clips.clips))
+                return len(store)
+        store.close()
+        store = FeatureStore.open(path, "a", key)
+    else:
+        store = FeatureStore.create(path, key, backbone.dims, meta)
+    with store:
+        there = store.done_clips() | set(store.skipped()["clip"])
+        missing = [portion.without(there) for portion in clips.split(settings.selection, settings.batch_size)]
+        missing = [portion for portion in missing if portion.clips]
+        bar.skip(len(clips.clips) - sum(len(portion.clips) for portion in missing))
+        with closing(_in_order(backbone, missing, settings, workers)) as results:
+            for portion, computed in results:
+                for number, file, reason in computed.skipped:
+                    if number not in there:  # it may have been committed before its portion's rows were
+                        store.skip(number, file, reason)
+                if len(computed.rows):
+                    store.append(computed.rows, computed.features)
+                bar.advance(len(portion.clips), len(computed.rows))
+        store.finish()
+        return len(store)
+
+
+def _in_order(
+    backbone, portions: list[Portion], settings: Settings, workers: int
+) -> Iterator[tuple[Portion, Computed]]:
+    """What was computed, in the portions' order, by `workers` threads that are never far ahead of the reader."""
+    todo, waiting = iter(portions), deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
+        try:
+            while True:
+                while len(waiting) < AHEAD * workers and (portion := next(todo, None)):
+                    waiting.append((portion, pool.submit(compute, backbone, portion, settings)))
+                if not waiting:
+                    return
+                portion, future = waiting.popleft()
+                yield portion, future.result()
+        finally:  # after an error or Ctrl-C, what has not begun is dropped
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_for(backbone) -> int:
+    """One thread per core when the session computes with one; never fewer than two, so that one decodes meanwhile."""
+    threads = backbone._session.get_session_options().intra_op_num_threads or cores()
+    return max(2, cores() // threads)

@@ -1,0 +1,127 @@
+"""What one operator does: learned layers and their roles, activations, pools, and the arithmetic they cost.
+
+A *layer* is an operator with weights. Its role is told from the weights' shape alone:
+
+    depthwise  one filter per channel, kernel larger than 1
+    pointwise  mixes channels, every position by itself (1x1 Conv, MatMul, Gemm)
+    full       mixes channels over a neighbourhood (k x k Conv, also grouped)
+    recurrent  LSTM, GRU, RNN
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from .dataflow import Graph
+from .operators import Op
+from .shapes import Shape
+
+CONVS = {"Conv", "ConvTranspose"}
+PRODUCTS = {"MatMul", "Gemm", "Einsum"}
+RECURRENT = {"LSTM", "GRU", "RNN"}
+ATTENTION = {"Attention", "MultiHeadAttention", "PackedAttention", "PackedMultiHeadAttention", "GroupQueryAttention"}
+NORMS = {"BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "GroupNorm", "LRN"}
+NORMS |= {"RMSNormalization", "LpNormalization", "MeanVarianceNormalization"}
+SCALES = {"Mul", "Add", "Sub", "Div"}  # linear when all but one operand is constant
+TRANSPARENT = {"Identity", "Cast", "CastLike", "Dropout", "QuantizeLinear", "DequantizeLinear", "ReorderInput"}
+TRANSPARENT |= {"ReorderOutput", "DynamicQuantizeLinear"}
+LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Pad"}
+POOLS = {"AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"}
+REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2"}
+SIGMOIDS = {"Sigmoid", "HardSigmoid", "Erf", "Tanh", "Exp", "Softplus", "Softmax"}  # the curved part inside a gate
+ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "HardSwish", "Mish", "Gelu", "Swish"}
+ACTIVATIONS |= {"ThresholdedRelu", "Softsign", "Shrink", "Min", "Max"} | SIGMOIDS
+CURVES = {"Abs", "Pow", "Sqrt", "Log", "Reciprocal"}  # what spectrograms do; no network puts them behind its layers
+NONLINEAR = ACTIVATIONS | CURVES
+MULTIPLICATIONS = {"Mul", "Div", "Where", "Sub", "Pow"}  # of two data-dependent operands: a gate
+NORM_PARTS = {"Pow", "Sqrt", "Reciprocal", "Max"}  # what a spelled-out normalisation shares with them
+
+
+@dataclass(frozen=True)
+class Layer:
+    role: str
+    channels: int  # produced
+    positions: int  # places of the map (or tokens) that it computes; 1 inside a squeeze-excite and in the head
+    kernel: int  # places that one output looks at
+
+
+def is_linear(op: Op) -> bool:
+    """True for what folded batch normalisation, bias, scaling and layout changes are made of."""
+    if op.kind in SCALES:
+        return len(set(op.data)) == 1 and len(op.data) == 1
+    return op.kind in NORMS or op.kind in TRANSPARENT or op.kind in LAYOUT
+
+
+def is_product(op: Op) -> bool:
+    """True where two data-dependent tensors are multiplied as matrices, the mark of attention."""
+    return op.kind in ATTENTION or (op.kind in PRODUCTS and len(op.data) > 1 and not _biased_gemm(op))
+
+
+def _biased_gemm(op: Op) -> bool:
+    return op.kind == "Gemm" and op.node.input[1] in op.constants
+
+
+def layer_of(op: Op, shapes: dict[str, Shape]) -> Layer | None:
+    """The learned layer that `op` is, or None."""
+    out = shapes.get(op.tensor, ())
+    if op.kind in CONVS:
+        weight = shapes.get(op.node.input[weight_position(op)], ())
+        if len(weight) < 3 or len(out) < 3:
+            return None
+        kernel, group = prod(weight[2:]), int(op.attribute("group", 1))
+        channels = out[-1] if op.node.op_type.startswith("Nhwc") else out[1]
+        role = "full" if kernel > 1 else "pointwise"
+        if group > 1 and weight[1 if op.kind == "Conv" else 0] in (1, group) and group >= _inputs(op, shapes):
+            if kernel == 1:
+                return None  # one number per channel: a scale
+            role = "depthwise"
+        return Layer(role, channels, prod(out) // max(channels, 1), kernel)
+    if op.kind == "Attention" and len(op.constants) > 0 and len(op.data) == 1:
+        return Layer("pointwise", out[-1], prod(out[:-1]), 1)
+    if op.kind in PRODUCTS and op.constants and not is_product(op) and len(out) > 0:
+        first = op.kind == "MatMul" and op.node.input[0] in op.constants  # weight @ x: channels are rows
+        channels = out[-2] if first and len(out) > 1 else out[-1]
+        return Layer("pointwise", channels, prod(out) // max(channels, 1), 1)
+    if op.kind in RECURRENT:
+        return Layer("recurrent", out[-1], prod(out[:1]), out[0] if out else 1)
+    return None
+
+
+def weight_position(op: Op) -> int:
+    """Index of the weight among a node's inputs; the quantised spellings put scales between."""
+    return 3 if op.node.op_type == "QLinearConv" else 1
+
+
+def _inputs(op: Op, shapes: dict[str, Shape]) -> int:
+    shape = shapes.get(op.node.input[0], ())
+    return (shape[-1] if op.node.op_type.startswith("Nhwc") else shape[1]) if len(shape) > 1 else 0
+
+
+def weights(graph: Graph) -> set[str]:
+    """Names of the constant operands whose shapes `layer_of` and `macs` look at."""
+    kinds = CONVS | PRODUCTS | RECURRENT | ATTENTION
+    return {name for op in graph.ops if op.kind in kinds for name in op.constants}
+
+
+def macs(op: Op, shapes: dict[str, Shape]) -> int:
+    """Multiply-accumulates of one operator for one window; layers and matrix products count, elementwise work not."""
+    out = shapes.get(op.tensor, ())
+    inputs = [shapes.get(name, ()) for name in op.node.input]
+    if op.kind in CONVS:
+        weight = inputs[weight_position(op)]
+        return prod(inputs[0] if op.kind == "ConvTranspose" else out) * prod(weight[1:])
+    if op.kind == "Gemm":
+        return prod(out) * inputs[0][0 if op.attribute("transA", 0) else 1]
+    if op.kind == "MatMul" and inputs[0]:
+        return prod(out) * inputs[0][-1]
+    if op.kind == "Einsum":
+        sizes: dict[str, int] = {}
+        for term, shape in zip(op.attribute("equation").decode().split("->")[0].split(","), inputs):
+            sizes |= dict(zip(term.strip(), shape))
+        return prod(sizes.values())
+    if op.kind in ATTENTION:
+        tokens, width = prod(out[:-1]), out[-1]
+        learned = tokens * prod(inputs[1]) if op.kind == "Attention" and op.constants else 0
+        return learned + 2 * tokens * tokens * width
+    if op.kind in RECURRENT:
+        return inputs[0][0] * (prod(inputs[1]) + prod(inputs[2]))
+    return 0

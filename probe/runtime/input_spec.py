@@ -1,0 +1,132 @@
+"""What a model wants to be fed: read from the shapes and names of its inputs and outputs, completed by the flags.
+
+A file does not say its sample rate. What birdprobe wrote, and two well-known contracts, are recognised:
+
+    preset         input       outputs                                       rate    window  normalise
+    perch-v2       [N,160000]  embedding 1536, spatial, spectrogram, label   32 kHz  5 s     peak (perch-hoplite)
+    birdnet-v2.4   [N,144000]  class scores                                  48 kHz  3 s     none
+    its member     what the metadata of a file say that `export` or `fuse` wrote (sample_rate, window_s, normalise)
+
+`peak` is what perch-hoplite feeds Perch v2: per window the mean is subtracted and the peak scaled to 0.25. It lies
+outside the graph and other pipelines leave it out: --normalise says otherwise. Any other model takes --sample-rate
+and --window (or a fixed input length and the rate), and is not normalised unless told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from ...features import InputError
+from ...features.windows import NORMALISATIONS
+from ..graph import dataflow
+
+
+@dataclass(frozen=True)
+class Contract:
+    """How a model is fed. preset: `perch-v2`, `birdnet-v2.4`, a member's name or None; sample_rate in Hz, window in
+    samples."""
+
+    preset: str | None
+    sample_rate: int
+    window_samples: int
+    normalise: str
+
+
+def row_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one window: without the batch axis, where there is one."""
+    return tuple(shape[1:] if len(shape) > 1 else shape)
+
+
+def waveform_shape(model: onnx.ModelProto, place: str, window_samples: int) -> tuple[int, ...]:
+    """The input's shape for its batch of windows: [N, S], [N, 1, S] or [S]; a dynamic N is 1. InputError: an image."""
+    dims = declared(model)
+    if len(dims) == 4:
+        raise InputError(
+            f"{place}: the model takes an image [N,C,H,W] {dims_text(dims)}; birdprobe needs a model that takes the "
+            "waveform. Export it with its front end"
+        )
+    if len(dims) not in (1, 2, 3) or (len(dims) == 3 and dims[1] not in (1, None)):
+        raise InputError(f"{place}: input {dims_text(dims)}, wanted a mono waveform [N,S], [N,1,S] or [S]")
+    lead = {1: (), 2: (dims[0] or 1,), 3: (dims[0] or 1, 1)}[len(dims)]
+    return (*lead, window_samples)
+
+
+def read_contract(
+    model: onnx.ModelProto, place: str, sample_rate: int | None, window_s: float | None, normalise: str | None
+) -> Contract:
+    """Sample rate, window and normalisation from the flags, else from the file's contract.
+
+    InputError: a flag is missing (it is named), or the flags contradict the input's fixed length.
+    """
+    dims = declared(model)
+    if len(dims) in (1, 2, 3):
+        length = dims[-1]
+    else:
+        waveform_shape(model, place, 0)
+    preset, rate, seconds, scaling = recognise(model)
+    rate = sample_rate or rate
+    if normalise is not None and normalise not in NORMALISATIONS:
+        raise InputError(f"--normalise: found {normalise!r}, wanted one of {', '.join(NORMALISATIONS)}")
+    if rate is None:
+        wanted = "--sample-rate" if length or window_s else "--sample-rate and --window"
+        raise InputError(
+            f"{place}: input {dims_text(dims)} fits no preset, so the audio's rate is unknown: give {wanted}"
+        )
+    if window_s is None and length is None:
+        raise InputError(f"{place}: input {dims_text(dims)} has no fixed length: give --window (seconds)")
+    samples = round(rate * window_s) if window_s is not None else length
+    if samples < 1:
+        raise InputError(f"{place}: a window of {window_s} s at {rate} Hz has no samples")
+    if length is not None and samples != length:
+        raise InputError(
+            f"{place}: {window_s:g} s at {rate} Hz are {samples} samples, but the input is fixed to {length} "
+            f"({length / rate:g} s). Another --sample-rate or --window?"
+        )
+    if preset and (rate, samples) != (recognise(model)[1], round(recognise(model)[1] * seconds)):
+        preset = None
+    return Contract(preset, rate, samples, normalise or (scaling if preset else "none"))
+
+
+def recognise(model: onnx.ModelProto) -> tuple[str | None, int | None, float | None, str]:
+    """(preset, sample rate, window seconds, normalise) from the shapes and names of inputs and outputs alone.
+
+    Outputs are matched by name first, then by shape; exports without a head, and miniatures of other widths, count
+    as long as something of the contract is left.
+    """
+    if (said := described(model)) is not None:
+        return said
+    dims = declared(model)
+    length = dims[-1] if len(dims) in (1, 2, 3) else None
+    names = {output.name.lower() for output in model.graph.output}
+    shapes = [dataflow.input_dims(output) for output in model.graph.output]
+    if length == 160_000:
+        by_name = bool(names & {"embedding", "spatial_embedding", "spectrogram"})
+        by_shape = any(s[1:] in ([500, 128], [1536], [16, 4, 1536]) for s in shapes)
+        if by_name or by_shape:
+            return "perch-v2", 32_000, 5.0, "peak"
+    if length == 144_000 and len(dims) == 2 and all(len(s) == 2 for s in shapes):
+        return "birdnet-v2.4", 48_000, 3.0, "none"
+    return None, None, None, "none"
+
+
+def described(model: onnx.ModelProto) -> tuple[str, int, float, str] | None:
+    """(preset, sample rate, window seconds, normalise) from the metadata of a file that birdprobe wrote.
+
+    None: another file. An exported Bird-MAE has Perch's input and an output called embedding, and takes raw audio.
+    """
+    said = {prop.key: prop.value for prop in model.metadata_props}
+    try:
+        found = said.get("member", "birdprobe"), int(said["sample_rate"]), float(said["window_s"]), said["normalise"]
+    except (KeyError, ValueError):
+        return None
+    return found if found[3] in NORMALISATIONS else None
+
+
+def declared(model: onnx.ModelProto) -> list[int | None]:
+    """The data input's dimensions: numbers where fixed, None where dynamic."""
+    return [d if isinstance(d, int) else None for d in dataflow.input_dims(dataflow.audio_input(model))]
+
+
+def dims_text(dims: Sequence[int | None]) -> str:
+    return "[" + ",".join("?" if d is None else str(d) for d in dims) + "]"

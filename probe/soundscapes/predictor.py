@@ -1,0 +1,191 @@
+"""What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run.
+
+Whatever has the attributes of `Predictor` can be given to `predict`: a member that was trained through, for one.
+"""
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...features import InputError
+from ...features.windows import NORMALISATIONS
+from ..graph import dataflow
+from ..runtime import backbone as probe_backbone
+from ..runtime import sessions
+from ..runtime.input_spec import read_contract, waveform_shape
+from ..runtime.sessions import ORT_ERRORS, reason, run_chunks
+from ..surgery.verify import together
+
+METADATA = ("labels", "sample_rate", "window_s", "normalise")
+ACTIVATIONS = ("sigmoid", "softmax", "none")
+
+
+class Predictor(Protocol):
+    """labels: names of the K outputs. sample_rate in Hz. normalise: one of features.windows.NORMALISATIONS, what the
+    caller does to the audio. identity: changes whenever the numbers could. Calls may come from several threads.
+
+    Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction.
+    """
+
+    labels: tuple[str, ...]
+    sample_rate: int
+    window_samples: int
+    normalise: str
+    identity: str
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxPredictor:
+    """A file that ends in class scores. activation: what is still to be done to them; "none" after fusing."""
+
+    path: Path
+    labels: tuple[str, ...]
+    sample_rate: int
+    window_samples: int
+    normalise: str
+    identity: str
+    activation: str = "none"
+    threads: int | None = 1
+    _session: Any = field(default=None, repr=False)
+    _output: str = ""
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        spec = sessions.data_input(self._session)
+        row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
+        x = np.ascontiguousarray(windows, spec.dtype).reshape(len(windows), *row)
+        try:
+            runs = [out for (out,) in run_chunks(self._session, x, together(spec), [self._output])]
+        except ORT_ERRORS as error:
+            raise InputError(f"{self.path.name}: ONNX Runtime fails on {len(x)} windows: {reason(error)}") from error
+        scores = np.concatenate([out.reshape(-1, len(self.labels)) for out in runs]).astype(np.float32, copy=False)
+        return activated(scores, self.activation)
+
+
+def activated(scores: np.ndarray, activation: str) -> np.ndarray:
+    """[n, K] -> [n, K]. Both written so that they cannot overflow."""
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(scores))
+        return np.where(scores >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+    if activation == "softmax":
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scores
+
+
+def open_predictor(
+    path: Path | str,
+    model: Path | str | None = None,
+    head: str | None = None,
+    fold: int | None = None,
+    *,
+    threads: int | None = 1,
+    labels: Path | str | None = None,
+    activation: str = "sigmoid",
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+    normalise: str | None = None,
+) -> Predictor:
+    """Of a fused ONNX file, or of the folder that `birdprobe train` wrote together with its backbone.
+
+    model: the run's backbone; without it the path that the run's store names, or the bundled Wren, if that is the very
+    model. head, fold: one head of the run, one fold of it (None: all averaged). labels: makes any ONNX classifier a
+    predictor, one label a line; then activation turns its scores into probabilities, and the audio's form comes from
+    the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
+    InputError: whatever of this is missing or does not belong together.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if labels is not None:
+            raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")
+        from ...heads.head_predictor import open_run  # torch
+
+        return open_run(path, model, head, fold, threads)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder; a fused .onnx or the folder of a training wanted.")
+    if model is not None or head is not None or fold is not None:
+        raise InputError(f"{path}: --model, --head and --fold go with the folder of a training, not with an ONNX file.")
+    if labels is not None:
+        return open_classifier(path, Path(labels), activation, sample_rate, window_s, normalise, threads)
+    return open_fused(path, threads)
+
+
+def open_fused(path: Path, threads: int | None = 1) -> OnnxPredictor:
+    session = sessions.open_session(path, threads, spinning=False)
+    about = session.get_modelmeta().custom_metadata_map
+    if missing := [name for name in METADATA if name not in about]:
+        raise InputError(
+            f"{path}: metadata without {', '.join(missing)}, so it was not fused by birdprobe. Give --labels, or the "
+            "run and its --model?"
+        )
+    try:
+        labels = tuple(map(str, json.loads(about["labels"])))
+        sample_rate, window_s = int(about["sample_rate"]), float(about["window_s"])
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged metadata ({error}). Fused by another program?") from None
+    outputs = {node.name: node.shape for node in session.get_outputs()}
+    output = "probabilities" if "probabilities" in outputs else next(iter(outputs))
+    if outputs[output][-1] != len(labels) or about["normalise"] not in NORMALISATIONS:
+        raise InputError(
+            f"{path}: output {output} {outputs[output]} and normalise {about['normalise']} found, {len(labels)} "
+            "classes wanted. Changed after it was fused?"
+        )
+    digest = probe_backbone.sha256(path)
+    samples = round(sample_rate * window_s)
+    return OnnxPredictor(
+        path, labels, sample_rate, samples, about["normalise"], digest, "none", threads, session, output
+    )
+
+
+def open_classifier(
+    path: Path,
+    labels_file: Path,
+    activation: str,
+    sample_rate: int | None,
+    window_s: float | None,
+    normalise: str | None,
+    threads: int | None,
+) -> OnnxPredictor:
+    """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
+    if activation not in ACTIVATIONS:
+        raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
+    labels = read_labels(labels_file)
+    model = dataflow.load(path)
+    contract = read_contract(model, path.name, sample_rate, window_s, normalise)
+    waveform_shape(model, path.name, contract.window_samples)
+    del model
+    session = sessions.open_session(path, threads, spinning=False)
+    widths = {node.name: node.shape[-1] for node in session.get_outputs() if node.shape and len(node.shape) <= 2}
+    fitting = [name for name, width in widths.items() if width == len(labels)]
+    if len(fitting) != 1:
+        raise InputError(
+            f"{labels_file}: {len(labels)} labels found, one output of {path.name} as wide wanted "
+            f"({', '.join(f'{name} {width}' for name, width in widths.items())})."
+        )
+    said = (activation, contract.sample_rate, contract.window_samples, contract.normalise, fitting[0])
+    digest = sha256(json.dumps([probe_backbone.sha256(path), *said]).encode()).hexdigest()
+    return OnnxPredictor(
+        *(path, labels, contract.sample_rate, contract.window_samples, contract.normalise, digest, activation, threads),
+        *(session, fitting[0]),
+    )
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One a line, in the order of the outputs; empty lines at the end do not count."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}, a text file with one label a line wanted.") from error
+    labels = tuple(line.strip() for line in lines)
+    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    if not labels or doubled or "" in labels:
+        found = f"{doubled[0]!r} twice" if doubled else "an empty line" if labels else "nothing"
+        raise InputError(f"{path}: {found} found, one label a line wanted, each once.")
+    return labels

@@ -1,0 +1,80 @@
+"""The files to predict, and the rows that a submission has for each: one every row_s seconds, named by its end."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from ...analysis.predictions.row_ids import row_id
+from ...features import InputError
+from ...features.audio import SUFFIXES, UNKNOWN_FRAMES
+from ...features.windows import grid
+
+
+@dataclass(frozen=True)
+class Soundscape:
+    """One recording. duration_s: as its header tells, None where it does not (or where there is no readable one)."""
+
+    stem: str
+    path: Path
+    duration_s: float | None
+    size: int  # bytes
+
+
+def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ...]:
+    """Every audio file below a folder (hidden ones passed over), one file, or the files of a list; sorted by stem.
+
+    InputError: nothing there, none found, or two files of one stem, whose rows could not be told apart.
+    """
+    if isinstance(soundscapes, (str, Path)):
+        place = Path(soundscapes)
+        if place.is_dir():
+            paths = [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+            paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(place).parts)]
+        else:
+            paths = [place]
+    else:
+        place, paths = "soundscapes", [Path(path) for path in soundscapes]
+    if not paths:
+        raise InputError(f"{place}: no audio files found, soundscapes wanted ({', '.join(sorted(SUFFIXES))}).")
+    if missing := [path for path in paths if not path.is_file()]:
+        raise InputError(f"{missing[0]}: no such file or folder, soundscapes wanted.")
+    if doubled := [stem for stem, n in Counter(path.stem for path in paths).items() if n > 1]:
+        both = " and ".join(str(path) for path in sorted(paths) if path.stem == min(doubled))
+        raise InputError(f"{both}: one stem, so their rows would have the same ids. Rename one of them?")
+    paths = sorted(paths, key=lambda path: path.stem)
+    return tuple(Soundscape(path.stem, path, duration(path), path.stat().st_size) for path in paths)
+
+
+def duration(path: Path) -> float | None:
+    """Seconds, from the header alone."""
+    try:
+        about = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, TypeError, OSError):
+        return None
+    return about.frames / about.samplerate if 0 < about.frames < UNKNOWN_FRAMES else None
+
+
+def count(n_samples: int, row_samples: int) -> int:
+    """Rows of a recording, by features.windows.grid: a short last row counts, a tail under 1 % of one does not."""
+    return len(grid(n_samples, row_samples))
+
+
+def expected(file: Soundscape, row_s: float, sample_rate: int) -> int | None:
+    """Rows by the header's duration."""
+    if file.duration_s is None:
+        return None
+    return count(round(file.duration_s * sample_rate), round(row_s * sample_rate))
+
+
+def ids(stem: str, n_rows: int, row_s: float) -> list[str]:
+    """`STEM_5`, `STEM_10`, ...: the end of each row in seconds."""
+    return [row_id(stem, row_s * row) for row in range(1, n_rows + 1)]
+
+
+def most_common(counts: Iterable[int]) -> int | None:
+    """The largest of the most frequent; None of none."""
+    found = Counter(counts)
+    return max(found, key=lambda n: (found[n], n)) if found else None

@@ -1,0 +1,201 @@
+"""Opens a graph at every tap: pooled taps become outputs, and nothing after the deepest one is left to run.
+
+Before: input -> stem -> block_00 -> ... -> block_25 -> head -> classifier -> label (one output).
+After:  input -> stem -> block_00 -> ... -> block_25, and beside the chain block_00's map averaged over its axes is the
+output `birdprobe/block_00` [N, C], block_01's `birdprobe/block_01`, and so on. The head, the classifier and their
+weights are gone unless a tap needs them: ONNX Runtime neither drops dead nodes when an output is removed nor skips
+them when an output is not fetched.
+
+The input model is never changed. Nodes of the original keep their names, order and neighbours: the x * sigmoid(x)
+pairs stay recognisable to ONNX Runtime's fusions as long as no tap lies on the sigmoid itself.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import onnx
+from onnx import NodeProto, TensorProto, helper
+
+from ...features import InputError
+from ..blocks.architecture import Block
+from ..runtime.sessions import skeleton
+from . import pooling as pools
+from .layouts import blocked_tensors, mixes_precisions, plain, plain_nodes
+from .pooling import Pooling
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """What expose() made: a model of its own, and where each tap comes out.
+
+    outputs: tap -> output name, always `birdprobe/<tap>`, in graph order as given. dims: tap -> dimensions of one row.
+    places: the taps as they lie right before pooling, see layouts.plain().
+    """
+
+    model: onnx.ModelProto
+    outputs: dict[str, str]
+    dims: dict[str, tuple[int, ...]]
+    taps: tuple[Block, ...]
+    places: tuple[Block, ...]
+    pooling: Pooling
+    nodes_before: int
+    nodes_after: int
+
+    def holding(self, model: onnx.ModelProto) -> "Exposed":
+        """The same taps in another form of the model."""
+        return replace(self, model=model, nodes_after=len(model.graph.node))
+
+    def pruned(self, taps: Collection[str] | None = None) -> "Exposed":
+        """Cut down to some taps (None: all of them) and nothing else: what reading just these costs."""
+        kept = [i for i, block in enumerate(self.taps) if taps is None or block.name in taps]
+        outputs = {self.taps[i].name: self.outputs[self.taps[i].name] for i in kept}
+        infos = [o for o in self.model.graph.output if o.name in outputs.values()]
+        model = rebuild(self.model, self.model.graph.node, infos)
+        dims = {tap: self.dims[tap] for tap in outputs}
+        return Exposed(
+            model,
+            outputs,
+            dims,
+            tuple(self.taps[i] for i in kept),
+            tuple(self.places[i] for i in kept),
+            self.pooling,
+            self.nodes_before,
+            len(model.graph.node),
+        )
+
+
+def expose(
+    model: onnx.ModelProto, taps: Sequence[Block], pooling: str | Pooling = "mean", keep_outputs: bool = False
+) -> Exposed:
+    """A new model whose outputs are the taps, pooled inside the graph in float32; see the module's picture.
+
+    With `keep_outputs` the original outputs stay beside the taps (to prove that they did not change). Half-precision
+    taps are cast to float32 before pooling: deep maps sum past float16's 65,504. InputError: no taps, a tap's tensor
+    is not in the graph, or the tap cannot be pooled so.
+    """
+    rule = Pooling.parse(pooling)
+    if not taps:
+        raise InputError("taps: found none, wanted at least one")
+    made = {name for node in model.graph.node for name in node.output} | {i.name for i in model.graph.input}
+    blocked = blocked_tensors(model)
+    opset = default_opset(model)
+    cast = mixes_precisions(model)
+    fixed = fixed_batch(model)
+    extra: list[NodeProto] = []
+    outputs: dict[str, str] = {}
+    dims: dict[str, tuple[int, ...]] = {}
+    places: list[Block] = []
+    for block in taps:
+        if block.tensor not in made:
+            raise InputError(f"tap {block.name}: tensor {block.tensor!r} is not in the graph. Blocks of another model?")
+        place = plain(block, block.tensor in blocked)
+        pools.check(place, rule)
+        outputs[block.name] = f"birdprobe/{block.name}"
+        if outputs[block.name] in made:
+            raise InputError(f"tap {block.name}: the model already has {outputs[block.name]!r}. Exposed before?")
+        made_plain, source = plain_nodes(block, outputs[block.name], cast, block.tensor in blocked)
+        extra += made_plain + pools.nodes(place, rule, source, outputs[block.name], opset)
+        dims[block.name] = pools.out_dims(place, rule)
+        places.append(place)
+    infos = [
+        helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
+        for tap in outputs
+    ]
+    kept = list(model.graph.output) if keep_outputs else []
+    exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
+    return Exposed(
+        exposed, outputs, dims, tuple(taps), tuple(places), rule, len(model.graph.node), len(exposed.graph.node)
+    )
+
+
+def rebuild(
+    model: onnx.ModelProto,
+    nodes: Iterable[NodeProto],
+    outputs: Iterable[onnx.ValueInfoProto],
+    weights: Iterable[TensorProto] = (),
+) -> onnx.ModelProto:
+    """A new model of `nodes` and `outputs`, with only the nodes, inputs and initializers that the outputs need.
+
+    Nodes may come in any order. `weights` are added and win over initializers of the same name. Each needed weight is
+    copied once and no other is. value_info is dropped: exporters leave stale shapes there.
+    """
+    outputs = list(outputs)
+    nodes = sort_nodes(list(nodes), {o.name for o in outputs})
+    reads = {name for node in nodes for name in reads_of(node)} | {o.name for o in outputs}
+    weights = {t.name: t for t in weights}
+    copy = skeleton(model)
+    copy.graph.node.extend(nodes)
+    copy.graph.output.extend(outputs)
+    stored = {t.name for t in model.graph.initializer}
+    copy.graph.input.extend(i for i in model.graph.input if i.name in reads or i.name not in stored)
+    copy.graph.initializer.extend(t for t in weights.values() if t.name in reads)
+    copy.graph.initializer.extend(t for t in model.graph.initializer if t.name in reads and t.name not in weights)
+    copy.graph.sparse_initializer.extend(t for t in model.graph.sparse_initializer if t.values.name in reads)
+    return copy
+
+
+def sort_nodes(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
+    """The nodes that `outputs` need, each after the nodes it reads; otherwise in the order given."""
+    producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    done: set[int] = set()
+    order: list[int] = []
+    pending = sorted({producer[name] for name in outputs if name in producer}, reverse=True)
+    while pending:  # depth first without recursion: graphs are thousands of nodes deep
+        i = pending[-1]
+        if i in done:
+            pending.pop()
+            continue
+        waits = [producer[name] for name in reads_of(nodes[i]) if name in producer and producer[name] not in done]
+        if waits:
+            pending += waits
+            continue
+        done.add(i)
+        order.append(i)
+        pending.pop()
+    if all(producer.get(name, -1) < i for i in order for name in reads_of(nodes[i])):
+        order.sort()  # the order given is already topological: keep it
+    return [nodes[i] for i in order]
+
+
+def reads_of(node: NodeProto) -> set[str]:
+    """Every tensor the node reads, the captures of its If/Loop/Scan bodies included."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs:
+            inner = {o.name for o in graph.output}.union(*(reads_of(n) for n in graph.node))
+            names |= inner - {name for n in graph.node for name in n.output}
+    return names
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+
+
+def required_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """The data input: the first that is no initializer."""
+    stored = {t.name for t in model.graph.initializer}
+    return next(i for i in model.graph.input if i.name not in stored)
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """The input's first dimension when it is a number, None when it is dynamic."""
+    shape = required_input(model).type.tensor_type.shape.dim
+    return (shape[0].dim_value or None) if len(shape) > 1 else None
+
+
+def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """The model with every tap's whole tensor as a float32 output, nothing else changed, and tap -> output name.
+
+    The reference that expose() is proven against.
+    """
+    blocked = blocked_tensors(model)
+    cast = mixes_precisions(model)
+    extra: list[NodeProto] = []
+    infos = []
+    names = {block.name: f"birdprobe/{block.name}/raw" for block in taps}
+    for block in taps:
+        name = names[block.name]
+        made, source = plain_nodes(block, name, cast, block.tensor in blocked)
+        extra += [*made, helper.make_node("Identity", [source], [name], name=name)]
+        infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * len(block.shape)))
+    return rebuild(model, [*model.graph.node, *extra], [*model.graph.output, *infos]), names

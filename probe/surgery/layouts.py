@@ -1,0 +1,99 @@
+"""How a tap's tensor lies in memory, and the nodes that bring it to the plain form: batch first, unblocked, float32."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from ...features import InputError
+from ..blocks.architecture import Block
+
+NCHWC = "com.microsoft.nchwc"
+WIDE_OR_NARROW = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+
+
+def mixes_precisions(model: onnx.ModelProto) -> bool:
+    """Whether tensors other than float32 may flow: then every tap is cast."""
+    return (
+        any(t.data_type in WIDE_OR_NARROW for t in model.graph.initializer)
+        or any(i.type.tensor_type.elem_type in WIDE_OR_NARROW for i in model.graph.input)
+        or any(
+            a.i in WIDE_OR_NARROW if n.op_type == "Cast" else a.t.data_type in WIDE_OR_NARROW
+            for n in model.graph.node
+            if n.op_type in ("Cast", "Constant")
+            for a in n.attribute
+        )
+    )
+
+
+def blocked_tensors(model: onnx.ModelProto) -> set[str]:
+    """Tensors in ONNX Runtime's blocked layout [N, C/b, H, W, b] (their declared shape does not show it).
+
+    Only files that ONNX Runtime saved at ORT_ENABLE_ALL have them: outputs of com.microsoft.nchwc operators, and of
+    the elementwise operators between those. ReorderOutput leads back to the plain layout.
+    """
+    blocked: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "ReorderOutput" and node.domain == NCHWC:
+            continue
+        if node.domain == NCHWC or any(name in blocked for name in node.input):
+            blocked |= set(node.output)
+    return blocked
+
+
+def plain(block: Block, blocked: bool) -> Block:
+    """The tap as it lies after plain_nodes(): batch first, [N, C, H, W] instead of ONNX Runtime's blocked layout.
+
+    Blocked tensors count the channels that fill up their last block; those are zero. InputError: another blocked rank.
+    """
+    if blocked and len(block.shape) == 5:  # [N, C/b, H, W, b], as recent versions reshape it for elementwise operators
+        _, groups, height, width, size = block.shape
+        filled = groups * size
+        channels = block.channels if filled - size < block.channels <= filled else filled
+        return replace(
+            block, shape=(1, channels, height, width), channels=channels, channel_axis=1, map=(height, width)
+        )
+    if blocked and (len(block.shape) != 4 or block.channel_axis != 1):
+        raise InputError(
+            f"tap {block.name}: a tensor of shape {list(block.shape)} in ONNX Runtime's blocked layout, wanted "
+            "[N, C, H, W]. Re-export the model without ORT_ENABLE_ALL"
+        )
+    if block.batch_axis:  # sequence-first transformers: [T, N, D]
+        batch, channel = block.batch_axis, block.channel_axis
+        shape = (block.shape[batch], *block.shape[:batch], *block.shape[batch + 1 :])
+        return replace(block, shape=shape, channel_axis=channel + (channel < batch), batch_axis=0)
+    return block
+
+
+def plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[list[NodeProto], str]:
+    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result."""
+    made: list[NodeProto] = []
+
+    def add(kind: str, source: str, label: str, *more: str, **attributes) -> str:
+        name = f"{output}/{label}"
+        made.append(helper.make_node(kind, [source, *more], [name], name=name, **attributes))
+        return name
+
+    def constant(label: str, values: Sequence[int]) -> str:
+        name = f"{output}/{label}"
+        value = numpy_helper.from_array(np.array(values, np.int64), name)
+        made.append(helper.make_node("Constant", [], [name], name=name, value=value))
+        return name
+
+    now, target = block.tensor, plain(block, blocked)
+    if blocked and len(block.shape) == 5:
+        now = add("Transpose", now, "grouped", perm=[0, 1, 4, 2, 3])
+        now = add("Reshape", now, "filled", constant("shape", [0, -1, *target.map]))
+        if target.channels < block.shape[1] * block.shape[4]:
+            bounds = [constant(k, [v]) for k, v in (("from", 0), ("to", target.channels), ("axis", 1))]
+            now = add("Slice", now, "plain", *bounds)
+    elif blocked:
+        now = add("ReorderOutput", now, "plain", domain=NCHWC, channels=block.channels)
+    if cast:
+        now = add("Cast", now, "float", to=TensorProto.FLOAT)
+    if block.batch_axis:
+        others = [a for a in range(len(block.shape)) if a != block.batch_axis]
+        now = add("Transpose", now, "batch_first", perm=[block.batch_axis, *others])
+    return made, now

@@ -1,0 +1,163 @@
+"""How a tap becomes a vector: the ONNX nodes that pool it, and the same in float64 numpy to check them.
+
+Rules: `mean`, `max`, `std` (population) over the map or token axes; `cls`, token 0 of [N, T, D]; `grid`, un-pooled;
+`grid:HxW` (one number for token or one-dimensional maps), average-pooled to that size as torch's adaptive average
+pooling does. Grids come out channels first, [N, C, *map], whichever layout the model uses. Vectors [N, D] pass through.
+Blocks are plain here: batch first, in no blocked layout, float32 (layouts.plain brings them there).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from ...features import InputError
+from ..blocks.architecture import Block
+
+RULES = ("mean", "max", "std", "cls", "grid")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    rule: str
+    grid: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: "str | Pooling") -> "Pooling":
+        """`mean`, `max`, `std`, `cls`, `grid`, `grid:HxW` or `grid:T`. InputError for anything else."""
+        if isinstance(text, Pooling):
+            return text
+        rule, _, size = text.strip().lower().partition(":")
+        parts = size.split("x") if size else []
+        if rule not in RULES or (size and rule != "grid") or not all(p.isdigit() and int(p) > 0 for p in parts):
+            raise InputError(f"pooling: found {text!r}, wanted one of {', '.join(RULES)} or grid:HxW such as grid:4x2")
+        return cls(rule, tuple(int(p) for p in parts))
+
+    def __str__(self) -> str:
+        return f"{self.rule}:{'x'.join(map(str, self.grid))}" if self.grid else self.rule
+
+
+def check(block: Block, pooling: Pooling) -> None:
+    """InputError when this tap cannot be pooled so."""
+    if not is_map(block):
+        return
+    if pooling.rule == "cls" and (len(block.shape) != 3 or block.channel_axis != 2):
+        raise InputError(
+            f"tap {block.name}: pooling cls wants tokens [N, T, D], found a map {list(block.shape)}. Use mean?"
+        )
+    sizes = tuple(block.shape[a] for a in map_axes(block))
+    if pooling.grid and len(pooling.grid) != len(sizes):
+        raise InputError(f"tap {block.name}: pooling {pooling} has {len(pooling.grid)} axes, the map {sizes}")
+    if any(g > m for g, m in zip(pooling.grid, sizes)):
+        raise InputError(f"tap {block.name}: pooling {pooling} is finer than the map {sizes}")
+
+
+def is_map(block: Block) -> bool:
+    return len(block.shape) > 2
+
+
+def map_axes(block: Block) -> tuple[int, ...]:
+    return tuple(a for a in range(1, len(block.shape)) if a != block.channel_axis)
+
+
+def out_dims(block: Block, pooling: Pooling) -> tuple[int, ...]:
+    """Dimensions of one pooled row, the batch axis left out."""
+    if is_map(block) and pooling.rule == "grid":
+        return (block.channels, *(pooling.grid or (block.shape[a] for a in map_axes(block))))
+    return (block.channels,)
+
+
+def adaptive(size: int, bins: int) -> np.ndarray:
+    """[bins, size] averaging matrix: bin i covers floor(i*size/bins) up to ceil((i+1)*size/bins)."""
+    matrix = np.zeros((bins, size))
+    for i in range(bins):
+        lo, hi = i * size // bins, math.ceil((i + 1) * size / bins)
+        matrix[i, lo:hi] = 1.0 / (hi - lo)
+    return matrix
+
+
+def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
+    """The reference: a raw tap tensor [N, ...] pooled in float64."""
+    x = raw.astype(np.float64)
+    if not is_map(block):
+        return x
+    axes = map_axes(block)
+    if pooling.rule == "cls":
+        return x[:, 0]
+    if pooling.rule != "grid":
+        return {"mean": np.mean, "max": np.max, "std": np.std}[pooling.rule](x, axis=axes)
+    x = np.moveaxis(x, block.channel_axis, 1)
+    for axis, bins in enumerate(pooling.grid, start=2):
+        x = np.moveaxis(np.moveaxis(x, axis, -1) @ adaptive(x.shape[axis], bins).T, -1, axis)
+    return x
+
+
+def nodes(block: Block, pooling: Pooling, source: str, output: str, opset: int) -> list[NodeProto]:
+    """ONNX nodes from the float32 tensor `source` (the tap, [N, ...]) to `output`, valid at `opset`.
+
+    Constants are Constant nodes, not initializers: files of IR version 3 want every initializer among the inputs too.
+    """
+    if not is_map(block):
+        return [helper.make_node("Identity", [source], [output], name=output)]
+    axes = map_axes(block)
+    if pooling.rule == "cls":
+        first = _constant(f"{output}/first", np.array(0, np.int64))
+        return [first, helper.make_node("Gather", [source, f"{output}/first"], [output], name=output, axis=1)]
+    if pooling.rule == "grid":
+        return _grid_nodes(block, pooling, source, output)
+    if pooling.rule == "std":
+        centre = _reduce("ReduceMean", source, f"{output}/centre", axes, opset, keepdims=1)
+        return [
+            *centre,
+            helper.make_node("Sub", [source, f"{output}/centre"], [f"{output}/away"], name=f"{output}/away"),
+            helper.make_node("Mul", [f"{output}/away"] * 2, [f"{output}/square"], name=f"{output}/square"),
+            *_reduce("ReduceMean", f"{output}/square", f"{output}/variance", axes, opset, keepdims=0),
+            helper.make_node("Sqrt", [f"{output}/variance"], [output], name=output),
+        ]
+    if block.channel_axis == 1 and len(block.shape) == 4:
+        # Global pooling reads ONNX Runtime's blocked layout as it is; a Reduce would make it copy the map first.
+        kind = {"mean": "GlobalAveragePool", "max": "GlobalMaxPool"}[pooling.rule]
+        return [
+            helper.make_node(kind, [source], [f"{output}/1x1"], name=f"{output}/1x1"),
+            helper.make_node("Flatten", [f"{output}/1x1"], [output], name=output, axis=1),
+        ]
+    return _reduce({"mean": "ReduceMean", "max": "ReduceMax"}[pooling.rule], source, output, axes, opset, keepdims=0)
+
+
+def _reduce(kind: str, source: str, output: str, axes: tuple[int, ...], opset: int, keepdims: int) -> list[NodeProto]:
+    if opset < 18:  # axes became an input with opset 18
+        return [helper.make_node(kind, [source], [output], name=output, axes=list(axes), keepdims=keepdims)]
+    constant = _constant(f"{output}/axes", np.array(axes, np.int64))
+    return [constant, helper.make_node(kind, [source, f"{output}/axes"], [output], name=output, keepdims=keepdims)]
+
+
+def _grid_nodes(block: Block, pooling: Pooling, source: str, output: str) -> list[NodeProto]:
+    """Average-pool each map axis by a matrix product: exact for any size, and the same in every opset."""
+    made: list[NodeProto] = []
+    order = (0, block.channel_axis, *map_axes(block))
+    rank = len(order)
+    now = source
+
+    def add(kind: str, inputs: list[str], label: str, **attributes) -> str:
+        made.append(helper.make_node(kind, inputs, [f"{output}/{label}"], name=f"{output}/{label}", **attributes))
+        return made[-1].output[0]
+
+    if order != tuple(range(rank)):
+        now = add("Transpose", [now], "channels_first", perm=list(order))
+    for axis, bins in enumerate(pooling.grid, start=2):
+        weights = adaptive(block.shape[order[axis]], bins).astype(np.float32)
+        swap = [*range(axis), *range(axis + 1, rank), axis]  # this axis last
+        if swap != list(range(rank)):
+            now = add("Transpose", [now], f"last_{axis}", perm=swap)
+        made.append(_constant(f"{output}/bins_{axis}", np.ascontiguousarray(weights.T)))
+        now = add("MatMul", [now, f"{output}/bins_{axis}"], f"pooled_{axis}")
+        if swap != list(range(rank)):
+            now = add("Transpose", [now], f"back_{axis}", perm=[int(i) for i in np.argsort(swap)])
+    made.append(helper.make_node("Identity", [now], [output], name=output))
+    return made
+
+
+def _constant(name: str, value: np.ndarray) -> NodeProto:
+    tensor: TensorProto = numpy_helper.from_array(value, name)
+    return helper.make_node("Constant", [], [name], name=name, value=tensor)

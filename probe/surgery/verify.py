@@ -1,0 +1,211 @@
+"""The proof that opening a graph changed nothing: the exposed model against the untouched one on seeded input."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import onnx
+
+from ...features import InputError
+from ..blocks.architecture import Block
+from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks
+from . import pooling as pools
+from .expose import Exposed, expose, fixed_batch, unpooled
+from .layouts import mixes_precisions
+
+TOLERANCE = 1e-4  # relative L2
+HALF_TOLERANCE = 5e-3  # graphs with float16 tensors: half a unit in its last place is 5e-4, and roundings add up
+GROUP_BYTES = 256 << 20  # un-pooled taps held at once
+
+
+@dataclass(frozen=True)
+class Difference:
+    """max_abs: largest absolute difference. rel_l2: ||a - b|| / ||b||, over all rows."""
+
+    max_abs: float
+    rel_l2: float
+
+    @classmethod
+    def between(cls, found: np.ndarray, wanted: np.ndarray) -> "Difference":
+        a, b = found.astype(np.float64), wanted.astype(np.float64)
+        if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+            return cls(float("inf"), float("inf"))
+        finite = np.isfinite(b)
+        away, norm = a[finite] - b[finite], float(np.linalg.norm(b[finite]))
+        return cls(float(np.max(np.abs(away), initial=0.0)), float(np.linalg.norm(away)) / (norm or 1.0))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared on random input, and how far apart it was.
+
+    taps: each pooled tap against the untouched graph's whole tensor, pooled in float64, one window a call.
+    outputs: each original output, recomputed by the exposed graph before pruning, against the untouched model.
+    """
+
+    taps: dict[str, Difference]
+    outputs: dict[str, Difference]
+    windows: int
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls,
+        model: onnx.ModelProto,
+        taps: dict[str, Difference],
+        outputs: dict[str, Difference],
+        windows: int = 2,
+        tolerance: float | None = None,
+    ) -> "Proof":
+        """InputError: a difference above the tolerance (None: 1e-4, or 5e-3 for graphs with float16 tensors)."""
+        limit = tolerance or (HALF_TOLERANCE if mixes_precisions(model) else TOLERANCE)
+        for name, difference in [*taps.items(), *outputs.items()]:
+            if not difference.rel_l2 <= limit:
+                raise InputError(
+                    f"{name}: surgery changed it by {difference.rel_l2:.1e} relative L2, tolerance {limit:.0e}. "
+                    "Does the model use random numbers, or mix the rows of a batch?"
+                )
+        return cls(taps, outputs, windows, limit)
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        tap, worst = max(self.taps.items(), key=lambda item: item[1].rel_l2)
+        text = f"surgery proven on {self.windows} random windows: {len(self.taps)} taps within {worst.rel_l2:.1e} "
+        text += f"relative L2 of an un-pooled run (worst {tap}, max abs {worst.max_abs:.1e})"
+        if self.outputs:
+            far = max(self.outputs.values(), key=lambda d: d.rel_l2)
+            text += f"; original outputs within {far.rel_l2:.1e} (max abs {far.max_abs:.1e})"
+        return text + f"; tolerance {self.tolerance:.0e}"
+
+
+def prove(
+    model: onnx.ModelProto,
+    exposed: Exposed,
+    row: tuple[int, ...] | None = None,
+    tolerance: float | None = None,
+    windows: int = 2,
+    seed: int = 0,
+) -> Proof:
+    """Compare `exposed` with the untouched `model` on `windows` seeded windows, and refuse above `tolerance`.
+
+    The exposed model takes all windows in one call, the references one by one: so the rows of a batch are shown not
+    to influence each other. row: shape of one window, wanted where the input's length is dynamic. tolerance: relative
+    L2, default 1e-4, or 5e-3 where float16 tensors flow. InputError: above it, or not finite.
+    """
+    whole = expose(model, exposed.taps, exposed.pooling, keep_outputs=True)
+    outputs = compare_outputs(model, whole, row, windows, seed)
+    return Proof.of(model, compare_taps(model, exposed, row, windows, seed), outputs, windows, tolerance)
+
+
+def compare_outputs(
+    model: onnx.ModelProto,
+    whole: Exposed,
+    row: tuple[int, ...] | None = None,
+    windows: int = 2,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Difference]:
+    """The original outputs, recomputed by an exposed model that kept them, against the untouched model."""
+    session = open_session(model, threads)
+    spec = data_input(session)
+    x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
+    names = [o.name for o in session.get_outputs()]
+    chunk = together(spec)
+    if chunk is None:  # as many windows a call as both can take
+        chunk = fixed_batch(whole.model)
+    wanted = gather(session, x, chunk)
+    del session
+    found = gather(open_session(whole.model, threads), x, chunk, names)
+    numeric = [np.issubdtype(array.dtype, np.number) for array in wanted]
+    return {n: Difference.between(a, b) for n, a, b, number in zip(names, found, wanted, numeric) if number}
+
+
+def compare_taps(
+    model: onnx.ModelProto,
+    exposed: Exposed,
+    row: tuple[int, ...] | None = None,
+    windows: int = 2,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Difference]:
+    """Each pooled tap against the untouched graph's whole tensor, pooled in float64."""
+    session = open_session(exposed.model, threads)
+    spec = data_input(session)
+    x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
+    found = dict(zip(exposed.outputs, gather(session, x, together(spec), list(exposed.outputs.values()))))
+    del session
+    differences = {}
+    for block, wanted in references(model, exposed, x, threads):
+        if not np.isfinite(wanted).all():
+            raise InputError(f"tap {block.name}: the untouched model gives NaN or infinity on random input")
+        ours = found[block.name]
+        if ours.size != wanted.size:
+            raise InputError(
+                f"tap {block.name}: {ours.shape} for {len(x)} windows, wanted {wanted.shape}. Fixed batch?"
+            )
+        differences[block.name] = Difference.between(ours.reshape(wanted.shape), wanted)
+    return differences
+
+
+def references(
+    model: onnx.ModelProto, exposed: Exposed, x: np.ndarray, threads: int | None
+) -> Iterator[tuple[Block, np.ndarray]]:
+    """Each tap [N, *dims] in float64 from the untouched graph's whole tensors, a bounded group of taps at a time."""
+    raw_model, raw_names = unpooled(model, exposed.taps)
+    session = open_session(raw_model, threads)
+    del raw_model  # a second copy of the weights
+    chunk = own_chunk(data_input(session))
+    for group in groups(exposed.places):
+        rows: dict[str, list[np.ndarray]] = {block.name: [] for block in group}
+        for results in run_chunks(session, x, chunk, [raw_names[block.name] for block in group]):
+            for block, raw in zip(group, results):
+                if raw.ndim != len(block.shape):
+                    raise InputError(f"tap {block.name}: found {raw.shape}, wanted {block.shape}. Dynamic rank?")
+                rows[block.name].append(pools.pooled(raw, block, exposed.pooling))
+        for block in group:
+            yield block, np.concatenate(rows[block.name]).reshape(len(x), *exposed.dims[block.name])
+
+
+def groups(taps: tuple[Block, ...], limit: int = GROUP_BYTES) -> Iterator[list[Block]]:
+    """Taps in order, in groups whose un-pooled tensors (one float32 window) stay below `limit` bytes."""
+    group: list[Block] = []
+    held = 0
+    for block in taps:
+        size = 4 * int(np.prod(block.shape))
+        if group and held + size > limit:
+            yield group
+            group, held = [], 0
+        group.append(block)
+        held += size
+    yield group
+
+
+def feed_shape(spec: Input) -> tuple[int, ...]:
+    """One row of the input without its batch axis. InputError: a dimension that no file states."""
+    row = spec.shape[1:] if len(spec.shape) > 1 else spec.shape
+    if None in row:
+        raise InputError(f"input {spec.name}: found a dynamic length {list(spec.shape)}, wanted a window length")
+    return row
+
+
+def own_chunk(spec: Input) -> int:
+    """Windows a call for a reference run: the fixed batch, else one by one; 0 where there is no batch axis."""
+    return 0 if len(spec.shape) == 1 else spec.batch or 1
+
+
+def together(spec: Input) -> int | None:
+    """Windows a call for the exposed model: all at once where its batch is dynamic."""
+    return 0 if len(spec.shape) == 1 else spec.batch
+
+
+def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None = None) -> list[np.ndarray]:
+    """Run all rows and join them. InputError: the graph cannot run them, as when its reshapes assume one window."""
+    try:
+        runs = list(run_chunks(session, x, chunk, outputs))
+    except ORT_ERRORS as error:
+        raise InputError(f"the model fails on {len(x)} windows at once: {reason(error)}") from error
+    if chunk == 0:
+        return [np.stack(rows) for rows in zip(*runs)]
+    return [np.concatenate(rows) for rows in zip(*runs)]

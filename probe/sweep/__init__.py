@@ -1,0 +1,1 @@
+"""The main job: rank the taps, draw, report."""

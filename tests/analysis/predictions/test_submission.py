@@ -1,0 +1,92 @@
+"""Members' CSVs to one checked submission, and the chain of steps that numbers ask for."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdprobe.analysis import predictions
+from birdprobe.analysis.postprocess.chain import Wanted, chain
+from birdprobe.analysis.predictions.submission import Tuning, make, rows_of
+from birdprobe.features import InputError
+
+CLASSES = ["b", "a", "7"]
+ROWS = [f"BC2026_Test_000{k}_S0{k}_20260512_050000_{end}" for k in (1, 2) for end in range(5, 65, 5)]
+
+
+def write(path, seed, rows=ROWS, classes=CLASSES, binary=False):
+    values = np.random.default_rng(seed).random((len(rows), len(classes)))
+    table = pd.DataFrame(values > 0.7 if binary else values, index=rows, columns=classes)
+    table.astype(int if binary else float).to_csv(path, index_label="row_id")
+    return path
+
+
+@pytest.fixture
+def members(tmp_path):
+    return {name: write(tmp_path / f"{name}.csv", seed) for seed, name in enumerate(("one", "two"))}
+
+
+def test_weighted_mean_in_the_samples_rows_and_columns(members, tmp_path):
+    sample = write(tmp_path / "sample.csv", 9, ROWS[::-1], CLASSES[::-1])
+    made = make(members, tmp_path / "out.csv", weights=(3, 1), sample_submission=sample)
+    one, two = (predictions.read(path) for path in members.values())
+    found = predictions.read(tmp_path / "out.csv")
+    assert list(found.index) == ROWS[::-1] and list(found.columns) == CLASSES[::-1]
+    np.testing.assert_allclose(found.loc[ROWS, CLASSES], 0.75 * one + 0.25 * two, atol=1e-8)
+    assert made.weights == {"one": 0.75, "two": 0.25}
+    about = json.loads((tmp_path / "out.json").read_text())
+    assert [member["weight"] for member in about["members"]] == [0.75, 0.25] and about["diversity"]
+
+
+def test_nothing_is_replaced_and_nothing_faulty_is_written(members, tmp_path):
+    out = tmp_path / "out.csv"
+    with pytest.raises(InputError, match=r"two: columns: 1 .* missing"):
+        make(members | {"two": write(tmp_path / "odd.csv", 1, classes=CLASSES[:2])}, out)
+    with pytest.raises(InputError, match="without 12 rows"):
+        make({"short": write(tmp_path / "short.csv", 1, ROWS[:-1])}, out)
+    with pytest.raises(InputError, match="no member predicts"):
+        make(members, out, sample_submission=write(tmp_path / "more.csv", 1, classes=[*CLASSES, "new"]))
+    with pytest.raises(InputError, match="--oof: 1 tables found, 2 wanted"):
+        make(members, out, tuning=Tuning((members["one"],), members["two"]))
+    assert not out.exists()
+    out.write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        make(members, out)
+    assert out.read_text() == "mine"
+
+
+def test_twelve_rows_are_asked_of_test_soundscapes_alone():
+    assert rows_of(ROWS) == 12
+    assert rows_of([name.replace("Test", "Train") for name in ROWS]) is None
+    assert rows_of([*ROWS, "garden_5"]) is None
+
+
+def test_chain_is_in_order_whatever_is_wanted():
+    wanted = Wanted(no_call=0.1, power=0.4, gaussian=1.0)
+    assert [step.stage for step in chain(wanted, ROWS, CLASSES)] == ["temporal", "power", "no-call"]
+    assert chain(Wanted(), ROWS, CLASSES) == ()
+    with pytest.raises(InputError, match="Gaussian 1 and a kernel"):
+        chain(Wanted(gaussian=1.0, kernel=(0.1, 0.8, 0.1)), ROWS, CLASSES)
+
+
+def test_a_prior_of_the_rows_own_recordings_is_cross_fitted(tmp_path):
+    labels, said = write(tmp_path / "truth.csv", 3, binary=True), []
+    (own,) = chain(Wanted(prior=labels), ROWS, CLASSES, said.append)
+    assert "cross-fitted" in str(own) and "24 of the rows" in said[0]
+    others = [name.replace("_0001_", "_0008_").replace("_0002_", "_0009_") for name in ROWS]
+    (plain,) = chain(Wanted(prior=labels), others, CLASSES)
+    assert "cross-fitted" not in str(plain)
+    plain.prior.write(tmp_path / "prior.json")
+    (read,) = chain(Wanted(prior=tmp_path / "prior.json", prior_weight=0.3), others, CLASSES)
+    assert read.strength == 0.3 and read.prior.to_json() == plain.prior.to_json()
+    with pytest.raises(InputError, match="a CSV of labels wanted"):
+        chain(Wanted(prior=tmp_path / "no.csv"), ROWS, CLASSES)
+
+
+def test_a_no_call_column_goes_and_is_not_missed(tmp_path):
+    member = write(tmp_path / "m.csv", 5, classes=[*CLASSES, "nocall"])
+    made = make({"m": member}, tmp_path / "out.csv", wanted=Wanted(no_call_class="nocall"))
+    table = predictions.read(member)
+    assert list(made.table.columns) == CLASSES
+    np.testing.assert_allclose(made.table, table[CLASSES].mul(1 - table["nocall"], axis=0))

@@ -1,0 +1,113 @@
+"""Projection: classes that move apart have paths; geometry, alignment and determinism."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdprobe.analysis import projection
+from birdprobe.features import InputError
+
+
+def parting_classes(seed=0, per_class=20):
+    """Three taps of unequal width: classes a and b stay together, c moves away from tap to tap."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.array(["a", "b", "c"]), per_class)
+    features = {}
+    for i, (tap, d) in enumerate([("block_00", 12), ("block_01", 40), ("block_02", 90)]):
+        centre = np.zeros((3, d))
+        centre[2] = 3.0 * i
+        features[tap] = 1e3 * (centre[np.repeat([0, 1, 2], per_class)] + rng.standard_normal((3 * per_class, d)))
+    return features, labels
+
+
+def test_pca_gives_one_row_per_tap_and_item():
+    features, labels = parting_classes()
+    frame = projection.trajectories(features, labels, method="pca")
+    assert list(frame.columns) == ["tap", "item", "label", "x", "y"] and len(frame) == 180
+    assert list(pd.unique(frame["tap"])) == list(features) and frame.attrs["method"] == "pca"
+    assert list(frame["item"][:60]) == list(range(60)) and list(frame["label"][60:120]) == list(labels)
+    assert np.isfinite(frame[["x", "y"]].to_numpy()).all()
+    assert frame.equals(projection.trajectories(features, labels, method="pca"))
+
+
+def test_the_class_that_moves_has_the_longest_path():
+    features, labels = parting_classes()
+    centres = projection.centroids(projection.trajectories(features, labels, method="pca"))
+    assert list(centres.columns) == ["tap", "label", "x", "y", "n", "step", "path"] and len(centres) == 9
+    assert projection.longest(centres, 1) == ["c"]
+    assert len(projection.longest(centres, 99)) == 3
+
+
+def test_centroids_and_paths_by_hand():
+    points = pd.DataFrame(
+        [("t1", 0, "x", 0, 0), ("t1", 1, "x", 0, 2), ("t0", 0, "x", 3, 5), ("t0", 1, "x", 3, 5), ("t1", 2, "w", 1, 1)],
+        columns=["tap", "item", "label", "x", "y"],
+    )
+    centres = projection.centroids(points)
+    assert list(zip(centres["tap"], centres["label"], centres["n"])) == [("t1", "w", 1), ("t1", "x", 2), ("t0", "x", 2)]
+    np.testing.assert_allclose(centres["step"], [0, 0, 5])  # from (0, 1) to (3, 5): taps in order of appearance
+    np.testing.assert_allclose(centres["path"], [0, 0, 5])
+    assert projection.longest(centres, 2) == ["x", "w"]
+
+
+def test_a_turned_and_scaled_tap_does_not_move():
+    """The same points on other axes and in another unit: after alignment both taps coincide."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((50, 6)) @ np.diag([6, 5, 4, 3, 2, 1])
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    # Standardising undoes a unit; a general rotation it does not, so this one swaps and mirrors axes.
+    moved = 7.0 * x[:, [3, 0, 5, 1, 2, 4]] * [1, -1, -1, 1, 1, -1]
+    frame = projection.trajectories({"one": x, "two": moved}, np.zeros(50), method="pca")
+    first, second = (frame.loc[frame["tap"] == tap, ["x", "y"]].to_numpy() for tap in ("one", "two"))
+    np.testing.assert_allclose(first, second, atol=1e-9)
+
+
+def test_dead_and_narrow_taps_are_safe():
+    rng = np.random.default_rng(2)
+    features = {
+        "dead": np.full((10, 5), 3.0),
+        "narrow": rng.standard_normal((10, 1)),
+        "wide": rng.standard_normal((10, 99)),
+    }
+    frame = projection.trajectories(features, np.arange(10) % 2, method="pca")
+    assert np.isfinite(frame[["x", "y"]].to_numpy()).all()
+    assert np.ptp(frame.loc[frame["tap"] == "dead", "x"]) == 0
+
+
+def test_few_points_fall_back_to_pca_without_importing_umap():
+    before = "umap" in sys.modules
+    frame = projection.trajectories({"a": np.eye(6), "b": np.eye(6)}, np.arange(6), method="umap")
+    assert frame.attrs["method"] == "pca" and ("umap" in sys.modules) == before
+
+
+@pytest.mark.slow  # importing umap compiles for many seconds
+def test_umap_is_deterministic_and_keeps_classes_together():
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.array(["a", "b", "c"]), 30)
+    features = {
+        tap: 8 * np.eye(3, d)[np.repeat([0, 1, 2], 30)] + rng.standard_normal((90, d))
+        for tap, d in [("p", 10), ("q", 60)]
+    }
+    frame = projection.trajectories(features, labels, seed=4)
+    assert frame.attrs["method"] == "umap"
+    assert frame.equals(projection.trajectories(features, labels, seed=4))
+    plane = frame.loc[frame["tap"] == "p", ["x", "y"]].to_numpy()
+    centre = np.array([plane[labels == name].mean(axis=0) for name in "abc"])
+    nearest = np.argmin(np.linalg.norm(plane[:, None] - centre, axis=2), axis=1)
+    assert np.mean(np.array(["a", "b", "c"])[nearest] == labels) > 0.95
+
+
+def test_bad_input_is_one_line():
+    x = np.ones((5, 2))
+    with pytest.raises(InputError, match="'tsne' found, one of umap, pca wanted"):
+        projection.trajectories({"a": x}, np.arange(5), method="tsne")
+    with pytest.raises(InputError, match="no taps found"):
+        projection.trajectories({}, np.arange(5))
+    with pytest.raises(InputError, match="3 or more rows wanted"):
+        projection.trajectories({"a": x[:2]}, np.arange(2))
+    with pytest.raises(InputError, match=r"tap b: features \(4, 2\) found, \[5, d\] wanted"):
+        projection.trajectories({"a": x, "b": x[:4]}, np.arange(5))
+    with pytest.raises(InputError, match="tap a: non-finite"):
+        projection.trajectories({"a": x * np.nan}, np.arange(5))

@@ -1,0 +1,313 @@
+"""The made-up competition: the real folder's formats, its traps, and a truth that follows from the sound."""
+
+import ast
+import csv
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+import soundfile
+
+from birdprobe.features import InputError, audio
+from birdprobe.features.recordings import SoundscapeName, read_recordings
+from birdprobe.features.synthetic.clips import make_recordists, make_species
+from birdprobe.features.synthetic.competition import COLUMNS, MARK, OURS, SMALL, Size, write_competition
+from birdprobe.features.synthetic.soundscapes import (
+    STRAY,
+    WINDOW_S,
+    Soundscape,
+    make_land,
+    make_soundscape,
+    plan_soundscapes,
+)
+from birdprobe.features.synthetic.species import GENUS_SIZES, make_fauna
+
+TINY = Size(6, 1, labelled=2, unlabelled=1, test=1, sites=2, focal_s=(1.0, 2.0), soundscape_s=10)
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_competition(tmp_path_factory.mktemp("made") / "up", SMALL, seed=3)
+
+
+@pytest.fixture(scope="module")
+def taxonomy(folder):
+    return rows(folder / "taxonomy.csv")
+
+
+@pytest.fixture(scope="module")
+def labels(taxonomy):
+    return [row["primary_label"] for row in taxonomy]
+
+
+# the tables
+
+
+def test_the_folder_holds_what_a_competition_gives_and_the_truth(folder):
+    assert sorted(path.name for path in folder.iterdir()) == sorted(OURS)
+    assert not folder.with_name("up.part").exists()
+    about = json.loads((folder / MARK).read_text())
+    assert about["made_up"] is True and about["seed"] == 3 and about["species"] == 8
+
+
+def test_the_taxonomy_has_the_real_ones_traps(taxonomy, labels):
+    assert list(taxonomy[0]) == ["primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name"]
+    assert len(set(labels)) == 8 and labels != sorted(labels)
+    assert {row["class_name"] for row in taxonomy} == {"Aves", "Amphibia", "Insecta"}
+    assert any(label.isdigit() for label in labels) and "47158son01" in labels
+    genera = Counter(row["scientific_name"].split()[0] for row in taxonomy if row["class_name"] == "Aves")
+    assert max(genera.values()) > 1 and min(genera.values()) == 1
+
+
+def test_train_csv_has_the_fifteen_columns_and_names_every_file(folder, labels):
+    table = rows(folder / "train.csv")
+    assert tuple(table[0]) == COLUMNS and len(COLUMNS) == 15
+    files = {path.relative_to(folder / "train_audio").as_posix() for path in folder.glob("train_audio/*/*.ogg")}
+    assert {row["filename"] for row in table} == files and len(table) == len(files)
+    for row in table:
+        assert row["filename"].startswith(f"{row['primary_label']}/{row['collection']}")
+        assert (float(row["rating"]) == 0) == (row["collection"] == "iNat")
+        assert set(ast.literal_eval(row["secondary_labels"])) <= set(labels) - {row["primary_label"]}
+        ast.literal_eval(row["type"])
+    assert any(" song" in ast.literal_eval(row["type"]) for row in table)  # the leading space
+    assert {row["collection"] for row in table} == {"XC", "iNat"}
+
+
+def test_it_reads_as_a_birdclef_folder_grouped_by_author(folder, labels):
+    found = read_recordings(folder)
+    assert found.warnings == () and found.grouping == "column author"
+    assert Counter(clip.label for clip in found.clips) == dict.fromkeys(found.labels, 6)
+    assert any(len(clip.labels) > 1 for clip in found.clips)
+    authors = defaultdict(set)
+    for clip in found.clips:
+        authors[clip.label].add(clip.group)
+        assert SMALL.focal_s[0] - 0.01 <= soundfile.info(clip.path).duration <= SMALL.focal_s[1] + 0.01
+    assert all(len(groups) >= 5 for groups in authors.values())  # five group folds
+    silent = {"47158son01", "47158son02"}
+    assert silent < set(labels) - set(found.labels) and len(found.labels) == 5  # and a frog
+
+
+def test_some_labels_are_in_soundscapes_only_and_some_in_focal_clips_only(folder, labels):
+    soundscapes = read_recordings(folder / "train_soundscapes_labels.csv")
+    heard = {label for clip in soundscapes.clips for label in clip.labels}
+    focal = set(read_recordings(folder).labels)
+    assert heard - focal and focal - heard and heard | focal == set(labels)
+
+
+def test_every_row_of_the_soundscape_table_occurs_twice(folder):
+    table = rows(folder / "train_soundscapes_labels.csv")
+    assert list(table[0]) == ["filename", "start", "end", "primary_label"]
+    counts = Counter(tuple(row.values()) for row in table)
+    assert set(counts.values()) == {2}
+    found = read_recordings(folder / "train_soundscapes_labels.csv")
+    assert len(found.clips) == len(counts) and found.grouping == "site in the file name"
+    (warning,) = found.warnings
+    assert f"{len(counts)} of {2 * len(counts)} rows list a window again" in warning
+    assert {clip.end_s - clip.start_s for clip in found.clips} == {WINDOW_S}
+    assert len({clip.group for clip in found.clips}) == 2  # of three sites
+    named = {clip.path.name for clip in found.clips}
+    assert len(named) == SMALL.labelled and len(list((folder / "train_soundscapes").iterdir())) == 8
+
+
+def test_soundscape_files_are_what_their_names_say(folder):
+    for split, n in (("Train", 8), ("Test", 2)):
+        files = sorted((folder / f"{split.lower()}_soundscapes").iterdir())
+        assert len(files) == n
+        for number, path in enumerate(files, 1):
+            name, info = SoundscapeName.parse(path), soundfile.info(path)
+            assert (name.split, name.number, name.begun.year) == (split, number, 2026)
+            assert (info.format, info.subtype, info.samplerate) == ("OGG", "VORBIS", 32000)
+            assert (info.channels, info.duration) == (1, 20)
+
+
+def test_submission_and_truth_have_the_same_rows_and_the_taxonomys_columns(folder, labels):
+    sample, truth = rows(folder / "sample_submission.csv"), rows(folder / "truth" / "truth.csv")
+    assert list(sample[0]) == list(truth[0]) == ["row_id", *labels]
+    assert [row["row_id"] for row in sample] == [row["row_id"] for row in truth]
+    stems = sorted(path.stem for path in (folder / "test_soundscapes").iterdir())
+    assert [row["row_id"] for row in truth] == [f"{stem}_{end}" for stem in stems for end in (5, 10, 15, 20)]
+    assert all(float(row[label]) == 1 / 8 for row in sample for label in labels)
+    positives = {label: sum(int(row[label]) for row in truth) for label in labels}
+    assert min(positives.values()) > 0  # the score is over all of them
+    unlabelled = rows(folder / "truth" / "unlabelled.csv")
+    hidden = {row["row_id"].rpartition("_")[0] for row in unlabelled}
+    shown = {row["filename"].removesuffix(".ogg") for row in rows(folder / "train_soundscapes_labels.csv")}
+    everything = {path.stem for path in (folder / "train_soundscapes").iterdir()}
+    assert hidden | shown == everything and not hidden & shown
+
+
+# the sound
+
+
+def test_a_piece_of_a_soundscape_is_decoded_alone_and_is_that_piece(folder, monkeypatch):
+    clips = read_recordings(folder / "train_soundscapes_labels.csv").clips
+    whole = {path: soundfile.read(path, dtype="float32")[0] for path in {clip.path for clip in clips}}
+    decoded = []
+    read = soundfile.SoundFile.read
+
+    def counted(self, *args, **kwargs):
+        block = read(self, *args, **kwargs)
+        decoded.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    for clip in clips:
+        piece = audio.read(clip.path, 32000, start_s=clip.start_s, end_s=clip.end_s)
+        first = int(clip.start_s * 32000)
+        np.testing.assert_array_equal(piece, whole[clip.path][first : first + WINDOW_S * 32000])
+    assert sum(decoded) == len(clips) * WINDOW_S * 32000
+
+
+def test_the_truth_is_where_the_song_is():
+    # Through a silent microphone: a window has energy exactly where the truth has seconds of song.
+    fauna = make_fauna(6, 1)
+    place = replace(make_recordists(1, 0)[0], slope=0.0, stream_db=0.0, hum=0.0, wet=0.0, reverberation_s=0.1)
+    name = SoundscapeName("BC2026", "Test", 1, "S01", datetime(2026, 6, 1, 5))
+    told, heard = [], []
+    for seed in range(6):
+        wave, seconds = make_soundscape(Soundscape(name, place, fauna[seed : seed + 1], (seed,)), 32000, 60)
+        assert wave.shape == (60 * 32000,) and wave.dtype == np.float32 and seconds.shape == (1, 12)
+        spectrum = np.abs(np.fft.rfft(wave.reshape(12 * 50, -1))) ** 2  # tenths of a second
+        peak = (spectrum.max(axis=1) / np.median(spectrum, axis=1)).reshape(12, 50)
+        told += list(seconds[0])
+        heard += list((np.log10(np.sort(peak, axis=1)[:, -3:])).mean(axis=1))
+    told, heard = np.array(told), np.array(heard)
+    loud, silent = heard[told > 0.5], heard[told == 0]
+    assert len(loud) > 10 and len(silent) > 10
+    assert np.mean(loud[:, None] > silent) > 0.95  # the area under the ROC curve of a plain detector
+
+
+def test_the_same_seed_gives_the_same_tables_and_sound(tmp_path):
+    one, again = (write_competition(tmp_path / name, TINY, seed=5) for name in "ab")
+    other = write_competition(tmp_path / "c", TINY, seed=6)
+    tables = [sorted(path.relative_to(one) for path in one.rglob("*.csv"))]
+    for path in tables[0]:
+        assert (one / path).read_bytes() == (again / path).read_bytes()
+    sounds = sorted(path.relative_to(one) for path in one.rglob("*.ogg"))
+    assert sounds == sorted(path.relative_to(again) for path in again.rglob("*.ogg"))
+    for path in sounds:
+        np.testing.assert_array_equal(soundfile.read(one / path)[0], soundfile.read(again / path)[0])
+    assert (one / "train.csv").read_bytes() != (other / "train.csv").read_bytes()
+
+
+# the animals and the land
+
+
+def test_the_animals_are_neither_the_demos_nor_wrens():
+    def syllables(species):
+        return {syllable for one in species for syllable in one.syllables}
+
+    ours = syllables(taxon.song for taxon in make_fauna(100, 7))
+    for prefix in ("species", "wren", "unseen"):
+        assert not ours & syllables(make_species(60, 7, prefix))
+    assert len({one.seed for prefix in ("R", "wren", "unseen") for one in make_recordists(30, 7, prefix)}
+               | {one.seed for prefix in ("competition author ", "competition site ")
+                  for one in make_recordists(30, 7, prefix)}) == 150  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [6, 24, 250])
+def test_labels_names_and_numbers_are_unique(n):
+    fauna = make_fauna(n, 0)
+    assert len(fauna) == len({taxon.label for taxon in fauna}) == len({taxon.common_name for taxon in fauna}) == n
+    named = [taxon for taxon in fauna if taxon.class_name != "Insecta"]
+    assert (
+        len({taxon.inat_taxon_id for taxon in named}) == len({taxon.scientific_name for taxon in named}) == len(named)
+    )
+    assert max(Counter(taxon.genus for taxon in named).values()) <= max(GENUS_SIZES)
+    assert all(taxon.song.name == taxon.label for taxon in fauna)
+    assert {taxon.label for taxon in fauna if not taxon.focal} >= {"47158son01", "47158son02"}
+
+
+def test_congeners_share_a_family_of_songs():
+    fauna = [taxon for taxon in make_fauna(120, 2) if taxon.class_name == "Aves"]
+    pitch = np.log2([np.mean([s.pitch_hz for s in taxon.song.syllables]) for taxon in fauna])
+    genus = np.array([taxon.genus for taxon in fauna])
+    apart, same = np.abs(pitch[:, None] - pitch), genus[:, None] == genus
+    assert apart[same & ~np.eye(len(fauna), dtype=bool)].mean() < 0.5 * apart[~same].mean()
+
+
+def test_animals_keep_to_their_sites_and_hours():
+    fauna = make_fauna(24, 0)
+    land = make_land(fauna, 6, 0)
+    assert (np.count_nonzero(land.lives == 1, axis=1) >= 2).all() and set(np.unique(land.lives)) == {STRAY, 1.0}
+    planned = plan_soundscapes(land, "Train", 300, 0, heard=np.ones(24, bool), shares=np.full(6, 1 / 6))
+    at_home, hours = 0, []
+    for scape in planned:
+        assert scape.recorder.name == scape.name.site and 1 <= len(scape.singers) <= 6
+        for taxon in scape.singers:
+            at_home += land.lives[fauna.index(taxon), int(scape.name.site[1:]) - 1] == 1
+            hours.append(np.cos((scape.name.begun.hour - taxon.peak_hour) * np.pi / 12))
+    assert at_home / len(hours) > 0.8 and np.mean(hours) > 0.5
+    assert len({str(scape.name) for scape in planned}) == 300
+
+
+def test_what_is_not_heard_is_not_planned_and_the_rest_is_at_two_sites():
+    fauna = make_fauna(12, 4)
+    heard = np.arange(12) % 3 > 0
+    land, shares = make_land(fauna, 4, 4), np.array([0.5, 0.25, 0.25, 0.0])
+    planned = plan_soundscapes(land, "Train", 12, 4, heard=heard, shares=shares, times=2)
+    places = defaultdict(set)
+    for scape in planned:
+        for taxon in scape.singers:
+            places[taxon.label].add(scape.name.site)
+    assert set(places) == {taxon.label for taxon, yes in zip(fauna, heard) if yes}
+    assert all(len(sites) > 1 for sites in places.values())
+    assert {site for sites in places.values() for site in sites} == {"S01", "S02", "S03"}
+
+
+# the folder
+
+
+def test_a_folder_in_use_is_refused_and_a_strangers_never_replaced(tmp_path):
+    real = tmp_path / "birdclef-2026"
+    (real / "train_audio").mkdir(parents=True)
+    (real / "train.csv").write_text("primary_label,filename\n")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not empty and not made by this command"):
+            write_competition(real, TINY, overwrite=overwrite)
+    with pytest.raises(InputError, match="a file found, a folder wanted"):
+        write_competition(real / "train.csv", TINY)
+    (tmp_path / "new.part").mkdir()
+    with pytest.raises(InputError, match=r"new\.part: exists"):
+        write_competition(tmp_path / "new", TINY)
+    assert not (tmp_path / "new").exists()
+
+
+def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
+    folder = write_competition(tmp_path / "made", TINY, seed=1)
+    (folder / "submission.csv").write_text("mine")
+    (folder / "train_audio" / "old.ogg").write_bytes(b"")
+    before = (folder / "train.csv").read_bytes()
+    with pytest.raises(InputError, match="Use --overwrite"):
+        write_competition(folder, TINY, seed=2)
+    assert (folder / "train.csv").read_bytes() == before
+    (tmp_path / "made.part" / "truth").mkdir(parents=True)
+    (tmp_path / "made.part" / MARK).write_text("{}")  # an interrupted call's
+    write_competition(folder, TINY, seed=2, overwrite=True)
+    assert (folder / "train.csv").read_bytes() != before
+    assert (folder / "submission.csv").read_text() == "mine" and not (folder / "train_audio" / "old.ogg").exists()
+    assert not (tmp_path / "made.part").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"soundscape_s": 62}, "soundscape_s 62, wanted a multiple of 5"),
+        ({"test": 0}, "test 0, wanted at least 1"),
+        ({"focal_s": (3.0, 2.0)}, "wanted shortest and longest"),
+        ({"species": 5}, "5 species asked for, 6 to 250 wanted"),
+        ({"species": 251}, "251 species asked for"),
+    ],
+)
+def test_sizes_that_cannot_be(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        write_competition(tmp_path / "made", replace(TINY, **change))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,102 @@
+"""A member's checkpoint comes back as it was, and does not pass for another."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from birdprobe.features import InputError
+from birdprobe.finetune import checkpoint
+from birdprobe.finetune.checkpoint import Description, describe, load, of_run, save
+
+LABELS = ("a", "1595929", "ü")
+
+
+class Tiny(nn.Module):
+    def __init__(self, n_classes=3):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(8, 5), nn.BatchNorm1d(5), nn.Linear(5, n_classes))
+
+    def forward(self, x):
+        return self.network(x)
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_assemble", lambda description: Tiny(len(description.labels)))
+    model = Tiny()
+    model(torch.randn(9, 8))  # moves the running statistics
+    description = Description("birdmae-tiny", LABELS, "sigmoid", fold=2, epoch=3, step=40, metrics={"cmap": 0.5})
+    return model.eval(), description, save(tmp_path / "fold2" / "best", model.network, description)
+
+
+def test_round_trip(saved):
+    model, description, path = saved
+    x = torch.randn(4, 8)
+    for place in (path, path.with_suffix(".safetensors"), path.with_suffix("")):
+        again, described = load(place, labels=LABELS)
+        assert not again.training and torch.equal(again(x), model(x))
+        assert replace(described, weights_sha256="") == description
+    assert described.window_samples == 160000
+    assert sorted(p.name for p in path.parent.iterdir()) == ["best.json", "best.safetensors"]
+
+
+def test_is_never_replaced_silently(saved):
+    model, description, path = saved
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="a checkpoint found, none wanted"):
+        save(path, model.network, description)
+    path.unlink()
+    with pytest.raises(InputError, match=r"best.safetensors: a checkpoint found"):  # half of one counts too
+        save(path, model.network, description)
+    assert save(path, model.network, description, overwrite=True).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [(("a", "b", "ü"), "with '1595929' at position 1 found, 'b' wanted"), (("a",), "of 3 classes found, 1 wanted")],
+)
+def test_refuses_other_labels(saved, labels, match):
+    with pytest.raises(InputError, match=match):
+        load(saved[2], labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format": "birdprobe head 1"}, "best.json: birdprobe head 1 found, 'birdprobe member 1' wanted"),
+        ({"extra": 1}, "fields missing or unknown: extra"),
+        ({"activation": "tanh"}, "activation 'tanh' found, one of sigmoid, softmax wanted"),
+        ({"weights_sha256": "0" * 64}, "found, 000000000000 wanted by best.json. Were files of two runs mixed"),
+        ({"labels": ["a", "b"]}, "size mismatch for 2.weight"),
+    ],
+)
+def test_refuses_a_changed_description(saved, change, match):
+    path = saved[2]
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=match):
+        load(path)
+
+
+def test_refuses_what_is_missing_or_broken(saved):
+    path = saved[2]
+    with pytest.raises(InputError, match=r"last.safetensors: nothing found"):
+        load(path.with_name("last"))
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"best.json: "):
+        describe(path)
+    path.with_suffix(".safetensors").unlink()
+    with pytest.raises(InputError, match=r"best.safetensors: nothing found"):
+        describe(path)
+
+
+def test_folds_of_a_run(saved, tmp_path):
+    model, description, path = saved
+    save(tmp_path / "fold10" / "best", model.network, description)
+    (tmp_path / "folder").mkdir()
+    found = of_run(tmp_path)
+    assert list(found) == [2, 10] and found[2] == path
+    with pytest.raises(InputError, match=r"no fold\*/last.json found"):
+        of_run(tmp_path, "last")

@@ -1,0 +1,118 @@
+"""A checkpoint comes back as it was, and does not pass for another."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from birdprobe.features import InputError
+from birdprobe.heads.modules import build
+from birdprobe.heads.training.checkpoint import Description, key_difference, load, save
+from tests.head_stores import KEY
+
+WIDTHS = {"block_01": 6, "block_02-block_01": 6, "embedding": 8}
+LABELS = ("a", "1595929", "ü")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    head = build("attention", WIDTHS, 3, dim=16, dropout=0.0)
+    head.fit_statistics([torch.randn(9, width) for width in WIDTHS.values()])
+    description = Description(
+        "attention", WIDTHS, LABELS, "sigmoid", KEY, fold=2, options={"dim": 16}, metrics={"macro_auc": 0.5}
+    )
+    return head.eval(), description, save(tmp_path, "attention-fold2", head, description)
+
+
+def test_round_trip(saved):
+    head, description, path = saved
+    xs = [torch.randn(4, width) for width in WIDTHS.values()]
+    for place in (path, path.with_suffix(".safetensors"), path.with_suffix("")):
+        again, described = load(place, store_key=KEY, labels=LABELS)
+        assert not again.training and torch.equal(again(xs), head(xs))
+        assert replace(described, weights_sha256="") == description and described.tokens == tuple(WIDTHS)
+
+
+def test_is_never_replaced_silently(saved, tmp_path):
+    head, description, path = saved
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="a checkpoint found, none wanted"):
+        save(tmp_path, "attention-fold2", head, description)
+    path.unlink()
+    with pytest.raises(InputError, match=r"fold2.safetensors: a checkpoint found"):  # half of one counts too
+        save(tmp_path, "attention-fold2", head, description)
+    assert save(tmp_path, "attention-fold2", head, description, overwrite=True).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"model_sha256": "b" * 64}, "model_sha256 bbb.* on disk, aaa.* wanted. Was the store made from another model"),
+        ({"pooling": "max"}, "pooling max on disk, mean wanted"),
+        ({"normalise": "peak"}, "normalise peak on disk, none wanted"),
+        ({"window_s": 3.0}, "window_s 3.0 on disk, 5.0 wanted"),
+        ({"taps": ("block_01", "embedding")}, "taps block_01, embedding on disk, block_02 wanted too"),
+    ],
+)
+def test_refuses_another_store(saved, change, match):
+    with pytest.raises(InputError, match=match):
+        load(saved[2], store_key=replace(KEY, **change))
+
+
+def test_a_store_of_other_windows_or_more_taps_fits():
+    other = replace(KEY, selection="random:3", seed=7, dtype="float16", taps=("stem", *KEY.taps))
+    assert key_difference(other, KEY, tuple(WIDTHS)) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [(LABELS[:2], "labels of 3 classes found, 2 wanted"), (("a", "ü", "1595929"), "'1595929' at position 1 found")],
+)
+def test_refuses_other_labels(saved, labels, match):
+    with pytest.raises(InputError, match=match):
+        load(saved[2], labels=labels)
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"format": "birdprobe head 9"}, "birdprobe head 9 found, 'birdprobe head 1' wanted"),
+        ({"colour": "red"}, "fields missing or unknown: colour"),
+        (
+            {"weights_sha256": "0" * 64},
+            "weights_sha256 .* wanted by attention-fold2.json. Were files of two runs mixed",
+        ),
+        ({"widths": {"block_01": 7, "block_02-block_01": 6, "embedding": 8}}, "size mismatch"),
+        ({"head": "perceptron"}, "'perceptron' found, one of attention"),
+        ({"store_key": {}}, "key fields missing"),
+    ],
+)
+def test_refuses_an_edited_description(saved, changes, match):
+    edit(saved[2], **changes)
+    with pytest.raises(InputError, match=match) as error:
+        load(saved[2])
+    assert "\n" not in str(error.value)
+
+
+def test_refuses_files_of_two_folds(saved, tmp_path):
+    _, description, path = saved
+    other = build("attention", WIDTHS, 3, dim=16)
+    save(tmp_path, "attention-fold3", other, replace(description, fold=3))
+    path.with_suffix(".safetensors").write_bytes((tmp_path / "attention-fold3.safetensors").read_bytes())
+    with pytest.raises(InputError, match="files of two runs mixed"):
+        load(path)
+
+
+def test_refuses_what_is_not_there_or_not_json(saved):
+    path = saved[2]
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"attention-fold2.json: "):
+        load(path)
+    path.unlink()
+    with pytest.raises(InputError, match="nothing found, a head's file wanted"):
+        load(path)

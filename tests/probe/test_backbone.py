@@ -1,0 +1,283 @@
+"""Backbones: contracts recognised, every kind of waveform input, and each refusal in one line."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from birdprobe.features import InputError
+from birdprobe.probe.runtime.backbone import Backbone, sha256
+from birdprobe.probe.runtime.input_spec import read_contract, recognise, waveform_shape
+from birdprobe.probe.runtime.sessions import audio_like, open_session
+from birdprobe.probe.surgery.batch_axis import free_batch
+from tests.waveform_models import SAMPLES, Builder, convolutional, transformer
+
+BIRDNET = Path(__file__).parents[3] / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
+RATE = 1000
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(model: onnx.ModelProto, name: str = "tiny.onnx", **options) -> Path:
+        onnx.save(model, tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
+
+
+def opened(path: Path, **options) -> Backbone:
+    return Backbone.open(path, sample_rate=RATE, threads=1, **options)
+
+
+def contract_of(shape: list, outputs: dict[str, list]) -> onnx.ModelProto:
+    """A model that declares this input and these outputs."""
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in outputs.items()]
+    nodes = [helper.make_node("Identity", ["x"], [name]) for name in outputs]
+    return helper.make_model(helper.make_graph(nodes, "contract", inputs, infos))
+
+
+def test_windows_in_vectors_out(saved):
+    model, _ = convolutional()
+    path = saved(model)
+    backbone = opened(path)
+    assert backbone.taps == ("block_00", "block_01", "embedding", "logits")
+    assert backbone.dims == {"block_00": (8,), "block_01": (8,), "embedding": (8,), "logits": (500,)}
+    assert (backbone.window_samples, backbone.window_s, backbone.preset) == (SAMPLES, SAMPLES / RATE, None)
+    x = audio_like((5, SAMPLES))
+    found = backbone(x)
+    wanted = open_session(model, 1).run(None, {"audio": x})[0]
+    assert all(found[t].dtype == np.float32 and found[t].shape == (5, *backbone.dims[t]) for t in backbone.taps)
+    assert np.allclose(found["logits"], wanted, rtol=1e-5, atol=1e-6)
+    assert np.allclose(found["block_01"], found["embedding"], rtol=1e-5, atol=1e-6)  # its mean is the embedding
+    assert {t: a.shape for t, a in backbone(x[:0]).items()} == {t: (0, *d) for t, d in backbone.dims.items()}
+    assert "tiny.onnx, no preset: 0.256 s at 1000 Hz, normalise none, 4 taps block_00..logits" in repr(backbone)
+
+
+def test_rows_do_not_depend_on_the_batch(saved):
+    backbone = opened(saved(convolutional()[0]))
+    x = audio_like((5, SAMPLES))
+    together = backbone(x)
+    for i in range(5):
+        assert all(np.array_equal(together[t][i : i + 1], a) for t, a in backbone(x[i : i + 1]).items())
+
+
+def test_taps_and_pooling(saved):
+    path = saved(convolutional()[0])
+    assert opened(path, taps="-1,0").taps == ("block_00", "block_01")
+    assert opened(path, taps="0", pooling="grid:4x2").dims == {"block_00": (8, 4, 2)}
+    with pytest.raises(InputError, match="pooling: found 'median'"):
+        opened(path, pooling="median")
+    with pytest.raises(InputError, match="taps: '7' is not there"):
+        opened(path, taps="7")
+
+
+def test_many_threads_call_one_backbone(saved):
+    backbone = opened(saved(convolutional()[0]))
+    batches = [audio_like((3, SAMPLES), seed=i) for i in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(backbone, batches))
+    for x, features in zip(batches, found):
+        assert all(np.array_equal(features[t], a) for t, a in backbone(x).items())
+
+
+@pytest.mark.parametrize(("make", "freed"), [(convolutional, True), (transformer, True)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_fixed_batches_are_freed(saved, make, freed, batch):
+    model, _ = make(batch=batch)
+    backbone = opened(saved(model))
+    assert (backbone.batch is None) == freed
+    wanted = opened(saved(make()[0], "dynamic.onnx"))(x := audio_like((5, SAMPLES)))
+    assert all(np.allclose(backbone(x)[t], wanted[t], rtol=1e-5, atol=1e-6) for t in backbone.taps)
+
+
+def stuck(declared: int | str) -> onnx.ModelProto:
+    """One window is built in: a constant [1, 256] is joined to it along the other axis before the convolution."""
+    b = Builder(17)
+    now = b.add("Concat", ["audio", b.store("token", np.ones((1, SAMPLES), np.float32))], "joined", axis=1)
+    now = b.add("Reshape", [now, b.ints("to_map", [1, 1, 32, 16])], "map")
+    for i, channels in enumerate([1, 8, 8]):
+        now = b.add("Relu", [b.add("Conv", [now, b.weight(f"w{i}", 8, channels, 3, 3)], f"conv{i}")], f"relu{i}")
+    now = b.add("Flatten", [b.add("GlobalAveragePool", [now], "pool")], "embedding", axis=1)
+    b.add("MatMul", [now, b.weight("w_classes", 8, 5)], "logits")
+    return b.model([declared, SAMPLES], {"logits": [declared, 5]})
+
+
+@pytest.mark.parametrize("declared", [1, "N"])
+def test_a_window_that_is_built_in_is_run_one_by_one(saved, declared):
+    backbone = opened(saved(stuck(declared)), taps="embedding,logits")
+    assert backbone.batch == 1
+    x = audio_like((3, SAMPLES))
+    session = open_session(stuck(1), 1)
+    wanted = np.concatenate([session.run(None, {"audio": row[None]})[0] for row in x])
+    assert np.allclose(backbone(x)["logits"], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_free_batch_leaves_dynamic_models_alone():
+    assert free_batch(convolutional()[0]) is None
+    freed = free_batch(convolutional(batch=1)[0])
+    onnx.checker.check_model(freed, full_check=True)
+    x = audio_like((4, SAMPLES))
+    assert np.allclose(
+        open_session(freed, 1).run(None, {"audio": x})[0],
+        open_session(convolutional()[0], 1).run(None, {"audio": x})[0],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("shape", [["N", 1, SAMPLES], [1, 1, SAMPLES], [SAMPLES]])
+def test_other_input_ranks(saved, shape):
+    model, _ = convolutional(batch="N" if shape[0] == "N" else 1)
+    dims = model.graph.input[0].type.tensor_type.shape
+    del dims.dim[:]
+    for size in shape:
+        dims.dim.add(**({"dim_param": size} if isinstance(size, str) else {"dim_value": size}))
+    backbone = opened(saved(model))
+    x = audio_like((3, SAMPLES))
+    wanted = opened(saved(convolutional()[0], "plain.onnx"))(x)
+    assert all(np.allclose(backbone(x)[t], wanted[t], rtol=1e-5, atol=1e-6) for t in backbone.taps)
+
+
+def test_half_precision_inputs_are_cast(saved):
+    backbone = opened(saved(convolutional(dtype=np.float16)[0]))
+    wanted = opened(saved(convolutional()[0], "single.onnx"))(x := audio_like((3, SAMPLES)))
+    found = backbone(x)
+    assert all(a.dtype == np.float32 for a in found.values())
+    assert all(np.allclose(found[t], wanted[t], rtol=0.05, atol=0.01) for t in backbone.taps)
+
+
+def test_dynamic_length_takes_the_window(saved):
+    model, _ = convolutional()
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "samples"
+    path = saved(model)
+    backbone = opened(path, window_s=0.256)
+    assert backbone.window_samples == 256
+    assert backbone(audio_like((2, 256)))["logits"].shape == (2, 500)
+    with pytest.raises(InputError, match="no fixed length: give --window"):
+        opened(path)
+
+
+def test_external_data(saved, tmp_path):
+    model, _ = convolutional()
+    options = {"save_as_external_data": True, "location": "weights.data", "size_threshold": 0}
+    path = saved(convolutional()[0], "external.onnx", **options)
+    x = audio_like((2, SAMPLES))
+    plain = opened(saved(model))
+    backbone = opened(path)
+    assert np.array_equal(backbone(x)["logits"], plain(x)["logits"])
+    parts = path.read_bytes() + (tmp_path / "weights.data").read_bytes()
+    assert backbone.sha256 == sha256(path) == hashlib.sha256(parts).hexdigest()
+    (tmp_path / "weights.data").unlink()
+    with pytest.raises(InputError, match="weights live in a second file"):
+        opened(path)
+
+
+def test_sha256_of_one_file(saved):
+    path = saved(convolutional()[0])
+    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_model_is_read_again_when_asked_for(saved):
+    model, _ = convolutional()
+    assert opened(saved(model)).model.graph.node == model.graph.node
+
+
+def test_overflow_names_the_tap(saved):
+    backbone = opened(saved(convolutional()[0]))
+    x = audio_like((3, SAMPLES))
+    x[1] = np.nan
+    with pytest.raises(InputError, match=r"tap block_00: NaN or infinity in 1 of 3 windows \(first: 1\)"):
+        backbone(x)
+    with pytest.raises(InputError, match=r"windows \(2, 99\), wanted \[N, 256\]"):
+        backbone(np.zeros((2, 99), np.float32))
+
+
+PERCH = {
+    "embedding": ["N", 1536],
+    "spatial_embedding": ["N", 16, 4, 1536],
+    "spectrogram": ["N", 500, 128],
+    "label": ["N", 9],
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "wanted"),
+    [
+        (["N", 160000], PERCH, ("perch-v2", 32000, 5.0, "peak")),
+        (["N", 160000], {"embedding": ["N", 384]}, ("perch-v2", 32000, 5.0, "peak")),  # a headless miniature
+        (["N", 160000], {f"output_{i}": s for i, s in enumerate(PERCH.values())}, ("perch-v2", 32000, 5.0, "peak")),
+        (["N", 144000], {"Identity": ["N", 6522]}, ("birdnet-v2.4", 48000, 3.0, "none")),
+        (["N", 160000], {"scores": ["N", 10]}, (None, None, None, "none")),
+        (["N", 1, 144000], {"scores": ["N", 10]}, (None, None, None, "none")),
+        (["N", 32000], {"embedding": ["N", 1536]}, (None, None, None, "none")),
+    ],
+)
+def test_presets_are_read_from_the_contract(shape, outputs, wanted):
+    assert recognise(contract_of(shape, outputs)) == wanted
+
+
+def test_flags_complete_and_overrule_the_contract():
+    perch = contract_of(["N", 160000], PERCH)
+    plain = contract_of(["N", 32000], {"scores": ["N", 10]})
+    free = contract_of(["N", "S"], {"scores": ["N", 10]})
+    assert read_contract(perch, "m", None, None, None).normalise == "peak"
+    assert read_contract(perch, "m", None, None, "none").normalise == "none"
+    assert read_contract(perch, "m", 16000, None, None).preset is None  # another rate: not what the preset says
+    assert read_contract(plain, "m", 16000, None, None).window_samples == 32000
+    assert read_contract(free, "m", 16000, 1.5, None).window_samples == 24000
+    assert waveform_shape(contract_of([1, 1, 8], {"y": [1]}), "m", 8) == (1, 1, 8)
+    for model, arguments, message in [
+        (plain, (None, None, None), "fits no preset, so the audio's rate is unknown: give --sample-rate$"),
+        (free, (None, None, None), "give --sample-rate and --window$"),
+        (free, (16000, None, None), "no fixed length: give --window"),
+        (plain, (16000, 5.0, None), r"5 s at 16000 Hz are 80000 samples, but the input is fixed to 32000 \(2 s\)"),
+        (perch, (None, 3.0, None), "3 s at 32000 Hz are 96000 samples, but the input is fixed to 160000"),
+        (plain, (16000, None, "loud"), "--normalise: found 'loud', wanted one of none, peak, file-peak"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_contract(model, "m.onnx", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            ["N", 1, 500, 128],
+            r"takes an image \[N,C,H,W\] \[\?,1,500,128\]; birdprobe needs a model that takes the waveform",
+        ),
+        (["N", 2, 16000], r"input \[\?,2,16000\], wanted a mono waveform"),
+        ([1, 1, 1, 1, 8], "wanted a mono waveform"),
+    ],
+)
+def test_inputs_that_are_no_waveform(shape, message):
+    model = contract_of(shape, {"y": ["N", 2]})
+    with pytest.raises(InputError, match=message):
+        shape = waveform_shape(model, "m.onnx", read_contract(model, "m.onnx", 16000, None, None).window_samples)
+
+
+def test_files_that_are_no_model(tmp_path, saved):
+    (tmp_path / "text.onnx").write_text("these are not the bytes of a model")
+    with pytest.raises(InputError, match=r"text\.onnx: cannot be read as ONNX|no ONNX graph"):
+        Backbone.open(tmp_path / "text.onnx")
+    model, _ = convolutional()
+    model.graph.node[1].op_type = "NoSuchOperator"
+    with pytest.raises(InputError, match="NoSuchOperator"):
+        opened(saved(model))
+
+
+@pytest.mark.real
+def test_birdnet_is_proven_at_all_blocks():
+    if not BIRDNET.exists():
+        pytest.skip("no BirdNET file")
+    backbone = Backbone.open(BIRDNET, threads=1)
+    assert (backbone.preset, backbone.sample_rate, backbone.window_s) == ("birdnet-v2.4", 48000, 3.0)
+    assert [backbone.dims[f"block_{i:02d}"][0] for i in range(16)] == 3 * [36] + 4 * [72] + 5 * [108] + 4 * [192]
+    assert backbone.dims["embedding"] == (1024,) and backbone.dims["logits"] == (6522,)
+    assert len(backbone.proof.taps) == 18
+    assert max(d.rel_l2 for d in [*backbone.proof.taps.values(), *backbone.proof.outputs.values()]) < 2e-5
+    assert "2 linear chains folded" in backbone.folding

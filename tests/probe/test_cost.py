@@ -1,0 +1,37 @@
+"""Cost: measured on truncated models, so more work costs more, inside the time allowed."""
+
+import time
+
+import numpy as np
+import pytest
+
+from birdprobe.probe.runtime.cost import ms_per_window
+from tests.waveform_models import Builder, block, convolutional
+
+
+def test_deeper_taps_cost_more():
+    """Each block is one 512 x 512 product on 512 tokens: the last of six costs about three times the second."""
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("tokens", [-1, 512, 512])], "tokens_")
+    taps = []
+    for i in range(6):
+        now = b.add("Tanh", [b.add("MatMul", [now, b.weight(f"w{i}", 512, 512)], f"p{i}")], f"t{i}")
+        taps.append(block(f"block_{i:02d}", now, (1, 512, 512), 2))
+    model = b.model(["N", 512 * 512], {now: ["N", 512, 512]})
+    cost = ms_per_window(model, [taps[1], taps[5]], 512 * 512, threads=1, repeats=5)
+    assert list(cost) == ["block_01", "block_05"]
+    assert 0 < cost["block_01"] < cost["block_05"]
+
+
+def test_the_budget_is_kept():
+    model, taps = convolutional()
+    began = time.perf_counter()
+    cost = ms_per_window(model, taps, 256, threads=1, budget_s=0.4, repeats=10**6)
+    assert time.perf_counter() - began < 10
+    assert set(cost) == {"block_00", "block_01", "embedding", "logits"} and all(np.isfinite(list(cost.values())))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_fixed_batches_are_timed(batch):
+    model, taps = convolutional(batch=batch)
+    assert ms_per_window(model, taps[:1], 256, threads=1, repeats=2)["block_00"] > 0

@@ -1,0 +1,218 @@
+"""The page of a run: the answer first, everything inside, every name escaped, the same bytes each time."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from birdprobe.features import InputError
+from birdprobe.figures import gallery
+from birdprobe.probe.sweep.html import bracketed, number, unbroken
+from birdprobe.probe.sweep.report import write_report
+from tests.runs import make_run
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: tags with attributes, text by enclosing tag; every tag has to be closed."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append((tuple(self.open), data))
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def words(self, tag=None):
+        return " ".join("".join(data for place, data in self.text if tag is None or tag in place).split())
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("runs") / "run")
+    gallery.save(run)
+    return run
+
+
+@pytest.fixture
+def run(drawn, tmp_path):
+    return shutil.copytree(drawn, tmp_path / "run")
+
+
+def edit(run, change):
+    config = json.loads((run / "config.json").read_text())
+    change(config)
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def read(run) -> Page:
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+def test_the_answer_comes_first(run):
+    page = read(run)
+    answer = "Read block_11: 0.910, 10.0 points above the final embedding, p < 0.001, at 87 % of the cost."
+    assert page.words("h1") == answer
+    names = [tag for tag, _ in page.tags]
+    assert names.index("h1") < names.index("img") < names.index("table") < names.index("dl")
+    header = page.words("header")
+    assert "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance, 5 given folds" in header
+    assert "bootstrap over groups; p is corrected for having picked the best of 18 taps" in header
+    assert json.loads((run / "config.json").read_text())["answer"]["remark"] in header
+
+
+def test_taps_that_cannot_be_told_apart_are_named_as_runs(run):
+    names = ["block_03", "block_07", "block_08", "block_09", "block_11", "block_14", "block_15", "embedding"]
+    edit(run, lambda config: config["answer"].update(tied=names))
+    words = "Not separable from block_03, block_07 to block_09, block_14, block_15, the final embedding on these clips."
+    assert words in read(run).words("header")
+
+
+def test_nothing_is_fetched_from_anywhere(run):
+    text = write_report(run).read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.all("link") + page.all("script") + page.all("iframe")
+    assert len(page.all("img")) == len(gallery.FIGURES)
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not re.search(r"https?://", text)
+
+
+def test_every_picture_is_described(run):
+    alts = [image["alt"] for image in read(run).all("img")]
+    assert all(len(alt) > 60 for alt in alts)
+    assert "highest at block_11 with 0.910" in alts[0]
+
+
+def test_the_table_has_a_row_for_every_tap_and_marks_the_best(run):
+    page = read(run)
+    ranking = pd.read_csv(run / "ranking.csv")
+    rows = [attrs for tag, attrs in page.tags if tag == "tr"]
+    assert sum(attrs.get("class") == "best" for attrs in rows) == 1
+    bars = [attrs["style"] for attrs in page.all("td") if attrs.get("class") == "bar"]
+    shown = [float(re.search(r"--v:([\d.]+)%", style)[1]) for style in bars]
+    np.testing.assert_allclose(shown, 100 * ranking.knn, atol=0.051)
+    words = page.words("tbody")
+    for row in ranking.itertuples():
+        assert f"{row.tap}" in words
+        assert f"{row.knn:.3f}" in words
+        assert f"{row.linear:.3f}" in words
+
+
+def test_names_from_outside_are_escaped(run):
+    def poison(config):
+        config["skipped"] = [{"file": "<script>alert(1)</script>.ogg", "reason": "a & b < c"}]
+        config["warnings"] = ["<img src=x onerror=alert(1)>"]
+        config["audio"]["path"] = 'data/<b>"birds"</b>'
+        config["model"]["preset"] = "A&B <i>"
+        config["command"] = "birdprobe sweep '<x>' && echo"
+
+    edit(run, poison)
+    page = read(run)
+    assert not page.all("script") + page.all("i")
+    assert len(page.all("img")) == len(gallery.FIGURES)
+    words = page.words()
+    for original in (
+        "<script>alert(1)</script>.ogg",
+        "a & b < c",
+        "<img src=x onerror=alert(1)>",
+        "A&B <i>",
+        "'<x>' &&",
+    ):
+        assert original in words
+
+
+def test_warnings_skipped_files_and_provenance(run):
+    words = read(run).words()
+    for expected in (
+        "2 clips are shorter than one window; they were zero-padded.",
+        "1 file could not be used and is not in any number on this page",
+        "silent: all 220,500 samples equal",
+        "5a1c" * 16,
+        "9e02" * 16,
+        "normalisation: none",
+        "taps against an un-pooled run: at most 1.2e-06 absolute, 3.1e-07 relative L2",
+        "onnxruntime 1.20.0",
+        r"birdprobe sweep BirdNET.onnx esc10 -o runs/esc10 --group-regex '^\d-(\d+)-'",
+    ):
+        assert expected in words
+
+
+def test_a_clean_run_says_so(run):
+    edit(run, lambda config: config.update(warnings=[], skipped=[]))
+    words = read(run).words()
+    assert "No warnings." in words
+    assert "No file was skipped." in words
+
+
+def test_many_skipped_files_are_counted_not_all_listed(run):
+    edit(run, lambda config: config.update(skipped=[{"file": f"{i}.ogg", "reason": "truncated"} for i in range(120)]))
+    words = read(run).words()
+    assert "120 files could not be used and are not in any number" in words
+    assert "70 more in config.json" in words
+
+
+def test_the_reference_itself_may_be_the_best(run):
+    def keep(config):
+        config["answer"] |= {
+            "best": "embedding",
+            "tied": ["embedding"],
+            "sentence": "Keep reading the final embedding.",
+        }
+
+    edit(run, keep)
+    page = read(run)
+    assert page.words("h1") == "Keep reading the final embedding."
+    assert "paired difference" not in page.words("header")
+    assert "Not separable" not in page.words("header")
+
+
+def test_equal_runs_give_equal_pages(run):
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_a_run_without_pictures_still_has_a_page(run):
+    shutil.rmtree(run / "figures")
+    page = read(run)
+    assert not page.all("img")
+    assert page.words("h1").startswith("Read block_11")
+
+
+@pytest.mark.parametrize("name", ["config.json", "ranking.csv"])
+def test_a_folder_that_is_no_run(run, name):
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"no {name.replace('.', '[.]')} in it"):
+        write_report(run)
+
+
+def test_untested_and_untimed_taps_leave_cells_empty(run):
+    table = pd.read_csv(run / "ranking.csv").assign(ms_per_window=np.nan, vs_last_p=np.nan)
+    table.to_csv(run / "ranking.csv", index=False)
+    assert "nan" not in read(run).words().lower()
+
+
+def test_numbers_read_well():
+    assert number(-0.0123, "{:+.3f}") == "−0.012"
+    assert bracketed(9.3, -1.0, 20.0, "{:+.1f}") == "+9.3 [−1.0, +20.0]"
+    assert unbroken("p &lt; 0.001, at 83 % of") == "p\u00a0&lt;\u00a00.001, at 83\u00a0% of"

@@ -1,0 +1,291 @@
+"""Surgery: every tap equals an un-pooled run, nothing else changes, nothing is left to run after the deepest tap."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from birdprobe.features import InputError
+from birdprobe.probe.runtime.sessions import audio_like, open_session, save
+from birdprobe.probe.surgery.expose import expose, rebuild, unpooled
+from birdprobe.probe.surgery.pooling import Pooling, adaptive, pooled
+from birdprobe.probe.surgery.verify import Difference, groups, prove
+from tests.waveform_models import SAMPLES, Builder, block, convolutional, transformer
+
+
+def raw_run(model, taps, x):
+    """The taps' whole tensors, from a session of their own."""
+    raw, names = unpooled(model, taps)
+    session = open_session(raw, threads=1)
+    return dict(zip([t.name for t in taps], session.run(list(names.values()), {"audio": x})))
+
+
+def close(found, wanted, tolerance=1e-4):
+    return np.linalg.norm(found.astype(np.float64) - wanted) <= tolerance * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("rule", ["mean", "max", "std", "grid", "grid:4x5"])
+@pytest.mark.parametrize("nhwc", [False, True])
+@pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
+def test_taps_equal_unpooled_runs(opset, nhwc, rule):
+    model, taps = convolutional(opset, nhwc=nhwc)
+    exposed = expose(model, taps, rule)
+    onnx.checker.check_model(exposed.model, full_check=True)
+    x = audio_like((3, SAMPLES))
+    raw = raw_run(model, taps, x)
+    found = dict(zip(exposed.outputs, open_session(exposed.model, 1).run(None, {"audio": x})))
+    for tap in taps:
+        wanted = pooled(raw[tap.name], tap, Pooling.parse(rule))
+        assert found[tap.name].shape == (3, *exposed.dims[tap.name]) == wanted.shape
+        assert found[tap.name].dtype == np.float32
+        assert close(found[tap.name], wanted)
+
+
+@pytest.mark.parametrize("rule", ["mean", "max", "std", "cls", "grid", "grid:3"])
+@pytest.mark.parametrize("opset", [13, 18])
+def test_token_taps_equal_unpooled_runs(opset, rule):
+    model, taps = transformer(opset)
+    exposed = expose(model, taps, rule)
+    onnx.checker.check_model(exposed.model, full_check=True)
+    proof = prove(model, exposed)
+    assert max(d.rel_l2 for d in proof.taps.values()) < 1e-5
+    assert exposed.dims["block_00"] == {"grid": (12, 16), "grid:3": (12, 3)}.get(rule, (12,))
+    assert exposed.dims["logits"] == (7,)
+
+
+@pytest.mark.parametrize("rule", ["mean", "cls", "grid", "grid:2"])
+def test_sequence_first_tokens(rule):
+    """[T, N, D] as torch's transformer layers keep it unless told batch_first."""
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("to_tokens", [-1, 16, 16])], "patches")
+    now = b.add("Transpose", [now], "turned", perm=[1, 0, 2])
+    b.add("Tanh", [now], "sum")
+    model = b.model(["N", SAMPLES], {"sum": [16, "N", 16]})
+    tap = replace(block("block_00", "sum", (16, 1, 16), 2), batch_axis=1)
+    exposed = expose(model, [tap], rule)
+    prove(model, exposed)
+    x = audio_like((3, SAMPLES))
+    found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+    tokens = np.tanh(x.reshape(3, 16, 16).astype(np.float64))
+    wanted = {"mean": tokens.mean(axis=1), "cls": tokens[:, 0], "grid": tokens.transpose(0, 2, 1)}
+    wanted["grid:2"] = np.stack([tokens[:, :8].mean(axis=1), tokens[:, 8:].mean(axis=1)], axis=-1)
+    assert np.allclose(found, wanted[rule], atol=1e-6)
+
+
+def test_pooling_reference_against_plain_numpy():
+    raw = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype(np.float32)  # NHWC, 3 channels
+    tap = block("block_00", "x", (1, 6, 4, 3), 3)
+    assert np.allclose(pooled(raw, tap, Pooling("mean")), raw.mean(axis=(1, 2)))
+    assert np.allclose(pooled(raw, tap, Pooling("std"))[1, 2], raw[1, :, :, 2].std())
+    assert np.array_equal(pooled(raw, tap, Pooling("grid")), raw.transpose(0, 3, 1, 2))
+    quarter = pooled(raw, tap, Pooling("grid", (2, 2)))
+    assert np.allclose(quarter[0, 1, 1, 0], raw[0, 3:, :2, 1].mean())
+
+
+def test_adaptive_bins_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    x = torch.arange(35, dtype=torch.float64).reshape(1, 1, 5, 7) ** 2
+    wanted = torch.nn.functional.adaptive_avg_pool2d(x, (3, 4)).numpy()[0, 0]
+    assert np.allclose(adaptive(5, 3) @ x.numpy()[0, 0] @ adaptive(7, 4).T, wanted)
+
+
+def test_input_model_is_untouched_and_outputs_are_stable():
+    model, taps = convolutional()
+    before = model.SerializeToString(deterministic=True)
+    exposed = expose(model, taps)
+    prove(model, exposed)
+    assert model.SerializeToString(deterministic=True) == before
+    assert exposed.outputs["block_01"] == "birdprobe/block_01"
+    assert [o.name for o in exposed.model.graph.output] == list(exposed.outputs.values())
+
+
+def test_nothing_runs_after_the_deepest_tap():
+    model, taps = convolutional()
+    exposed = expose(model, taps[:1])
+    kinds = [n.op_type for n in exposed.model.graph.node]
+    assert kinds.count("Conv") == 2 and "MatMul" not in kinds
+    assert {t.name for t in exposed.model.graph.initializer} == {"to_map", "w_stem", "w0"}
+    assert exposed.nodes_after == len(kinds) < exposed.nodes_before
+    assert len(exposed.model.SerializeToString()) < len(model.SerializeToString()) / 3
+    assert not exposed.model.graph.value_info
+
+
+def test_pruned_equals_exposing_one_tap():
+    model, taps = convolutional()
+    one = expose(model, taps).pruned(["block_00"])
+    assert [n.name for n in one.model.graph.node] == [n.name for n in expose(model, taps[:1]).model.graph.node]
+    assert one.outputs == {"block_00": "birdprobe/block_00"}
+
+
+def test_stale_value_info_is_dropped():
+    model, taps = convolutional()
+    model.graph.value_info.append(helper.make_tensor_value_info("sum0", TensorProto.FLOAT, [1, 99, 3, 3]))
+    prove(model, expose(model, taps))
+
+
+def test_half_precision_is_pooled_in_float32():
+    """A 16x16 map of 788s sums to 201,728: beyond float16's 65,504, as squeeze-excite inputs of Perch v2 would be."""
+    b = Builder(17, np.float16)
+    now = b.add("Reshape", ["audio", b.ints("to_map", [-1, 1, 16, 16])], "map")
+    now = b.add("Mul", [now, b.store("zero", np.zeros((), np.float16))], "nothing")
+    b.add("Add", [now, b.store("high", np.full((), 788, np.float16))], "sum")
+    model, tap = b.model(["N", SAMPLES], {"sum": ["N", 1, 16, 16]}), block("block_00", "sum", (1, 1, 16, 16))
+    for rule in ("mean", "max", "grid:2x2"):
+        exposed = expose(model, [tap], rule)
+        assert exposed.model.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
+        found = open_session(exposed.model, 1).run(None, {"audio": np.ones((2, SAMPLES), np.float16)})[0]
+        assert found.dtype == np.float32 and np.all(found == 788)
+
+
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_half_precision_is_proven(nhwc):
+    model, taps = convolutional(dtype=np.float16, nhwc=nhwc)
+    proof = prove(model, expose(model, taps))
+    assert proof.tolerance == 5e-3
+    assert max(d.rel_l2 for d in proof.taps.values()) < 1e-3
+
+
+def test_optimised_graphs_in_blocked_layout(tmp_path):
+    """ONNX Runtime's own files hold [N, C/b, H, W, b] tensors whose declared shape does not show it."""
+    model, taps = convolutional()
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    optimised = onnx.load(tmp_path / "optimised.onnx")
+    back = next((n for n in optimised.graph.node if list(n.output) == ["sum0"]), None)
+    if back is None or back.op_type != "ReorderOutput":
+        pytest.skip("this processor has no blocked layout")
+    padded = next(t.dims[0] for t in optimised.graph.initializer if t.name == "reorder")
+    tap = block("block_00", back.input[0], (1, padded, 16, 16))
+    exposed = expose(optimised, [tap])
+    assert "ReorderOutput" in {n.op_type for n in exposed.model.graph.node}
+    prove(optimised, exposed)
+    x = audio_like((2, SAMPLES))
+    found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+    assert close(found[:, :8], raw_run(model, taps, x)["block_00"].mean(axis=(2, 3)))
+    assert not found[:, 8:].any()  # channels that fill up a block
+    prove(optimised, expose(optimised, [t for t in taps if t.name != "block_01"], "grid:2x2"))  # plain tensors of it
+    split = next(n for n in optimised.graph.node if n.op_type == "Add").output[0]  # [N, C/b, H, W, b]
+    for channels in (8, padded):
+        five = replace(block("block_00", split, (1, 1, 16, 16, padded), 4), channels=channels)
+        exposed = expose(optimised, [five])
+        prove(optimised, exposed)
+        again = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+        assert exposed.dims == {"block_00": (channels,)} and np.allclose(again, found[:, :channels], rtol=1e-5)
+    with pytest.raises(InputError, match="Re-export the model without ORT_ENABLE_ALL"):
+        expose(optimised, [block("block_00", back.input[0], (1, 16, 16, padded), 3)])
+
+
+def test_captures_of_subgraphs_survive_pruning():
+    """An If whose branch reads an outer tensor by name only: pruning by declared inputs would lose `doubled`."""
+    b = Builder(17)
+    b.add("Add", ["audio", "audio"], "doubled")
+    b.add("Abs", ["audio"], "dead_end")
+    floats = helper.make_tensor_value_info("r", TensorProto.FLOAT, None)
+    then = helper.make_graph([helper.make_node("Neg", ["doubled"], ["r"])], "then", [], [floats])
+    other = helper.make_graph([helper.make_node("Identity", ["audio"], ["r"])], "else", [], [floats])
+    b.add("If", [b.store("yes", np.array(True))], "chosen", then_branch=then, else_branch=other)
+    model = b.model(["N", 4], {"chosen": ["N", 4]})
+    exposed = expose(model, [block("embedding", "chosen", (1, 4))])
+    assert {n.op_type for n in exposed.model.graph.node} == {"Add", "If", "Identity"}
+    found = open_session(exposed.model, 1).run(None, {"audio": np.ones((2, 4), np.float32)})[0]
+    assert np.all(found == -2)
+
+
+def test_rebuild_sorts_nodes():
+    model, _ = convolutional()
+    turned = rebuild(model, list(model.graph.node)[::-1], model.graph.output)
+    onnx.checker.check_model(turned)
+    x = audio_like((2, SAMPLES))
+    assert np.array_equal(
+        open_session(turned, 1).run(None, {"audio": x})[0], open_session(model, 1).run(None, {"audio": x})[0]
+    )
+
+
+def test_large_models_pass_through_external_data(tmp_path):
+    model, taps = convolutional()
+    exposed = expose(model, taps).model
+    save(exposed, tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx.data").stat().st_size == 4 * (8 * 500 + 2 * 8 * 8 * 9)  # w_stem is small and stays
+    onnx.checker.check_model(str(tmp_path / "m.onnx"))
+    x = audio_like((2, SAMPLES))
+    plain = open_session(exposed, 1).run(None, {"audio": x})
+    for other in (open_session(exposed, 1, inline_limit=0), open_session(tmp_path / "m.onnx", 1)):
+        assert all(np.array_equal(a, b) for a, b in zip(plain, other.run(None, {"audio": x})))
+
+
+def test_refusals():
+    model, taps = convolutional()
+    with pytest.raises(InputError, match="taps: found none"):
+        expose(model, [])
+    with pytest.raises(InputError, match="tensor 'gone' is not in the graph"):
+        expose(model, [block("block_00", "gone", (1, 8, 16, 16))])
+    with pytest.raises(InputError, match="Exposed before"):
+        expose(expose(model, taps, keep_outputs=True).model, taps)
+    with pytest.raises(InputError, match="cls wants tokens"):
+        expose(model, taps, "cls")
+    with pytest.raises(InputError, match=r"grid:3 has 1 axes, the map \(16, 16\)"):
+        expose(model, taps, "grid:3")
+    with pytest.raises(InputError, match="grid:32x2 is finer than the map"):
+        expose(model, taps, "grid:32x2")
+    for text in ("median", "mean:3", "grid:0x2", "grid:ax2"):
+        with pytest.raises(InputError, match="wanted one of mean, max, std, cls, grid"):
+            Pooling.parse(text)
+    assert str(Pooling.parse(" Grid:4x2 ")) == "grid:4x2"
+
+
+def test_proof_refuses_a_changed_weight():
+    model, taps = convolutional()
+    exposed = expose(model, taps)
+    w = next(t for t in exposed.model.graph.initializer if t.name == "w1")
+    values = onnx.numpy_helper.to_array(w).copy()
+    values[0, 0, 0, 0] += 0.1
+    w.CopyFrom(onnx.numpy_helper.from_array(values, "w1"))
+    with pytest.raises(InputError, match="block_01: surgery changed it by"):
+        prove(model, exposed)
+
+
+def test_proof_refuses_rows_that_influence_each_other():
+    b = Builder(17)
+    b.add("Sub", ["audio", b.add("ReduceMean", ["audio"], "mean", axes=[0], keepdims=1)], "centred")
+    model = b.model(["N", 8], {"centred": ["N", 8]})
+    with pytest.raises(InputError, match="mix the rows of a batch"):
+        prove(model, expose(model, [block("embedding", "centred", (1, 8))]))
+
+
+def test_proof_refuses_nan():
+    b = Builder(17)
+    b.add("Log", [b.add("Sub", ["audio", b.store("ten", np.array(10, np.float32))], "low")], "nan")
+    model = b.model(["N", 8], {"nan": ["N", 8]})
+    with pytest.raises(InputError, match="NaN or infinity on random input"):
+        prove(model, expose(model, [block("embedding", "nan", (1, 8))]))
+
+
+def test_proof_prints_and_serialises():
+    model, taps = convolutional()
+    proof = prove(model, expose(model, taps))
+    assert set(proof.to_json()["taps"]) == {"block_00", "block_01", "embedding", "logits"}
+    assert proof.to_json()["outputs"]["logits"]["rel_l2"] <= 1e-6
+    assert "4 taps within" in str(proof) and "original outputs within" in str(proof)
+
+
+def test_difference():
+    assert Difference.between(np.array([3.0, 4.0]), np.array([3.0, 5.0])) == Difference(1.0, 1 / np.sqrt(34))
+    assert Difference.between(np.zeros(2), np.zeros(2)) == Difference(0.0, 0.0)
+    assert Difference.between(np.array([np.inf]), np.array([np.inf])).rel_l2 == 0
+    assert Difference.between(np.array([np.nan]), np.array([1.0])).rel_l2 == np.inf
+
+
+def test_unpooled_taps_are_held_in_bounded_groups():
+    _, taps = convolutional()
+    size = 4 * 8 * 16 * 16
+    assert [[t.name for t in g] for g in groups(tuple(taps), size)] == [
+        ["block_00"],
+        ["block_01"],
+        ["embedding", "logits"],
+    ]
+    assert len(list(groups(tuple(taps)))) == 1
