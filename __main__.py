@@ -1,6 +1,6 @@
 """`python -m birdprobe`, also for launchers: `accelerate launch -m birdprobe finetune ...`."""
 
-from .probe.cli import main
+from .probe.cli.app import main
 
 if __name__ == "__main__":
     main()

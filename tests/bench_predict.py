@@ -24,12 +24,13 @@ from birdprobe.features.synthetic.competition import Size, write_competition
 from birdprobe.features.windows import normalise_windows
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.modules import build
+from birdprobe.heads.predictor import open_predictor
 from birdprobe.heads.training import checkpoint
 from birdprobe.probe.demo import WREN
 from birdprobe.probe.extraction.writer import cores
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.sessions import audio_like
-from birdprobe.probe.soundscapes import open_predictor, predict
+from birdprobe.probe.soundscapes import predict
 from tests.bench import BATCH, BIRDNET, Bare, race, row
 
 CLASSES = tuple(f"species {i}" for i in range(234))
@@ -37,7 +38,8 @@ FEW = 20  # files that the memory of many is compared with
 CHILD = """
 import sys
 from pathlib import Path
-from birdprobe.probe.soundscapes import open_predictor, predict
+from birdprobe.heads.predictor import open_predictor
+from birdprobe.probe.soundscapes import predict
 predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3], progress=False)
 print(Path("/proc/self/status").read_text())
 """

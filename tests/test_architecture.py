@@ -90,7 +90,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
         "from typer.testing import CliRunner\n"
-        "from birdprobe.probe.cli import app\n"
+        "from birdprobe.probe.cli.app import app\n"
         "result = CliRunner().invoke(app, ['--help'])\n"
         "assert result.exit_code == 0, result.output\n"
         "heavy = {'onnx', 'onnxruntime', 'torch', 'umap', 'sklearn', 'h5py', 'matplotlib', 'librosa', 'pandas'}\n"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import typer
 
-from birdprobe.probe.cli import app
+from birdprobe.probe.cli.app import app
 from birdprobe.probe.sweep.run_folder import ranking_table
 from tests.probe.test_cli import birdprobe
 

@@ -1,5 +1,17 @@
 """Tables of predictions: read, validated, lined up with the truth, scored, submitted, compared."""
 
-from .table import aligned, check_submission, faults, read, read_predictions, read_truth, require, score
+from .row_ids import files
+from .table import ROW_ID, aligned, check_submission, faults, read, read_predictions, read_truth, require, score
 
-__all__ = ["aligned", "check_submission", "faults", "read", "read_predictions", "read_truth", "require", "score"]
+__all__ = [
+    "ROW_ID",
+    "aligned",
+    "check_submission",
+    "faults",
+    "files",
+    "read",
+    "read_predictions",
+    "read_truth",
+    "require",
+    "score",
+]

@@ -14,10 +14,10 @@ from ...features import InputError
 from .. import checkpoint
 from ..checkpoint import Description
 from ..data.clips import Clips
+from ..progress import Progress
 from . import results, resume, throughput
 from .job import Job
 from .loop import Loop
-from .progress import Progress
 from .validation import HeldOut
 
 POOL = 64  # windows of background in memory, drawn anew each epoch

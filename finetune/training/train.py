@@ -21,10 +21,10 @@ from .. import smoke as smoke_test
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
+from ..progress import Progress
 from . import results, tracking
 from .fold_training import Training
 from .job import Job
-from .progress import Progress
 from .recipe import Settings
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ...analysis.studies import sample_size, leakage
 from ...analysis import ranking
+from ...analysis.studies import leakage, sample_size
 from ...features import InputError
-from .readers import Sweep
 from .discovery import Sources
+from .readers import Sweep
 
 
 @dataclass(frozen=True, eq=False)

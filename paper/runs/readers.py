@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from ...analysis.predictions import comparison
+from ...analysis.runs import Run
 from ...features import InputError
 from ...figures.predictions import agreement, experiments
-from ...analysis.runs import Run
 
 CONFIG, COMPARED = "config.json", "comparison.csv"
 SCORES = (

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .readers import Comparison, Experiment, Heads, Sweep
 from .discovery import Sources
+from .readers import Comparison, Experiment, Heads, Sweep
 
 STAND_IN = "Wren"
 

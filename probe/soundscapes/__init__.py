@@ -8,6 +8,6 @@ Nothing here imports torch unless a training's run is what predicts.
 """
 
 from .predict import Predicted, predict
-from .predictor import Predictor, open_predictor
+from .predictor import Predictor, open_onnx
 
-__all__ = ["Predicted", "Predictor", "open_predictor", "predict"]
+__all__ = ["Predicted", "Predictor", "open_onnx", "predict"]

@@ -80,38 +80,22 @@ def activated(scores: np.ndarray, activation: str) -> np.ndarray:
     return scores
 
 
-def open_predictor(
+def open_onnx(
     path: Path | str,
-    model: Path | str | None = None,
-    head: str | None = None,
-    fold: int | None = None,
     *,
-    threads: int | None = 1,
     labels: Path | str | None = None,
     activation: str = "sigmoid",
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
-) -> Predictor:
-    """Of a fused ONNX file, or of the folder that `birdprobe train` wrote together with its backbone.
+    threads: int | None = 1,
+) -> OnnxPredictor:
+    """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor.
 
-    model: the run's backbone; without it the path that the run's store names, or the bundled Wren, if that is the very
-    model. head, fold: one head of the run, one fold of it (None: all averaged). labels: makes any ONNX classifier a
-    predictor, one label a line; then activation turns its scores into probabilities, and the audio's form comes from
-    the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
-    InputError: whatever of this is missing or does not belong together.
+    Args: as `birdprobe.heads.predictor.open_predictor`.
+    Raises: InputError where the file, its metadata or the labels do not belong together.
     """
     path = Path(path)
-    if path.is_dir():
-        if labels is not None:
-            raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")
-        from ...heads.head_predictor import open_run  # torch
-
-        return open_run(path, model, head, fold, threads)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file or folder; a fused .onnx or the folder of a training wanted.")
-    if model is not None or head is not None or fold is not None:
-        raise InputError(f"{path}: --model, --head and --fold go with the folder of a training, not with an ONNX file.")
     if labels is not None:
         return open_classifier(path, Path(labels), activation, sample_rate, window_s, normalise, threads)
     return open_fused(path, threads)

@@ -224,10 +224,10 @@ def test_gaussian_by_hand():
 @settings(max_examples=50, deadline=None)
 @given(st.floats(1e-300, 1), st.integers(1, 15), st.floats(0.01, 5))
 def test_smoothing_leaves_a_constant_and_stays_within_the_extremes(value, n, sigma):
-    for step in (temporal.Gaussian(sigma), temporal.Kernel((0.35, 0.3, 0.35)), temporal.Kernel((0.5, 0, 0.5))):
-        np.testing.assert_allclose(step(column([value] * n))["x"], value, rtol=1e-12)
+    for smoothing in (temporal.Gaussian(sigma), temporal.Kernel((0.35, 0.3, 0.35)), temporal.Kernel((0.5, 0, 0.5))):
+        np.testing.assert_allclose(smoothing(column([value] * n))["x"], value, rtol=1e-12)
         some = column(np.random.default_rng(n).random(n))
-        smooth = step(some)["x"]
+        smooth = smoothing(some)["x"]
         assert some["x"].min() - 1e-12 <= smooth.min() and smooth.max() <= some["x"].max() + 1e-12
 
 

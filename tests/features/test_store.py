@@ -515,7 +515,7 @@ def test_a_really_full_disk(tmp_path):
         filler.write_bytes(b"x" * 1_400_000)
         code = (
             "import sys; from pathlib import Path; sys.path.insert(0, 'tests')\n"
-            f"from test_features_store import write; write(Path({str(path)!r}), 600, 20)"
+            f"from tests.features.test_store import write; write(Path({str(path)!r}), 600, 20)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         # the last word is ours: HDF5 adds nothing while the process ends

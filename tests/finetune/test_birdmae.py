@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import birdmae_checkpoint
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,6 +13,7 @@ from birdprobe.features import InputError
 from birdprobe.finetune.models.birdmae import HEADS, SIZES, BirdMAE, DropPath, build, position_embedding
 from birdprobe.finetune.models.timm_import import import_timm
 from birdprobe.probe.blocks.detection import find_blocks
+from tests import birdmae_checkpoint
 
 CLASSES = 7
 

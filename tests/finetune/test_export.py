@@ -12,10 +12,10 @@ from birdprobe.features import InputError
 from birdprobe.finetune import checkpoint, export
 from birdprobe.finetune.checkpoint import Description
 from birdprobe.finetune.models import birdmae, members
+from birdprobe.heads.predictor import open_predictor
 from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.graph import dataflow
 from birdprobe.probe.runtime.backbone import Backbone
-from birdprobe.probe.soundscapes import open_predictor
 
 LABELS = ("ash", "birch", "cedar")
 

@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from frontends import ESC10, export, real, synthetic
 
 from birdprobe.finetune.frontends.fbank import FLOOR, KaldiFbank, mel_filters
 from birdprobe.finetune.frontends.spectrum import frames
+from tests.frontends import ESC10, export, real, synthetic
 
 # Where a mel lies this far under the loudest one of its frame, float32 has no more to tell: two implementations differ
 # by their rounding, and kaldi-native-fbank itself is up to 4e-3 from the exact value. 16 nepers of power are 70 dB.

@@ -6,9 +6,9 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from frontends import ESC10, export, real, synthetic
 
 from birdprobe.finetune.frontends.melspec import BirdsetMelSpec, mel_filters
+from tests.frontends import ESC10, export, real, synthetic
 
 
 def by_librosa(waveform):

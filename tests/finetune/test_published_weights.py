@@ -2,7 +2,6 @@
 
 import json
 
-import birdmae_checkpoint
 import huggingface_hub
 import pytest
 import torch
@@ -18,6 +17,7 @@ from birdprobe.finetune.models.published_weights import (
     read_config,
     read_safetensors,
 )
+from tests import birdmae_checkpoint
 
 REPO = "DBD-research-group/Bird-MAE-Base"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

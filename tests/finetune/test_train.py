@@ -122,10 +122,10 @@ class Killed(BaseException):
         (training_module.HeldOut, "predict", 2),
         (training_module.checkpoint, "save", 1),
         (training_module.checkpoint, "save", 4),  # between best and last, or after it
-        (training_module.state, "save", 5),
+        (training_module.resume, "save", 5),
         (training_module.folder, "write_log", 2),
         (training_module.folder, "write_oof", 1),
-        (training_module.state, "clear", 2),
+        (training_module.resume, "clear", 2),
     ],
     ids=lambda value: str(value) if isinstance(value, str | int) else "",
 )

@@ -24,9 +24,10 @@ from birdprobe.features import InputError, audio, windows
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.kaggle import notebook, offline, write
 from birdprobe.heads.kaggle.package import pack_prior
+from birdprobe.heads.predictor import open_predictor
 from birdprobe.probe.runtime import sessions
 from birdprobe.probe.runtime.backbone import Backbone
-from birdprobe.probe.soundscapes import open_predictor, predict
+from birdprobe.probe.soundscapes import predict
 from tests.heads.test_fuse import LABELS, make_run
 from tests.tiny import tiny_backbone
 

@@ -171,7 +171,7 @@ NEEDS = (
 
 @pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.command[:60])
 def test_commands_are_ones_that_we_have(need):
-    from birdprobe.probe.cli import app
+    from birdprobe.probe.cli.app import app
 
     group = typer.main.get_command(app)
     for line in need.command.split(" && "):

@@ -19,7 +19,7 @@ import soundfile
 from onnx import TensorProto, helper
 
 from birdprobe.features.store import FeatureStore
-from birdprobe.probe.cli import main
+from birdprobe.probe.cli.app import main
 from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
 
 COLUMNS = (
@@ -211,7 +211,7 @@ def test_full_disk_is_one_line_and_the_store_resumes(model, tmp_path):
     def small_files():  # writes past this size fail with EFBIG, as a quota does
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
-    program = [sys.executable, "-B", "-c", "from probe.cli import main; main()", *map(str, command)]
+    program = [sys.executable, "-B", "-c", "from birdprobe.probe.cli.app import main; main()", *map(str, command)]
     here = Path(__file__).parents[2]
     line = one_line(subprocess.run(program, preexec_fn=small_files, cwd=here, capture_output=True, text=True))
     assert "features.h5" in line

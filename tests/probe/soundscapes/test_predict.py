@@ -16,9 +16,9 @@ import soundfile
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.head_predictor import WREN, find_model
+from birdprobe.heads.predictor import WREN, find_model, open_predictor
 from birdprobe.probe.runtime.backbone import Backbone
-from birdprobe.probe.soundscapes import open_predictor, predict
+from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.journal import read
 from birdprobe.probe.soundscapes.predictor import activated, read_labels
 from tests.heads.test_fuse import LABELS, make_run, opened, two_steps

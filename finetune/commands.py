@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ...features import InputError
-from .options import Classes, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
-from .terminal import say, warn
+from ..features import InputError
+from ..probe.cli.options import Classes, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
+from ..probe.cli.terminal import say, warn
 
 RECIPE, HARDWARE = "Recipe (the member's published one otherwise)", "Machine"  # panels of --help
 Init = Annotated[
@@ -92,12 +92,12 @@ def finetune(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a member through: Bird-MAE, EfficientNet-B1 or any timm backbone, one fold a call; resumes after a kill."""
-    from ...features.recordings import choose, read_recordings
-    from ...features.recordings.taxonomy import read_classes
-    from ...finetune.data.augment import Augment
-    from ...finetune.models import members
-    from ...finetune.training.recipe import Settings
-    from ...finetune.training.train import train
+    from ..features.recordings import choose, read_recordings
+    from ..features.recordings.taxonomy import read_classes
+    from .data.augment import Augment
+    from .models import members
+    from .training.recipe import Settings
+    from .training.train import train
 
     if output is None or (audio is None and not smoke):
         raise InputError("finetune: AUDIO and -o RUN wanted (AUDIO may be left out with --smoke).")
@@ -159,6 +159,6 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """A fine-tuned member, or any timm backbone, as one ONNX file that a sweep opens like any other backbone."""
-    from ...finetune.export import export as run
+    from .export import export as run
 
     print(run(what, output, fold=fold, init=init, pretrained=pretrained, overwrite=overwrite, say=say))

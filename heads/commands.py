@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Folds, Head, Model, OneFold, Overwrite, Seed, Unit, numbers, out
-from .terminal import command_line, print_choice, say
+from ..probe.cli.options import Folds, Head, Model, OneFold, Overwrite, Seed, Unit, numbers, out
+from ..probe.cli.terminal import command_line, print_choice, say
 
 
 def train(
@@ -53,13 +53,13 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train heads on cached features, over folds, with out-of-fold scores and their intervals."""
-    from ...features.recordings.taxonomy import read_classes
-    from ...figures.gallery import save
-    from ...heads.agreement import agree
-    from ...heads.training.loop import Settings
-    from ...heads.training.pseudo_labels import Gate
-    from ...heads.training.tap_selection import choose_taps, wanted
-    from ...heads.training.train import train
+    from ..features.recordings.taxonomy import read_classes
+    from ..figures.gallery import save
+    from .agreement import agree
+    from .training.loop import Settings
+    from .training.pseudo_labels import Gate
+    from .training.tap_selection import choose_taps, wanted
+    from .training.train import train
 
     settings = Settings(
         loss=loss,
@@ -119,7 +119,7 @@ def fuse(
     overwrite: Overwrite = False,
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
-    from ...heads.fuse import fuse, speeds
+    from .fuse import fuse, speeds
 
     folds = "all" if fold is None else fold
     fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite, say=say)
@@ -146,9 +146,9 @@ def experiment(
     overwrite: Overwrite = False,
 ) -> None:
     """A published negative result repeated where the truth is known, the outcome reported whatever it is."""
-    from ...figures.gallery import save
-    from ...heads.experiments import run
-    from ..demo import WREN
+    from ..figures.gallery import save
+    from ..probe.demo import WREN
+    from .experiments import run
 
     found = run(
         name,

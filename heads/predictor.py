@@ -17,6 +17,7 @@ from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
 from ..probe.assets import WREN
 from ..probe.runtime.backbone import Backbone, sha256
+from ..probe.soundscapes.predictor import Predictor, open_onnx
 from .ensemble import Ensemble, Members, load_members
 from .inputs import taps_of
 
@@ -61,6 +62,47 @@ class Unfused:
         features = self.backbone(windows)
         with torch.inference_mode():
             return self.ensemble(*(torch.from_numpy(features[tap]) for tap in self.ensemble.taps)).numpy()
+
+
+def open_predictor(
+    path: Path | str,
+    model: Path | str | None = None,
+    head: str | None = None,
+    fold: int | None = None,
+    *,
+    threads: int | None = 1,
+    labels: Path | str | None = None,
+    activation: str = "sigmoid",
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+    normalise: str | None = None,
+) -> Predictor:
+    """Of a fused ONNX file, or of the folder that `birdprobe train` wrote together with its backbone.
+
+    model: the run's backbone; without it the path that the run's store names, or the bundled Wren, if that is the very
+    model. head, fold: one head of the run, one fold of it (None: all averaged). labels: makes any ONNX classifier a
+    predictor, one label a line; then activation turns its scores into probabilities, and the audio's form comes from
+    the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
+    InputError: whatever of this is missing or does not belong together.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if labels is not None:
+            raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")
+        return open_run(path, model, head, fold, threads)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder; a fused .onnx or the folder of a training wanted.")
+    if model is not None or head is not None or fold is not None:
+        raise InputError(f"{path}: --model, --head and --fold go with the folder of a training, not with an ONNX file.")
+    return open_onnx(
+        path,
+        labels=labels,
+        activation=activation,
+        sample_rate=sample_rate,
+        window_s=window_s,
+        normalise=normalise,
+        threads=threads,
+    )
 
 
 def open_run(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ...features import InputError
-from .options import (
+from ..features import InputError
+from .cli.options import (
     Audio,
     BatchSize,
     Classes,
@@ -35,7 +35,7 @@ from .options import (
     Window,
     out,
 )
-from .terminal import command_line, print_blocks, say, warn
+from .cli.terminal import command_line, print_blocks, say, warn
 
 
 def blocks(
@@ -43,8 +43,8 @@ def blocks(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
-    from ..blocks.detection import find_blocks
-    from ..graph.dataflow import load
+    from .blocks.detection import find_blocks
+    from .graph.dataflow import load
 
     architecture = find_blocks(load(model))
     if as_json:
@@ -79,10 +79,10 @@ def extract(
     overwrite: Overwrite = False,
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
-    from ...features.recordings import choose, read_recordings
-    from ...features.windows import Selection
-    from ..extraction.extract import extract
-    from ..runtime.backbone import Backbone
+    from ..features.recordings import choose, read_recordings
+    from ..features.windows import Selection
+    from .extraction.extract import extract
+    from .runtime.backbone import Backbone
 
     selection = Selection.parse(select)
     recordings = choose(
@@ -142,7 +142,7 @@ def sweep(
     overwrite: Overwrite = False,
 ) -> None:
     """The main job: which block of MODEL to read for AUDIO, with intervals, a paired test and the cost of each."""
-    from ..sweep.sweep import Settings
+    from .sweep.sweep import Settings
 
     settings = Settings(
         taps=taps,
@@ -183,7 +183,7 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """The main job without any download: made-up species through the bundled miniature backbone, Wren."""
-    from .. import demo
+    from . import demo
 
     if competition is not None:
         print(demo.competition(competition, species, clips, soundscapes, seed, overwrite, say))
@@ -203,10 +203,10 @@ def demo(
 def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> None:
     """Sweep, draw, report, and end with the ranking on the terminal. `audio` may be a function that makes the folder,
     called once the run folder has been accepted."""
-    from ...figures.gallery import save
-    from ..sweep.report import write_report
-    from ..sweep.run_folder import prepare, ranking_table
-    from ..sweep.sweep import sweep
+    from ..figures.gallery import save
+    from .sweep.report import write_report
+    from .sweep.run_folder import prepare, ranking_table
+    from .sweep.sweep import sweep
 
     if callable(audio):
         prepare(output, overwrite)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Budget, Head, Normalise, OneFold, Overwrite, RowSeconds, SampleRate, Window, out
-from .terminal import command_line, say
+from ..probe.cli.options import Budget, Head, Normalise, OneFold, Overwrite, RowSeconds, SampleRate, Window, out
+from ..probe.cli.terminal import command_line, say
 
 
 def predict(
@@ -48,13 +48,13 @@ def predict(
     import time
 
     started = time.monotonic()  # a budget counts from here
-    from ...features.recordings.taxonomy import read_classes
-    from ..soundscapes import open_predictor
-    from ..soundscapes import predict as run
-    from ..soundscapes.placement import shifts_of
+    from ..features.recordings.taxonomy import read_classes
+    from ..probe.soundscapes import predict as run
+    from ..probe.soundscapes.placement import shifts_of
+    from .predictor import open_predictor
 
     if model_or_run.is_dir() and any(model_or_run.glob("fold*/*.safetensors")):
-        from ...finetune.predictor import open_member
+        from ..finetune.predictor import open_member
 
         folds = "all" if fold is None else fold
         predictor = open_member(model_or_run, folds, tuple(part for part in tta.split(",") if part), no_call=no_call)
@@ -110,8 +110,8 @@ def kernel(
     overwrite: Overwrite = False,
 ) -> None:
     """An offline Kaggle notebook that predicts with this run, with its metadata and a packed folder."""
-    from ...heads.kaggle import write
-    from ..soundscapes.placement import shifts_of
+    from ..probe.soundscapes.placement import shifts_of
+    from .kaggle import write
 
     print(
         write(

@@ -1,0 +1,60 @@
+"""The one progress bar: on stderr, only on a terminal, gone when it is done."""
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """A bar of `total` steps, used as a context manager; called from one thread.
+
+    Args:
+        what: the words before the bar, such as "extracting".
+        total: steps in all.
+        unit: what one step is, such as "clips".
+        done: steps done by an earlier start; no part of the time left.
+        wanted: False keeps it silent, as a stderr that is no terminal does.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "", done: int = 0, wanted: bool = True):
+        self.quiet = not wanted or not sys.stderr.isatty()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit + "{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Bar(*columns, console=Console(stderr=True), disable=self.quiet, transient=True)
+        self._task = self._bar.add_task(what, total=total, completed=done, note="")
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    @property
+    def done(self) -> int:
+        """Steps done so far."""
+        return int(self._bar.tasks[0].completed)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the bar began."""
+        return self._bar.tasks[0].elapsed or 0.0
+
+    def describe(self, what: str) -> None:
+        """Change the words before the bar."""
+        self._bar.update(self._task, description=what)
+
+    def skip(self, steps: int) -> None:
+        """Steps that were done before: no part of the speed."""
+        self._bar.reset(self._task, completed=self.done + steps)
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """`steps` more are done; `note` is shown behind the unit, such as the name of the last one."""
+        self._bar.update(self._task, advance=steps, note=f", {note}" if note else "")

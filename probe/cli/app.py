@@ -1,0 +1,70 @@
+"""The one command, `birdprobe`. A body parses, calls one function and prints; heavy imports wait inside the bodies."""
+
+import errno
+import sys
+from importlib import import_module
+
+import typer
+
+from ...features import InputError
+from .terminal import say
+
+# Where each command lives: rooms above this one are known by name alone, so that no import runs back up.
+COMMANDS = {
+    "blocks": "probe.commands",
+    "sweep": "probe.commands",
+    "extract": "probe.commands",
+    "train": "heads.commands",
+    "fuse": "heads.commands",
+    "finetune": "finetune.commands",
+    "export": "finetune.commands",
+    "predict": "heads.soundscape_commands",
+    "blend": "probe.cli.predictions",
+    "score": "probe.cli.predictions",
+    "kernel": "heads.soundscape_commands",
+    "figures": "probe.cli.pictures",
+    "paper": "paper.commands",
+    "demo": "probe.commands",
+    "experiment": "heads.commands",
+}
+STORE_COMMANDS = ("info", "check", "export")
+TRAIN_EXTRA = (
+    *("torch", "timm", "transformers", "safetensors", "accelerate", "huggingface_hub", "onnxscript", "nbformat"),
+)
+
+app = typer.Typer(
+    name="birdprobe",
+    help="Which block of a frozen bird-sound network should you read? Rank every block on your own labelled audio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a bug keeps its plain traceback
+    add_completion=False,
+)
+store_app = typer.Typer(help="Look into a store of cached features.", no_args_is_help=True)
+for name, room in COMMANDS.items():
+    app.command(name)(getattr(import_module(f"birdprobe.{room}"), name))
+for name in STORE_COMMANDS:
+    store_app.command(name)(getattr(import_module("birdprobe.probe.cli.stores"), name))
+app.add_typer(store_app, name="store")
+
+
+def main() -> None:
+    """Entry point: bad input is one line and exit 1, anything else keeps its traceback."""
+    try:
+        app()
+    except InputError as error:
+        say(f"birdprobe: {error}")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        say(f"birdprobe: {error.filename or 'output'}: {error.strerror}. Nothing that was written before is lost.")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name not in TRAIN_EXTRA:
+            raise
+        say(f"birdprobe: {error.name} is missing, this command needs it: pip install 'birdprobe[train]'")
+        say("(in a checkout: .venv/bin/pip install --editable '.[train]')")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("birdprobe: stopped; the same command goes on from here")
+        sys.exit(130)
