@@ -180,7 +180,7 @@ def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
 
     folds = "all" if fold is None else fold
     if model is None:
-        from ..predictor import find_model
+        from ..head_predictor import find_model
 
         model = find_model(source, load_members(source, head, folds).description.store_key)
     elif not Path(model).is_file():

@@ -141,12 +141,12 @@ def test_post_processing_equals_the_project_s(tmp_path, kind):
     ]
     labels = pd.DataFrame(rng.uniform(size=(3, 5)) < 0.5, heard, list("fbcda"))
     site_hour.fit(labels, kind).write(tmp_path / "prior.json")
-    prior = site_hour.SiteHour(site_hour.Prior.read(tmp_path / "prior.json"), 0.7)
+    prior_step = site_hour.SiteHour(site_hour.Prior.read(tmp_path / "prior.json"), 0.7)
     named = [{name: kind for name, kind in zip(classes, kinds) if kind} for kinds in (genus, group)]
     wanted = table
     for step in (
         taxonomic.Taxonomic(*named, a=0.15, b=0.05),
-        prior,
+        prior_step,
         temporal.Gaussian(0.65),
         file_confidence.Power(0.4, 2),
     ):
@@ -158,7 +158,7 @@ def test_post_processing_equals_the_project_s(tmp_path, kind):
         "power": 0.4,
         "power_top": 2,
     }
-    prior = offline.Prior.read(tmp_path / pack_prior(site_hour, classes, tmp_path, "prior.json"))
+    prior = offline.Prior.read(tmp_path / pack_prior(prior_step, classes, tmp_path, "prior.json"))
     found = [
         offline.postprocess(table.to_numpy()[12 * i :][:12], config, prior.of(stem, 12, 5.0))
         for i, stem in enumerate(stems)

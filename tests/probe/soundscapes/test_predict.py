@@ -16,7 +16,9 @@ import soundfile
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.predictor import WREN, find_model, open_predictor
+from birdprobe.heads.head_predictor import find_model
+from birdprobe.heads.predictor import open_predictor
+from birdprobe.probe.assets import WREN
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.journal import read
@@ -120,7 +122,8 @@ def test_a_killed_process_is_resumed(place, predictor, tmp_path):
     for i in range(40):
         write(sounds / f"f{i:02d}.wav", rng.normal(0, 0.1, 20 * SAMPLE_RATE))
     code = (
-        "import sys; from probe.soundscapes import *\n"
+        "import sys\nfrom birdprobe.heads.predictor import open_predictor\n"
+        "from birdprobe.probe.soundscapes import predict\n"
         "model, labels, sounds, out = sys.argv[1:]\n"
         f"predictor = open_predictor(model, labels=labels, sample_rate={SAMPLE_RATE})\n"
         "predict(predictor, sounds, out, shifts=[i / 50 for i in range(20)])\n"
@@ -360,7 +363,8 @@ def test_bad_predictors_are_one_line(place, run, tmp_path):
 
 def test_a_fused_file_needs_no_torch(place, fused, tmp_path):
     code = (
-        "import sys; from probe.soundscapes import *\n"
+        "import sys\nfrom birdprobe.heads.predictor import open_predictor\n"
+        "from birdprobe.probe.soundscapes import predict\n"
         "predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
         "print(sorted({'torch', 'sklearn', 'umap', 'matplotlib'} & set(sys.modules)))"
     )
