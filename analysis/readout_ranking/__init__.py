@@ -5,6 +5,11 @@ from .ranking import COLUMNS, Choice, ReadoutRanking, rank_readouts
 from .selection_bias import corrected_score
 
 __all__ = [
-    *("COLUMNS", "Choice", "NestedChoice", "ReadoutRanking"),
-    *("corrected_score", "nested_choice", "rank_readouts"),
+    "COLUMNS",
+    "Choice",
+    "NestedChoice",
+    "ReadoutRanking",
+    "corrected_score",
+    "nested_choice",
+    "rank_readouts",
 ]

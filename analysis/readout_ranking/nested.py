@@ -14,10 +14,10 @@ class NestedChoice:
     """The score of a choice that never saw the rows it is scored on.
 
     score: the rows of each fold read with the cell chosen on the other folds. chosen: fold -> (tap, read-out).
-    best: the cell chosen on all rows, and best_score: its score, taken fold by fold in the same way, so that best_score
-    - score is what the choice gains by seeing the rows. Of top-1 a score is over all rows; of auc and cmap the mean over
-    folds, weighted by their rows, as scores of different read-outs have no common scale; folds in which no class can
-    be scored are left out.
+    best: the cell chosen on all rows, and best_score: its score, taken fold by fold in the same way, so that
+    best_score - score is what the choice gains by seeing the rows. Of top-1 a score is over all rows; of auc and cmap
+    the mean over folds, weighted by their rows, as scores of different read-outs have no common scale; folds in which
+    no class can be scored are left out.
     """
 
     score: float
