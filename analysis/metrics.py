@@ -10,8 +10,9 @@ class whose positives were not drawn is left out of that draw's mean, as it woul
 
 How every class is counted. The unique scores of its m distinct positive thresholds cut the line into 2m + 1 slots:
 slot 2t lies below threshold t, slot 2t + 1 on it. Rows per slot hold all that AUC and AP need, ties included; in the
-bootstrap, rows per slot are a sparse matrix [slots, groups] times the draws' multiplicities [groups, draws], so
-nothing is sorted twice.
+bootstrap and the jackknife, rows per slot are a sparse matrix [slots, groups] times the draws' multiplicities [groups,
+draws], so nothing is sorted twice. Of the lowest slot, where a good class has most of its negatives, only the total
+counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ import numpy as np
 from scipy import sparse
 
 from ..features import InputError
+from .resampling import bootstrap as bootstrap_groups
+from .resampling import group_codes, percentile_interval
 
-LEVEL = 0.95
 _CHUNK = 4_000_000  # entries of one slots x draws matrix
 
 
@@ -148,30 +150,41 @@ def draws(metric: Callable, y_true, scores, groups=None, n_boot: int = 1000, see
     InputError: as `validate`; groups that do not match; a single group.
     """
     y_true, scores = validate(y_true, scores)
-    groups = np.arange(len(y_true)) if groups is None else np.asarray(groups)
-    if groups.shape != y_true.shape[:1]:
-        raise InputError(f"metrics: groups {groups.shape} found, {y_true.shape[:1]} wanted, one a row.")
-    codes = np.unique(groups, return_inverse=True)[1]
-    n_groups = int(codes.max()) + 1
-    if n_groups < 2:
-        raise InputError("metrics: 1 group found, at least two wanted for an interval. Are all rows of one recording?")
-    rng = np.random.default_rng([seed, 4])
-    drawn = rng.integers(0, n_groups, size=(n_boot, n_groups))
+    codes = group_codes(groups, len(y_true), "metrics")
+    values = np.empty(n_boot)
+    for part, times in bootstrap_groups(int(codes.max()) + 1, n_boot, np.random.default_rng([seed, 4])):
+        values[part] = resampled(metric, y_true, scores, codes, times)
+    return values
+
+
+def resampled(metric: Callable, y_true, scores, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The metric of data sets that hold whole groups any number of times, nan where it is undefined.
+
+    Args:
+        metric: macro_auc, cmap and top1 take a path that sorts once; any other is called on every data set's rows.
+        y_true, scores: [n, K], as `validate` returns them.
+        codes: int [n], each row's group, 0..G-1.
+        times: float64 [G, B], how often each data set holds each group.
+    Returns:
+        float64 [B].
+    """
     if metric in (macro_auc, cmap):
-        times = np.zeros((n_groups, n_boot))  # how often each draw holds each group
-        np.add.at(times, (drawn, np.arange(n_boot)[:, None]), 1.0)
         return _mean_defined(_per_class(y_true, scores, _auc if metric is macro_auc else _ap, codes, times))
     if metric is top1:
-        labelled = y_true.any(axis=1)
-        hits = np.bincount(codes, weights=_hits(y_true, scores) & labelled, minlength=n_groups)[drawn].sum(axis=1)
-        total = np.bincount(codes, weights=labelled, minlength=n_groups)[drawn].sum(axis=1)
-        return np.divide(hits, total, out=np.full(n_boot, np.nan), where=total > 0)
-    by_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    values = np.empty(n_boot)
-    for i, chosen in enumerate(drawn):
-        rows = np.concatenate([by_group[group] for group in chosen])
+        hits, labelled = label_hits(y_true, scores, codes, len(times))
+        total = labelled @ times
+        return np.divide(hits @ times, total, out=np.full(len(total), np.nan), where=total > 0)
+    values = np.empty(times.shape[1])
+    for i in range(len(values)):
+        rows = np.repeat(np.arange(len(codes)), times[codes, i].astype(np.int64))
         values[i] = metric(y_true[rows], scores[rows])
     return values
+
+
+def label_hits(y_true, scores, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows whose first highest-scored class is true, rows with a label), float64 [G] each: top-1 is their ratio."""
+    hits = np.bincount(codes, weights=_hits(y_true, scores), minlength=n_groups)
+    return hits, np.bincount(codes, weights=y_true.any(axis=1), minlength=n_groups)
 
 
 def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
@@ -182,6 +195,7 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
     if codes is None:
         codes, times = np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1))
     n_draws = times.shape[1]
+    rows = np.bincount(codes, minlength=len(times)) @ times  # [B] of each draw
     values = np.full((y_true.shape[1], n_draws), np.nan)
     for k in range(len(values)):
         positive, score = y_true[:, k], scores[:, k]
@@ -189,13 +203,14 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
             continue
         thresholds = np.unique(score[positive])
         slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
-        shape = (2 * len(thresholds) + 1, len(times))
+        shape = (2 * len(thresholds), len(times))
         above = _count(slot[positive] // 2, codes[positive], (len(thresholds), len(times)))
-        below = _count(slot[~positive], codes[~positive], shape)
+        counted = ~positive & (slot > 0)
+        higher = _count(slot[counted] - 1, codes[counted], shape)
         step = max(1, _CHUNK // shape[0])
         for i in range(0, n_draws, step):
             some = times[:, i : i + step]
-            values[k, i : i + step] = measure(above @ some, below @ some)
+            values[k, i : i + step] = measure(above @ some, higher @ some, rows[i : i + step])
     return values
 
 
@@ -204,22 +219,24 @@ def _count(slots, codes, shape) -> sparse.csr_array:
     return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
 
 
-def _auc(positive, negative) -> np.ndarray:
-    """[B] from positive [m, B], rows on each threshold, and negative [2m + 1, B], rows in each slot; nan if undefined.
+def _auc(positive, negative, rows) -> np.ndarray:
+    """[B] from rows in each slot: positive [m, B], on each threshold; negative [2m, B], above the lowest slot; rows
+    [B], all. nan if undefined.
 
     The share of (positive, negative) pairs in the right order, ties one half (Mann & Whitney 1947).
     """
-    lower = np.cumsum(negative, axis=0)
-    ordered = (positive * (lower[:-1:2] + negative[1::2] / 2)).sum(axis=0)
-    pairs = positive.sum(axis=0) * lower[-1]
+    total = positive.sum(axis=0)
+    higher = np.cumsum(negative[::-1], axis=0)[::-1][::2]  # [m, B] negatives on each threshold or above
+    ordered = (positive * (rows - total - higher + negative[::2] / 2)).sum(axis=0)
+    pairs = total * (rows - total)
     return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def _ap(positive, negative) -> np.ndarray:
+def _ap(positive, negative, rows) -> np.ndarray:
     """[B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
     total = positive.sum(axis=0)
-    hits = total - np.cumsum(positive, axis=0) + positive  # [m, B] positives at or above each threshold
-    false = (negative.sum(axis=0) - np.cumsum(negative, axis=0))[:-1:2]
+    hits = np.cumsum(positive[::-1], axis=0)[::-1]  # [m, B] positives at or above each threshold
+    false = np.cumsum(negative[::-1], axis=0)[::-1][::2]
     precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits > 0)
     return np.divide((positive * precision).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
 
@@ -250,7 +267,6 @@ def interval(metric, value, values) -> tuple[float, float]:
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(values, (tail, 100 - tail))
+    low, high = percentile_interval(values)
     excess = values.mean() - value if metric is cmap else 0.0
     return float(low - excess), float(high - excess)
