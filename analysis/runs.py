@@ -146,8 +146,3 @@ class Run:
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
         return table
-
-
-def points(share: float) -> float:
-    """A difference of shares in points; rounded first, so that 0.0925 reads the same wherever it was computed."""
-    return round(100 * share, 4)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..analysis import knn, linear, ranking
+from ..analysis import knn, linear, ranking, wording
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
@@ -234,8 +234,8 @@ def markdown(agreed: Agreed) -> str:
             "taps": agreed.agreement["taps"],
             **{
                 f"{name} [95 %]": [
-                    f"{a:.2f} [{b:.2f}, {c:.2f}]"
-                    for a, b, c in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
+                    wording.interval(*ends, 2)
+                    for ends in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
                 ]
                 for name, kind in (("Spearman", "spearman"), ("Kendall", "kendall"))
             },

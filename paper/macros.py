@@ -79,33 +79,6 @@ class Macros:
         return "\n".join(lines) + "\n"
 
 
-# ---- how numbers are spoken
-
-
-def interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """ "0.905 [0.874, 0.933]"."""
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def signed(value: float, low: float, high: float, digits: int = 3) -> str:
-    """ "+0.020 [+0.002, +0.039]"."""
-    return f"{_sign(value, digits)} [{_sign(low, digits)}, {_sign(high, digits)}]"
-
-
-def points(value: float, low: float, high: float) -> str:
-    """A difference of shares: "+9.2 [+4.6, +13.9] points"; rounded as the figures and the report do."""
-    return signed(*(round(100 * one, 4) for one in (value, low, high)), 1) + " points"
-
-
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def verdict(low: float, high: float) -> str:
     """What an interval of a difference says."""
     return "better" if low > 0 else "worse" if high < 0 else "not separable"
-
-
-def _sign(value: float, digits: int) -> str:
-    rounded = round(value, digits) + 0.0  # no negative zero
-    return f"{rounded:+.{digits}f}"

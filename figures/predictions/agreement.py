@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ...analysis import wording
 from ...features import InputError
 from .. import style
 
@@ -92,7 +93,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     head = pair.score.removeprefix(WEIGHT)
     title = style.trimmed(head, 18) + (": weights" if head != pair.score else ": accuracy")
     words = [
-        f"{name} {interval(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
+        f"{name} {rank_agreement(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
         for name, key in (("Spearman", "spearman"), ("Kendall", "kendall"))
     ]
     top = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
@@ -102,13 +103,13 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
 
 def mark(tap: str) -> str:
     """What stands in a dot: a block's number, else a letter."""
-    return style.short(tap) if tap.startswith("block_") else tap[:1].upper()
+    return wording.tap_label(tap) if tap.startswith("block_") else tap[:1].upper()
 
 
-def interval(value: float, low: float, high: float) -> str:
+def rank_agreement(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return "undefined: all equal"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    return wording.minus_sign(wording.interval(value, low, high, 2))
 
 
 def caption(scores: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...analysis.tables import Column, Table
+from ...analysis.wording import interval
 from ...features import InputError
 
 FILES = ("outcome.csv", "outcome.md", "grid.csv", "config.json")
@@ -120,8 +121,7 @@ def measured(about: dict[str, dict]) -> str:
 
 def signed(row: pd.Series, name: str) -> str:
     """`+0.012 [-0.003, +0.027]`."""
-    value, low, high = (f"{row[f'{name}{end}']:+.3f}".replace("-0.000", "+0.000") for end in ("", "_lo", "_hi"))
-    return f"{value} [{low}, {high}]"
+    return interval(*(row[f"{name}{end}"] for end in ("", "_lo", "_hi")), signed=True)
 
 
 def verdict(row: pd.Series, name: str, above: str, below: str, unclear: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from ...analysis import wording
 from ...analysis.ranking import Ranking
 
 
@@ -54,14 +55,14 @@ class Answer:
         reference = plain(self.reference)
         if self.best == self.reference:
             return f"Keep reading {reference}: {self.knn:.3f}; no other tap of this model does better on these clips."
-        points = round(100 * self.difference, 4)
+        points = wording.in_points(self.difference)
         gain = f"{points:.1f} {'point' if f'{points:.1f}' == '1.0' else 'points'} above {reference}"
         if self.p_adjusted >= 0.05:
             return (
                 f"No tap beats {reference} ({self.reference_knn:.3f}) beyond chance here: {self.best} ranks first with "
-                f"{self.knn:.3f}, {gain}, {p_text(self.p_adjusted)}."
+                f"{self.knn:.3f}, {gain}, {wording.p_value(self.p_adjusted)}."
             )
-        sure, cost = p_text(self.p_adjusted), f"at {100 * self.cost_share:.0f} % of the cost"
+        sure, cost = wording.p_value(self.p_adjusted), f"at {100 * self.cost_share:.0f} % of the cost"
         return f"Read {self.best}: {self.knn:.3f}, {gain}, {sure}, {cost}."
 
     def to_json(self) -> dict:
@@ -70,11 +71,7 @@ class Answer:
 
 def plain(tap: str) -> str:
     """A tap's name inside a sentence."""
-    return {"embedding": "the final embedding", "logits": "the logits"}.get(tap, tap)
-
-
-def p_text(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"
+    return tap if tap.startswith("block_") else wording.tap_name(tap)
 
 
 def answer(

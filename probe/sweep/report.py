@@ -12,9 +12,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ...analysis.runs import Run, points
+from ...analysis.runs import Run
+from ...analysis.wording import in_points as points
+from ...analysis.wording import number_of_p
 from ..assets import REPORT_CSS
-from .conclusion import p_text, plain
+from .conclusion import plain
 from .html import bar, bracketed, interval, number, table, unbroken
 
 PAGE = Template("""<!doctype html>
@@ -216,7 +218,7 @@ def ranking_cells(row: Mapping, reference: bool) -> list[str]:
     compared = [
         number(points(row["vs_last"]), "{:+.1f}"),
         interval(points(row["vs_last_lo"]), points(row["vs_last_hi"]), "{:+.1f}"),
-        "" if math.isnan(row["vs_last_p"]) else escape(p_text(row["vs_last_p"]).removeprefix("p ").removeprefix("= ")),
+        "" if math.isnan(row["vs_last_p"]) else escape(number_of_p(row["vs_last_p"])),
     ]
     return [
         number(row["stage"], "{:.0f}"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...analysis import wording
 from ...analysis.tables import Table
 from ...features import InputError
 
@@ -46,13 +47,11 @@ def ranking_table(table: pd.DataFrame, k: int) -> Table:
         {
             "tap": table["tap"],
             "dim": table["dim"],
-            f"{k}-NN top-1 [95 %]": [
-                f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in zip(table.knn, table.knn_lo, table.knn_hi)
-            ],
+            f"{k}-NN top-1 [95 %]": [wording.interval(*ends) for ends in zip(table.knn, table.knn_lo, table.knn_hi)],
             "P(best)": table["p_best"].map("{:.2f}".format),
             "vs last, points [95 %]": [
-                f"{100 * a:+.1f} [{100 * b:+.1f}, {100 * c:+.1f}]"
-                for a, b, c in zip(table.vs_last, table.vs_last_lo, table.vs_last_hi)
+                wording.points(*ends).removesuffix(" points")
+                for ends in zip(table.vs_last, table.vs_last_lo, table.vs_last_hi)
             ],
             "p": ["<0.001" if p < 0.001 else f"{p:.3f}" for p in table["vs_last_p"]],
             "linear": table["linear"].map("{:.3f}".format),
