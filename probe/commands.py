@@ -97,7 +97,7 @@ def extract(
     backbone = Backbone.open(
         model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise, threads=1
     )
-    say(str(backbone.proof))
+    say(str(backbone.verification))
     done = extract(
         backbone,
         recordings,

@@ -19,7 +19,7 @@ from ...features.windows import PEAK
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph import dataflow
 from ...probe.runtime.backbone import prepare
-from ...probe.runtime.input_spec import read_contract, row_of, waveform_shape
+from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
 from ...probe.surgery.expose import Exposed, default_opset, rebuild, required_input
 from ..ensemble import Ensemble
 from ..inputs import taps_of
@@ -31,7 +31,7 @@ OPSET = 18  # the least that torch's exporter writes; ONNX Runtime 1.14 (2023) r
 def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tuple[int, ...]]:
     """(The backbone with the tokens' taps as outputs and nothing behind them, the shape of one window)."""
     whole = dataflow.load(model)
-    contract = read_contract(whole, model.name, key.sample_rate, key.window_s, key.normalise)
+    contract = read_input_spec(whole, model.name, key.sample_rate, key.window_s, key.normalise)
     shape = waveform_shape(whole, model.name, contract.window_samples)
     architecture = find_blocks(whole, shape)
     wanted = set(taps_of(tokens))

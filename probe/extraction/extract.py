@@ -1,9 +1,9 @@
 """Recordings in, a store of every tap out: the data's main path.
 
-    decode -> windows -> backbone        each portion of clips by one thread, from end to end (probe/extraction/clip_batches)
-          -> store                       one writer takes them in the order of the table     (probe/extraction/writer)
+    decode -> windows -> backbone        each batch of clips by one thread, from end to end (clip_batches)
+          -> store                       one writer takes them in the order of the table     (writer)
 
-Memory is bounded: a few portions are under way at a time. An extraction that was stopped, at any moment and by any
+Memory is bounded: a few batches are under way at a time. An extraction that was stopped, at any moment and by any
 means, goes on where it was when it is asked for again.
 """
 
@@ -20,7 +20,7 @@ from ...features.store import FeatureStore, StoreKey
 from ...features.windows import Selection
 from ..progress import Progress
 from ..runtime.backbone import Backbone
-from .clip_batches import Portion, Settings
+from .clip_batches import ClipBatch, Settings
 from .workers import extract_shards, shards_of
 from .writer import fill, fingerprint, misfit, stale, workers_for
 
@@ -68,7 +68,7 @@ def extract(
     a view of them. Clips that cannot be used are skipped and listed; InputError if that is all of them.
     """
     started, path = time.perf_counter(), Path(store_path)
-    clips = Portion(0, recordings.clips)
+    clips = ClipBatch(0, recordings.clips)
     if not clips.clips:
         raise InputError(f"{recordings.root}: no clips to extract")
     if path.is_dir():
@@ -120,7 +120,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "grouping": recordings.grouping,
         "warnings": list(recordings.warnings),
         "clips": len(recordings.clips),
-        "clips_sha256": fingerprint(Portion(0, recordings.clips)),
+        "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
         "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
     }
 

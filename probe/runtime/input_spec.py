@@ -23,7 +23,7 @@ from ..graph import dataflow
 
 
 @dataclass(frozen=True)
-class Contract:
+class InputSpec:
     """How a model is fed. preset: `perch-v2`, `birdnet-v2.4`, a member's name or None; sample_rate in Hz, window in
     samples."""
 
@@ -52,10 +52,10 @@ def waveform_shape(model: onnx.ModelProto, place: str, window_samples: int) -> t
     return (*lead, window_samples)
 
 
-def read_contract(
+def read_input_spec(
     model: onnx.ModelProto, place: str, sample_rate: int | None, window_s: float | None, normalise: str | None
-) -> Contract:
-    """Sample rate, window and normalisation from the flags, else from the file's contract.
+) -> InputSpec:
+    """Sample rate, window and normalisation from the flags, else from what the file says.
 
     InputError: a flag is missing (it is named), or the flags contradict the input's fixed length.
     """
@@ -85,14 +85,14 @@ def read_contract(
         )
     if preset and (rate, samples) != (recognise(model)[1], round(recognise(model)[1] * seconds)):
         preset = None
-    return Contract(preset, rate, samples, normalise or (scaling if preset else "none"))
+    return InputSpec(preset, rate, samples, normalise or (scaling if preset else "none"))
 
 
 def recognise(model: onnx.ModelProto) -> tuple[str | None, int | None, float | None, str]:
     """(preset, sample rate, window seconds, normalise) from the shapes and names of inputs and outputs alone.
 
     Outputs are matched by name first, then by shape; exports without a head, and miniatures of other widths, count
-    as long as something of the contract is left.
+    as long as something of the contract remains.
     """
     if (said := described(model)) is not None:
         return said

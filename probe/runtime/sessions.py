@@ -104,7 +104,7 @@ def open_session(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are no news to the user
+    options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are irrelevant to users
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         if isinstance(model, Path):

@@ -16,7 +16,7 @@ from ...features.windows import NORMALISATIONS
 from ..graph import dataflow
 from ..runtime import backbone as probe_backbone
 from ..runtime import sessions
-from ..runtime.input_spec import read_contract, waveform_shape
+from ..runtime.input_spec import read_input_spec, waveform_shape
 from ..runtime.sessions import ORT_ERRORS, reason, run_chunks
 from ..surgery.verify import together
 
@@ -142,7 +142,7 @@ def open_classifier(
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
     model = dataflow.load(path)
-    contract = read_contract(model, path.name, sample_rate, window_s, normalise)
+    contract = read_input_spec(model, path.name, sample_rate, window_s, normalise)
     waveform_shape(model, path.name, contract.window_samples)
     del model
     session = sessions.open_session(path, threads, spinning=False)

@@ -36,7 +36,7 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
 
     Before: input [1, S], Reshape to the constant [1, 8, 64]. After: input [batch, S], Reshape to [-1, 8, 64], the
     other dimensions as they were measured. A candidate only: a graph that keeps one window in other places (a
-    broadcast class token, a transposed batch) fails prove() on two windows and must then be run as it was.
+    broadcast class token, a transposed batch) fails verification on two windows and must then be run as it was.
     """
     batch = fixed_batch(model)
     if batch is None:

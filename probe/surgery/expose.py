@@ -69,7 +69,7 @@ def expose(
 ) -> Exposed:
     """A new model whose outputs are the taps, pooled inside the graph in float32; see the module's picture.
 
-    With `keep_outputs` the original outputs stay beside the taps (to prove that they did not change). Half-precision
+    With `keep_outputs` the original outputs stay beside the taps (to verify that they did not change). Half-precision
     taps are cast to float32 before pooling: deep maps sum past float16's 65,504. InputError: no taps, a tap's tensor
     is not in the graph, or the tap cannot be pooled so.
     """
@@ -186,7 +186,7 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
 def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The model with every tap's whole tensor as a float32 output, nothing else changed, and tap -> output name.
 
-    The reference that expose() is proven against.
+    The reference that expose() is verified against.
     """
     blocked = blocked_tensors(model)
     cast = mixes_precisions(model)

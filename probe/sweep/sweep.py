@@ -210,7 +210,7 @@ def describe_model(backbone: Backbone) -> dict:
         "window_s": backbone.window_s,
         "normalise": backbone.normalise,
         "architecture": backbone.architecture.to_json(),
-        "proof": backbone.proof.to_json(),
+        "proof": backbone.verification.to_json(),
         "folding": backbone.folding,
     }
 
