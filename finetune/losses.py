@@ -1,8 +1,10 @@
-"""Losses of the members: asymmetric, binary and softmax cross-entropy, prototype orthogonality.
+"""Losses of heads and fine-tuned models: asymmetric, binary and softmax cross-entropy, prototype orthogonality.
 
-Conventions. logits [N, K] real; targets [N, K] in 0..1, 1 where class k is heard (soft values interpolate between the
-two terms). Every loss is a float32 scalar whatever the logits' type and whatever autocast says: at half precision
-1 - p is 0 from a logit of 8 on. Logarithms come from logsigmoid, so gradients stay finite at any finite logit.
+Conventions. logits [..., N, K] real; targets of the same shape in 0..1, 1 where class k is heard (soft values
+interpolate between the two terms). A loss is the mean over rows and classes, float32 [...]: one number for one model
+([N, K]), M numbers for a stack of M models ([M, N, K]). It is float32 whatever the logits' type and whatever autocast
+says: at half precision 1 - p is 0 from a logit of 8 on. Logarithms come from logsigmoid, so gradients stay finite at
+any finite logit.
 """
 
 import math
@@ -21,8 +23,6 @@ def asymmetric(
     gamma_pos: float = 1.0,
     clip: float = 0.05,
     eps: float = 1e-8,
-    *,
-    focal_gradient: bool = False,
 ) -> Tensor:
     """Asymmetric loss (Ridnik et al. 2021, arXiv 2009.14119, equations 4 and 7), the mean over rows and classes.
 
@@ -30,32 +30,27 @@ def asymmetric(
     -mean( y (1 - p)^gamma_pos log max(p, eps) + (1 - y) (1 - p_neg)^gamma_neg log max(p_neg, eps) ).
     Paper to here: gamma_+, gamma_-, m are gamma_pos, gamma_neg, clip. Its authors sum; the mean keeps the learning rate
     independent of the number of classes. At gamma_neg = gamma_pos = clip = 0 this is binary cross-entropy, up to eps.
-
-    focal_gradient: also differentiate the two powers. The authors' code does not by default, and neither does this.
+    The two powers are constants to the gradient, as in the authors' code (`disable_torch_grad_focal_loss=True`).
     """
     with torch.autocast(logits.device.type, enabled=False):
         x, y = logits.float(), targets.float()
         floor = math.log(eps) if eps > 0 else -math.inf
         log_p, log_q = F.logsigmoid(x), F.logsigmoid(-x)  # q = 1 - p
-        if clip > 0:
+        with torch.no_grad():
             missed = (x.sigmoid() - clip).clamp_min(0.0)  # 1 - p_neg
-            log_p_neg = torch.log1p(-missed)
-            inside = missed > 0  # at 0 a power below 1 has no gradient
-            weight_neg = torch.where(inside, torch.where(inside, missed, 1.0) ** gamma_neg, float(gamma_neg == 0))
-        else:
-            log_p_neg, weight_neg = log_q, (gamma_neg * log_p).exp()
-        weight_pos = (gamma_pos * log_q).exp()
-        if not focal_gradient:
-            weight_pos, weight_neg = weight_pos.detach(), weight_neg.detach()
+            weight_pos = (gamma_pos * log_q).exp()
+            weight_neg = missed**gamma_neg if clip > 0 else (gamma_neg * log_p).exp()
+        log_p_neg = torch.log1p(-(x.sigmoid() - clip).clamp_min(0.0)) if clip > 0 else log_q
         positive = y * weight_pos * log_p.clamp_min(floor)
         negative = (1 - y) * weight_neg * log_p_neg.clamp_min(floor)
-        return -(positive + negative).mean()
+        return -(positive + negative).mean(dim=(-2, -1))
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy, the mean over rows and classes."""
     with torch.autocast(logits.device.type, enabled=False):
-        return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
+        costs = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
+        return costs.mean(dim=(-2, -1))
 
 
 def ce(logits: Tensor, targets: Tensor) -> Tensor:
@@ -65,8 +60,8 @@ def ce(logits: Tensor, targets: Tensor) -> Tensor:
     """
     with torch.autocast(logits.device.type, enabled=False):
         y = targets.float()
-        shares = y / y.sum(dim=1, keepdim=True).clamp_min(1e-8)
-        return -(shares * logits.float().log_softmax(dim=1)).sum(dim=1).mean()
+        shares = y / y.sum(dim=-1, keepdim=True).clamp_min(1e-8)
+        return -(shares * logits.float().log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
 
 
 def orthogonality(prototypes: Tensor) -> Tensor:

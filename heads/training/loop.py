@@ -13,15 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...features import InputError
+from ...finetune.losses import LOSSES, loss
 from ..modules import Head
 from .folds import Batches, Split
 from .stack import Stack
 
-LOSSES = ("bce", "asl", "ce")
-ASL_GAMMA_NEGATIVE, ASL_GAMMA_POSITIVE, ASL_CLIP = 4.0, 0.0, 0.05  # Ridnik et al. 2021, as on the published model card
+ASL_GAMMA_POSITIVE = 0.0  # as on the published model card; the loss's other numbers are Ridnik et al.'s own
 STACKED_BATCH = 64  # 5 models stacked are 1.1-1.2 x as fast up to here, at 256 equal; see tests/bench_heads.py
 
 
@@ -155,7 +154,7 @@ def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
         mix = weight[..., None]
         mixed = [torch.lerp(x[partner], x[index], mix) for x in xs]
         wanted = torch.lerp(targets[partner], targets[index], mix)
-        losses = loss(stack(mixed), wanted, kind)
+        losses = loss(kind, stack(mixed), wanted, gamma_pos=ASL_GAMMA_POSITIVE)
         optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()  # the models share nothing, so each gets its own gradient
         optimiser.step()
@@ -179,21 +178,3 @@ class _Keeper:
             self.score, self.epoch, self.logits = score, len(self.scores), logits
             self.state = {name: tensor.clone() for name, tensor in state.items()}
         self.done = self.patience is not None and len(self.scores) - self.epoch >= self.patience
-
-
-def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
-    """Mean loss of each model [M] for logits and targets [M, B, K] (targets in 0..1, soft after mixup).
-
-    "bce": binary cross-entropy; "asl": asymmetric loss (Ridnik et al. 2021), the sum over classes' mean; "ce":
-    cross-entropy against targets scaled to sum 1.
-    """
-    if kind == "ce":
-        shares = targets / targets.sum(dim=-1, keepdim=True).clamp_min(1e-8)
-        return -(shares * logits.log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
-    if kind == "bce":
-        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(-2, -1))
-    p = logits.sigmoid()
-    shifted = (p - ASL_CLIP).clamp_min(0.0)  # negatives below the clip cost nothing
-    positive = targets * (1 - p) ** ASL_GAMMA_POSITIVE * F.logsigmoid(logits)
-    negative = (1 - targets) * shifted**ASL_GAMMA_NEGATIVE * (1 - shifted).clamp_min(1e-8).log()
-    return -(positive + negative).mean(dim=(-2, -1))

@@ -45,7 +45,7 @@ def test_asymmetric_defaults_and_one_value_by_hand():
 @pytest.mark.parametrize("heard", [0.0, 1.0])
 def test_asymmetric_is_binary_cross_entropy_without_gammas_and_clip(heard):
     targets = torch.full_like(EXTREME, heard)
-    got = [asymmetric(x, y, 0, 0, 0, eps=0) for x, y in zip(EXTREME[0], targets[0])]
+    got = [asymmetric(x[None, None], y[None, None], 0, 0, 0, eps=0) for x, y in zip(EXTREME[0], targets[0])]
     torch.testing.assert_close(
         torch.stack(got), F.binary_cross_entropy_with_logits(EXTREME, targets, reduction="none")[0]
     )
@@ -55,14 +55,13 @@ def test_asymmetric_is_binary_cross_entropy_without_gammas_and_clip(heard):
     assert asymmetric(x, soft, 0, 0, 0).item() == pytest.approx(bce(x, soft).item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("focal_gradient", [False, True])
 @pytest.mark.parametrize(
     ("gamma_neg", "gamma_pos", "clip"), [(4, 1, 0.05), (4, 0, 0.05), (0.5, 0.5, 0.05), (0, 0, 0), (2, 2, 0)]
 )
 @pytest.mark.parametrize("heard", [0.0, 1.0])
-def test_gradients_are_finite_where_sigmoid_saturates(heard, gamma_neg, gamma_pos, clip, focal_gradient):
+def test_gradients_are_finite_where_sigmoid_saturates(heard, gamma_neg, gamma_pos, clip):
     x = EXTREME.clone().requires_grad_()
-    value = asymmetric(x, torch.full_like(x, heard), gamma_neg, gamma_pos, clip, focal_gradient=focal_gradient)
+    value = asymmetric(x, torch.full_like(x, heard), gamma_neg, gamma_pos, clip)
     value.backward()
     assert value.isfinite()
     assert x.grad.isfinite().all()
@@ -78,13 +77,44 @@ def test_negatives_below_the_clip_cost_nothing():
     assert not x.grad.any()
 
 
-def test_gradient_of_the_powers_is_left_out_unless_asked_for():
+def published(logits, targets, gamma_neg=4.0, gamma_pos=1.0, clip=0.05, eps=1e-8):
+    """AsymmetricLoss of the authors' repository, line by line, with disable_torch_grad_focal_loss=True; its sum."""
+    xs_pos = torch.sigmoid(logits)
+    xs_neg = 1 - xs_pos
+    if clip > 0:
+        xs_neg = (xs_neg + clip).clamp(max=1)
+    loss = targets * torch.log(xs_pos.clamp(min=eps)) + (1 - targets) * torch.log(xs_neg.clamp(min=eps))
+    with torch.no_grad():
+        pt = xs_pos * targets + xs_neg * (1 - targets)
+        loss_weight = torch.pow(1 - pt, gamma_pos * targets + gamma_neg * (1 - targets))
+    return -(loss * loss_weight).sum()
+
+
+@pytest.mark.parametrize("clip", [0.05, 0.0])
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos"), [(4, 1), (4, 0), (2, 0.5), (0.5, 2), (0, 0)])
+def test_values_and_gradients_are_the_published_implementations(gamma_neg, gamma_pos, clip):
+    logits, targets = drawn()
+    mine, theirs = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    value = asymmetric(mine, targets, gamma_neg, gamma_pos, clip)
+    wanted = published(theirs, targets.double(), gamma_neg, gamma_pos, clip) / targets.numel()
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
+    value.backward()
+    wanted.backward()
+    torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_focusing_weights_are_constants_to_the_gradient():
     # by hand for a positive at p = 0.3, gamma 1: with the power held, d/dx of -(1-p) log p is -(1-p)(1-p)
     x = torch.logit(torch.tensor([[0.3]])).requires_grad_()
     (held,) = torch.autograd.grad(asymmetric(x, torch.ones(1, 1)), x)
     assert held.item() == pytest.approx(-0.49, rel=1e-5)
-    (full,) = torch.autograd.grad(asymmetric(x, torch.ones(1, 1), focal_gradient=True), x)
-    assert full.item() == pytest.approx(-0.49 + 0.3 * 0.7 * np.log(0.3), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_stack_of_models_gets_each_model_its_own_loss(kind):
+    pairs = [drawn(seed=seed) for seed in range(3)]
+    together = loss(kind, *map(torch.stack, zip(*pairs)))
+    torch.testing.assert_close(together, torch.stack([loss(kind, x, y) for x, y in pairs]))
 
 
 @pytest.mark.parametrize("kind", LOSSES)
