@@ -32,13 +32,56 @@ def predict(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     same fold. metric: "euclidean" or "cosine" (1 - cosine similarity; an all-zero row is at distance 1 from every row).
     InputError: shapes that do not match, non-finite features, an unknown metric, a fold that leaves fewer than k rows.
     """
-    x, y, folds = _checked(x, y, folds, k, metric)
+    x, y = np.asarray(x), np.asarray(y)
+    if y.shape != x.shape[:1]:
+        raise InputError(
+            f"k-NN: features {x.shape}, labels {y.shape} found; [n, d] and [n] wanted. Is the pooled feature still a map?"
+        )
     classes, codes = np.unique(y, return_inverse=True)
+    return classes[_vote(codes[neighbours(x, folds, k, metric)], len(classes))]
+
+
+def neighbours(x, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """int64 [n, k]: the k rows outside its own fold that are nearest to each row, exactly; arguments as `predict`."""
+    x, folds = _checked(x, folds, k, metric)
     order = np.argsort(folds, kind="stable")  # a fold becomes a slice; ties keep the original order
-    neighbours = order[_neighbours(x[order], folds[order], order, k, metric)]
-    predicted = np.empty(len(y), dtype=classes.dtype)
-    predicted[order] = classes[_vote(codes[neighbours], len(classes))]
-    return predicted
+    found = np.empty((len(x), k), dtype=np.int64)
+    found[order] = order[_neighbours(x[order], folds[order], order, k, metric)]
+    return found
+
+
+def nearest(x, others, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """int64 [m, k]: the k rows of x [n, d] nearest to each of others [m, d]; equal distances to the row that comes first.
+
+    Float64 throughout. InputError: k larger than n, an unknown metric.
+    """
+    x, others = np.asarray(x, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    if not 1 <= k <= len(x):
+        raise InputError(f"`--k` must be at most {len(x)}, the rows to learn from, got {k}. Too few clips?")
+    if metric == "cosine":
+        x, others = _unit(x), _unit(others)
+    elif metric == "euclidean":
+        x, others = x - x.mean(axis=0), others - x.mean(axis=0)
+    else:
+        raise InputError(f"k-NN metric must be one of {', '.join(METRICS)}, got {metric!r}.")
+    norm2 = np.einsum("ij,ij->i", x, x)
+    found = np.empty((len(others), k), dtype=np.int64)
+    step = max(1, _CHUNK_BYTES // (8 * len(x)))
+    for start in range(0, len(others), step):
+        distance = norm2 / 2 - others[start : start + step] @ x.T  # orders a row's candidates as the distance does
+        if metric == "cosine":
+            distance[:, norm2 == 0] = 0.5
+            distance[~others[start : start + step].any(axis=1)] = 0.5
+        bound = np.partition(distance, k - 1, axis=1)[:, [k - 1]]
+        order = np.argsort(np.where(distance <= bound, distance, np.inf), axis=1, kind="stable")
+        found[start : start + step] = order[:, :k]
+    return found
+
+
+def _unit(rows) -> np.ndarray:
+    rows = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)  # no overflow
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norm > 0, norm, 1.0)
 
 
 def correct(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
@@ -46,25 +89,30 @@ def correct(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     return predict(x, y, folds, k, metric) == np.asarray(y)
 
 
-def _checked(x, y, folds, k, metric):
-    x, y, folds = np.asarray(x), np.asarray(y), np.asarray(folds)
-    if metric not in METRICS:
-        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
-    if x.ndim != 2 or not len(x) or y.shape != x.shape[:1] or folds.shape != x.shape[:1]:
-        raise InputError(
-            f"k-NN: features {x.shape}, labels {y.shape}, folds {folds.shape} found; [n, d], [n] and [n] wanted. "
-            "Is the pooled feature still a map?"
-        )
+def require_finite(x) -> None:
+    """InputError where a row of x is not finite."""
     if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):  # no n x d temporary; NaN propagates through both
         bad = int(np.count_nonzero(~np.isfinite(x).all(axis=1)))
         raise InputError(f"k-NN: {bad} of {len(x)} rows are not finite, numbers wanted. Overflow in float16?")
+
+
+def _checked(x, folds, k, metric):
+    x, folds = np.asarray(x), np.asarray(folds)
+    if metric not in METRICS:
+        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+    if x.ndim != 2 or not len(x) or folds.shape != x.shape[:1]:
+        raise InputError(
+            f"k-NN: features {x.shape}, folds {folds.shape} found; [n, d] and [n] wanted. "
+            "Is the pooled feature still a map?"
+        )
+    require_finite(x)
     training = len(x) - np.unique(folds, return_counts=True)[1].max()
     if not 1 <= k <= training:
         raise InputError(
             f"k-NN: k = {k}, but only {training} training rows are left outside the largest fold. "
             "Too few clips, or one fold only?"
         )
-    return x, y, folds
+    return x, folds
 
 
 def _neighbours(x, folds, identity, k, metric) -> np.ndarray:
@@ -74,11 +122,8 @@ def _neighbours(x, folds, identity, k, metric) -> np.ndarray:
     """
     zero = np.zeros(len(x), dtype=bool)
     if metric == "cosine":  # 1 - cos = |u - v|^2 / 2 for unit rows, so the Euclidean search serves both
-        x = x.astype(np.float64)
-        x /= np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)  # no overflow in the norm
-        norm = np.linalg.norm(x, axis=1, keepdims=True)
-        zero = norm[:, 0] == 0
-        x /= np.where(norm > 0, norm, 1.0)
+        x = _unit(x.astype(np.float64))
+        zero = ~x.any(axis=1)
     found = _search(x, folds, identity, zero, k, np.float32, max_pairs=8 * k * len(x))
     if found is None:
         found = _search(x, folds, identity, zero, k, np.float64, max_pairs=None)

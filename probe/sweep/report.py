@@ -16,7 +16,7 @@ from ...analysis.runs import Run
 from ...analysis.wording import in_points as points
 from ...analysis.wording import number_of_p
 from ..assets import REPORT_CSS
-from .conclusion import plain
+from .published_answer import plain
 from .html import bar, bracketed, interval, number, table, unbroken
 
 PAGE = Template("""<!doctype html>

@@ -10,7 +10,7 @@ from ...analysis import knn, linear, projection, ranking
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Architecture
-from .conclusion import Answer, answer
+from .published_answer import Answer, answer
 
 TRAJECTORY_BLOCKS = 5  # published Figure 2 follows the last five blocks
 COLUMNS = (

@@ -28,7 +28,7 @@ from ..extraction.extract import extract
 from ..progress import steps
 from ..runtime.backbone import Backbone
 from ..runtime.cost import ms_per_window
-from .conclusion import Answer
+from .published_answer import Answer
 from .run_folder import prepare, write
 from .score import project, rank_taps
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birdprobe.analysis import ranking
-from birdprobe.probe.sweep.conclusion import answer
+from birdprobe.probe.sweep.published_answer import answer
 
 
 def answered(accuracies: dict[str, float], n: int = 400):
