@@ -194,51 +194,71 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
     """
     if codes is None:
         codes, times = np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1))
-    n_draws = times.shape[1]
-    rows = np.bincount(codes, minlength=len(times)) @ times  # [B] of each draw
+    n_groups, n_draws = times.shape
+    rows = np.bincount(codes, minlength=n_groups) @ times  # [B] of each draw
     values = np.full((y_true.shape[1], n_draws), np.nan)
-    for k in range(len(values)):
-        positive, score = y_true[:, k], scores[:, k]
-        if not positive.any():
-            continue
-        thresholds = np.unique(score[positive])
-        slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
-        shape = (2 * len(thresholds), len(times))
-        above = _count(slot[positive] // 2, codes[positive], (len(thresholds), len(times)))
-        counted = ~positive & (slot > 0)
-        higher = _count(slot[counted] - 1, codes[counted], shape)
-        step = max(1, _CHUNK // shape[0])
-        for i in range(0, n_draws, step):
-            some = times[:, i : i + step]
-            values[k, i : i + step] = measure(above @ some, higher @ some, rows[i : i + step])
+    scored = np.flatnonzero(y_true.any(axis=0))
+    counts = y_true[:, scored].sum(axis=0)  # at least the thresholds of each class
+    batch = np.cumsum(counts) * 2 * min(n_draws, 1000) // _CHUNK  # classes that are counted at once
+    for i in np.unique(batch):
+        some = scored[batch == i]
+        starts, above, higher = _slots(y_true[:, some], scores[:, some], codes, n_groups)
+        step = max(1, _CHUNK // higher.shape[0])
+        for j in range(0, n_draws, step):
+            part = times[:, j : j + step]
+            values[some, j : j + step] = measure(above @ part, higher @ part, rows[j : j + step], starts)
     return values
 
 
-def _count(slots, codes, shape) -> sparse.csr_array:
-    """Rows per slot and group; duplicates add up."""
+def _slots(y_true, scores, codes, n_groups) -> tuple[np.ndarray, sparse.csr_array, sparse.csr_array]:
+    """(first threshold of each class [K], positives on each threshold [m, G], negatives in each slot but the lowest
+    [2m, G]), the m thresholds of all classes one below the other."""
+    starts, above, higher, n = [], [], [], 0
+    for positive, score in zip(y_true.T, scores.T):
+        thresholds = np.unique(score[positive])
+        slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
+        counted = ~positive & (slot > 0)
+        starts.append(n)
+        above.append((n + slot[positive] // 2, codes[positive]))
+        higher.append((2 * n + slot[counted] - 1, codes[counted]))
+        n += len(thresholds)
+    return np.array(starts), _count(above, (n, n_groups)), _count(higher, (2 * n, n_groups))
+
+
+def _count(parts, shape) -> sparse.csr_array:
+    """Rows per slot and group, from (slots, codes) of each class; duplicates add up."""
+    slots, codes = (np.concatenate(side) for side in zip(*parts))
     return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
 
 
-def _auc(positive, negative, rows) -> np.ndarray:
-    """[B] from rows in each slot: positive [m, B], on each threshold; negative [2m, B], above the lowest slot; rows
-    [B], all. nan if undefined.
+def _from_the_top(counts, starts) -> np.ndarray:
+    """Sums of counts [m, B] from each row to the last of its class."""
+    sums = np.cumsum(counts[::-1], axis=0)[::-1]  # whole numbers: exact
+    below = np.concatenate([sums, np.zeros_like(sums[:1])])[np.append(starts[1:], len(sums))]
+    return sums - np.repeat(below, np.diff(np.append(starts, len(sums))), axis=0)
+
+
+def _auc(positive, negative, rows, starts) -> np.ndarray:
+    """[K, B] from rows in each slot of K classes: positive [m, B], on each threshold; negative [2m, B], above the
+    lowest slot; rows [B], all; starts [K], the first threshold of each class. nan if undefined.
 
     The share of (positive, negative) pairs in the right order, ties one half (Mann & Whitney 1947).
     """
-    total = positive.sum(axis=0)
-    higher = np.cumsum(negative[::-1], axis=0)[::-1][::2]  # [m, B] negatives on each threshold or above
-    ordered = (positive * (rows - total - higher + negative[::2] / 2)).sum(axis=0)
+    total = np.add.reduceat(positive, starts, axis=0)
+    higher = _from_the_top(negative[::2] + negative[1::2], starts)  # [m, B] negatives on each threshold or above
+    wrong = np.add.reduceat(positive * (higher - negative[::2] / 2), starts, axis=0)
     pairs = total * (rows - total)
-    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return np.divide(pairs - wrong, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
 
 
-def _ap(positive, negative, rows) -> np.ndarray:
-    """[B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
-    total = positive.sum(axis=0)
-    hits = np.cumsum(positive[::-1], axis=0)[::-1]  # [m, B] positives at or above each threshold
-    false = np.cumsum(negative[::-1], axis=0)[::-1][::2]
+def _ap(positive, negative, rows, starts) -> np.ndarray:
+    """[K, B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
+    total = np.add.reduceat(positive, starts, axis=0)
+    hits = _from_the_top(positive, starts)  # [m, B] positives at or above each threshold
+    false = _from_the_top(negative[::2] + negative[1::2], starts)
     precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits > 0)
-    return np.divide((positive * precision).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    found = np.add.reduceat(positive * precision, starts, axis=0)
+    return np.divide(found, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
 def _hits(y_true, scores) -> np.ndarray:

@@ -85,6 +85,17 @@ def test_no_winner_is_named_in_more_than_5_of_100_null_sweeps():
     assert plain > n * (0.10 + slack)  # without the family, a winner would be found in far more
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "n_groups"), [("auc", 10), ("cmap", 20)])
+def test_other_metrics_name_no_winner_of_a_null_sweep_either(metric, n_groups):
+    rng, n = np.random.default_rng(7), 400
+    found = 0
+    for seed in range(n):
+        result = rank_readouts(*sweep(rng, n_groups=n_groups), "block_5", metric, n_boot=2, n_perm=400, seed=seed)
+        found += (result.table["vs_last_p_adjusted"] < 0.05).any()
+    assert found < n * (0.05 + 2 * np.sqrt(0.05 * 0.95 / n))
+
+
 def test_a_real_gain_is_found_and_six_groups_cannot_show_more_than_they_hold():
     scores, targets, groups = sweep(np.random.default_rng(3), 3, 2, 40, gains=(0, 2, 0))
     result = rank_readouts(scores, targets, groups, "block_2", n_boot=200)
