@@ -519,7 +519,7 @@ def test_a_really_full_disk(tmp_path):
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         # the last word is ours: HDF5 adds nothing while the process ends
-        assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("features.InputError")
+        assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("birdprobe.features.InputError")
         assert "no space left on the disk" in done.stderr
         with FeatureStore.open(path) as store:
             kept = sorted(store.done_clips())
