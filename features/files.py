@@ -70,7 +70,7 @@ def check_new(path: Path, overwrite: bool) -> None:
         if not overwrite and os.path.lexists(path):
             what = "a dangling symbolic link found" if not path.exists() else "exists"
             raise InputError(f"{path}: {what}, a new file wanted. Use --overwrite to replace it.")
-        _check_parents(path.parent)
+        check_parents(path.parent)
         with suppress(FileNotFoundError):
             os.lstat(path)  # a name too long is said now, not after the work
 
@@ -226,7 +226,8 @@ def _create_beside(path: Path) -> Path:
     return fresh
 
 
-def _check_parents(folder: Path) -> None:
+def check_parents(folder: Path) -> None:
+    """NotADirectoryError where the nearest of `folder` and its parents that exists is no folder."""
     for parent in (folder, *folder.parents):
         if os.path.lexists(parent):
             if not parent.is_dir():

@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 
 from ...analysis.runs import Run, points
+from ...features.output_folder import adding
 from ..assets import REPORT_CSS
 from .conclusion import p_text, plain
 from .html import bar, bracketed, interval, number, table, unbroken
@@ -74,9 +75,9 @@ def write_report(run: Path) -> Path:
         warnings=warnings(data),
         provenance=provenance(data),
     )
-    path = data.folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    with adding(data.folder) as draft:
+        (draft / "report.html").write_text(page, encoding="utf-8")
+    return data.folder / "report.html"
 
 
 def model_name(data: Run) -> str:
