@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.runs import Run
 from ..features import InputError
+from ..features.output_folder import adding
 from . import style
 from .predictions import agreement, comparison, experiments, pipelines
 from .sweeps import architecture, classes, depth, leakage, sample_size, trajectories
@@ -51,7 +52,8 @@ def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
         figure = every[name](run)
-        folder = run / "figures"
-        folder.mkdir(exist_ok=True)
-        written += style.save(figure, folder / name)
+        with adding(run) as draft:
+            (draft / "figures").mkdir()
+            drawn = style.save(figure, draft / "figures" / name)
+        written += [run / "figures" / path.name for path in drawn]
     return written

@@ -15,6 +15,7 @@ from string import Template
 from ...analysis.runs import Run
 from ...analysis.wording import in_points as points
 from ...analysis.wording import number_of_p
+from ...features.output_folder import adding
 from ..assets import REPORT_CSS
 from .published_answer import plain
 from .html import bar, bracketed, interval, number, table, unbroken
@@ -76,9 +77,9 @@ def write_report(run: Path) -> Path:
         warnings=warnings(data),
         provenance=provenance(data),
     )
-    path = data.folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    with adding(data.folder) as draft:
+        (draft / "report.html").write_text(page, encoding="utf-8")
+    return data.folder / "report.html"
 
 
 def model_name(data: Run) -> str:

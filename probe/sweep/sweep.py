@@ -24,7 +24,7 @@ from ...features import InputError
 from ...features.recordings import Recordings, assign_folds, choose, read_recordings
 from ...features.store import FeatureStore
 from ...features.windows import Selection
-from ..extraction.extract import extract
+from ..extraction.extract import extract, publish
 from ..progress import steps
 from ..runtime.backbone import Backbone
 from ..runtime.cost import ms_per_window
@@ -126,6 +126,7 @@ def sweep(
         overwrite=overwrite,
         cluster=settings.cluster,
         progress=progress,
+        publish=False,
     )
     say("timing the model up to each tap")
     taps = [backbone.architecture.taps[name] for name in backbone.taps]
@@ -164,6 +165,7 @@ def sweep(
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
     }
     write(run, verdict.table, verdict.predictions, projected, config)
+    publish(extraction.store, run / "features.h5")
     return Swept(run, verdict.answer, verdict.table)
 
 
