@@ -13,6 +13,10 @@ RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
     *("vs_last_p", "linear", "logme", "ms_per_window"),
 )
+READOUT_COLUMNS = (
+    *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
+    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
+)
 PREDICTION_COLUMNS = ("file", "label", "group", "fold")
 # What config.json must say for a picture or a page to be made of it.
 NEEDED = (
@@ -58,6 +62,16 @@ class Run:
     def predictions(self) -> pd.DataFrame:
         """`predictions.csv`, one row a clip or window: true label and, per tap, the label predicted out of fold."""
         return self._table("predictions.csv", (*PREDICTION_COLUMNS, *self.ranking.tap), text=True)
+
+    @cached_property
+    def readouts(self) -> pd.DataFrame:
+        """`readouts.csv`, one row a tap and read-out; runs of the first edition have none."""
+        return self._table("readouts.csv", READOUT_COLUMNS)
+
+    @property
+    def has_readouts(self) -> bool:
+        """Whether the run ranked more than the published read-out."""
+        return (self.folder / "readouts.csv").is_file()
 
     @cached_property
     def projection(self) -> pd.DataFrame:

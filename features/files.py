@@ -123,6 +123,21 @@ def write_json(path: Path | str, content: object, indent: int | None = 2) -> Non
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path | str) -> dict:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: no such file, not readable, not a JSON object.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: {type(found).__name__} found, a JSON object wanted.")
+    return found
+
+
 def flush(path: Path) -> None:
     """Hand a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name == "nt":

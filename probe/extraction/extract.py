@@ -142,7 +142,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
     }
 
 
-def _replacement(path: Path, key: StoreKey, clips: Portion) -> Path:
+def _replacement(path: Path, key: StoreKey, clips: ClipBatch) -> Path:
     """Where the store is made that is to replace the one at `path`: in a hidden folder, resumed if it fits."""
     folder = path.with_name(f".{path.name}.next")
     if folder.is_symlink():

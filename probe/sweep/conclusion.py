@@ -139,7 +139,9 @@ class Conclusion:
             inner = [advice.tap for advice in self.named]
             span = sorted(set(inner))
             where = span[0] if len(span) == 1 else f"inner taps ({', '.join(span)})"
-            return f"Under every read-out {where} come{'s' if len(span) == 1 else ''} before {last}, none beyond chance."
+            return (
+                f"Under every read-out {where} come{'s' if len(span) == 1 else ''} before {last}, none beyond chance."
+            )
         if all(advice.tap == self.reference for advice in advised):
             return f"Read {last}."
         return f"No tap beats {last} beyond chance, read the best way: no difference worth having here."
@@ -157,7 +159,11 @@ class Conclusion:
         if advice.beats_last:
             return f"{USES[use]}: {advice.tap} by {how}, {score}, {gain} against {last} ({p})."
         best = f"{advice.tap} by {how} comes first with {score}, {gain} against {last}, not beyond chance ({p})"
-        kept = "" if advice.read_readout == advice.readout else f"; {last} gives {advice.read_score:.3f} by {self.words(advice.read_readout)}"
+        kept = (
+            ""
+            if advice.read_readout == advice.readout
+            else f"; {last} gives {advice.read_score:.3f} by {self.words(advice.read_readout)}"
+        )
         return f"{USES[use]}: {best}{kept}."
 
     def _published(self) -> str:

@@ -62,7 +62,6 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
     return recordings
 
 
-
 def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:
     """Folds of the clips that could be read; `skipped` are the numbers of the others."""
     kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}

@@ -1,5 +1,6 @@
 """The run folder: accepted or refused before anything is computed, written when everything is."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,15 +10,33 @@ from ...analysis.tables import Table
 from ...features.files import write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
 
-TABLES = ("ranking.csv", "ranking.md", "projection.csv", "predictions.csv", "report.html")
-FIGURES = ("depth", "architecture", "trajectories", "classes")
+TABLES = (
+    "ranking.csv",
+    "ranking.md",
+    "readouts.csv",
+    "answer.json",
+    "projection.csv",
+    "predictions.csv",
+    "report.html",
+)
+FIGURES = ("readouts", "ranks", "depth", "architecture", "trajectories", "classes")
 KIND = Kind(
     "sweep",
     "a finished run",
     (*TABLES, *(f"figures/{name}.{end}" for name in FIGURES for end in ("png", "pdf"))),
     ("model", "audio", "settings", "answer"),
-    kept=("features.h5",),
+    kept=("features.h5", ".features.h5", "test.h5", ".test.h5"),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class RunTables:
+    """The tables of a run: ranking.csv, predictions.csv, readouts.csv, and projection.csv where there is one."""
+
+    ranking: pd.DataFrame
+    predictions: pd.DataFrame
+    readouts: pd.DataFrame
+    projection: pd.DataFrame | None
 
 
 def prepare(run: Path, overwrite: bool) -> None:
@@ -25,13 +44,16 @@ def prepare(run: Path, overwrite: bool) -> None:
     OutputFolder(run, KIND).check(overwrite)
 
 
-def write(run: Path, table: pd.DataFrame, predictions: pd.DataFrame, projected: pd.DataFrame, config: dict) -> None:
+def write(run: Path, tables: RunTables, config: dict) -> None:
     """The run's files, in the place of an older run's once all are written. Pictures and the page are added later."""
     with OutputFolder(run, KIND).replacing() as draft:
-        table.to_csv(draft / "ranking.csv", index=False, float_format="%.6g")
-        write_text(draft / "ranking.md", ranking_table(table, config["settings"]["k"]).to_markdown() + "\n")
-        predictions.to_csv(draft / "predictions.csv", index=False)
-        projected.to_csv(draft / "projection.csv", index=False, float_format="%.6g")
+        tables.ranking.to_csv(draft / "ranking.csv", index=False, float_format="%.6g")
+        write_text(draft / "ranking.md", ranking_table(tables.ranking, config["settings"]["k"]).to_markdown() + "\n")
+        tables.predictions.to_csv(draft / "predictions.csv", index=False)
+        tables.readouts.to_csv(draft / "readouts.csv", index=False, float_format="%.6g")
+        write_json(draft / "answer.json", config["conclusion"])
+        if tables.projection is not None:
+            tables.projection.to_csv(draft / "projection.csv", index=False, float_format="%.6g")
         write_json(draft / "config.json", config)
 
 

@@ -18,7 +18,7 @@ from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import recognise
 from birdprobe.paper.runs.readers import PERCH_V2
 from birdprobe.paper.runs.roles import cast, relabelled, weighed_taps
-from birdprobe.probe.sweep.sweep import Settings, sweep
+from birdprobe.probe.sweep.sweep import Settings, run_sweep
 from tests.paper.test_discovery import a_comparison, a_member, an_experiment
 from tests.runs import make_run
 from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     model, audio = tiny_backbone(folder / "tiny.onnx"), tiny_dataset(folder / "audio", classes=4, clips=12)
     settings = Settings(sample_rate=SAMPLE_RATE, group_regex=r"^G(\d+)-", folds=3, projection="pca")
-    sweep(model, audio, folder / "sweep", settings, progress=False)
+    run_sweep(model, audio, folder / "sweep", settings, progress=False)
     few = loop.Settings(epochs=3, folds=3, dim=8, loss="ce", learning_rate=1e-2)
     train([folder / "sweep" / "features.h5"], folder / "all", few, heads="attention,scalarmix", progress=False)
     agree(folder / "all", folder / "sweep", n_boot=50)
