@@ -40,19 +40,20 @@ class Locked(InputError):
     """The file or folder is in use elsewhere, at least one of the two for writing."""
 
 
-def sha256(path: Path | str) -> str:
-    """The hash of a file's bytes, read in pieces; 64 hexadecimal digits.
+def sha256(*paths: Path | str) -> str:
+    """The hash of a file's bytes, or of several files' one after another, read in pieces; 64 hexadecimal digits.
 
     Raises:
         InputError: the file cannot be read.
     """
     digest = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as file:
-            while block := file.read(CHUNK):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    for path in paths:
+        try:
+            with Path(path).open("rb") as file:
+                while block := file.read(CHUNK):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     return digest.hexdigest()
 
 

@@ -54,8 +54,12 @@ class OutputFolder:
     path: Path
     kind: Kind
 
-    def check(self, overwrite: bool) -> None:
+    def check(self, overwrite: bool, planned: Iterable[str] = ()) -> None:
         """Accept or refuse the folder before anything is computed. Nothing is changed.
+
+        Args:
+            overwrite: whether finished results may be replaced.
+            planned: files that will be written, besides those that the kind names without a wildcard.
 
         Raises:
             InputError: no folder; results or other files in it without `overwrite`; a folder of another command, a
@@ -71,7 +75,7 @@ class OutputFolder:
             raise InputError(
                 f"{path}: {self.kind.what} found, a new folder wanted. Use --overwrite to replace the results in it."
             )
-        self._refuse_foreign(owned or (), [name for one in self.kind.written for name in self._glob(one)])
+        self._refuse_foreign(owned or (), [*(name for name in self.kind.written if "*" not in name), *planned])
         if owned is None and not overwrite:
             expected = (*self.kind.kept, DRAFT, ".")
             others = sorted(name for name in self._names() if not name.startswith(expected))
@@ -95,13 +99,13 @@ class OutputFolder:
             raise InputError(
                 f"{place}: {found['format']!r} found, {self.kind.format!r} or another folder wanted. {KEPT}"
             )
-        if "format" in found:
-            return (self.kind.index, *listed(found))
-        if missing := [name for name in self.kind.known_by if name not in found]:
+        if missing := [name for name in self.kind.known_by if name not in found and "format" not in found]:
             raise InputError(
                 f"{place}: no {missing[0]} in it, so not written by `birdprobe {self.kind.name}`. Another program's? "
                 f"Give another folder. {KEPT}"
             )
+        if "files" in found:
+            return (self.kind.index, *listed(found))
         names = [name for one in self.kind.written for name in self._glob(one)]
         return tuple(dict.fromkeys((self.kind.index, *names)))
 
@@ -152,7 +156,8 @@ class OutputFolder:
         gone = [name for name in old if (about is None or name in new) and (self.path / name).is_file()]
         now = {name for name in new if name != own} | (set() if about is None else old)
         about = read_index(draft / own) if about is None else about
-        write_json(draft / own, {"format": self.kind.format} | about | {"files": sorted(now)})
+        files = about["files"] if isinstance(about.get("files"), dict) else sorted(now)  # the paper's have hashes
+        write_json(draft / own, {"format": self.kind.format} | about | {"files": files})
         before = index.read_bytes() if index.is_file() else None
         with explained(self.path), tempfile.TemporaryDirectory(prefix=f"{DRAFT}old-", dir=self.path) as aside:
             # a kill in the middle leaves an index that knows both

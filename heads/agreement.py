@@ -27,6 +27,7 @@ from ..analysis import knn, linear, ranking, wording
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
+from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
 
@@ -85,9 +86,10 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
         )
     table = pd.concat([score.table() for score in (*scores, *weights)], ignore_index=True)
     agreed = Agreed(table, pd.DataFrame(found))
-    for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
-        frame.to_csv(run / f"{name}.csv", index=False, float_format="%.6g")
-    (run / "agreement.md").write_text(markdown(agreed) + "\n", encoding="utf-8")
+    with adding(run) as draft:
+        for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
+            frame.to_csv(draft / f"{name}.csv", index=False, float_format="%.6g")
+        (draft / "agreement.md").write_text(markdown(agreed) + "\n", encoding="utf-8")
     return agreed
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,13 +12,24 @@ import numpy as np
 from ...analysis.postprocess.site_hour import Prior, SiteHour
 from ...analysis.postprocess.taxonomic import Taxonomic
 from ...features import InputError
+from ...features.files import write_json, write_text
+from ...features.output_folder import Kind, OutputFolder
 from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
 from . import metadata, notebook
 
 COMPETITION = "birdclef-2026"
-OURS = ("birdprobe-kernel.ipynb", "kernel-metadata.json", "package")
+KIND = Kind(
+    "kernel",
+    "a kernel",
+    (
+        *("birdprobe-kernel.ipynb", "kernel-metadata.json", "package/dataset-metadata.json", "package/wheels.txt"),
+        *("package/model.onnx", "package/prior.npz", "package/*.data"),
+    ),
+    ("model_sha256", "competition", "budget_minutes"),
+    index="package/config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ def write(
     """
     source, out = Path(run_or_fused), Path(out)
     check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, genus, group)
-    check_folder(out, overwrite)
+    OutputFolder(out, KIND).check(overwrite)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder, a run of birdprobe train or a fused file wanted.")
     if source.is_file() and not (model is head is fold is None):
@@ -87,11 +97,9 @@ def write(
     # read before the model is fused, which takes a while
     relatives = None if taxonomy is None else Taxonomic.read(taxonomy, genus, group)
     shift = None if prior is None else SiteHour(Prior.read(prior), prior_weight)
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".birdprobe-kernel-", dir=out.resolve().parent))
-    package = draft / "package"
-    (package / "wheels").mkdir(parents=True)
-    try:
+    with OutputFolder(out, KIND).replacing() as draft:
+        package = draft / "package"
+        package.mkdir()
         place = pack_model(source, package, model, head, fold, say)
         about = fused_metadata(place)
         config = {
@@ -113,14 +121,12 @@ def write(
             "power": power,
             "power_top": 2,
         }
-        dump(package / "config.json", config)
-        (package / "wheels.txt").write_text(metadata.wheels(), encoding="utf-8")
-        dump(package / "dataset-metadata.json", metadata.dataset(user, competition))
-        dump(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
+        write_json(package / "config.json", config)
+        write_text(package / "wheels.txt", metadata.wheels())
+        write_json(package / "dataset-metadata.json", metadata.dataset(user, competition))
+        write_json(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
         notebook.save(notebook.notebook(config), draft / notebook.NAME)
-        publish(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    (out / "package" / "wheels").mkdir(exist_ok=True)  # those that were filled in before are there still
     size = sum(path.stat().st_size for path in (out / "package").rglob("*") if path.is_file())
     return Kernel(out, out / notebook.NAME, out / "package", size, config)
 
@@ -144,26 +150,6 @@ def check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, g
     ):
         if not fine:
             raise InputError(f"kernel: {name} {value} found, {wanted} wanted.")
-
-
-def check_folder(out: Path, overwrite: bool) -> None:
-    """Refuse to replace anything unasked. Nothing is changed."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file found, a folder wanted for the kernel.")
-    there = [name for name in OURS if (out / name).exists()]
-    if there and not overwrite:
-        raise InputError(f"{out}: {', '.join(there)} found, a new folder wanted. Use --overwrite to replace them.")
-
-
-def publish(draft: Path, out: Path) -> None:
-    """Move what was made into `out`, in place of an old kernel's; wheels that were filled in before stay."""
-    out.mkdir(parents=True, exist_ok=True)
-    if (old := out / "package" / "wheels").is_dir():
-        shutil.copytree(old, draft / "package" / "wheels", dirs_exist_ok=True)
-    for name in OURS:
-        place = out / name
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-        (draft / name).rename(place)
 
 
 def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
@@ -230,7 +216,3 @@ def pack_prior(step: SiteHour, labels: Sequence[str], package: Path, place: str)
         package / "prior.npz", allow_pickle=False, sites=np.array(counts.sites, dtype=str), shifts=packed
     )
     return "prior.npz"
-
-
-def dump(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -5,7 +5,6 @@ tokens and widths, the key of the store it was trained on, fold, settings, metri
 weights file. Nothing is unpickled, nothing is replaced silently: Yadav 2026 lost a model to a later run of one name.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ...features import InputError
+from ...features.files import sha256, write_bytes, write_json
 from ...features.store import StoreKey
 from ..inputs import taps_of
 from ..modules import Head, build
@@ -77,9 +77,9 @@ def save(folder: Path, name: str, module: Head, description: Description, overwr
             raise InputError(f"{path}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
     text.unlink(missing_ok=True)
-    weights.write_bytes(to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
-    described = replace(description, weights_sha256=_sha256(weights))
-    text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
+    write_bytes(weights, to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
+    described = replace(description, weights_sha256=sha256(weights))
+    write_json(text, described.to_json())
     return text
 
 
@@ -101,7 +101,7 @@ def load(
         description = Description.from_json(json.loads(text.read_text()))
     except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
         raise InputError(f"{text}: {error}") from None
-    if (found := _sha256(weights)) != description.weights_sha256:
+    if (found := sha256(weights)) != description.weights_sha256:
         raise InputError(
             f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
             "Were files of two runs mixed?"
@@ -136,7 +136,3 @@ def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
         return f"of {len(found)} classes found, {len(wanted)} wanted"
     i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)
     return f"with {found[i]!r} at position {i} found, {wanted[i]!r} wanted"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError, audio
+from ...features.files import sha256
 from ...features.recordings import Clip
 from ...features.store import ROW_COLUMNS
 from ...features.windows import Selection, cut, normalise_file, normalise_windows, select
@@ -152,8 +153,7 @@ def _rows(number: int, clip: Clip, starts_s: np.ndarray, window_s: float) -> lis
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     """Of a file's bytes; remembered, because a table may name many pieces of one long file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _table(rows: list[tuple]) -> pd.DataFrame:

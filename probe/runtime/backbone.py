@@ -4,7 +4,6 @@ Backbone.open finds the blocks, exposes the chosen taps, folds the front end, ve
 file, and keeps one ONNX Runtime session. probe/runtime/input_spec.py knows what to feed it.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import onnx
 import onnxruntime as ort
 from onnx.external_data_helper import ExternalDataInfo
 
-from ...features import InputError
+from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..graph import dataflow
@@ -25,8 +24,6 @@ from ..surgery.pooling import Pooling
 from ..surgery.verify import Verification, compare_outputs, compare_taps, together
 from .input_spec import declared, read_input_spec, row_of, waveform_shape
 from .sessions import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks
-
-CHUNK = 1 << 20  # bytes of a file hashed at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,12 +209,7 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
 
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
-    digest = hashlib.sha256()
     model = onnx.load(path, load_external_data=False)
     tensors = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     beside = sorted({path.parent / ExternalDataInfo(t).location for t in tensors})
-    for part in (path, *beside):
-        with part.open("rb") as file:
-            while block := file.read(CHUNK):
-                digest.update(block)
-    return digest.hexdigest()
+    return files.sha256(path, *beside)

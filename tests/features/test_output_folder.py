@@ -48,7 +48,7 @@ def test_files_of_others_in_our_places_are_never_replaced(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("theirs")
     with pytest.raises(InputError, match="never replaced"):
-        OutputFolder(tmp_path, KIND).check(overwrite=True)
+        OutputFolder(tmp_path, KIND).check(overwrite=True, planned=["figures/thesis.png"])
     with pytest.raises(InputError, match="never replaced"):
         write(tmp_path, names=(name,))
     assert tree(tmp_path) == {name: b"theirs"}
@@ -90,7 +90,7 @@ def test_nothing_is_written_or_removed_through_links(run, tmp_path):
     (run / "figures").rename(theirs)
     (run / "figures").symlink_to(theirs)
     with pytest.raises(InputError, match="symbolic link"):
-        OutputFolder(run, KIND).check(overwrite=True)
+        OutputFolder(run, KIND).check(overwrite=True, planned=["figures/depth.png"])
     with pytest.raises(InputError, match="symbolic link"):
         write(run)
     with pytest.raises(InputError, match="symbolic link"), adding(run) as draft:
