@@ -44,7 +44,7 @@ def blocks(
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
     from .blocks.detection import find_blocks
-    from .graph.dataflow import load
+    from .graph.load import load
 
     architecture = find_blocks(load(model))
     if as_json:
@@ -97,6 +97,7 @@ def extract(
     backbone = Backbone.open(
         model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise, threads=1
     )
+    say(repr(backbone))
     say(str(backbone.verification))
     done = extract(
         backbone,
