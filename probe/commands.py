@@ -49,7 +49,7 @@ def blocks(
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
     from .blocks.detection import find_blocks
-    from .graph.dataflow import load
+    from .graph.load import load
 
     architecture = find_blocks(load(model))
     if as_json:
@@ -102,6 +102,7 @@ def extract(
     backbone = Backbone.open(
         model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window_s, normalise=normalise, threads=1
     )
+    say(repr(backbone))
     say(str(backbone.verification))
     done = extract(
         backbone,

@@ -14,9 +14,10 @@ from onnx.external_data_helper import ExternalDataInfo
 from ...features import InputError
 from ...features.files import write_bytes
 from ...features.windows import normalise_windows
+from ...probe.graph.load import default_opset
 from ...probe.runtime import sessions
 from ...probe.runtime.backbone import sha256
-from ...probe.surgery.expose import Exposed, default_opset
+from ...probe.surgery.expose import Exposed
 from ...probe.surgery.verify import gather, together
 from ..ensemble import Ensemble, Members, load_members
 from .grafting import cut, describe, export, normalised, splice

@@ -16,6 +16,7 @@ Names of nodes and tensors play no part in detection; they only label a block (`
 
 import onnx
 
+from ..graph.load import tensor_outputs
 from ..graph.shapes import Shape
 from .architecture import Architecture, Block
 from .head import head
@@ -44,6 +45,8 @@ def find_blocks(model: onnx.ModelProto, input_shape: Shape | None = None) -> Arc
         notes.append(f"{aside} blocks stand in parallel branches; blocks are numbered in the order of the graph")
     if any(block.batch_axis for block in blocks):
         notes.append("windows are stacked along another axis than the first")
+    if others := [value.name for value in model.graph.output if value not in tensor_outputs(model)]:
+        notes.append(f"outputs that are no tensors are left out: {', '.join(others)}")
     source = measured.whole.source
     return Architecture(
         blocks=tuple(blocks),

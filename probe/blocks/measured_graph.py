@@ -12,8 +12,9 @@ from onnx import numpy_helper
 from ...features import InputError
 from ..graph.blocked_layout import blocked_tensors, padding
 from ..graph.channel_axes import channel_axes
-from ..graph.dataflow import Graph, audio_input, input_dims
+from ..graph.dataflow import Graph
 from ..graph.layers import CONVS, layer_of, macs, weights
+from ..graph.load import audio_input, input_dims
 from ..graph.operators import Op
 from ..graph.shapes import Shape, measure, window_shape
 from .regions import RegionSequence
@@ -52,7 +53,7 @@ class MeasuredGraph:
         axes = channel_axes(whole, shapes)
         axes.update((name, 1) for name in blocked_tensors(whole))
         costs = tuple(macs(op, shapes) for op in whole.ops)
-        main = max(whole.outputs, key=lambda name: sum(costs[i] for i in whole.needed(name)))
+        main = max(whole.outputs, key=lambda name: (sum(costs[i] for i in whole.needed(name)), len(shapes[name]) == 2))
         graph = whole.upto(main)
         layers = {i: layer for i, op in enumerate(graph.ops) if (layer := layer_of(op, shapes))}
         return cls(model, whole, RegionSequence.of(graph, shapes, layers), main, shapes, axes, costs)

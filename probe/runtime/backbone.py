@@ -16,7 +16,7 @@ from onnx.external_data_helper import ExternalDataInfo
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
-from ..graph import dataflow
+from ..graph.load import load
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
@@ -75,7 +75,7 @@ class Backbone:
         model that takes no waveform, or surgery that changes numbers.
         """
         path = Path(path)
-        model = dataflow.load(path)
+        model = load(path)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         architecture = find_blocks(model, shape)
@@ -115,7 +115,7 @@ class Backbone:
     @property
     def model(self) -> onnx.ModelProto:
         """The untouched model, read from the file again: a backbone at work does not hold its weights twice."""
-        return dataflow.load(self.path)
+        return load(self.path)
 
     def __call__(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """windows [N, window_samples] -> {tap: float32 [N, *dims[tap]]}, any N.

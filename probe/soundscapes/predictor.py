@@ -13,7 +13,7 @@ import numpy as np
 
 from ...features import InputError
 from ...features.windows import NORMALISATIONS
-from ..graph import dataflow
+from ..graph.load import load
 from ..runtime import backbone as probe_backbone
 from ..runtime import sessions
 from ..runtime.input_spec import read_input_spec, waveform_shape
@@ -141,7 +141,7 @@ def open_classifier(
     if activation not in ACTIVATIONS:
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
-    model = dataflow.load(path)
+    model = load(path)
     contract = read_input_spec(model, path.name, sample_rate, window_s, normalise)
     waveform_shape(model, path.name, contract.window_samples)
     del model

@@ -14,9 +14,11 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
+from ..graph.dataflow import reads_of
+from ..graph.load import fixed_batch
 from ..runtime.sessions import open_session
 from .batch_axis import constants, measure
-from .expose import fixed_batch, reads_of, rebuild
+from .expose import rebuild
 
 ALONG_ROWS = {"Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Identity", "Cast"}
 MOVES = {*ALONG_ROWS, "Gather", "Flatten"}

@@ -1,6 +1,6 @@
 """Verifies that opening a graph changed nothing: the exposed model against the untouched one on seeded input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,9 +8,10 @@ import onnx
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.load import fixed_batch, tensor_outputs
 from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks
 from . import pooling as pools
-from .expose import Exposed, fixed_batch, unpooled
+from .expose import Exposed, unpooled
 from .layouts import mixes_precisions
 
 TOLERANCE = 1e-4  # relative L2
@@ -92,11 +93,11 @@ def compare_outputs(
     session = open_session(model, threads)
     spec = data_input(session)
     x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
-    names = [o.name for o in session.get_outputs()]
+    names = [o.name for o in tensor_outputs(model)]
     chunk = together(spec)
     if chunk is None:  # as many windows a call as both can take
         chunk = fixed_batch(whole.model)
-    wanted = gather(session, x, chunk)
+    wanted = gather(session, x, chunk, names)
     del session
     found = gather(open_session(whole.model, threads), x, chunk, names)
     numeric = [np.issubdtype(array.dtype, np.number) for array in wanted]
@@ -187,6 +188,11 @@ def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None 
         runs = list(run_chunks(session, x, chunk, outputs))
     except ORT_ERRORS as error:
         raise InputError(f"the model fails on {len(x)} windows at once: {reason(error)}") from error
-    if chunk == 0:
-        return [np.stack(rows) for rows in zip(*runs)]
-    return [np.concatenate(rows) for rows in zip(*runs)]
+    return [_joined(rows, len(x), chunk) for rows in zip(*runs)]
+
+
+def _joined(parts: Sequence[np.ndarray], n: int, chunk: int | None) -> np.ndarray:
+    """One output's parts along its batch axis; stacked where it has none (a constant, a learned temperature)."""
+    if chunk == 0 or any(part.ndim == 0 for part in parts) or sum(len(part) for part in parts) != n:
+        return np.stack(parts)
+    return np.concatenate(parts)

@@ -209,7 +209,9 @@ PERCH = {
     ("shape", "outputs", "wanted"),
     [
         (["N", 160000], PERCH, ("perch-v2", 32000, 5.0, "peak")),
-        (["N", 160000], {"embedding": ["N", 384]}, ("perch-v2", 32000, 5.0, "peak")),  # a headless miniature
+        (["N", 160000], {n: [*s[:-1], 384] for n, s in PERCH.items()}, ("perch-v2", 32000, 5.0, "peak")),  # a miniature
+        (["N", 160000], {"embedding": ["N", 1536], "logits": ["N", 9]}, (None, None, None, "none")),  # 10 s at 16 kHz
+        (["N", 144000], {"scores": ["N", 10]}, (None, None, None, "none")),  # 9 s at 16 kHz
         (["N", 160000], {f"output_{i}": s for i, s in enumerate(PERCH.values())}, ("perch-v2", 32000, 5.0, "peak")),
         (["N", 144000], {"Identity": ["N", 6522]}, ("birdnet-v2.4", 48000, 3.0, "none")),
         (["N", 160000], {"scores": ["N", 10]}, (None, None, None, "none")),
