@@ -26,6 +26,11 @@ NEEDED = (
 )
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
+# What an arm of an experiment is for, the last column of outcome.csv; "" where it is only compared with. A prior is
+# "leaky" where it saw the labels of the windows that are scored, "honest" where it was learned from other folds.
+NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
+MODERATE_HONEST, MODERATE_LEAKY = "moderate-honest", "moderate-leaky"
+TUNED_HONEST, TUNED_LEAKY = "tuned-honest", "tuned-leaky"
 
 
 @dataclass(frozen=True)

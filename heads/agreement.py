@@ -7,7 +7,7 @@ learned to read.
 
 A concat head's weights grow with a tap's width as well as with its use; read its agreement with that in mind.
 
-    agreement.csv    score, against, taps, spearman, spearman_lo, spearman_hi, kendall, kendall_lo, kendall_hi
+    agreement.csv    score, against, taps, spearman, spearman_lo, spearman_hi, kendall, kendall_lo, kendall_hi, head
     tap_scores.csv   tap, score, value, lo, hi; agreement.md: both for people
 
 Intervals, 95 %: accuracies are drawn by a bootstrap over groups (the same draws where the clips are the same), a head's
@@ -37,12 +37,14 @@ PROBE, RIDGE, LINEAR, WEIGHT = "knn", "ridge", "linear head", "weight of "
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One number per tap: value [T], 95 % interval lo, hi [T], bootstrap draws [B, T]; without draws it is exact."""
+    """One number per tap: value [T], 95 % interval lo, hi [T], bootstrap draws [B, T]; without draws it is exact.
+    head: whose weights these are, "" for accuracies."""
 
     name: str
     taps: tuple[str, ...]
     value: np.ndarray
     draws: np.ndarray | None = None
+    head: str = ""
 
     def at(self, taps: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
         places = [self.taps.index(tap) for tap in taps]
@@ -78,7 +80,7 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     weights = weight_scores(run, n_boot, seed)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other, seed)] if row]
-    if not any(row["score"].startswith(WEIGHT) for row in found):
+    if not any(row["head"] for row in found):
         known = {tap for score in weights for tap in score.taps} & set(scores[0].taps)
         raise InputError(
             f"{run}: {len(known)} taps that the probe ranked and a head weighs found, {LEAST} wanted. "
@@ -102,7 +104,7 @@ def compare(one: Score, other: Score, seed: int) -> dict | None:
     found = ranking.agreement(a, b, draws_a, draws_b, seed=seed)
     names = [f"{kind}{end}" for kind in ("spearman", "kendall") for end in ("", "_lo", "_hi")]
     row = {"score": one.name, "against": other.name, "taps": len(taps)}
-    return row | {name: getattr(found, name) for name in names}
+    return row | {name: getattr(found, name) for name in names} | {"head": one.head}
 
 
 # ---- what the heads learned
@@ -131,7 +133,7 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
             continue
         drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
-        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws))
+        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws, head))
     return found
 
 

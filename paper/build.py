@@ -1,6 +1,6 @@
 """The paper, built: published numbers and runs in, tables, figures, macros and a PDF out.
 
-    OUT/  paper.pdf  paper.typ  perch.sh  macros.typ  macros.tex  tables/*.csv|md|tex|typ  figures/*.png|pdf
+    OUT/  paper.pdf  paper.typ  perch.sh  numbers.json  macros.typ  macros.tex  tables/*.csv|md|tex|json  figures/*.png|pdf
           index.json: every file with its hash, the runs, and what could not be made, why, and the command that makes it
 
 The same runs give the same bytes of every file. A part without a run says so in the text; the PDF is always built.
@@ -98,7 +98,7 @@ def write_texts(macros: Macros, published, out: Path) -> list[Path]:
         written.append(out / path.name)
         shutil.copyfile(path, written[-1])
     texts = {
-        "macros.typ": macros.to_typst(),
+        "numbers.json": macros.to_json(),
         "macros.tex": macros.to_latex(),
         "works.yml": typeset.bibliography(published.works.values()),
     }
@@ -109,7 +109,7 @@ def write_texts(macros: Macros, published, out: Path) -> list[Path]:
 
 
 def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
-    """FOLDER/NAME.csv, .md, .tex and .typ of every table."""
+    """FOLDER/NAME.csv, .md, .tex and .json of every table."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, one in made.items():
@@ -117,7 +117,7 @@ def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
             ".csv": one.to_csv(),
             ".md": one.to_markdown(),
             ".tex": one.to_latex(f"tab:{name}"),
-            ".typ": typeset.table(one, f"tab-{name}"),
+            ".json": typeset.table(one),
         }
         for suffix, text in texts.items():
             path = folder / f"{name}{suffix}"

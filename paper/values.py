@@ -172,11 +172,11 @@ def of_weights(run: Heads) -> dict[str, str]:
     found = {"weights.name": run.name, "weights.taps": str(weighed_taps(run))}
     probe = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"].astype(float)
     found["weights.probe.best"] = tap_name(probe.idxmax())
-    rows = run.agreement[(run.agreement["against"] == "knn") & run.agreement["score"].str.startswith("weight of ")]
+    rows = run.agreement[(run.agreement["against"] == "knn") & (run.agreement["head"] != "")]
     means = run.weights.groupby(["head", "tap"], sort=False)["weight"].mean()
     said = []
     for row in rows.itertuples():
-        head = row.score.removeprefix("weight of ")
+        head = row.head
         agreed = interval(row.spearman, row.spearman_lo, row.spearman_hi, 2)
         tap = means[head].idxmax()
         found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": tap_name(tap)}

@@ -137,7 +137,7 @@ def caption(data: Run, taps: list[str], shown: int, total: int) -> str:
     rest = f", the other {total - shown} in grey" if total > shown else ""
     first, last = wording.tap_title(taps[0]), wording.tap_title(taps[-1])
     return (
-        f"Class centroids from {first} (square) to {last} (diamond) in one joint plane: the {shown} that travel farthest in colour{rest}. Dots: {data.n_units:,} {data.unit} at "
-        f"{last}. Below: each coloured path alone; × is its scale "
-        "against the map."
+        f"Class centroids from {first} (square) to {last} (diamond) in one joint plane: the {shown} that travel "
+        f"farthest in colour{rest}. Dots: {data.n_units:,} {data.unit} at {last}. Below: each coloured path alone; × "
+        "is its scale against the map."
     )

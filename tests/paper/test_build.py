@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 
 import pandas as pd
@@ -68,7 +67,7 @@ def test_every_file_is_there_and_in_the_index(built):
     assert there == {*index["files"], INDEX} == set(hashes(built))
     for name, digest in index["files"].items():
         assert hashlib.sha256((built.out / name).read_bytes()).hexdigest() == digest
-    for kind in ("csv", "md", "tex", "typ"):
+    for kind in ("csv", "md", "tex", "json"):
         assert f"tables/table1.{kind}" in there and f"tables/claims.{kind}" in there
     assert {"figures/depth-sweep.png", "figures/depth-sweep.pdf", "figures/curves.pdf"} <= there
     assert {
@@ -134,8 +133,7 @@ def test_roles(runs):
 
 
 def test_the_numbers_are_those_of_the_runs(built, runs):
-    text = (built.out / "macros.typ").read_text(encoding="utf-8")
-    said = dict(re.findall(r'^  "([^"]+)": "(.*)",$', text, flags=re.MULTILINE))
+    said = json.loads((built.out / "numbers.json").read_text(encoding="utf-8"))["values"]
     (one,) = recognise(runs[:1]).sweeps
     best = one.ranking["knn"].max()
     assert said["sweep.best.point"] == f"{best:.3f}" and said["sweep.taps"] == str(len(one.ranking)) == "6"
@@ -173,8 +171,8 @@ def test_perch_v2_is_known_by_its_hash_and_the_text_speaks_of_it(tmp_path):
     alone = build([perch], tmp_path / "out", say=silent)
     keys = {one.key for one in alone.missing}
     assert "perch" not in keys and {"sweep", "budget"} <= keys
-    macros = (alone.out / "macros.typ").read_text(encoding="utf-8")
-    assert '"perch.best.knn"' in macros and '"picture.perch.depth"' in macros
+    numbers = json.loads((alone.out / "numbers.json").read_text(encoding="utf-8"))["values"]
+    assert {"perch.best.knn", "picture.perch.depth"} <= set(numbers)
 
 
 def test_a_figure_that_a_run_cannot_give_is_told_and_the_rest_is_built(runs, tmp_path):

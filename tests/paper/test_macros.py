@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from birdprobe.features import InputError
 from birdprobe.paper.macros import Macros, Missing, verdict
-from birdprobe.paper.typeset import minus, soft
+from birdprobe.paper.typeset import TEXT, minus, soft
 
 typst = pytest.importorskip("typst")
 
@@ -19,7 +20,8 @@ AWKWARD = {
 
 
 def compiled(tmp_path, macros, text):
-    (tmp_path / "macros.typ").write_text(macros.to_typst(), encoding="utf-8")
+    (tmp_path / "numbers.json").write_text(macros.to_json(), encoding="utf-8")
+    shutil.copy(TEXT / "macros.typ", tmp_path)
     source = tmp_path / "text.typ"
     source.write_text('#import "macros.typ": *\n' + text, encoding="utf-8")
     found = typst.query(str(source), "metadata", field="value", root=str(tmp_path), ignore_system_fonts=True)
