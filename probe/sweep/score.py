@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...analysis import knn, linear, projection, ranking
+from ...analysis import knn, linear, projection, ranking, transferability
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Architecture
@@ -51,7 +51,7 @@ def rank_taps(
         scores[tap] = {
             "dim": x.shape[1],
             "linear": float(np.mean(linear.predict(x, y, folds) == y)),
-            "logme": linear.logme(x, y),
+            "logme": transferability.logme(x, y),
             "ms_per_window": cost[tap],
         }
         tick(tap)
