@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 
 from ..features import InputError
 from . import knn
+from .runs import PLANE_COLUMNS
 
 METHODS = ("umap", "pca")
-PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
 _COMMON_DIMS = 50
 _UMAP_NEIGHBOURS = 15
 _UMAP_MIN_POINTS = 2 * _UMAP_NEIGHBOURS  # fewer are no manifold to learn: PCA instead

@@ -22,6 +22,11 @@ NEEDED = (
 )
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
+PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
+READOUT_COLUMNS = (
+    *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
+    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,29 @@ class Run:
     def projection(self) -> pd.DataFrame:
         """`projection.csv`: x, y of every item at the last blocks, all in one joint space."""
         return self._table("projection.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def readouts(self) -> pd.DataFrame:
+        """`readouts.csv`, one row a tap and read-out."""
+        return self._table("readouts.csv", READOUT_COLUMNS)
+
+    @cached_property
+    def planes(self) -> pd.DataFrame:
+        """`planes.csv`: x, y of every item at each tap, every tap in a plane of its own."""
+        return self._table("planes.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def plane_scores(self) -> pd.DataFrame:
+        """`plane_scores.csv`: one row a tap, what is left of the labels in its plane."""
+        return self._table("plane_scores.csv", PLANE_COLUMNS)
+
+    @cached_property
+    def cka(self) -> pd.DataFrame:
+        """`cka.csv`: linear CKA between taps, [taps, taps]."""
+        table = self._table("cka.csv", ("tap",)).set_index("tap")
+        if list(table.columns) != list(table.index):
+            raise InputError(f"{self.folder / 'cka.csv'}: rows and columns differ; the same taps on both sides wanted.")
+        return table
 
     @property
     def architecture(self) -> dict:
