@@ -41,7 +41,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     reference = reference or ("embedding" if "embedding" in taps else taps[-1])
     colours = _colours(source, reference)
     figure = style.new_figure(1)
-    foot = 0.42 + 0.13 * style.caption(figure, _caption(source, len(taps) - len(colours)))
+    foot = 0.56 + 0.13 * style.caption(figure, _caption(source, len(taps) - len(colours)))
     height = foot + len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)

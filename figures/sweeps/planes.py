@@ -17,7 +17,7 @@ from .. import style
 TABLE, SCORES = "planes.csv", "plane_scores.csv"
 ACROSS = 3
 MARKS = "os^Dvp"
-GAP_IN, TITLE_IN, SIDE_IN = 0.12, 0.36, 0.1
+GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
 
 
 def has_data(run: Path) -> bool:
@@ -51,16 +51,14 @@ def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Fig
     figure.set_figheight(20)
     used = _legend(figure, source, shown)
     foot = 0.16 + 0.13 * lines + used
-    height = foot + down * (each + TITLE_IN) + (down - 1) * 0.04
-    for artist in (*figure.texts, *figure.legends):
-        artist.set_figure(figure)
+    height = foot + down * (each + TITLE_IN) + (down - 1) * 0.04 + HEAD_IN
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)
     figure.legends[0].set_bbox_to_anchor((0.5, (0.12 + 0.13 * lines) / height), figure.transFigure)
     size = float(np.clip(90 / np.sqrt(len(source) / len(taps)), 1.6, 4.2))
     for i, tap in enumerate(taps):
         left = SIDE_IN + (i % across) * (each + GAP_IN)
-        bottom = height - (i // across + 1) * (each + TITLE_IN) - (i // across) * 0.04
+        bottom = height - HEAD_IN - (i // across + 1) * (each + TITLE_IN) - (i // across) * 0.04
         axes = figure.add_axes(
             (left / style.WIDTH_IN, bottom / height, each / style.WIDTH_IN, each / height), facecolor=style.SHADE
         )
@@ -122,7 +120,7 @@ def _said(tap: str, scores: pd.DataFrame | None) -> str:
         return ""
     row = scores.set_index("tap").loc[tap]
     silhouette = "" if pd.isna(row["silhouette"]) else f"   sil. {row['silhouette']:.2f}".replace("-", "−")
-    return f"5-NN {row['knn']:.2f}{silhouette}"
+    return f"k-NN {row['knn']:.2f}{silhouette}"
 
 
 def _caption(points: pd.DataFrame, scores: pd.DataFrame | None, shown) -> str:
@@ -133,4 +131,4 @@ def _caption(points: pd.DataFrame, scores: pd.DataFrame | None, shown) -> str:
     method = {"umap": "UMAP", "pca": "PCA"}.get(str(scores["method"].iloc[0]), str(scores["method"].iloc[0]))
     seeds = int(scores["seeds"].max())
     over = f" (means over {seeds} seeds, the first drawn)" if seeds > 1 else ""
-    return f"{method}: {words} 5-NN: accuracy out of fold in the plane; sil.: silhouette of the labels in it{over}."
+    return f"{method}: {words} k-NN: accuracy out of fold in the plane; sil.: silhouette of the labels in it{over}."

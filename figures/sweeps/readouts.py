@@ -18,9 +18,9 @@ from .. import style
 
 TABLE = "readouts.csv"
 NAMES = {
-    "knn": "5-NN\nEuclidean",
-    "knn-cosine": "5-NN\ncosine",
-    "knn-standard": "5-NN\nstandard.",
+    "knn": "k-NN\nEuclidean",
+    "knn-cosine": "k-NN\ncosine",
+    "knn-standard": "k-NN\nstandard.",
     "centroid": "class\nmeans",
     "linear": "ridge",
     "logistic": "logistic",

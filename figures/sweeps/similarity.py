@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from ...analysis.runs import Run
@@ -31,7 +32,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         "clips and wide taps raise it everywhere. Taps in the order of the graph; grey: a tap that is constant.",
     )
     spoken = [style.spoken(tap) if not tap.startswith("block_") else style.short(tap) for tap in taps]
-    size = float(np.clip(MAP_IN / len(taps) * 72 * 0.7, 5.5, 8.5))
+    size = float(np.clip(MAP_IN / len(taps) * 72 * 0.7, 7, 8.5))
     left = 0.3 + _widest(figure, spoken, size)
     map_in = min(MAP_IN, style.WIDTH_IN - left - RIGHT_IN - 0.1)
     foot, head = 0.2 + 0.13 * lines, 0.1 + _widest(figure, spoken, size) + 0.08
@@ -42,12 +43,12 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     axes = figure.add_axes(place, facecolor=style.FAINT)
     values = np.ma.masked_invalid(table.to_numpy(dtype=float))
     mesh = axes.pcolormesh(values, cmap=style.ACCURACY, vmin=0, vmax=1)
-    axes.set_ylim(len(taps), 0)
-    axes.set_yticks(np.arange(len(taps)) + 0.5, spoken, fontsize=size)
-    axes.set_xticks(np.arange(len(taps)) + 0.5, spoken, fontsize=size, rotation=90)
+    places, shown = _thinned(spoken, taps, (1.15 * size + 1) / 72, map_in)
+    axes.set_yticks(places, shown, fontsize=size)
+    axes.set_xticks(places, shown, fontsize=size, rotation=90)
+    axes.set(xlim=(0, len(taps)), ylim=(len(taps), 0))
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=3)
-    _thin(axes, taps, size, map_in)
     for side in axes.spines.values():
         side.set_visible(False)
     if len(taps) <= MOST_NUMBERS:
@@ -60,20 +61,19 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     return figure
 
 
-def _thin(axes: Axes, taps: list[str], size: float, map_in: float) -> None:
-    """Blank the names of blocks that would touch their neighbours'."""
-    every = int(np.ceil((size + 1.5) / 72 / (map_in / len(taps))))
-    shown = [not tap.startswith("block_") or i % every == 0 for i, tap in enumerate(taps)]
+def _thinned(names: list[str], taps: list[str], name_in: float, map_in: float) -> tuple[list[float], list[str]]:
+    """Places and words of the names that have room of `name_in` each; blocks give way to the other taps."""
+    room = name_in / (map_in / len(taps))
+    shown = [i for i, tap in enumerate(taps) if not tap.startswith("block_")]
     for i in range(len(taps)):
-        near = any(not taps[j].startswith("block_") for j in range(max(0, i - every + 1), min(len(taps), i + every)))
-        if taps[i].startswith("block_") and (not shown[i] or (every > 1 and near)):
-            axes.get_yticklabels()[i].set_text("")
-            axes.get_xticklabels()[i].set_text("")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticklabels([label.get_text() for label in axis.get_ticklabels()])
+        if all(abs(i - j) >= room for j in shown if j != i):
+            shown.append(i)
+    shown = sorted(set(shown))
+    places = style.spread([i + 0.5 for i in shown], [room] * len(shown), 0.0, len(taps))
+    return places, [names[i] for i in shown]
 
 
-def _write(axes: Axes, values: np.ma.MaskedArray, mesh, size: float) -> None:
+def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -> None:
     for i, j in zip(*np.nonzero(~np.ma.getmaskarray(values))):
         value = float(values[i, j])
         words = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
