@@ -64,13 +64,13 @@ def draw(source: Path | pd.DataFrame) -> Figure:
 def _thinned(names: list[str], taps: list[str], name_in: float, map_in: float) -> tuple[list[float], list[str]]:
     """Places and words of the names that have room of `name_in` each; blocks give way to the other taps."""
     room = name_in / (map_in / len(taps))
-    shown = [i for i, tap in enumerate(taps) if not tap.startswith("block_")]
+    named = [i for i, tap in enumerate(taps) if not tap.startswith("block_")]
+    apart = style.spread([i + 0.5 for i in named], [room] * len(named), 0.0, len(taps))
+    places = dict(zip(named, apart))
     for i in range(len(taps)):
-        if all(abs(i - j) >= room for j in shown if j != i):
-            shown.append(i)
-    shown = sorted(set(shown))
-    places = style.spread([i + 0.5 for i in shown], [room] * len(shown), 0.0, len(taps))
-    return places, [names[i] for i in shown]
+        if i not in places and all(abs(i + 0.5 - place) >= room for place in places.values()):
+            places[i] = i + 0.5
+    return [places[i] for i in sorted(places)], [names[i] for i in sorted(places)]
 
 
 def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -> None:
