@@ -1,16 +1,10 @@
-"""Linear probe and LogME: how much a linear read-out finds in a tap.
-
-`predict` is the usual linear probe: a ridge classifier, its penalty chosen inside each training fold, in closed form.
-`logme` needs no folds: it is the evidence of a Bayesian linear model, comparable across taps of different width.
-"""
+"""Linear probe: a one-vs-rest ridge classifier, its penalty chosen inside each training fold, in closed form."""
 
 import numpy as np
 
 from ..features import InputError
 from .readouts.linear import PENALTIES, ridge_weights
 from .readouts.standardise import standardise
-
-_MAX_STEPS = 1000
 
 
 def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
@@ -39,63 +33,6 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
         weights, intercept = ridge_weights(train, target, penalties)
         predicted[held] = classes[np.argmax(test @ weights + intercept, axis=1)]
     return predicted
-
-
-def logme(x, y) -> float:
-    """LogME of features x [n, d] for labels y [n] (You et al., "LogME", ICML 2021): larger is better, nats per row.
-
-    The log evidence of y = Xw + noise, w ~ N(0, I/alpha), noise ~ N(0, 1/beta), maximised over alpha and beta for each
-    class's 0/1 column and divided by n; the mean over classes. With s the singular values of X, m the posterior mean:
-
-        L = n/2 log(beta / 2 pi) + d/2 log alpha - beta/2 |y - Xm|^2 - alpha/2 |m|^2 - 1/2 sum log(alpha + beta s^2)
-
-    maximised by MacKay's fixed point, gamma = sum beta s^2 / (alpha + beta s^2), alpha = gamma / |m|^2,
-    beta = (n - gamma) / |y - Xm|^2. The features enter raw, as published: a common scale cancels, an offset does not.
-    InputError: shapes that do not match, non-finite features, a single class.
-    """
-    x, y = _checked(x, y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(f"LogME: {len(classes)} class found, at least two wanted. Are the labels one constant?")
-    n, d = x.shape
-    x = x.astype(np.float64)
-    x /= np.abs(x).max() or 1.0  # a common scale cancels in L; this one keeps the squares in range
-    target = (codes[:, None] == np.arange(len(classes))).astype(np.float64)  # [n, C]
-    if d < n:
-        s2, v = np.linalg.eigh(x.T @ x)
-        keep = s2 > s2.max(initial=0.0) * max(n, d) * np.finfo(np.float64).eps
-        s2 = s2[keep]
-        z2 = (v[:, keep].T @ (x.T @ target)) ** 2 / s2[:, None]
-    else:
-        s2, u = np.linalg.eigh(x @ x.T)
-        keep = s2 > s2.max(initial=0.0) * max(n, d) * np.finfo(np.float64).eps
-        s2 = s2[keep]
-        z2 = (u[:, keep].T @ target) ** 2
-    return float(np.mean(_evidence(s2, z2, (target**2).sum(axis=0), n)) / n)
-
-
-def _evidence(s2, z2, y2, n) -> np.ndarray:
-    """Maximal log evidence per class [C]. s2 [r]: squared singular values; z2 [r, C]: of U'y; y2 [C]: |y|^2."""
-    if not len(s2):  # a dead tap: w is never used, the evidence is the noise's alone
-        return -n / 2 * (np.log(2 * np.pi * y2 / n) + 1)
-    outside = np.maximum(y2 - z2.sum(axis=0), 0.0)  # of y, beyond the reach of the features
-    floor = np.finfo(np.float64).eps * y2
-    s2, alpha, beta = s2[:, None], np.ones(len(y2)), np.ones(len(y2))
-    evidence = np.full(len(y2), -np.inf)
-    for _ in range(_MAX_STEPS):
-        precision = alpha + beta * s2  # [r, C]
-        mean2 = np.maximum((beta**2 * s2 * z2 / precision**2).sum(axis=0), np.finfo(np.float64).tiny)
-        error2 = np.maximum((z2 * (alpha / precision) ** 2).sum(axis=0) + outside, floor)
-        before = evidence
-        evidence = n * np.log(beta / (2 * np.pi)) - beta * error2 - alpha * mean2
-        # Directions without data add log(alpha) - log(alpha) = 0, so r of the d terms are left.
-        evidence = (evidence + len(s2) * np.log(alpha) - np.log(precision).sum(axis=0)) / 2
-        if np.all(np.abs(evidence - before) < 1e-8 * n):
-            break
-        gamma = (beta * s2 / precision).sum(axis=0)
-        alpha, beta = gamma / mean2, (n - gamma) / error2
-        beta = np.minimum(beta, n / floor)
-    return evidence
 
 
 def _checked(x, y):

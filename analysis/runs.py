@@ -31,6 +31,7 @@ PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
 NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
 MODERATE_HONEST, MODERATE_LEAKY = "moderate-honest", "moderate-leaky"
 TUNED_HONEST, TUNED_LEAKY = "tuned-honest", "tuned-leaky"
+PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,24 @@ class Run:
     def projection(self) -> pd.DataFrame:
         """`projection.csv`: x, y of every item at the last blocks, all in one joint space."""
         return self._table("projection.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def planes(self) -> pd.DataFrame:
+        """`planes.csv`: x, y of every item at each tap, every tap in a plane of its own."""
+        return self._table("planes.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def plane_scores(self) -> pd.DataFrame:
+        """`plane_scores.csv`: one row a tap, what is left of the labels in its plane."""
+        return self._table("plane_scores.csv", PLANE_COLUMNS)
+
+    @cached_property
+    def cka(self) -> pd.DataFrame:
+        """`cka.csv`: linear CKA between taps, [taps, taps]."""
+        table = self._table("cka.csv", ("tap",)).set_index("tap")
+        if list(table.columns) != list(table.index):
+            raise InputError(f"{self.folder / 'cka.csv'}: rows and columns differ; the same taps on both sides wanted.")
+        return table
 
     @property
     def architecture(self) -> dict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from matplotlib.figure import Figure
 
@@ -10,7 +11,18 @@ from ..features import InputError
 from ..features.output_folder import adding
 from . import style
 from .predictions import agreement, comparison, experiments, pipelines
-from .sweeps import architecture, classes, depth, leakage, sample_size, trajectories
+from .sweeps import (
+    architecture,
+    classes,
+    depth,
+    few_shot,
+    leakage,
+    planes,
+    readouts,
+    sample_size,
+    similarity,
+    trajectories,
+)
 
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
@@ -25,6 +37,11 @@ WHERE_DATA = {  # each drawn where its module finds its tables
     "experiment": experiments,
     "budget": sample_size,
     "leakage": leakage,
+    "readouts": readouts,
+    "ranks": SimpleNamespace(has_data=readouts.has_ranks, draw=readouts.draw_ranks),
+    "shots": few_shot,
+    "planes": planes,
+    "similarity": similarity,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...analysis import knn, linear, projection, ranking, readouts
+from ...analysis import knn, linear, projection, ranking, readouts, transferability
 from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
@@ -118,7 +118,7 @@ def rank_taps(
         columns[tap] = {
             "dim": x.shape[1],
             "linear": float(np.mean(found == labels)),
-            "logme": linear.logme(x, labels),
+            "logme": transferability.logme(x, labels),
             "ms_per_window": cost.get(tap, np.nan),
         }
     ranked = ranking.rank({tap: found == labels for tap, found in predicted.items()}, groups, reference, seed=seed)
