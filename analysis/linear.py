@@ -33,10 +33,9 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
             raise InputError(
                 f"linear probe, fold {fold}: training classes {list(classes)} found, two wanted. One fold?"
             )
-        train, test = _standardised(x[~held], x[held])
+        train, test = standardised(x[~held], x[held])
         target = np.where(codes[:, None] == np.arange(len(classes)), 1.0, -1.0)
-        weights, intercept = _ridge(train, target, penalties)
-        predicted[held] = classes[np.argmax(test @ weights + intercept, axis=1)]
+        predicted[held] = classes[np.argmax(ridge(train, target, test, penalties), axis=1)]
     return predicted
 
 
@@ -106,7 +105,7 @@ def _checked(x, y):
     return x, y
 
 
-def _standardised(train, test):
+def standardised(train, test):
     """Both in float64, less the training mean, over the training standard deviation (1 where a column is constant)."""
     first = train[0].astype(np.float64)
     train = train - first  # so that a constant column becomes exactly zero, not a column of rounding errors
@@ -120,12 +119,13 @@ def _standardised(train, test):
     return train, (test - mean) * factor
 
 
-def _ridge(x, target, penalties):
-    """weights [d, C] and intercept [C] at the penalty with the smallest leave-one-out error.
+def ridge(x, target, test, penalties=PENALTIES, inside=None, across=None) -> np.ndarray:
+    """Ridge scores of `test` [t, d] at the penalty with the smallest leave-one-out error, float64 [t, C].
 
     x [m, d] has zero column means, so the intercept is the mean target and adds 1/m to each leverage. With an
     orthogonal basis of the rows' span the fit is P diag(w / (w + penalty)) P' target, its leave-one-out residual
-    (target - fit) / (1 - leverage).
+    (target - fit) / (1 - leverage). Where d >= m, only inner products are needed: inside = x x' and across = test x'
+    are used when given.
     """
     m, d = x.shape
     mean = target.mean(axis=0)
@@ -137,7 +137,7 @@ def _ridge(x, target, penalties):
         moment = v.T @ (x.T @ y)  # sqrt(w) P'y
         squared = scores**2
     else:
-        w, p = np.linalg.eigh(x @ x.T)
+        w, p = np.linalg.eigh(x @ x.T if inside is None else inside)
         w = np.maximum(w, 0.0)
         moment = p.T @ y
         squared = p**2 * w
@@ -150,4 +150,6 @@ def _ridge(x, target, penalties):
         errors.append(np.sum(residual**2))
     shrink = 1.0 / (w + penalties[int(np.argmin(errors))])
     coefficients = shrink[:, None] * moment
-    return (v @ coefficients if d < m else x.T @ (p @ coefficients)), mean
+    if d < m:
+        return test @ (v @ coefficients) + mean
+    return (test @ x.T if across is None else across) @ (p @ coefficients) + mean
