@@ -15,6 +15,8 @@ Labels are codes 0..C-1 and folds any numbers, each [n]; everything was checked 
 
 import numpy as np
 
+from . import knn
+
 NEIGHBOURS = 5
 PENALTIES = tuple(np.logspace(-5, 2, 8).tolist())  # of Gram matrices whose mean diagonal is the number of taps
 
@@ -31,11 +33,8 @@ def distances(x) -> np.ndarray:
 
 
 def _vote(squared, codes) -> np.ndarray:
-    """Majority of the NEIGHBOURS nearest columns, [rows]; the smallest of equal labels. squared [rows, columns]."""
-    nearest = np.argpartition(squared, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
-    width = int(codes.max()) + 1
-    flat = codes[nearest] + width * np.arange(len(squared))[:, None]
-    return np.bincount(flat.ravel(), minlength=width * len(squared)).reshape(-1, width).argmax(axis=1)
+    """Majority of the NEIGHBOURS nearest columns, [rows]; ties as in `knn`. squared [rows, columns]."""
+    return knn.vote(codes[knn.closest(squared, NEIGHBOURS)], int(codes.max()) + 1)
 
 
 def read_knn(squared, codes, folds):

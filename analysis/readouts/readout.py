@@ -1,128 +1,166 @@
-"""Class scores of rows that a read-out never saw, whatever the read-out: out of fold, or on other recordings."""
+"""The read-outs of pooled vectors: class scores of rows from other rows.
 
-from collections.abc import Callable
+knn           share of the k nearest raw vectors (Euclidean) that carry the class: the published protocol, Table 1 of
+              Yadav 2026
+knn-cosine    the same by cosine distance
+knn-standard  the same by cosine distance of standardised vectors
+centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
+linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.linear`)
+logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
+              every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
+
+Standardising takes means and deviations from the training rows alone. Scores are finite and compare within a row and,
+within a class, between rows; the first highest score of a row is its predicted class. A class without a training row
+scores just below every other class of the row.
+
+"linear" equals scikit-learn's RidgeClassifierCV; ours stays because it shares its inner products with "knn-standard".
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...features import InputError
-from .. import knn
-from .centroid import centroid
-from .linear import logistic, ridge
-from .neighbours import neighbours, neighbours_out_of_fold, standard_neighbours
+from .. import knn, linear
+from .logistic import logistic_scores
+from .split import Split
 
 TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")
-READOUTS = (*TRAINING_FREE, *LINEAR, "attentive")
-DEFAULT = (*TRAINING_FREE, "linear")  # logistic regression takes longer than extraction, attention wants maps
-
-# (x [n, d], targets bool [n, K], others [m, d], k) -> scores float64 [m, K]
-Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
-SCORERS: dict[str, Scorer] = {
-    "knn": lambda x, targets, others, k: neighbours(x, targets, others, k, "euclidean"),
-    "knn-cosine": lambda x, targets, others, k: neighbours(x, targets, others, k, "cosine"),
-    "knn-standard": standard_neighbours,
-    "centroid": lambda x, targets, others, k: centroid(x, targets, others),
-    "linear": lambda x, targets, others, k: ridge(x, targets, others),
-    "logistic": lambda x, targets, others, k: logistic(x, targets, others),
-}
+DEFAULT = (*TRAINING_FREE, "linear")
+ALL = (*TRAINING_FREE, *LINEAR)
+ATTENTIVE = "attentive"  # reads maps, not vectors: `analysis.readouts.attentive`
+_METRIC = {"knn": "euclidean", "knn-cosine": "cosine"}
+_ROUNDING = 1e-12  # of a cosine distance: rows within it are equally near
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The read-outs that `--readout` names.
+    """Names of read-outs from `--readout`: comma-separated; `all` stands for the cheap ones, DEFAULT.
 
-    Args:
-        text: names with commas; "all" stands for the cheap ones, DEFAULT.
-
-    Returns:
-        The names, each once, in the order given.
-
-    Raises:
-        InputError: a name that is none of READOUTS.
+    Returns: the names, each once, in the order given.
+    Raises: InputError for a name that is not one of ALL, or for none.
     """
     names: list[str] = []
     for name in (part.strip() for part in text.split(",")):
-        names += DEFAULT if name == "all" else (name,)
-    if unknown := [name for name in names if name not in READOUTS]:
-        raise InputError(f"--readout must be all or some of {', '.join(READOUTS)}, got {unknown[0]!r}.")
+        names += DEFAULT if name == "all" else [name] if name else []
+    unknown = [name for name in names if name not in (*ALL, ATTENTIVE)]
+    if unknown or not names:
+        got = repr(unknown[0]) if unknown else "none"
+        raise InputError(f"`--readout` must be `all` or name some of {', '.join((*ALL, ATTENTIVE))}, got {got}.")
     return tuple(dict.fromkeys(names))
 
 
-def out_of_fold(readout: str, x: np.ndarray, targets: np.ndarray, folds: np.ndarray, k: int = 5) -> np.ndarray:
-    """Class scores of every row, from the rows outside its fold alone.
+def out_of_fold(readout: str, x, targets, folds, k: int = 5) -> np.ndarray:
+    """Class scores of every row from the rows outside its fold.
 
-    Args:
-        readout: one of SCORERS.
-        x: [n, d] pooled vectors.
-        targets: bool [n, K]: the labels of each row, any number of them.
-        folds: [n], any values: equal value, same fold.
-        k: neighbours that vote, for the k-NN read-outs.
-
-    Returns:
-        float64 [n, K], larger is more certain. The first highest class of a row is its predicted label. A class that no
-        row outside the fold carries gets the row's lowest score.
-
-    Raises:
-        InputError: shapes that do not match, features that are not finite, too few rows outside a fold.
+    Args: readout: one of ALL; x [n, d] features; targets bool [n, K]; folds [n], equal value, same fold; k: neighbours.
+    Returns: float64 [n, K].
+    Raises: InputError: an unknown name, shapes that do not match, features that are not finite, fewer than two folds,
+    a fold that leaves fewer than k rows.
     """
-    x, targets = _checked(readout, x, targets)
-    folds = np.unique(np.asarray(folds), return_inverse=True)[1]
-    if folds.shape != x.shape[:1]:
-        raise InputError(f"read-out {readout}: folds {folds.shape} found, {x.shape[:1]} wanted, one a row.")
-    if readout in ("knn", "knn-cosine"):
-        scores = neighbours_out_of_fold(x, targets, folds, k, "cosine" if readout == "knn-cosine" else "euclidean")
-        for fold in range(folds.max() + 1):
-            held = folds == fold
-            scores[held] = _absent_last(scores[held], targets[~held])
-        return scores
-    scores = np.empty(targets.shape)
-    for fold in range(folds.max() + 1):
+    return out_of_fold_all((readout,), x, targets, folds, k)[readout]
+
+
+def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> dict[str, np.ndarray]:
+    """`out_of_fold` of several read-outs, which share what they can: {read-out: float64 [n, K]}."""
+    x, targets = _checked(readouts, x, targets)
+    folds = np.asarray(folds)
+    if folds.shape != (len(x),) or len(np.unique(folds)) < 2:
+        raise InputError(f"read-outs: folds {folds.shape} found, one of at least two folds wanted for {len(x)} rows.")
+    scores = {name: np.empty(targets.shape) for name in readouts}
+    found = {name: knn.neighbours(x, folds, k, _METRIC[name]) for name in readouts if name in _METRIC}
+    for fold in np.unique(folds):
         held = folds == fold
-        scores[held] = _score(readout, x[~held], targets[~held], x[held], k)
+        split = Split(x[~held], targets[~held], x[held])
+        for name in readouts:
+            if name in found:
+                part = knn.shares(targets, found[name][held])
+            else:
+                part = _READ[name](split, k)
+            scores[name][held] = _below(part, split.targets)
     return scores
 
 
-def transfer(readout: str, x: np.ndarray, targets: np.ndarray, others: np.ndarray, k: int = 5) -> np.ndarray:
-    """Class scores of other rows, from all rows of x.
+def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
+    """Class scores of other rows, from all rows of x; a row's scores do not depend on the rows beside it.
 
-    Args:
-        readout, x, targets, k: as in `out_of_fold`.
-        others: [m, d], rows of other recordings.
-
-    Returns:
-        float64 [m, K].
-
-    Raises:
-        InputError: as `out_of_fold`.
+    Args: readout, x [n, d], targets bool [n, K], k: as `out_of_fold`; x_test [m, d].
+    Returns: float64 [m, K].
+    Raises: InputError as `out_of_fold`.
     """
-    x, targets = _checked(readout, x, targets)
-    others = np.asarray(others)
-    if others.ndim != 2 or others.shape[1] != x.shape[1]:
-        raise InputError(f"read-out {readout}: vectors {others.shape} found, [m, {x.shape[1]}] wanted.")
-    return _score(readout, x, targets, others, k)
+    x, targets = _checked((readout,), x, targets)
+    x_test = np.asarray(x_test)
+    if x_test.ndim != 2 or x_test.shape[1] != x.shape[1] or not np.isfinite(x_test).all():
+        raise InputError(
+            f"read-out {readout}: test features {x_test.shape} found, finite [m, {x.shape[1]}] wanted. Another tap?"
+        )
+    return _below(_READ[readout](Split(x, targets, x_test), k), targets)
 
 
-def _score(readout: str, x: np.ndarray, targets: np.ndarray, others: np.ndarray, k: int) -> np.ndarray:
-    return _absent_last(SCORERS[readout](x, targets, others, k), targets)
+def _checked(readouts, x, targets):
+    for name in readouts:
+        if name not in ALL:
+            raise InputError(f"read-out: one of {', '.join(ALL)} wanted, {name!r} found.")
+    x, targets = np.asarray(x), np.asarray(targets)
+    if x.ndim != 2 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
+        raise InputError(
+            f"read-outs: features {x.shape}, targets {targets.dtype} {targets.shape} found; [n, d] and bool [n, K] "
+            "wanted. Labels instead of one column a class?"
+        )
+    if not np.isfinite(x).all():
+        raise InputError("read-outs: features that are not finite found, numbers wanted. Overflow in float16?")
+    return x, targets
 
 
-def _absent_last(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Scores with the classes that no training row carries at the row's lowest; a row's other classes come first."""
-    absent = ~targets.any(axis=0)
-    if not absent.any() or absent.all():
-        return scores
-    scores = np.array(scores)
-    lowest = scores[:, ~absent].min(axis=1, keepdims=True)
-    scores[:, absent] = lowest - np.maximum(1.0, np.abs(lowest))
+def _below(scores, targets) -> np.ndarray:
+    """The scores, those of classes without a training row just below the row's smallest other score."""
+    present = targets.any(axis=0)
+    if present.any() and not present.all():
+        lowest = scores[:, present].min(axis=1, keepdims=True)
+        scores = np.where(present, scores, np.nextafter(lowest, -np.inf))
     return scores
 
 
-def _checked(readout: str, x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if readout not in SCORERS:
-        raise InputError(f"read-out must be one of {', '.join(SCORERS)}, got {readout!r}.")
-    x, targets = np.asarray(x), np.asarray(targets, dtype=bool)
-    if x.ndim != 2 or not x.size or targets.ndim != 2 or len(targets) != len(x):
-        raise InputError(
-            f"read-out {readout}: vectors {x.shape}, targets {targets.shape} found; [n, d] and [n, K] wanted. A map?"
-        )
-    knn.require_finite(x)
-    return x, targets
+def _neighbour_shares(metric: str) -> Callable[[Split, int], np.ndarray]:
+    return lambda split, k: knn.shares(split.targets, knn.nearest(split.train, split.test, k, metric))
+
+
+def _standard_shares(split: Split, k: int) -> np.ndarray:
+    knn.check_k(k, len(split.train))
+    train, test = split.standardised
+    if split.wide:
+        across = split.products[1]
+    else:
+        across = test @ train.T
+    length = _lengths(test)[:, None] * _lengths(train)
+    distance = 1.0 - np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+    return knn.shares(split.targets, knn.closest(distance, k, _ROUNDING))
+
+
+def _centroid(split: Split, _: int) -> np.ndarray:
+    train, test = split.train.astype(np.float64), split.test.astype(np.float64)
+    count = split.targets.sum(axis=0)
+    means = split.targets.T.astype(np.float64) @ train / np.maximum(count, 1)[:, None]
+    length = _lengths(test)[:, None] * _lengths(means)
+    across = test @ means.T
+    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+
+
+def _linear(split: Split, _: int) -> np.ndarray:
+    inside, across = split.products if split.wide else (None, None)
+    train, test = split.standardised
+    return linear.ridge(train, np.where(split.targets, 1.0, -1.0), test, inside=inside, across=across)
+
+
+def _lengths(x) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", x, x))
+
+
+_READ: dict[str, Callable[[Split, int], np.ndarray]] = {
+    "knn": _neighbour_shares("euclidean"),
+    "knn-cosine": _neighbour_shares("cosine"),
+    "knn-standard": _standard_shares,
+    "centroid": _centroid,
+    "linear": _linear,
+    "logistic": lambda split, _: logistic_scores(split),
+}

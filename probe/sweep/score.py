@@ -69,11 +69,11 @@ def score_taps(
     for tap in store.taps:
         x = store.read(tap)
         vectors = units.vectors(x)
-        for name in names:
-            if name == "attentive":
-                scores[tap, name] = readouts.attentive_out_of_fold(units.maps(x), targets, folds)
-            else:
-                scores[tap, name] = readouts.out_of_fold(name, vectors, targets, folds, k)
+        plain = [name for name in names if name != "attentive"]
+        found = readouts.out_of_fold_all(plain, vectors, targets, folds, k)
+        if "attentive" in names:
+            found["attentive"] = readouts.out_of_fold_attentive(units.maps(x), targets, folds)
+        scores |= {(tap, name): found[name] for name in names}
         progress(tap)
     return scores
 
