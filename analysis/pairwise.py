@@ -7,7 +7,7 @@ How taps are put on one scale: without labels and over all rows given, held-out 
 - `distances`: the tap is centred and divided by the root mean square length of its rows, so every tap adds the same
   mean squared distance, whatever its width. One tap alone is read as `analysis.knn` reads it.
 - `gram`: each column is standardised, and the tap divided by the root of its number of columns that vary. One tap
-  alone is read nearly as by `analysis.linear`, which standardises inside each training fold instead.
+  alone is read nearly as by `analysis.readouts.linear`, which standardises inside each training fold instead.
 
 Both probes: read_* gives out-of-fold labels and what was tuned, apply_* the labels of some rows from others with that.
 Labels are codes 0..C-1 and folds any numbers, each [n]; everything was checked by the caller.

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..analysis import knn, linear, ranking, wording
+from ..analysis import knn, ranking, wording
+from ..analysis.readouts import linear
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError

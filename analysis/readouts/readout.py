@@ -5,7 +5,7 @@ knn           share of the k nearest raw vectors (Euclidean) that carry the clas
 knn-cosine    the same by cosine distance
 knn-standard  the same by cosine distance of standardised vectors
 centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
-linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.linear`)
+linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.readouts.linear`)
 logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
               every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
 
@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...features import InputError
-from .. import knn, linear
+from .. import knn
+from . import linear
 from .logistic import logistic_scores
 from .split import Split
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import linear
+from . import linear
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...analysis import knn, linear, projection, ranking, readouts, transferability
+from ...analysis import knn, projection, ranking, readouts, transferability
 from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
+from ...analysis.readouts import linear
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Architecture

@@ -1,15 +1,14 @@
-"""Linear probe and LogME: how much a linear read-out finds in a tap.
+"""Linear probe: how much a linear read-out finds in a tap.
 
 `predict` is the usual linear probe: a ridge classifier, its penalty chosen inside each training fold, in closed form.
-`logme` needs no folds: it is the evidence of a Bayesian linear model, comparable across taps of different width.
+
 """
 
 import numpy as np
 
-from ..features import InputError
+from ...features import InputError
 
 PENALTIES = tuple(np.logspace(-1, 6, 15).tolist())  # half decades, for standardised columns
-_MAX_STEPS = 1000
 
 
 def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:

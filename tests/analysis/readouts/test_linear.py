@@ -7,7 +7,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from birdprobe.analysis import linear
+from birdprobe.analysis.readouts import linear
 from birdprobe.features import InputError
 
 
