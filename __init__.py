@@ -1,1 +1,80 @@
-"""birdprobe: which model, which block, read how, for your recordings, and how sure is that?"""
+"""birdprobe: which model, which block, read how, for your recordings - and how sure is that?
+
+    import birdprobe as bp
+    run = bp.sweep("model.onnx", "clips/", "runs/mine", group_regex=r"^(XC\\d+)")    # the whole job
+    run.ranking, run.readouts, run.answer, run.report
+    X, rows = run.features("block_11")
+    backbone = bp.open_backbone("model.onnx", taps="-4,embedding")
+
+Names are imported when they are first used: `import birdprobe` costs nothing, and torch, onnxruntime and umap stay out
+until something needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .features import InputError
+
+if TYPE_CHECKING:
+    from .analysis.predictions import read_predictions, score
+    from .features.store import FeatureStore, open_store
+    from .figures.gallery import save as draw_figures
+    from .finetune.export import export
+    from .finetune.predictor import open_member
+    from .finetune.training.train import train as fine_tune
+    from .heads.estimator import HeadClassifier
+    from .heads.fuse import fuse
+    from .heads.predictor import open_predictor
+    from .heads.training.train import train
+    from .paper.build import build as build_paper
+    from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
+    from .probe.runtime.backbone import Backbone
+    from .probe.soundscapes import predict
+    from .probe.sweep.result import SweepResult, open_sweep
+    from .probe.sweep.sweep import sweep
+
+# name -> room.module:name, imported when it is first asked for; no name of a room, which is a module
+_PUBLIC = {
+    "Backbone": "probe.runtime.backbone:Backbone",
+    "FeatureStore": "features.store:FeatureStore",
+    "HeadClassifier": "heads.estimator:HeadClassifier",
+    "RankedFeatures": "probe.api:RankedFeatures",
+    "SweepResult": "probe.sweep.result:SweepResult",
+    "export": "finetune.export:export",
+    "extract": "probe.api:extract",
+    "draw_figures": "figures.gallery:save",
+    "find_blocks": "probe.api:find_blocks",
+    "fine_tune": "finetune.training.train:train",
+    "fuse": "heads.fuse:fuse",
+    "open_backbone": "probe.api:open_backbone",
+    "open_member": "finetune.predictor:open_member",
+    "open_predictor": "heads.predictor:open_predictor",
+    "open_store": "features.store:open_store",
+    "open_sweep": "probe.sweep.result:open_sweep",
+    "build_paper": "paper.build:build",
+    "predict": "probe.soundscapes:predict",
+    "rank": "probe.api:rank",
+    "read_predictions": "analysis.predictions:read_predictions",
+    "score": "analysis.predictions:score",
+    "sweep": "probe.sweep.sweep:sweep",
+    "train": "heads.training.train:train",
+}
+
+__all__ = ["InputError", "__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("birdprobe")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'birdprobe' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name].split(":")
+    found = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

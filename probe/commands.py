@@ -48,10 +48,9 @@ def blocks(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
-    from .blocks.detection import find_blocks
-    from .graph.load import load
+    from .api import find_blocks
 
-    architecture = find_blocks(load(model))
+    architecture = find_blocks(model)
     if as_json:
         print(json.dumps(architecture.to_json(), indent=2))
     else:
@@ -84,40 +83,13 @@ def extract(
     overwrite: Overwrite = False,
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
-    from ..features.recordings import choose, read_recordings
-    from ..features.windows import Selection
-    from .extraction.extract import extract
-    from .runtime.backbone import Backbone
+    options = locals()
+    from .api import extract
 
-    selection = Selection.parse(select)
-    recordings = choose(
-        read_recordings(
-            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled
-        ),
-        classes,
-        per_class,
-        seed,
-    )
-    warn(recordings.warnings)
-    backbone = Backbone.open(
-        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window_s, normalise=normalise, threads=1
-    )
-    say(repr(backbone))
-    say(str(backbone.verification))
-    done = extract(
-        backbone,
-        recordings,
-        output,
-        selection=selection,
-        dtype=dtype.value,
-        batch_size=batch_size,
-        jobs=jobs,
-        seed=seed,
-        overwrite=overwrite,
-        cluster=cluster,
-    )
+    given = {name: getattr(value, "value", value) for name, value in options.items()}
+    done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
-    print(f"{done.store}: {done.windows} windows of {done.clips} clips, {len(backbone.taps)} taps")
+    print(f"{done.store}: {done.windows} windows of {done.clips} clips")
 
 
 def sweep(

@@ -17,7 +17,7 @@ counter, flush + fsync.
 from .file import Locked
 from .key import StoreKey
 from .shards import join
-from .store import FeatureStore
+from .store import FeatureStore, open_store
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
-__all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "join"]
+__all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "join", "open_store"]

@@ -298,3 +298,18 @@ def _narrow(array: np.ndarray, dtype: str, tap: str, rows: pd.DataFrame) -> np.n
             f"{rows['file'].iloc[at[0]]}, tap {tap}: {array[at]:g} does not fit {dtype}. Extract with --dtype float32."
         )
     return stored
+
+
+def open_store(path: Path | str) -> FeatureStore:
+    """Open a store for reading; a context manager.
+
+    Args:
+        path: the HDF5 file.
+
+    Returns:
+        The store: `taps`, `rows()`, `read(tap)`.
+
+    Raises:
+        InputError: a file that is no store, is truncated, or is open in a writer.
+    """
+    return FeatureStore.open(path, "r")

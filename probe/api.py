@@ -1,0 +1,217 @@
+"""What the commands on backbones call, as functions on paths and arrays: `import birdprobe as bp`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..analysis import readouts
+from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
+from ..features import InputError
+from ..features.recordings import assign_folds, choose, read_recordings
+from ..features.windows import Selection
+from .blocks.architecture import Architecture
+from .extraction.extract import Extraction
+from .extraction.extract import extract as extract_recordings
+from .runtime.backbone import Backbone
+from .sweep.conclusion import Conclusion, conclude
+from .sweep.score import last_before_classifier, multi_hot
+
+
+def find_blocks(model: Path | str) -> Architecture:
+    """The blocks of a backbone, found from the structure of its graph alone.
+
+    Args:
+        model: an ONNX file.
+
+    Returns:
+        Its taps (`.taps`), blocks (`.blocks`) and notes on the graph (`.notes`); nothing is run on audio.
+
+    Raises:
+        InputError: a file that is no ONNX model, or one without a waveform input.
+    """
+    from .blocks.detection import find_blocks
+    from .graph.load import load
+
+    return find_blocks(load(Path(model)))
+
+
+def open_backbone(
+    model: Path | str,
+    taps: str = "all",
+    pool: str = "mean",
+    *,
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+    normalise: str | None = None,
+    threads: int | None = None,
+) -> Backbone:
+    """Open a backbone at its taps.
+
+    Args:
+        model: an ONNX file that takes a waveform.
+        taps: "all", or block numbers (negative ones count from the end), names and ranges, comma-separated.
+        pool: how a map becomes a vector: mean, max, std, cls, grid or grid:HxW.
+        sample_rate: Hz, where the file is not recognised. window_s: seconds, likewise.
+        normalise: none, peak or file-peak.
+        threads: of the session; None takes one per core.
+
+    Returns:
+        A backbone: call it with windows float32 [N, window_samples] for {tap: float32 [N, d]}.
+
+    Raises:
+        InputError: a file that cannot be opened, unknown taps, a rate or window that is missing.
+    """
+    return Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=threads)
+
+
+def extract(
+    model: Path | str,
+    audio: Path | str,
+    output: Path | str,
+    *,
+    taps: str = "all",
+    pool: str = "mean",
+    select: str = "all",
+    dtype: str = "float32",
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+    normalise: str | None = None,
+    batch_size: int = 8,
+    jobs: int = 1,
+    cluster: str | None = None,
+    classes: int | None = None,
+    per_class: int | None = None,
+    group_regex: str | None = None,
+    groups: str | None = None,
+    fold_regex: str | None = None,
+    unlabelled: bool = False,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+    log: Callable[[str], None] = lambda line: None,
+) -> Extraction:
+    """Cache every tap of a backbone for all windows of some recordings in one HDF5 store.
+
+    Args:
+        model: an ONNX file. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
+        taps, pool, sample_rate, window_s, normalise: as `open_backbone`.
+        select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
+        batch_size: windows a forward pass. jobs: local processes. cluster: address of a Dask cluster.
+        classes, per_class: at most so many (a seeded choice).
+        group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
+        unlabelled: every audio file below `audio`, labels unknown.
+        seed: of every random choice. overwrite: replace a store that does not fit.
+        progress: a bar on stderr, on a terminal only. log: called with one line a stage.
+
+    Returns:
+        The store's path, how many windows and clips are in it, and which clips were skipped.
+
+    Raises:
+        InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
+    """
+    selection = Selection.parse(select)
+    recordings = choose(
+        read_recordings(
+            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled
+        ),
+        classes,
+        per_class,
+        seed,
+    )
+    for line in recordings.warnings:
+        log(f"warning: {line}")
+    backbone = Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=1)
+    log(repr(backbone))
+    log(str(backbone.verification))
+    return extract_recordings(
+        backbone,
+        recordings,
+        Path(output),
+        selection=selection,
+        dtype=dtype,
+        batch_size=batch_size,
+        jobs=jobs,
+        seed=seed,
+        overwrite=overwrite,
+        cluster=cluster,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RankedFeatures:
+    """Taps of any origin, ranked under every read-out.
+
+    ranking: the statistics. conclusion: which tap to read for each use.
+    """
+
+    ranking: ReadoutRanking
+    conclusion: Conclusion
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a tap and read-out, the columns of `readouts.csv`."""
+        return self.ranking.table
+
+    @property
+    def sentence(self) -> str:
+        """The conclusion in words."""
+        return self.conclusion.sentence
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.conclusion.lines)
+        return f"<div>{lines}{self.table.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+
+
+def rank(
+    features: Mapping[str, np.ndarray],
+    labels: Sequence[str] | Sequence[Sequence[str]],
+    groups: Sequence[str] | None = None,
+    folds: Sequence[int] | None = None,
+    *,
+    readout: str = "all",
+    score: str = "top1",
+    reference: str | None = None,
+    k: int = 5,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> RankedFeatures:
+    """Rank features that lie in memory, whoever made them.
+
+    Args:
+        features: tap -> [n, d], the same n rows for every tap, in the order of depth.
+        labels: one label a row, or a sequence of labels a row.
+        groups: what must not be split between folds (a recording, an author, a site); None: every row its own.
+        folds: given folds; made here otherwise, groups kept whole.
+        readout: "all", or some of `birdprobe.analysis.readouts.ALL`, comma-separated.
+        score: "top1", "auc" or "cmap".
+        reference: the tap that others are compared with; the embedding, or the last one that is not "logits".
+        k: neighbours that vote. n_folds: folds to make. seed: of folds and resampling.
+
+    Returns:
+        The ranking and its conclusion.
+
+    Raises:
+        InputError: rows that do not match, too few of a class, an unknown read-out.
+    """
+    if not features:
+        raise InputError("rank: no features found, at least one tap is needed.")
+    names = readouts.parse(readout)
+    many = [(row,) if isinstance(row, str) or not isinstance(row, Sequence) else tuple(row) for row in labels]
+    first = [str(row[0]) for row in many]
+    if folds is None:
+        folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
+    targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))
+    scores = {}
+    for tap, x in features.items():
+        found = readouts.out_of_fold_all(names, np.asarray(x), targets, np.asarray(folds), k)
+        scores |= {(tap, name): found[name] for name in names}
+    reference = last_before_classifier(tuple(features)) if reference is None else reference
+    ranking = rank_readouts(
+        scores, targets, None if groups is None else np.asarray(groups), reference, score, seed=seed
+    )
+    return RankedFeatures(ranking, conclude(ranking, k))

@@ -1,0 +1,68 @@
+"""`import birdprobe`: what a notebook has, what it costs, and that files beside the notebook do not matter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import birdprobe as bp
+
+ROOT = Path(__file__).resolve().parent.parent
+WREN = ROOT / "probe" / "assets" / "wren.onnx"
+HEAVY = ("onnx", "onnxruntime", "torch", "umap", "sklearn", "scipy", "h5py", "matplotlib", "librosa", "pandas", "numpy")
+
+
+@pytest.mark.parametrize("name", bp.__all__)
+def test_every_public_name_is_there_and_says_what_it_does(name):
+    found = getattr(bp, name)
+    assert name in dir(bp)
+    if name != "__version__":
+        assert found.__doc__ and found.__doc__.strip()
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'swep'"):
+        bp.swep  # noqa: B018
+
+
+def test_importing_pulls_nothing_heavy():
+    code = f"import sys, birdprobe; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_with_modules_of_our_names_does_not_matter(tmp_path):
+    for name in ("analysis.py", "features/__init__.py", "figures/__init__.py", "probe.py", "heads.py", "paper.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError('a file of the user was imported')\n")
+    code = (
+        f"import birdprobe as bp; print(len(bp.find_blocks({str(WREN)!r}).blocks), bp.rank.__name__, bp.sweep.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["26", "rank", "sweep"]
+    helped = subprocess.run([sys.executable, "-m", "birdprobe", "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert helped.returncode == 0 and "sweep" in helped.stdout
+
+
+def test_a_backbone_gives_vectors_for_windows():
+    backbone = bp.open_backbone(WREN, taps="-4,embedding")
+    found = backbone(np.random.default_rng(0).normal(0, 0.1, (2, backbone.window_samples)).astype(np.float32))
+    assert list(found) == ["block_22", "embedding"]
+    assert all(x.dtype == np.float32 and len(x) == 2 for x in found.values())
+
+
+def test_features_in_memory_are_ranked():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b", "c"], 30)
+    centres = rng.normal(0, 1, (3, 8))
+    good = centres[np.repeat([0, 1, 2], 30)] + rng.normal(0, 0.3, (90, 8))
+    found = bp.rank({"noise": rng.normal(0, 1, (90, 8)), "good": good, "embedding": rng.normal(0, 1, (90, 8))}, labels)
+    assert found.conclusion.training_free.read == "good" and found.conclusion.linear.read == "good"
+    assert found.conclusion.agree
+    assert set(found.table["tap"]) == {"noise", "good", "embedding"}
+    assert found.table.to_html is not None and "good" in found._repr_html_()
+    with pytest.raises(bp.InputError, match="at least one tap"):
+        bp.rank({}, [])
