@@ -15,11 +15,14 @@ nothing is sorted twice.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from ..features import InputError
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 LEVEL = 0.95
 _CHUNK = 4_000_000  # entries of one slots x draws matrix
@@ -199,8 +202,10 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
     return values
 
 
-def _count(slots, codes, shape) -> sparse.csr_array:
+def _count(slots, codes, shape) -> "sparse.csr_array":
     """Rows per slot and group; duplicates add up."""
+    from scipy import sparse  # reading a table of predictions needs none of it
+
     return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
 
 
