@@ -47,7 +47,7 @@ def chain(
     if wanted.taxonomy is not None:
         steps.append(taxonomic.Taxonomic.read(wanted.taxonomy, wanted.genus, wanted.group))
     if wanted.prior is not None:
-        steps.append(site_hour(wanted, row_ids, classes, say))
+        steps.append(prior_step(wanted, row_ids, classes, say))
     if wanted.gaussian is not None and wanted.kernel is not None:
         raise InputError(f"smoothing: Gaussian {wanted.gaussian:g} and a kernel found, one of them wanted.")
     if wanted.gaussian is not None:
@@ -63,7 +63,7 @@ def chain(
     return step.ordered(steps)
 
 
-def site_hour(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | site_hour.CrossFitted:
+def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | site_hour.CrossFitted:
     """The prior of a table of labels or of a JSON file.
 
     Where the labels are those of the very recordings to be processed, each recording meets a prior that was fitted

@@ -361,7 +361,7 @@ def test_bad_predictors_are_one_line(place, run, tmp_path):
 def test_a_fused_file_needs_no_torch(place, fused, tmp_path):
     code = (
         "import sys; from birdprobe.probe.soundscapes import *\n"
-        "predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
+        "predict(open_onnx(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
         "print(sorted({'torch', 'sklearn', 'umap', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run(
