@@ -5,7 +5,6 @@ tokens and widths, the key of the store it was trained on, fold, settings, metri
 weights file. Nothing is unpickled, nothing is replaced silently: Yadav 2026 lost a model to a later run of one name.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,6 +16,7 @@ from safetensors.torch import save as to_bytes
 
 from ...features import InputError
 from ...features.store import StoreKey
+from ...finetune.checkpoint import files, label_difference, sha256
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -78,7 +78,7 @@ def save(folder: Path, name: str, module: Head, description: Description, overwr
     weights.parent.mkdir(parents=True, exist_ok=True)
     text.unlink(missing_ok=True)
     weights.write_bytes(to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
-    described = replace(description, weights_sha256=_sha256(weights))
+    described = replace(description, weights_sha256=sha256(weights))
     text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
     return text
 
@@ -91,9 +91,7 @@ def load(
     InputError, naming the field: files missing or damaged, weights and description of different heads, a store_key that
     the head's features could not come from, other labels.
     """
-    path = Path(path)
-    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    weights, text = stem.parent / f"{stem.name}.safetensors", stem.parent / f"{stem.name}.json"
+    weights, text = files(path)
     for file in (weights, text):
         if not file.is_file():
             raise InputError(f"{file}: nothing found, a head's file wanted. The two files belong together.")
@@ -101,7 +99,7 @@ def load(
         description = Description.from_json(json.loads(text.read_text()))
     except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
         raise InputError(f"{text}: {error}") from None
-    if (found := _sha256(weights)) != description.weights_sha256:
+    if (found := sha256(weights)) != description.weights_sha256:
         raise InputError(
             f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
             "Were files of two runs mixed?"
@@ -109,7 +107,9 @@ def load(
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
         raise InputError(f"{text}: {difference}")
     if labels is not None and tuple(labels) != description.labels:
-        raise InputError(f"{text}: labels {_unlike(description.labels, tuple(labels))}. Trained on other classes?")
+        raise InputError(
+            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
+        )
     module = build(description.head, description.widths, len(description.labels), **description.options)
     try:
         module.load_state_dict(load_file(weights))
@@ -129,14 +129,3 @@ def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> 
     same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
     differences = replace(found, **same).differences(wanted)
     return differences[0] if differences else None
-
-
-def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
-    if len(found) != len(wanted):
-        return f"of {len(found)} classes found, {len(wanted)} wanted"
-    i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)
-    return f"with {found[i]!r} at position {i} found, {wanted[i]!r} wanted"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

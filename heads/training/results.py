@@ -19,7 +19,8 @@ import pandas as pd
 from ...analysis.predictions.row_ids import row_id
 from ...analysis.predictions.table import ROW_ID
 from ...features import InputError
-from ..dataset import label_set, multi_hot
+from ...finetune.data.targets import multi_hot
+from ..dataset import label_set
 from .scores import table
 
 OURS = (
