@@ -1,6 +1,6 @@
 """What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run.
 
-Whatever has the attributes of `Predictor` can be given to `predict`: a member that was trained through, for one.
+Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tuned model, for one.
 """
 
 import json
