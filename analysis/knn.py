@@ -37,7 +37,7 @@ def predict(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     order = np.argsort(folds, kind="stable")  # a fold becomes a slice; ties keep the original order
     neighbours = order[_neighbours(x[order], folds[order], order, k, metric)]
     predicted = np.empty(len(y), dtype=classes.dtype)
-    predicted[order] = classes[_vote(codes[neighbours], len(classes))]
+    predicted[order] = classes[vote(codes[neighbours], len(classes))]
     return predicted
 
 
@@ -46,29 +46,87 @@ def correct(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     return predict(x, y, folds, k, metric) == np.asarray(y)
 
 
+def neighbours(x, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """Row numbers of the k nearest rows outside each row's fold, int64 [n, k], in no particular order.
+
+    Args, Raises: as `predict`.
+    """
+    x, _, folds = _checked(x, np.zeros(len(x)), folds, k, metric)
+    order = np.argsort(folds, kind="stable")
+    found = np.empty((len(x), k), dtype=np.int64)
+    found[order] = order[_neighbours(x[order], folds[order], order, k, metric)]
+    return found
+
+
+def nearest(train, test, k: int = 5, metric: str = "euclidean") -> np.ndarray:
+    """Row numbers in `train` [n, d] of the k rows nearest to each row of `test` [m, d], int64 [m, k].
+
+    Decided as in `predict`, so a row's neighbours do not depend on the rows that are asked for with it.
+    Raises: InputError as `predict`.
+    """
+    x = np.concatenate([train, test])
+    sides = np.repeat([0, 1], [len(train), len(test)])
+    _check_metric(metric)
+    _check_finite(x)
+    check_k(k, len(train))
+    return _neighbours(x, sides, np.arange(len(x)), k, metric, first=len(train))
+
+
+def closest(squared, k: int, rounding: float = 0.0) -> np.ndarray:
+    """Columns of the k smallest of each row of distances [m, n], int64 [m, k]; equal distances: the first column.
+
+    Distances within `rounding` of the k-th count as equal to it.
+    """
+    border = np.partition(squared, k - 1, axis=1)[:, k - 1 : k]
+    rank = np.where(squared < border - rounding, 0, np.where(squared <= border + rounding, 1, 2)).astype(np.int8)
+    return np.argsort(rank, axis=1, kind="stable")[:, :k]
+
+
+def shares(targets, found) -> np.ndarray:
+    """Share of a row's k neighbours that carry each class, float64 [m, K]: targets bool [n, K], found int64 [m, k]."""
+    total = np.zeros((len(found), targets.shape[1]))
+    for column in found.T:
+        total += targets[column]
+    return total / found.shape[1]
+
+
 def _checked(x, y, folds, k, metric):
     x, y, folds = np.asarray(x), np.asarray(y), np.asarray(folds)
-    if metric not in METRICS:
-        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+    _check_metric(metric)
     if x.ndim != 2 or not len(x) or y.shape != x.shape[:1] or folds.shape != x.shape[:1]:
         raise InputError(
             f"k-NN: features {x.shape}, labels {y.shape}, folds {folds.shape} found; [n, d], [n] and [n] wanted. "
             "Is the pooled feature still a map?"
         )
+    _check_finite(x)
+    check_k(k, len(x) - np.unique(folds, return_counts=True)[1].max())
+    return x, y, folds
+
+
+def _check_metric(metric):
+    if metric not in METRICS:
+        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+
+
+def _check_finite(x):
     if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):  # no n x d temporary; NaN propagates through both
         bad = int(np.count_nonzero(~np.isfinite(x).all(axis=1)))
         raise InputError(f"k-NN: {bad} of {len(x)} rows are not finite, numbers wanted. Overflow in float16?")
-    training = len(x) - np.unique(folds, return_counts=True)[1].max()
+
+
+def check_k(k: int, training: int) -> None:
+    """InputError unless 1 <= k <= training, the rows left to learn from."""
     if not 1 <= k <= training:
         raise InputError(
             f"k-NN: k = {k}, but only {training} training rows are left outside the largest fold. "
             "Too few clips, or one fold only?"
         )
-    return x, y, folds
 
 
-def _neighbours(x, folds, identity, k, metric) -> np.ndarray:
-    """int64 [n, k] row numbers of the k nearest rows outside each row's fold; x is sorted by fold.
+def _neighbours(x, folds, identity, k, metric, first=0) -> np.ndarray:
+    """int64 [n - first, k] row numbers of the k nearest rows outside the fold of each row from `first` on.
+
+    x is sorted by fold.
 
     identity [n]: original row numbers, which decide exact ties.
     """
@@ -79,13 +137,13 @@ def _neighbours(x, folds, identity, k, metric) -> np.ndarray:
         norm = np.linalg.norm(x, axis=1, keepdims=True)
         zero = norm[:, 0] == 0
         x /= np.where(norm > 0, norm, 1.0)
-    found = _search(x, folds, identity, zero, k, np.float32, max_pairs=8 * k * len(x))
+    found = _search(x, folds, identity, zero, k, np.float32, first, max_pairs=8 * k * (len(x) - first))
     if found is None:
-        found = _search(x, folds, identity, zero, k, np.float64, max_pairs=None)
+        found = _search(x, folds, identity, zero, k, np.float64, first, max_pairs=None)
     return found
 
 
-def _search(x, folds, identity, zero, k, dtype, max_pairs) -> np.ndarray | None:
+def _search(x, folds, identity, zero, k, dtype, first, max_pairs) -> np.ndarray | None:
     """One exact search with products in `dtype`; None when more than max_pairs distances would need float64."""
     n, d = x.shape
     n_blocks = _BLOCKS_PER_NEIGHBOUR * k if n >= 2 * _BLOCKS_PER_NEIGHBOUR * k else n
@@ -93,10 +151,10 @@ def _search(x, folds, identity, zero, k, dtype, max_pairs) -> np.ndarray | None:
     left, right, norm2 = _factors(x, n_padded, dtype)
     unit = np.finfo(dtype).eps / 2 * (d + 16)  # rounding of a dot product of d terms (Higham 2002, eq. 3.5), and of x
     bounds = np.flatnonzero(np.r_[True, folds[1:] != folds[:-1], True])
-    result = np.empty((n, k), dtype=np.int64)
+    result = np.empty((n - first, k), dtype=np.int64)
     step = max(1, min(n, _CHUNK_BYTES // (n_padded * left.itemsize)))
     pairs = 0
-    for start in range(0, n, step):
+    for start in range(first, n, step):
         rows = slice(start, min(start + step, n))
         score = left[rows] @ right.T  # [c, n_padded], |y|^2/2 - x.y = (distance^2 - |x|^2) / 2
         if zero.any():  # cosine distance 1 is a squared distance of 2
@@ -113,13 +171,13 @@ def _search(x, folds, identity, zero, k, dtype, max_pairs) -> np.ndarray | None:
         pairs += np.count_nonzero(near[unclear])
         if max_pairs is not None and pairs > max_pairs:
             return None
-        result[rows] = column[:, :k]
+        result[start - first : rows.stop - first] = column[:, :k]
         row, place = np.nonzero(near[unclear])
         some = column[unclear[row], place]
         distance = _squared_distances(x, start + unclear[row], some, zero)
         by_row = np.lexsort((identity[some], distance, row))
-        first = np.searchsorted(row, np.arange(len(unclear)))
-        result[start + unclear] = some[by_row[first[:, None] + np.arange(k)]]
+        begin = np.searchsorted(row, np.arange(len(unclear)))
+        result[start - first + unclear] = some[by_row[begin[:, None] + np.arange(k)]]
     return result
 
 
@@ -197,7 +255,7 @@ def _squared_distances(x, rows, others, zero) -> np.ndarray:
     return distance
 
 
-def _vote(labels, n_classes) -> np.ndarray:
+def vote(labels, n_classes) -> np.ndarray:
     """int64 [n]: the most frequent of labels [n, k], the smallest of the most frequent."""
     ranked = np.sort(labels, axis=1)
     n, k = ranked.shape

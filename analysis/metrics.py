@@ -10,8 +10,9 @@ class whose positives were not drawn is left out of that draw's mean, as it woul
 
 How every class is counted. The unique scores of its m distinct positive thresholds cut the line into 2m + 1 slots:
 slot 2t lies below threshold t, slot 2t + 1 on it. Rows per slot hold all that AUC and AP need, ties included; in the
-bootstrap, rows per slot are a sparse matrix [slots, groups] times the draws' multiplicities [groups, draws], so
-nothing is sorted twice.
+bootstrap and the jackknife, rows per slot are a sparse matrix [slots, groups] times the draws' multiplicities [groups,
+draws], so nothing is sorted twice. Of the lowest slot, where a good class has most of its negatives, only the total
+counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..features import InputError
+from .resampling import bootstrap as bootstrap_groups
+from .resampling import group_codes, percentile_interval
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-LEVEL = 0.95
 _CHUNK = 4_000_000  # entries of one slots x draws matrix
 
 
@@ -151,30 +153,41 @@ def draws(metric: Callable, y_true, scores, groups=None, n_boot: int = 1000, see
     InputError: as `validate`; groups that do not match; a single group.
     """
     y_true, scores = validate(y_true, scores)
-    groups = np.arange(len(y_true)) if groups is None else np.asarray(groups)
-    if groups.shape != y_true.shape[:1]:
-        raise InputError(f"metrics: groups {groups.shape} found, {y_true.shape[:1]} wanted, one a row.")
-    codes = np.unique(groups, return_inverse=True)[1]
-    n_groups = int(codes.max()) + 1
-    if n_groups < 2:
-        raise InputError("metrics: 1 group found, at least two wanted for an interval. Are all rows of one recording?")
-    rng = np.random.default_rng([seed, 4])
-    drawn = rng.integers(0, n_groups, size=(n_boot, n_groups))
+    codes = group_codes(groups, len(y_true), "metrics")
+    values = np.empty(n_boot)
+    for part, times in bootstrap_groups(int(codes.max()) + 1, n_boot, np.random.default_rng([seed, 4])):
+        values[part] = resampled(metric, y_true, scores, codes, times)
+    return values
+
+
+def resampled(metric: Callable, y_true, scores, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The metric of data sets that hold whole groups any number of times, nan where it is undefined.
+
+    Args:
+        metric: macro_auc, cmap and top1 take a path that sorts once; any other is called on every data set's rows.
+        y_true, scores: [n, K], as `validate` returns them.
+        codes: int [n], each row's group, 0..G-1.
+        times: float64 [G, B], how often each data set holds each group.
+    Returns:
+        float64 [B].
+    """
     if metric in (macro_auc, cmap):
-        times = np.zeros((n_groups, n_boot))  # how often each draw holds each group
-        np.add.at(times, (drawn, np.arange(n_boot)[:, None]), 1.0)
         return _mean_defined(_per_class(y_true, scores, _auc if metric is macro_auc else _ap, codes, times))
     if metric is top1:
-        labelled = y_true.any(axis=1)
-        hits = np.bincount(codes, weights=_hits(y_true, scores) & labelled, minlength=n_groups)[drawn].sum(axis=1)
-        total = np.bincount(codes, weights=labelled, minlength=n_groups)[drawn].sum(axis=1)
-        return np.divide(hits, total, out=np.full(n_boot, np.nan), where=total > 0)
-    by_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    values = np.empty(n_boot)
-    for i, chosen in enumerate(drawn):
-        rows = np.concatenate([by_group[group] for group in chosen])
+        hits, labelled = label_hits(y_true, scores, codes, len(times))
+        total = labelled @ times
+        return np.divide(hits @ times, total, out=np.full(len(total), np.nan), where=total > 0)
+    values = np.empty(times.shape[1])
+    for i in range(len(values)):
+        rows = np.repeat(np.arange(len(codes)), times[codes, i].astype(np.int64))
         values[i] = metric(y_true[rows], scores[rows])
     return values
+
+
+def label_hits(y_true, scores, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows whose first highest-scored class is true, rows with a label), float64 [G] each: top-1 is their ratio."""
+    hits = np.bincount(codes, weights=_hits(y_true, scores), minlength=n_groups)
+    return hits, np.bincount(codes, weights=y_true.any(axis=1), minlength=n_groups)
 
 
 def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
@@ -184,49 +197,73 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
     """
     if codes is None:
         codes, times = np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1))
-    n_draws = times.shape[1]
+    n_groups, n_draws = times.shape
+    rows = np.bincount(codes, minlength=n_groups) @ times  # [B] of each draw
     values = np.full((y_true.shape[1], n_draws), np.nan)
-    for k in range(len(values)):
-        positive, score = y_true[:, k], scores[:, k]
-        if not positive.any():
-            continue
-        thresholds = np.unique(score[positive])
-        slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
-        shape = (2 * len(thresholds) + 1, len(times))
-        above = _count(slot[positive] // 2, codes[positive], (len(thresholds), len(times)))
-        below = _count(slot[~positive], codes[~positive], shape)
-        step = max(1, _CHUNK // shape[0])
-        for i in range(0, n_draws, step):
-            some = times[:, i : i + step]
-            values[k, i : i + step] = measure(above @ some, below @ some)
+    scored = np.flatnonzero(y_true.any(axis=0))
+    counts = y_true[:, scored].sum(axis=0)  # at least the thresholds of each class
+    batch = np.cumsum(counts) * 2 * min(n_draws, 1000) // _CHUNK  # classes that are counted at once
+    for i in np.unique(batch):
+        some = scored[batch == i]
+        starts, above, higher = _slots(y_true[:, some], scores[:, some], codes, n_groups)
+        step = max(1, _CHUNK // higher.shape[0])
+        for j in range(0, n_draws, step):
+            part = times[:, j : j + step]
+            values[some, j : j + step] = measure(above @ part, higher @ part, rows[j : j + step], starts)
     return values
 
 
-def _count(slots, codes, shape) -> "sparse.csr_array":
-    """Rows per slot and group; duplicates add up."""
+def _slots(y_true, scores, codes, n_groups) -> "tuple[np.ndarray, sparse.csr_array, sparse.csr_array]":
+    """(first threshold of each class [K], positives on each threshold [m, G], negatives in each slot but the lowest
+    [2m, G]), the m thresholds of all classes one below the other."""
+    starts, above, higher, n = [], [], [], 0
+    for positive, score in zip(y_true.T, scores.T):
+        thresholds = np.unique(score[positive])
+        slot = np.searchsorted(thresholds, score, "left") + np.searchsorted(thresholds, score, "right")
+        counted = ~positive & (slot > 0)
+        starts.append(n)
+        above.append((n + slot[positive] // 2, codes[positive]))
+        higher.append((2 * n + slot[counted] - 1, codes[counted]))
+        n += len(thresholds)
+    return np.array(starts), _count(above, (n, n_groups)), _count(higher, (2 * n, n_groups))
+
+
+def _count(parts, shape) -> "sparse.csr_array":
+    """Rows per slot and group, from (slots, codes) of each class; duplicates add up."""
     from scipy import sparse  # reading a table of predictions needs none of it
 
+    slots, codes = (np.concatenate(side) for side in zip(*parts))
     return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
 
 
-def _auc(positive, negative) -> np.ndarray:
-    """[B] from positive [m, B], rows on each threshold, and negative [2m + 1, B], rows in each slot; nan if undefined.
+def _from_the_top(counts, starts) -> np.ndarray:
+    """Sums of counts [m, B] from each row to the last of its class."""
+    sums = np.cumsum(counts[::-1], axis=0)[::-1]  # whole numbers: exact
+    below = np.concatenate([sums, np.zeros_like(sums[:1])])[np.append(starts[1:], len(sums))]
+    return sums - np.repeat(below, np.diff(np.append(starts, len(sums))), axis=0)
+
+
+def _auc(positive, negative, rows, starts) -> np.ndarray:
+    """[K, B] from rows in each slot of K classes: positive [m, B], on each threshold; negative [2m, B], above the
+    lowest slot; rows [B], all; starts [K], the first threshold of each class. nan if undefined.
 
     The share of (positive, negative) pairs in the right order, ties one half (Mann & Whitney 1947).
     """
-    lower = np.cumsum(negative, axis=0)
-    ordered = (positive * (lower[:-1:2] + negative[1::2] / 2)).sum(axis=0)
-    pairs = positive.sum(axis=0) * lower[-1]
-    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    total = np.add.reduceat(positive, starts, axis=0)
+    higher = _from_the_top(negative[::2] + negative[1::2], starts)  # [m, B] negatives on each threshold or above
+    wrong = np.add.reduceat(positive * (higher - negative[::2] / 2), starts, axis=0)
+    pairs = total * (rows - total)
+    return np.divide(pairs - wrong, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
 
 
-def _ap(positive, negative) -> np.ndarray:
-    """[B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
-    total = positive.sum(axis=0)
-    hits = total - np.cumsum(positive, axis=0) + positive  # [m, B] positives at or above each threshold
-    false = (negative.sum(axis=0) - np.cumsum(negative, axis=0))[:-1:2]
+def _ap(positive, negative, rows, starts) -> np.ndarray:
+    """[K, B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
+    total = np.add.reduceat(positive, starts, axis=0)
+    hits = _from_the_top(positive, starts)  # [m, B] positives at or above each threshold
+    false = _from_the_top(negative[::2] + negative[1::2], starts)
     precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits > 0)
-    return np.divide((positive * precision).sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    found = np.add.reduceat(positive * precision, starts, axis=0)
+    return np.divide(found, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
 def _hits(y_true, scores) -> np.ndarray:
@@ -255,7 +292,6 @@ def interval(metric, value, values) -> tuple[float, float]:
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(values, (tail, 100 - tail))
+    low, high = percentile_interval(values)
     excess = values.mean() - value if metric is cmap else 0.0
     return float(low - excess), float(high - excess)

@@ -7,13 +7,15 @@ How taps are put on one scale: without labels and over all rows given, held-out 
 - `distances`: the tap is centred and divided by the root mean square length of its rows, so every tap adds the same
   mean squared distance, whatever its width. One tap alone is read as `analysis.knn` reads it.
 - `gram`: each column is standardised, and the tap divided by the root of its number of columns that vary. One tap
-  alone is read nearly as by `analysis.linear`, which standardises inside each training fold instead.
+  alone is read nearly as by `analysis.readouts.linear`, which standardises inside each training fold instead.
 
 Both probes: read_* gives out-of-fold labels and what was tuned, apply_* the labels of some rows from others with that.
 Labels are codes 0..C-1 and folds any numbers, each [n]; everything was checked by the caller.
 """
 
 import numpy as np
+
+from . import knn
 
 NEIGHBOURS = 5
 PENALTIES = tuple(np.logspace(-5, 2, 8).tolist())  # of Gram matrices whose mean diagonal is the number of taps
@@ -31,11 +33,8 @@ def distances(x) -> np.ndarray:
 
 
 def _vote(squared, codes) -> np.ndarray:
-    """Majority of the NEIGHBOURS nearest columns, [rows]; the smallest of equal labels. squared [rows, columns]."""
-    nearest = np.argpartition(squared, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
-    width = int(codes.max()) + 1
-    flat = codes[nearest] + width * np.arange(len(squared))[:, None]
-    return np.bincount(flat.ravel(), minlength=width * len(squared)).reshape(-1, width).argmax(axis=1)
+    """Majority of the NEIGHBOURS nearest columns, [rows]; ties as in `knn`. squared [rows, columns]."""
+    return knn.vote(codes[knn.closest(squared, NEIGHBOURS)], int(codes.max()) + 1)
 
 
 def read_knn(squared, codes, folds):

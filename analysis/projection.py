@@ -1,4 +1,4 @@
-"""One plane for several taps: where each class sits, and the path it takes from block to block.
+"""Planes: one for several taps, with the path each class takes from block to block; or one a tap, with its scores.
 
 Figure 2 of Yadav 2026 shows per-species centroid trajectories through the last blocks in one joint UMAP space. Blocks
 have unequal widths, so before the joint projection each tap is brought to a common space: standardise, PCA to a common
@@ -7,15 +7,19 @@ then change of arrangement, not of width, scale or orientation.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
 from ..features import InputError
+from . import knn
+from .runs import PLANE_COLUMNS
 
 METHODS = ("umap", "pca")
 _COMMON_DIMS = 50
@@ -37,18 +41,67 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     if method == "umap" and len(points) < _UMAP_MIN_POINTS:
         method = "pca"
     plane = _umap(points, seed) if method == "umap" else _pca(points, 2, seed)
-    n, taps = len(labels), list(features)
-    frame = pd.DataFrame(
-        {
-            "tap": np.repeat(np.array(taps, dtype=object), n),
-            "item": np.tile(np.arange(n), len(taps)),
-            "label": np.tile(labels, len(taps)),
-            "x": plane[:, 0],
-            "y": plane[:, 1],
-        }
-    )
+    frame = _points(list(features), labels, plane)
     frame.attrs["method"] = method
     return frame
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """One plane a tap: `scores`, one row a tap, columns PLANE_COLUMNS; `points`, columns tap, item, label, x, y, of
+    the first seed. A score's lo and hi are its lowest and highest value over the seeds."""
+
+    scores: pd.DataFrame
+    points: pd.DataFrame
+
+
+def plane_scores(
+    features: Mapping[str, np.ndarray],
+    labels,
+    folds,
+    method: str = "umap",
+    seeds: Sequence[int] = (0, 1, 2),
+    k: int = 5,
+) -> Planes:
+    """How much of the labels is left in each tap's own plane, seed by seed.
+
+    Args:
+        features: tap -> [n, d_tap], the same rows in the same order.
+        labels: [n].
+        folds: [n], as for `knn.predict`.
+        method: "umap" or "pca", after standardising and a PCA to at most 50 dimensions. UMAP falls back to PCA with
+            fewer than 30 rows; the column `method` says which was used.
+        seeds: of UMAP; PCA has no seed, so it is drawn once.
+        k: neighbours of the k-NN.
+    Returns:
+        Mean, lowest and highest over the seeds of the out-of-fold Euclidean k-NN accuracy in the plane and of the
+        labels' silhouette (nan with one class, or as many as rows), and the points of the first seed. UMAP sees all
+        rows, held-out ones included, but no labels.
+    Raises:
+        InputError: as `trajectories` and `knn.predict`, or no seeds.
+
+    Silhouette: Rousseeuw 1987. UMAP: McInnes, Healy & Melville 2018.
+    """
+    labels = np.asarray(labels)
+    if method not in METHODS:
+        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+    if not len(seeds):
+        raise InputError("projection: no seeds found, at least one wanted.")
+    checked = _checked(features, labels)
+    used = "pca" if method == "umap" and len(labels) < _UMAP_MIN_POINTS else method
+    rows, points = [], []
+    for tap, x in zip(features, checked):
+        narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
+        seen = []
+        for seed in seeds if used == "umap" else seeds[:1]:
+            plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2, seed)
+            if not seen:
+                points.append(_points([tap], labels, plane))
+            seen.append((knn.correct(plane, labels, folds, k).mean(), _silhouette(plane, labels)))
+        accuracy, silhouette = np.array(seen).T
+        ends = (f(score) for score in (accuracy, silhouette) for f in (np.mean, np.min, np.max))
+        rows.append((tap, *ends, used, len(seen)))
+    return Planes(pd.DataFrame(rows, columns=list(PLANE_COLUMNS)), pd.concat(points, ignore_index=True))
 
 
 def centroids(points: pd.DataFrame) -> pd.DataFrame:
@@ -70,6 +123,23 @@ def longest(centres: pd.DataFrame, n: int) -> list:
     """The n labels with the longest total path of `centroids`, longest first, equal ones by label."""
     total = centres.groupby("label", sort=True)["step"].sum()
     return total.sort_values(ascending=False, kind="stable").index[:n].tolist()
+
+
+def _points(taps: list[str], labels: np.ndarray, plane: np.ndarray) -> pd.DataFrame:
+    n = len(labels)
+    return pd.DataFrame(
+        {
+            "tap": np.repeat(np.array(taps, dtype=object), n),
+            "item": np.tile(np.arange(n), len(taps)),
+            "label": np.tile(labels, len(taps)),
+            "x": plane[:, 0],
+            "y": plane[:, 1],
+        }
+    )
+
+
+def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
+    return silhouette_score(plane, labels) if 2 <= len(np.unique(labels)) < len(labels) else np.nan
 
 
 def _checked(features, labels):

@@ -4,12 +4,9 @@ Conventions. `correct` maps each tap to bool [n], one entry a row (clip or windo
 every tap. Rows of one group (author, recording, site) are not independent, so groups are what is resampled and flipped;
 without groups every row is its own. Accuracies are shares in 0..1; differences are tap minus reference.
 
-- Interval: percentile bootstrap over groups (Efron & Tibshirani 1993, ch. 13); an accuracy is a ratio of sums, so
-  groups may be of any size. It has no width where a tap is right, or wrong, on every row.
-- Paired difference: the same draws for both taps.
-- p: sign-flip permutation of each group's summed difference, two-sided, (1 + at least as large) / (1 + flips); all sign
-  patterns when few groups differ. Family-wise p: the largest standardised statistic over all taps (max-T, Westfall &
-  Young 1993), so picking the best tap first is paid for.
+Intervals of accuracies and of paired differences leave each group out in turn, p flips the signs of the groups' summed
+differences, and the family-wise p is over all taps: see `resampling`. An accuracy is a ratio of sums, so groups may
+be of any size. P(best) and `Ranking.draws` are a bootstrap over groups.
 """
 
 from collections.abc import Mapping
@@ -20,11 +17,9 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ..features import InputError
+from .resampling import bootstrap, group_codes, jackknife_ratio, percentile_interval, sign_flip
 
 COLUMNS = ("knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p")
-LEVEL = 0.95
-_EXACT_GROUPS = 12  # 2^12 sign patterns: no more than the random flips would be
-_CHUNK = 4_000_000  # entries of one draws x groups matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,20 +73,22 @@ def rank(
     if reference not in taps:
         raise InputError(f"ranking: reference {reference!r} found, one of {', '.join(taps)} wanted.")
     at, total = taps.index(reference), sizes.sum()
-    accuracy = sums.sum(axis=1) / total  # [T]
-    numerators, denominators = _bootstrap(sums, sizes, n_boot, np.random.default_rng([seed, 0]))
-    draws = numerators / denominators[:, None]  # [B, T]
-    winners = numerators == numerators.max(axis=1, keepdims=True)  # whole numbers: ties are exact
-    p, adjusted = _sign_flip(sums - sums[at], n_perm, np.random.default_rng([seed, 1]))
-    low, high = _interval(draws)
-    difference_low, difference_high = _interval(draws - draws[:, [at]])
+    accuracies = jackknife_ratio(sums, sizes)
+    differences = accuracies.minus(accuracies.take([at]))
+    draws = np.empty((n_boot, len(taps)))
+    for part, times in bootstrap(len(sizes), n_boot, np.random.default_rng([seed, 0])):
+        draws[part] = ((sums @ times) / (sizes @ times)).T
+    winners = draws == draws.max(axis=1, keepdims=True)  # whole numbers over the same rows: ties are exact
+    p, adjusted = sign_flip(sums - sums[at], n_perm, np.random.default_rng([seed, 1]))
+    low, high = accuracies.score_interval()
+    difference_low, difference_high = differences.difference_interval()
     table = pd.DataFrame(
         {
-            "knn": accuracy,
+            "knn": accuracies.value,
             "knn_lo": low,
             "knn_hi": high,
             "p_best": (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
-            "vs_last": accuracy - accuracy[at],
+            "vs_last": differences.value,
             "vs_last_lo": difference_low,
             "vs_last_hi": difference_high,
             "vs_last_p": p,
@@ -124,7 +121,7 @@ def tied(
     taps = list(correct)
     if tap not in taps:
         raise InputError(f"ranking: tap {tap!r} found, one of {', '.join(taps)} wanted.")
-    _, adjusted = _sign_flip(sums - sums[taps.index(tap)], n_perm, np.random.default_rng([seed, 2]))
+    _, adjusted = sign_flip(sums - sums[taps.index(tap)], n_perm, np.random.default_rng([seed, 2]))
     return tuple(name for name, p in zip(taps, adjusted) if p >= level or name == tap)
 
 
@@ -149,8 +146,8 @@ def agreement(a, b, draws_a=None, draws_b=None, n_boot: int = 2000, seed: int = 
         many_b = np.broadcast_to(b, (n, len(b))) if draws_b is None else np.asarray(draws_b, dtype=np.float64)[:n]
         if many_a.shape != (n, len(a)) or many_b.shape != (n, len(a)):
             raise InputError(f"rank agreement: draws {many_a.shape}, {many_b.shape} found, [draws, {len(a)}] wanted.")
-    spearman_lo, spearman_hi = _interval(spearman(many_a, many_b))
-    kendall_lo, kendall_hi = _interval(_kendall(many_a, many_b))
+    spearman_lo, spearman_hi = percentile_interval(spearman(many_a, many_b))
+    kendall_lo, kendall_hi = percentile_interval(_kendall(many_a, many_b))
     return Agreement(
         float(spearman(a[None], b[None])[0]),
         float(spearman_lo),
@@ -172,65 +169,9 @@ def _group_sums(correct, groups):
         if len(found) != 1 or not found[0] or found != shape:
             raise InputError(f"ranking, tap {tap}: {found} rows found, {shape} wanted, the same rows for every tap.")
     hits = np.array([np.asarray(rows, dtype=bool) for rows in correct.values()], dtype=np.float64)
-    if groups is None:
-        codes = np.arange(shape[0])
-    else:
-        if np.shape(groups) != shape:
-            raise InputError(f"ranking: groups {np.shape(groups)} found, {shape} wanted, one a row.")
-        codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    codes = group_codes(groups, shape[0], "ranking")
     sizes = np.bincount(codes).astype(np.float64)
-    if len(sizes) < 2:
-        raise InputError("ranking: 1 group found, at least two wanted. Are all clips of one recording?")
     return np.array([np.bincount(codes, weights=row, minlength=len(sizes)) for row in hits]), sizes
-
-
-def _bootstrap(sums, sizes, n_boot, rng):
-    """Correct rows [B, T] and rows [B] of each draw of G groups with replacement."""
-    n_groups = len(sizes)
-    numerators, denominators = np.empty((n_boot, len(sums))), np.empty(n_boot)
-    step = max(1, _CHUNK // n_groups)
-    for i in range(0, n_boot, step):
-        n = min(step, n_boot - i)
-        drawn = rng.integers(0, n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups).astype(np.float64)
-        numerators[i : i + n] = times @ sums.T
-        denominators[i : i + n] = times @ sizes
-    return numerators, denominators
-
-
-def _sign_flip(difference, n_perm, rng):
-    """(two-sided p, family-wise p), each [T], of the summed group differences [T, G]. A row of zeros: p 1 in both."""
-    difference = difference[:, np.any(difference != 0, axis=0)]  # flipping a zero changes nothing
-    n_groups = difference.shape[1]
-    spread = np.sqrt((difference**2).sum(axis=1))  # the statistic's standard deviation over all sign patterns
-    spread[spread == 0] = np.inf
-    observed = np.abs(difference.sum(axis=1)) / spread
-    exact = n_groups <= _EXACT_GROUPS
-    n = 2**n_groups if exact else n_perm
-    at_least, at_least_max = np.zeros(len(difference)), np.zeros(len(difference))
-    step = max(1, _CHUNK // max(1, n_groups))
-    for i in range(0, n, step):
-        if exact:
-            bits = np.arange(i, min(i + step, n))[:, None] >> np.arange(n_groups) & 1
-        else:
-            bits = rng.integers(0, 2, size=(min(step, n - i), n_groups), dtype=np.int8)
-        signs = 1.0 - 2.0 * bits
-        statistic = np.abs(signs @ difference.T) / spread
-        at_least += (statistic >= observed - 1e-12).sum(axis=0)
-        at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
-    if exact:  # the observed pattern is among those counted
-        return at_least / n, at_least_max / n
-    return (1 + at_least) / (1 + n), (1 + at_least_max) / (1 + n)
-
-
-def _interval(draws):
-    """(low, high) percentiles of draws [B, ...] along the first axis; nan draws are left out, all nan gives nan."""
-    tail = 50 * (1 - LEVEL)
-    if np.isnan(draws).any():
-        draws = draws[~np.isnan(draws)]  # only the one-dimensional draws of an agreement can hold any
-        if not len(draws):
-            return np.nan, np.nan
-    return tuple(np.percentile(draws, (tail, 100 - tail), axis=0))
 
 
 def spearman(a, b):

@@ -13,6 +13,10 @@ RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
     *("vs_last_p", "linear", "logme", "ms_per_window"),
 )
+READOUT_COLUMNS = (
+    *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
+    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
+)
 PREDICTION_COLUMNS = ("file", "label", "group", "fold")
 # What config.json must say for a picture or a page to be made of it.
 NEEDED = (
@@ -22,6 +26,12 @@ NEEDED = (
 )
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
+# What an arm of an experiment is for, the last column of outcome.csv; "" where it is only compared with. A prior is
+# "leaky" where it saw the labels of the windows that are scored, "honest" where it was learned from other folds.
+NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
+MODERATE_HONEST, MODERATE_LEAKY = "moderate-honest", "moderate-leaky"
+TUNED_HONEST, TUNED_LEAKY = "tuned-honest", "tuned-leaky"
+PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,37 @@ class Run:
         return self._table("predictions.csv", (*PREDICTION_COLUMNS, *self.ranking.tap), text=True)
 
     @cached_property
+    def readouts(self) -> pd.DataFrame:
+        """`readouts.csv`, one row a tap and read-out; runs of the first edition have none."""
+        return self._table("readouts.csv", READOUT_COLUMNS)
+
+    @property
+    def has_readouts(self) -> bool:
+        """Whether the run ranked more than the published read-out."""
+        return (self.folder / "readouts.csv").is_file()
+
+    @cached_property
     def projection(self) -> pd.DataFrame:
         """`projection.csv`: x, y of every item at the last blocks, all in one joint space."""
         return self._table("projection.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def planes(self) -> pd.DataFrame:
+        """`planes.csv`: x, y of every item at each tap, every tap in a plane of its own."""
+        return self._table("planes.csv", PROJECTION_COLUMNS)
+
+    @cached_property
+    def plane_scores(self) -> pd.DataFrame:
+        """`plane_scores.csv`: one row a tap, what is left of the labels in its plane."""
+        return self._table("plane_scores.csv", PLANE_COLUMNS)
+
+    @cached_property
+    def cka(self) -> pd.DataFrame:
+        """`cka.csv`: linear CKA between taps, [taps, taps]."""
+        table = self._table("cka.csv", ("tap",)).set_index("tap")
+        if list(table.columns) != list(table.index):
+            raise InputError(f"{self.folder / 'cka.csv'}: rows and columns differ; the same taps on both sides wanted.")
+        return table
 
     @property
     def architecture(self) -> dict:
@@ -146,8 +184,3 @@ class Run:
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
         return table
-
-
-def points(share: float) -> float:
-    """A difference of shares in points; rounded first, so that 0.0925 reads the same wherever it was computed."""
-    return round(100 * share, 4)

@@ -33,6 +33,13 @@ class Units:
         sums = np.add.reduceat(flat, first, axis=0, dtype=np.float64)
         return (sums / np.bincount(self.rows)[:, None]).astype(np.float32)
 
+    def maps(self, features: np.ndarray) -> np.ndarray:
+        """float32 [rows, ..., dims] of a store, un-pooled -> [units, positions, dims]: the mean over a unit's rows."""
+        if features.ndim < 3:
+            raise InputError("read-out attentive needs maps, found pooled vectors. Give --pool grid.")
+        positions = int(np.prod(features.shape[1:-1]))
+        return self.vectors(features).reshape(len(self.table), positions, features.shape[-1])
+
 
 def make_units(rows: pd.DataFrame, clips: pd.DataFrame, unit: str) -> Units:
     """Rows of the store -> what is ranked. Label, group and fold come from `clips`, so that all agree on one split."""

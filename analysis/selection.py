@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..features import InputError
 from . import pairwise
-from .ranking import LEVEL
+from .resampling import bootstrap, percentile_interval
 
 PROBES = {
     "knn": (pairwise.distances, pairwise.read_knn, pairwise.apply_knn),
@@ -29,7 +29,6 @@ COLUMNS = (
     *("step", "tap", "score", "score_lo", "score_hi"),
     *("gain", "gain_lo", "gain_hi", "nested", "nested_lo", "nested_hi"),
 )
-_CHUNK = 4_000_000  # entries of one draws x groups matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,19 +125,14 @@ def _table(taps, correct, nested, groups, n_boot, seed) -> pd.DataFrame:
     sizes = np.bincount(groups).astype(np.float64)
     rows = correct if nested is None else np.concatenate([correct, nested])
     sums = np.array([np.bincount(groups, weights=row, minlength=n_groups) for row in rows])  # [R, G]
-    rng = np.random.default_rng([seed, 5])
     draws = np.empty((n_boot, len(rows)))
-    step = max(1, _CHUNK // n_groups)
-    for i in range(0, n_boot, step):
-        drawn = rng.integers(0, n_groups, size=(min(step, n_boot - i), n_groups))
-        total = sizes[drawn].sum(axis=1)
-        for r, row in enumerate(sums):
-            draws[i : i + step, r] = row[drawn].sum(axis=1) / total
+    for part, times in bootstrap(n_groups, n_boot, np.random.default_rng([seed, 5])):
+        draws[part] = ((sums @ times) / (sizes @ times)).T
     score = rows.mean(axis=1)
     gain, gain_draws = np.diff(score[:steps]), np.diff(draws[:, :steps], axis=1)
     none = np.full(steps, np.nan)
-    low, high = _interval(draws)
-    gain_low, gain_high = _interval(gain_draws) if steps > 1 else ([], [])
+    low, high = percentile_interval(draws)
+    gain_low, gain_high = percentile_interval(gain_draws) if steps > 1 else ([], [])
     table = pd.DataFrame(
         {
             "step": np.arange(1, steps + 1),
@@ -155,11 +149,6 @@ def _table(taps, correct, nested, groups, n_boot, seed) -> pd.DataFrame:
         }
     )
     return table[list(COLUMNS)]
-
-
-def _interval(draws):
-    tail = 50 * (1 - LEVEL)
-    return np.percentile(draws, (tail, 100 - tail), axis=0)
 
 
 def _thinned(y, max_rows, seed) -> np.ndarray:

@@ -2,14 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from matplotlib.figure import Figure
 
 from ..analysis.runs import Run
 from ..features import InputError
+from ..features.output_folder import adding
 from . import style
 from .predictions import agreement, comparison, experiments, pipelines
-from .sweeps import architecture, classes, depth, leakage, sample_size, trajectories
+from .sweeps import (
+    architecture,
+    classes,
+    depth,
+    few_shot,
+    leakage,
+    planes,
+    readouts,
+    sample_size,
+    similarity,
+    trajectories,
+)
 
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
@@ -24,6 +37,11 @@ WHERE_DATA = {  # each drawn where its module finds its tables
     "experiment": experiments,
     "budget": sample_size,
     "leakage": leakage,
+    "readouts": readouts,
+    "ranks": SimpleNamespace(has_data=readouts.has_ranks, draw=readouts.draw_ranks),
+    "shots": few_shot,
+    "planes": planes,
+    "similarity": similarity,
 }
 
 
@@ -51,7 +69,8 @@ def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
         figure = every[name](run)
-        folder = run / "figures"
-        folder.mkdir(exist_ok=True)
-        written += style.save(figure, folder / name)
+        with adding(run) as draft:
+            (draft / "figures").mkdir()
+            drawn = style.save(figure, draft / "figures" / name)
+        written += [run / "figures" / path.name for path in drawn]
     return written

@@ -103,16 +103,6 @@ def caption(figure: Figure, words: str) -> int:
     return len(lines)
 
 
-def short(tap: str) -> str:
-    """A tap's name on an axis: block_07 -> 7; the others stay."""
-    return str(int(tap.removeprefix("block_"))) if tap.startswith("block_") else tap
-
-
-def spoken(tap: str) -> str:
-    """A tap's name in running text: block_07 -> block 7; embedding -> final embedding."""
-    return f"block {short(tap)}" if tap.startswith("block_") else {"embedding": "final embedding"}.get(tap, tap)
-
-
 def trimmed(name: str, limit: int = 26) -> str:
     return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"
 

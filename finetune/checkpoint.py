@@ -5,9 +5,7 @@ The weights are the network's, under the network's own names, so a trained Bird-
 unpickled, nothing is replaced silently, and a writer that is killed leaves the old pair of files or the new one.
 """
 
-import hashlib
 import json
-import os
 import platform
 import re
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..features import InputError
+from ..features.files import replacing, sha256
 
 FORMAT = "birdprobe member 1"
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -84,15 +83,10 @@ def save(path: Path, network: nn.Module, description: Description, overwrite: bo
             raise InputError(f"{file}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    fresh = weights.with_name(f".{weights.name}.part")
-    save_file(state, fresh)
-    described = replace(description, weights_sha256=sha256(fresh))
-    fresh_text = text.with_name(f".{text.name}.part")
-    fresh_text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
-    for file in (fresh, fresh_text):
-        flush(file)
-    fresh.replace(weights)
-    fresh_text.replace(text)
+    with replacing(text) as fresh_text, replacing(weights) as fresh:  # whole, both, before either takes its place
+        save_file(state, fresh)
+        described = replace(description, weights_sha256=sha256(fresh))
+        fresh_text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return text
 
 
@@ -162,17 +156,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # a member of another library does not need it
             continue
     return found
-
-
-def sha256(path: Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def flush(path: Path) -> None:
-    """The file's bytes are on the disk when this returns: a rename must not get there before them."""
-    with Path(path).open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _assemble(description: Description) -> nn.Module:

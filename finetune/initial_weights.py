@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from ..features import InputError
-from .checkpoint import sha256
+from ..features.files import sha256
 from .models import published_weights
 from .models.members import Member
 

@@ -7,7 +7,7 @@ learned to read.
 
 A concat head's weights grow with a tap's width as well as with its use; read its agreement with that in mind.
 
-    agreement.csv    score, against, taps, spearman, spearman_lo, spearman_hi, kendall, kendall_lo, kendall_hi
+    agreement.csv    score, against, taps, spearman, spearman_lo, spearman_hi, kendall, kendall_lo, kendall_hi, head
     tap_scores.csv   tap, score, value, lo, hi; agreement.md: both for people
 
 Intervals, 95 %: accuracies are drawn by a bootstrap over groups (the same draws where the clips are the same), a head's
@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..analysis import knn, linear, ranking
+from ..analysis import knn, ranking, wording
+from ..analysis.readouts import linear
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
+from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
 
@@ -36,12 +38,14 @@ PROBE, RIDGE, LINEAR, WEIGHT = "knn", "ridge", "linear head", "weight of "
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One number per tap: value [T], 95 % interval lo, hi [T], bootstrap draws [B, T]; without draws it is exact."""
+    """One number per tap: value [T], 95 % interval lo, hi [T], bootstrap draws [B, T]; without draws it is exact.
+    head: whose weights these are, "" for accuracies."""
 
     name: str
     taps: tuple[str, ...]
     value: np.ndarray
     draws: np.ndarray | None = None
+    head: str = ""
 
     def at(self, taps: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
         places = [self.taps.index(tap) for tap in taps]
@@ -77,7 +81,7 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     weights = weight_scores(run, n_boot, seed)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other, seed)] if row]
-    if not any(row["score"].startswith(WEIGHT) for row in found):
+    if not any(row["head"] for row in found):
         known = {tap for score in weights for tap in score.taps} & set(scores[0].taps)
         raise InputError(
             f"{run}: {len(known)} taps that the probe ranked and a head weighs found, {LEAST} wanted. "
@@ -85,9 +89,10 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
         )
     table = pd.concat([score.table() for score in (*scores, *weights)], ignore_index=True)
     agreed = Agreed(table, pd.DataFrame(found))
-    for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
-        frame.to_csv(run / f"{name}.csv", index=False, float_format="%.6g")
-    (run / "agreement.md").write_text(markdown(agreed) + "\n", encoding="utf-8")
+    with adding(run) as draft:
+        for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
+            frame.to_csv(draft / f"{name}.csv", index=False, float_format="%.6g")
+        (draft / "agreement.md").write_text(markdown(agreed) + "\n", encoding="utf-8")
     return agreed
 
 
@@ -100,7 +105,7 @@ def compare(one: Score, other: Score, seed: int) -> dict | None:
     found = ranking.agreement(a, b, draws_a, draws_b, seed=seed)
     names = [f"{kind}{end}" for kind in ("spearman", "kendall") for end in ("", "_lo", "_hi")]
     row = {"score": one.name, "against": other.name, "taps": len(taps)}
-    return row | {name: getattr(found, name) for name in names}
+    return row | {name: getattr(found, name) for name in names} | {"head": one.head}
 
 
 # ---- what the heads learned
@@ -129,7 +134,7 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
             continue
         drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
-        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws))
+        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws, head))
     return found
 
 
@@ -234,8 +239,8 @@ def markdown(agreed: Agreed) -> str:
             "taps": agreed.agreement["taps"],
             **{
                 f"{name} [95 %]": [
-                    f"{a:.2f} [{b:.2f}, {c:.2f}]"
-                    for a, b, c in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
+                    wording.interval(*ends, 2)
+                    for ends in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
                 ]
                 for name, kind in (("Spearman", "spearman"), ("Kendall", "kendall"))
             },

@@ -1,20 +1,19 @@
 """The paper, built: published numbers and runs in, tables, figures, macros and a PDF out.
 
-    OUT/  paper.pdf  paper.typ  perch.sh  macros.typ  macros.tex  tables/*.csv|md|tex|typ  figures/*.png|pdf
+    OUT/  paper.pdf  paper.typ  perch.sh  numbers.json  macros.typ  macros.tex  tables/*.csv|md|tex|json  figures/*.png|pdf
           index.json: every file with its hash, the runs, and what could not be made, why, and the command that makes it
 
 The same runs give the same bytes of every file. A part without a run says so in the text; the PDF is always built.
 """
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..analysis.tables import Table
-from ..features import InputError
+from ..features.files import sha256, write_json
+from ..features.output_folder import Kind, OutputFolder
 from . import appendix, claims, drawings, tables, typeset, values
 from . import published as published_numbers
 from .macros import Macros, Missing
@@ -24,6 +23,7 @@ from .runs.derived import Evidence
 from .runs.discovery import recognise
 
 INDEX, PDF, SOURCE = "index.json", "paper.pdf", "paper.typ"
+KIND = Kind("paper", "a paper", (PDF, SOURCE), ("runs", "files", "missing"), index=INDEX)
 CURVES = ("budget-", "leakage-")  # tables that are drawn, not printed
 
 
@@ -57,24 +57,25 @@ def build(
     InputError: a folder that is no run, `out` in use, or no typst package.
     """
     out, sources, published = Path(out), recognise(runs), published_numbers.read()
-    clear(out, overwrite)
+    OutputFolder(out, KIND).check(overwrite)
     cast = roles.cast(sources)
     found = derived.gather(sources, say, draws=draws)
     say("tables")
     tested = claims.claims(sources, published)
     made = made_tables(sources, published, found)
-    written = write_tables(made, out / "tables")
-    drawn = drawings.draw(sources, cast, published, found, out / "figures", say)
-    missing = (*gaps(sources, cast, found), *drawn.missing)
-    readable = tuple(name for name in made if not name.startswith(CURVES))
-    named = values.of(published, cast, found) | values.of_sources(sources) | values.of_claims(tested) | drawn.names
-    macros = Macros(named, missing, readable)
-    texts = write_texts(macros, published, out)
-    say("typesetting")
-    pages = typeset.compile_pdf(out / SOURCE, out / PDF)
-    files = [out / PDF, *texts, *written, *drawn.files]
-    write_index(out, files, sources, missing)
-    return Built(out, (*files, out / INDEX), pages, missing)
+    with OutputFolder(out, KIND).replacing() as draft:
+        written = write_tables(made, draft / "tables")
+        drawn = drawings.draw(sources, cast, published, found, draft / "figures", say)
+        missing = (*gaps(sources, cast, found), *drawn.missing)
+        readable = tuple(name for name in made if not name.startswith(CURVES))
+        named = values.of(published, cast, found) | values.of_sources(sources) | values.of_claims(tested) | drawn.names
+        texts = write_texts(Macros(named, missing, readable), published, draft)
+        say("typesetting")
+        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
+        files = [draft / PDF, *texts, *written, *drawn.files]
+        write_index(draft, files, sources, missing)
+    files = [out / path.relative_to(draft) for path in (*files, draft / INDEX)]
+    return Built(out, tuple(files), pages, missing)
 
 
 def made_tables(sources, published, found: Evidence) -> dict[str, Table]:
@@ -97,7 +98,7 @@ def write_texts(macros: Macros, published, out: Path) -> list[Path]:
         written.append(out / path.name)
         shutil.copyfile(path, written[-1])
     texts = {
-        "macros.typ": macros.to_typst(),
+        "numbers.json": macros.to_json(),
         "macros.tex": macros.to_latex(),
         "works.yml": typeset.bibliography(published.works.values()),
     }
@@ -108,7 +109,7 @@ def write_texts(macros: Macros, published, out: Path) -> list[Path]:
 
 
 def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
-    """FOLDER/NAME.csv, .md, .tex and .typ of every table."""
+    """FOLDER/NAME.csv, .md, .tex and .json of every table."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, one in made.items():
@@ -116,7 +117,7 @@ def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
             ".csv": one.to_csv(),
             ".md": one.to_markdown(),
             ".tex": one.to_latex(f"tab:{name}"),
-            ".typ": typeset.table(one, f"tab-{name}"),
+            ".json": typeset.table(one),
         }
         for suffix, text in texts.items():
             path = folder / f"{name}{suffix}"
@@ -125,30 +126,10 @@ def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
     return written
 
 
-def clear(out: Path, overwrite: bool) -> None:
-    """Make room: an earlier build's files go, nobody else's."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file found, a folder for the paper wanted.")
-    if not out.is_dir() or not any(out.iterdir()):
-        out.mkdir(parents=True, exist_ok=True)
-        return
-    if not overwrite:
-        raise InputError(f"{out}: not empty, a new folder wanted. Use --overwrite to replace an earlier paper.")
-    if (out / INDEX).is_file():
-        try:
-            names = json.loads((out / INDEX).read_text(encoding="utf-8"))["files"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{out / INDEX}: no index of a paper. Another program's file?") from None
-        for name in names:
-            path = out / name
-            if path.is_file() and path.resolve().is_relative_to(out.resolve()):
-                path.unlink()
-
-
 def write_index(out: Path, files: list[Path], sources, missing: tuple[Missing, ...]) -> None:
     index = {
         "runs": {kind: [one.name for one in ones] for kind, ones in vars(sources).items()},
-        "files": {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "files": {path.relative_to(out).as_posix(): sha256(path) for path in files},
         "missing": [asdict(one) for one in missing],
     }
-    (out / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(out / INDEX, index, indent=1)

@@ -1,7 +1,7 @@
 """The numbers of the text, by name: published ones and ours, written once and never typed again.
 
-    macros.typ   for paper.typ: #num("table1.24.knn"), #have("sweep"), #left-out
-    macros.tex   for a venue's class: \\birdprobe{table1.24.knn}
+    numbers.json  for text/macros.typ: #num("table1.24.knn"), #have("sweep"), #left-out
+    macros.tex    for a venue's class: \\birdprobe{table1.24.knn}
 
 A name that does not exist stops either compiler, so that no text can keep a number that no run gives any more.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..analysis.tables import escape_latex
 from ..features import InputError
-from .typeset import minus, string
+from .typeset import minus
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,12 @@ class Macros:
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"macros: {name} is {text!r}, the text of a number wanted.")
 
-    def to_typst(self) -> str:
-        """A module with `num(name)`, `have(role)`, `tables`, and `left-out`, what is missing by its key."""
-        pairs = [f"  {string(name)}: {string(minus(text))}," for name, text in sorted(self.values.items())]
-        holes = [
-            f"  {string(one.key)}: (what: {string(one.what)}, why: {string(one.why)}, "
-            f"command: {json.dumps(one.command)}),"
-            for one in self.missing
-        ]
-        return "\n".join(
-            [
-                "// Written by birdprobe from published.toml and the runs. Do not edit: the next build replaces it.",
-                "#let values = (",
-                *(pairs or ["  :"]),
-                ")",
-                "#let tables = (",
-                *(f"  {string(name)}," for name in self.tables),
-                ")",
-                "#let left-out = (",
-                *(holes or ["  :"]),
-                ")",
-                '#let num(name) = if name in values { values.at(name) } else { panic("no number is called " + name) }',
-                '#let have(role) = values.keys().any(name => name == role or name.starts-with(role + "."))',
-                "",
-            ]
-        )
+    def to_json(self) -> str:
+        """What `text/macros.typ` reads: values, the names of the tables, and what is missing by its key."""
+        missing = {one.key: {"what": one.what, "why": one.why, "command": one.command} for one in self.missing}
+        values = {name: minus(" ".join(text.split())) for name, text in sorted(self.values.items())}
+        whole = {"values": values, "tables": list(self.tables), "left-out": missing}
+        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
     def to_latex(self) -> str:
         r"""\birdprobe{NAME} prints a number; one that does not exist is an error. Needs nothing but LaTeX."""
@@ -79,33 +60,6 @@ class Macros:
         return "\n".join(lines) + "\n"
 
 
-# ---- how numbers are spoken
-
-
-def interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """ "0.905 [0.874, 0.933]"."""
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def signed(value: float, low: float, high: float, digits: int = 3) -> str:
-    """ "+0.020 [+0.002, +0.039]"."""
-    return f"{_sign(value, digits)} [{_sign(low, digits)}, {_sign(high, digits)}]"
-
-
-def points(value: float, low: float, high: float) -> str:
-    """A difference of shares: "+9.2 [+4.6, +13.9] points"; rounded as the figures and the report do."""
-    return signed(*(round(100 * one, 4) for one in (value, low, high)), 1) + " points"
-
-
-def p_value(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def verdict(low: float, high: float) -> str:
     """What an interval of a difference says."""
     return "better" if low > 0 else "worse" if high < 0 else "not separable"
-
-
-def _sign(value: float, digits: int) -> str:
-    rounded = round(value, digits) + 0.0  # no negative zero
-    return f"{rounded:+.{digits}f}"

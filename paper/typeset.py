@@ -1,4 +1,4 @@
-"""Typst: tables as its markup, and the text as PDF or as pictures of its pages. No TeX system is needed.
+"""Typst: tables as the JSON that it reads, and the text as PDF. No TeX system is needed.
 
 The same sources give the same bytes: only the fonts inside the compiler are used, and the PDF carries no date.
 """
@@ -17,28 +17,25 @@ TEXT = Path(__file__).with_name("text")
 NARROW, LONG = 18, 140  # characters: up to NARROW a column is as wide as its widest cell; no wider after LONG
 
 
-def table(one: Table, label: str) -> str:
-    """A numbered figure with the table in it. label: by which the text refers to it, @label."""
+def table(one: Table) -> str:
+    """A table as the JSON that `shown` in text/style.typ draws.
+
+    Returns:
+        An object with caption, header, align (left or right), widths (0: as wide as the widest cell; else a share of
+        what the others leave), rows of cells, and bold (the numbers of the rows that stand out).
+    """
     cells = one.cells()
     titles = [column.title for column in one.columns]
     longest = [max([len(title), *(len(row[j]) for row in cells)]) for j, title in enumerate(titles)]
-    widths = ["auto" if width <= NARROW else f"{round(min(width, LONG) ** 0.6)}fr" for width in longest]
-    aligned = ["left" if column.align == "left" else column.align for column in one.columns]
-    lines = [
-        "#figure(",
-        "  table(",
-        f"    columns: ({', '.join(widths)},),",
-        f"    align: ({', '.join(aligned)},),",
-        f"    table.header({', '.join(f'[*#{string(title)}*]' for title in titles)}),",
-    ]
-    for i, row in enumerate(cells):
-        shown = [
-            f"[*#{string(soft(minus(cell)))}*]" if i in one.bold and cell else f"[#{string(soft(minus(cell)))}]"
-            for cell in row
-        ]
-        lines.append(f"    {', '.join(shown)},")
-    lines += ["  ),", "  kind: table,", f"  caption: [#{string(one.caption)}],", f") <{label}>"]
-    return "\n".join(lines) + "\n"
+    whole = {
+        "caption": one.caption,
+        "header": titles,
+        "align": [column.align for column in one.columns],
+        "widths": [0 if width <= NARROW else round(min(width, LONG) ** 0.6) for width in longest],
+        "rows": [[soft(minus(" ".join(cell.split()))) for cell in row] for row in cells],
+        "bold": sorted(one.bold),
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 def compile_pdf(source: Path, out: Path) -> int:
@@ -51,12 +48,6 @@ def compile_pdf(source: Path, out: Path) -> int:
     typst.compile(str(source), output=str(out), format="pdf", **options)
     pages = typst.query(str(source), "<last-page>", field="value", one=True, **options)
     return int(json.loads(pages))
-
-
-def pictures(source: Path, ppi: float = 100) -> list[bytes]:
-    """A PNG of every page."""
-    made = _typst().compile(str(source), root=str(source.parent), ignore_system_fonts=True, format="png", ppi=ppi)
-    return made if isinstance(made, list) else [made]
 
 
 def _typst():

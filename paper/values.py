@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..analysis.studies import sample_size
-from ..figures import style
+from ..analysis.wording import interval, p_value, points, tap_label, tap_name
 from .claims import Claim
 from .claims.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED
-from .macros import interval, p_value, points, signed, verdict
+from .macros import verdict
 from .published import Published
 from .runs.derived import Evidence, order_kept
 from .runs.discovery import Sources
@@ -47,11 +47,6 @@ def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]
     return found
 
 
-def called(tap: str) -> str:
-    """A tap's name in a sentence: block 7, the final embedding, the logits."""
-    return style.spoken(tap) if tap.startswith("block_") else f"the {style.spoken(tap)}"
-
-
 def of_sweep(sweep: Sweep) -> dict[str, str]:
     run, answer, table = sweep.run, sweep.run.answer, sweep.ranking
     blocks = sweep.blocks
@@ -72,22 +67,22 @@ def of_sweep(sweep: Sweep) -> dict[str, str]:
         "blocks": str(len(run.architecture["blocks"])),
         "taps": str(len(table)),
         "chance": f"{run.chance:.3f}",
-        "best": called(run.best),
+        "best": tap_name(run.best),
         "best.knn": interval(best["knn"], best["knn_lo"], best["knn_hi"]),
         "best.point": f"{best['knn']:.3f}",
         "best.share": f"{best['p_best']:.2f}",
-        "reference": called(run.reference),
+        "reference": tap_name(run.reference),
         "reference.knn": interval(reference["knn"], reference["knn_lo"], reference["knn_hi"]),
         "gain": points(answer["difference"], answer["lo"], answer["hi"]),
         "p": p_value(float(answer["p_adjusted"])),
         "verdict": "the same tap" if run.best == run.reference else verdict(answer["lo"], answer["hi"]),
         "tied": str(len(run.tied)),
-        "top-block": called(top),
+        "top-block": tap_name(top),
         "top-block.knn": interval(*table.loc[top, ["knn", "knn_lo", "knn_hi"]]),
         "top-block.depth": f"{100 * blocks.loc[top, 'depth']:.0f} %",
-        "last-block": called(last),
+        "last-block": tap_name(last),
         "last-block.knn": interval(*table.loc[last, ["knn", "knn_lo", "knn_hi"]]),
-        "linear.best": called(linear),
+        "linear.best": tap_name(linear),
         "linear.best.score": f"{table.loc[linear, 'linear']:.3f}",
         "linear.at-best": f"{best['linear']:.3f}",
         "linear.reference": f"{reference['linear']:.3f}",
@@ -104,7 +99,7 @@ def of_budget(frame) -> dict[str, str]:
     found = {
         "budget.n": f"{first['n_all']:,}",
         "budget.draws": str(first["draws"]),
-        "budget.top": called(first["top"]),
+        "budget.top": tap_name(first["top"]),
         "budget.tied": str(len(str(first["tied"]).split(";"))),
         "budget.largest.n": f"{smaller['n_clips'].iloc[-1]:,}",
         "budget.largest.same": interval(*smaller.iloc[-1][["p_same_top", "p_same_top_lo", "p_same_top_hi"]], 2),
@@ -159,15 +154,15 @@ def of_leakage(frame, reference: str) -> dict[str, str]:
         "leakage.repeats": str(first["repeats"]),
         "leakage.taps": str(len(frame)),
         "leakage.apart": str(apart),
-        "leakage.widest": called(widest["tap"]),
+        "leakage.widest": tap_name(widest["tap"]),
         "leakage.widest.difference": points(*widest[["difference", "difference_lo", "difference_hi"]]),
-        "leakage.best.random": called(best["random"]),
-        "leakage.best.grouped": called(best["grouped"]),
+        "leakage.best.random": tap_name(best["random"]),
+        "leakage.best.grouped": tap_name(best["grouped"]),
         "leakage.best.difference": points(*rows.loc[best["grouped"], ["difference", "difference_lo", "difference_hi"]]),
     }
     if reference in rows.index:
         row = rows.loc[reference]
-        found["leakage.reference"] = called(reference)
+        found["leakage.reference"] = tap_name(reference)
         found["leakage.reference.difference"] = points(*row[["difference", "difference_lo", "difference_hi"]])
         found["leakage.reference.siblings"] = points(*row[["siblings", "siblings_lo", "siblings_hi"]])
     return found
@@ -176,18 +171,18 @@ def of_leakage(frame, reference: str) -> dict[str, str]:
 def of_weights(run: Heads) -> dict[str, str]:
     found = {"weights.name": run.name, "weights.taps": str(weighed_taps(run))}
     probe = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"].astype(float)
-    found["weights.probe.best"] = called(probe.idxmax())
-    rows = run.agreement[(run.agreement["against"] == "knn") & run.agreement["score"].str.startswith("weight of ")]
+    found["weights.probe.best"] = tap_name(probe.idxmax())
+    rows = run.agreement[(run.agreement["against"] == "knn") & (run.agreement["head"] != "")]
     means = run.weights.groupby(["head", "tap"], sort=False)["weight"].mean()
     said = []
     for row in rows.itertuples():
-        head = row.score.removeprefix("weight of ")
+        head = row.head
         agreed = interval(row.spearman, row.spearman_lo, row.spearman_hi, 2)
         tap = means[head].idxmax()
-        found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": called(tap)}
+        found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": tap_name(tap)}
         found[f"weights.{head}.heaviest.weight"] = f"{means[head][tap]:.3f}"
         found[f"weights.{head}.probe-best.weight"] = f"{means[head].get(probe.idxmax(), np.nan):.3f}"
-        said.append(f"{head} {agreed}, heaviest {called(tap)} ({means[head][tap]:.3f})")
+        said.append(f"{head} {agreed}, heaviest {tap_name(tap)} ({means[head][tap]:.3f})")
     if said:
         found["weights.sentence"] = "; ".join(said)
     return found
@@ -202,7 +197,7 @@ def of_heads(run: Heads) -> dict[str, str]:
         "heads.name": run.name,
         "heads.n": f"{int(table['n'].iloc[0]):,}",
         "heads.unit": f"{scored['unit']}s",
-        "heads.taps": ", ".join(map(style.short, taps)) or "none",
+        "heads.taps": ", ".join(map(tap_label, taps)) or "none",
     }
     for head, row in table.iterrows():
         found[f"heads.{head}.accuracy"] = interval(row["accuracy"], row["acc_lo"], row["acc_hi"])
@@ -210,7 +205,7 @@ def of_heads(run: Heads) -> dict[str, str]:
         found[f"heads.{head}.parameters"] = f"{int(row['parameters']):,}"
     gains = [
         f"{row.head} {points(row.accuracy, row.accuracy_lo, row.accuracy_hi)} and "
-        f"{signed(row.macro_auc, row.macro_auc_lo, row.macro_auc_hi)} of macro ROC-AUC"
+        f"{interval(row.macro_auc, row.macro_auc_lo, row.macro_auc_hi, signed=True)} of macro ROC-AUC"
         for row in run.differences.itertuples()
     ]
     if gains:
@@ -232,7 +227,7 @@ def of_comparison(run: Comparison) -> dict[str, str]:
     if search := run.config.get("search"):
         found["comparison.search"] = search["sentence"]
     steps = [
-        f"{step['step']} {signed(step['gain'], step['gain_lo'], step['gain_hi'])}"
+        f"{step['step']} {interval(step['gain'], step['gain_lo'], step['gain_hi'], signed=True)}"
         for step in run.config.get("steps", [])
         if step.get("gain") is not None and step.get("gain_lo") is not None
     ]

@@ -21,16 +21,21 @@ from .cli.options import (
     Jobs,
     K,
     Metric,
+    MinPerClass,
     Model,
     Normalise,
     Overwrite,
     PerClass,
     Pool,
     Projection,
+    Readout,
     SampleRate,
+    ScoreName,
     Seed,
     Select,
     Taps,
+    Test,
+    TestGroups,
     Unit,
     Window,
     out,
@@ -44,7 +49,7 @@ def blocks(
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
     from .blocks.detection import find_blocks
-    from .graph.dataflow import load
+    from .graph.load import load
 
     architecture = find_blocks(load(model))
     if as_json:
@@ -62,7 +67,7 @@ def extract(
     select: Select = "all",
     dtype: Dtype = DType.float32,
     sample_rate: SampleRate = None,
-    window: Window = None,
+    window_s: Window = None,
     normalise: Normalise = None,
     batch_size: BatchSize = 8,
     jobs: Jobs = 1,
@@ -95,9 +100,10 @@ def extract(
     )
     warn(recordings.warnings)
     backbone = Backbone.open(
-        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window, normalise=normalise, threads=1
+        model, taps=taps, pooling=pool, sample_rate=sample_rate, window_s=window_s, normalise=normalise, threads=1
     )
-    say(str(backbone.proof))
+    say(repr(backbone))
+    say(str(backbone.verification))
     done = extract(
         backbone,
         recordings,
@@ -118,56 +124,40 @@ def sweep(
     model: Model,
     audio: Audio,
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
+    test: Test = None,
+    readout: Readout = "all",
+    score: Annotated[ScoreName, typer.Option(help="What read-outs are ranked by.")] = ScoreName.auto,
     taps: Taps = "all",
     pool: Pool = "mean",
     select: Select = "all",
     dtype: Dtype = DType.float32,
     sample_rate: SampleRate = None,
-    window: Window = None,
+    window_s: Window = None,
     normalise: Normalise = None,
     batch_size: BatchSize = 8,
     jobs: Jobs = 1,
     cluster: Cluster = None,
     classes: Classes = 30,
     per_class: PerClass = 20,
+    min_per_class: MinPerClass = None,
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    test_groups: Annotated[
+        TestGroups, typer.Option(help="What is resampled of the test recordings.")
+    ] = TestGroups.file,
     k: K = 5,
     folds: Folds = 5,
-    metric: Annotated[Metric, typer.Option(help="Distance of the k-NN.")] = Metric.euclidean,
+    metric: Annotated[Metric, typer.Option(help="Distance of the k-NN in ranking.csv.")] = Metric.euclidean,
     unit: Annotated[Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.")] = Unit.clip,
+    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Measure milliseconds up to each tap.")] = True,
     projection: Annotated[Projection, typer.Option(help="Plane of the trajectories picture.")] = Projection.umap,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """The main job: which block of MODEL to read for AUDIO, with intervals, a paired test and the cost of each."""
-    from .sweep.sweep import Settings
-
-    settings = Settings(
-        taps=taps,
-        pool=pool,
-        select=select,
-        dtype=dtype.value,
-        sample_rate=sample_rate,
-        window_s=window,
-        normalise=normalise,
-        batch_size=batch_size,
-        jobs=jobs,
-        cluster=cluster,
-        classes=classes,
-        per_class=per_class,
-        group_regex=group_regex,
-        groups=groups,
-        fold_regex=fold_regex,
-        k=k,
-        folds=folds,
-        metric=metric.value,
-        unit=unit.value,
-        projection=projection.value,
-        seed=seed,
-    )
-    run_sweep(model, audio, output, settings, overwrite)
+    """The main job: which block of MODEL to read for AUDIO, and how: read-outs, intervals, paired tests, cost."""
+    given = {name: getattr(value, "value", value) for name, value in locals().items()}
+    rank_and_tell(given.pop("model"), given.pop("audio"), given.pop("output"), **given)
 
 
 def demo(
@@ -190,37 +180,25 @@ def demo(
         return
     if soundscapes is not None:
         raise InputError(f"--soundscapes {soundscapes}: wanted together with --competition, a sweep has none")
+    from .sweep.run_folder import prepare
+
     species, clips = species or 30, clips or 20
-    run_sweep(
-        demo.WREN,
-        lambda: demo.write_audio(output, species, clips, seed, say),
-        output,
-        demo.settings(species, clips, seed),
-        overwrite,
-    )
+    prepare(output, overwrite)
+    audio = demo.write_audio(output, species, clips, seed, say)
+    rank_and_tell(demo.WREN, audio, output, overwrite=overwrite, **demo.settings(species, clips, seed))
 
 
-def run_sweep(model: Path, audio, output: Path, settings, overwrite: bool) -> None:
-    """Sweep, draw, report, and end with the ranking on the terminal. `audio` may be a function that makes the folder,
-    called once the run folder has been accepted."""
-    from ..figures.gallery import save
-    from .sweep.report import write_report
-    from .sweep.run_folder import prepare, ranking_table
+def rank_and_tell(model: Path, audio: Path, output: Path, **given) -> None:
+    """Sweep, and end with the ranking and the conclusion on the terminal."""
+    from .sweep.run_folder import ranking_table
     from .sweep.sweep import sweep
 
-    if callable(audio):
-        prepare(output, overwrite)
-        audio = audio()
-    command = command_line()
-    swept = sweep(model, audio, output, settings, overwrite=overwrite, command=command, say=say)
-    config = json.loads((output / "config.json").read_text())
-    say("drawing")
-    save(output)
-    report = write_report(output)
-    print(ranking_table(swept.table, settings.k).to_markdown())
-    print(swept.answer.sentence)
-    print(swept.answer.remark)
+    done = sweep(model, audio, output, command=command_line(), log=say, **given)
+    config = done.config
+    print(ranking_table(done.ranking, config["settings"]["k"]).to_markdown())
+    for line in done.answer["lines"]:
+        print(line)
     warn(config["warnings"])
     if config["skipped"]:
         warn([f"{len(config['skipped'])} clips could not be used; the report lists them with the reasons"])
-    print(f"Report: {report}")
+    print(f"Report: {done.report}")

@@ -15,7 +15,6 @@ from ..features.recordings import read_recordings
 from ..features.synthetic.clips import write_dataset
 from ..features.synthetic.competition import DEFAULT, write_competition
 from .assets import WREN
-from .sweep.sweep import Settings
 
 GROUP_REGEX = r"^(R\d+)-"  # made-up recordists; see features/synthetic/clips
 
@@ -31,8 +30,9 @@ def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[s
     return folder
 
 
-def settings(species: int, clips: int, seed: int) -> Settings:
-    return Settings(classes=species, per_class=clips, group_regex=GROUP_REGEX, seed=seed)
+def settings(species: int, clips: int, seed: int) -> dict:
+    """The settings of the demo's sweep."""
+    return {"classes": species, "per_class": clips, "group_regex": GROUP_REGEX, "seed": seed}
 
 
 def competition(

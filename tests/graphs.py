@@ -220,7 +220,7 @@ def timm_export(name: str, folder, dynamo: bool, size: int | None = None) -> onn
     import torch
 
     from birdprobe.finetune.models.timm_import import import_timm
-    from birdprobe.probe.graph.dataflow import load
+    from birdprobe.probe.graph.load import load
 
     path = folder / f"{name}-{'new' if dynamo else 'old'}.onnx"
     torch.manual_seed(0)

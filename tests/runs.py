@@ -14,7 +14,7 @@ import pandas as pd
 
 from birdprobe.analysis.ranking import Ranking, rank
 from birdprobe.analysis.runs import RANKING_COLUMNS
-from birdprobe.probe.sweep.conclusion import Answer, answer
+from birdprobe.probe.sweep.published_answer import Answer, answer
 
 BIRDS = [
     "Turdus merula",

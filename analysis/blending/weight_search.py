@@ -23,6 +23,7 @@ from scipy.stats import rankdata
 
 from ...features import InputError
 from .. import metrics, predictions
+from ..wording import interval
 from .blend import blend, check_space, into
 from .foldwise_auc import Pairs
 from .simplex_search import Grid
@@ -82,10 +83,11 @@ class Search:
             verdict = f"The blend is worse: keep {self.best} alone."
         else:
             verdict = f"The interval holds 0: no gain over {self.best} alone is shown."
+        ends = self.nested_gain, self.nested_gain_lo, self.nested_gain_hi
         return (
             f"Blend as {self.space}: {weights}. Over {self.best} alone (macro AUC {self.best_auc:.4f}) it gains "
-            f"{self.tuned_gain:+.4f} on the rows that chose the weights, and {self.nested_gain:+.4f} "
-            f"[{self.nested_gain_lo:+.4f}, {self.nested_gain_hi:+.4f}] when each of {len(self.fold_weights)} folds is "
+            f"{self.tuned_gain:+.4f} on the rows that chose the weights, and "
+            f"{interval(*ends, 4, signed=True)} when each of {len(self.fold_weights)} folds is "
             f"blended with the weights of the others; equal weights gain {self.equal_gain:+.4f}. {verdict} "
             f"({self.n_rows} rows, {self.n_groups} groups, {self.n_scored} classes scored.)"
         )

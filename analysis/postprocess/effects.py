@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from .. import metrics, predictions
+from ..resampling import percentile_interval
 from ..tables import Column, Table
 from .step import Step
 
@@ -122,8 +123,7 @@ def _gain(before, after) -> dict:
         differences = after[1] - before[1]
         differences = differences[~np.isnan(differences)]
         if len(differences):
-            tail = 50 * (1 - metrics.LEVEL)
-            numbers["gain_lo"], numbers["gain_hi"] = np.percentile(differences, (tail, 100 - tail)).tolist()
+            numbers["gain_lo"], numbers["gain_hi"] = map(float, percentile_interval(differences))
     return {name: None if np.isnan(value) else value for name, value in numbers.items()}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.files import write_json
 from ...features.recordings import read_recordings
 from ...features.recordings.clips import some
 from .. import predictions
@@ -55,7 +56,7 @@ class Prior:
         return cls(Counts.from_json(found, place), make_family(found["kind"], found.get("constants") or {}))
 
     def write(self, path: Path | str) -> None:
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_json(), indent=1)
 
     @classmethod
     def read(cls, path: Path | str) -> "Prior":

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.files import write_text
 from .. import metrics, predictions
 from ..tables import Column, Table
 
@@ -213,7 +214,7 @@ def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:
     }
     written = tuple(stem.with_name(stem.name + suffix) for suffix in texts)
     for path, text in zip(written, texts.values()):
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text)
     return written
 
 

@@ -4,8 +4,6 @@ A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> s
                                                  every member and the blend, step by step -> OUT-comparison.*
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...features import InputError
+from ...features.files import check_new, replacing, sha256, write_json
 from ...features.recordings.names import SoundscapeName
 from .. import predictions
 from ..blending import Search, blend, diversity, search
@@ -25,6 +24,7 @@ from . import comparison
 
 ROWS_PER_FILE = 12  # a minute of 5-s windows: what a BirdCLEF+ soundscape must have
 BLEND = "blend"
+COMPARISON = (".csv", ".md", ".tex", ".png", ".pdf")  # the pictures are drawn by the command
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,8 @@ def make(
     fault.
     """
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
+    given = [*members.values(), *((*tuning.oof, tuning.truth) if tuning else ()), truth, sample_submission]
+    check_output(out, [path for path in given if path], truth is not None, wanted.prior is not None, overwrite)
     if BLEND in members:
         raise InputError(f"member {BLEND!r}: a name that the result has; another one wanted.")
     tables = {name: predictions.read_predictions(path) for name, path in members.items()}
@@ -123,6 +123,28 @@ def make(
     return made
 
 
+def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, overwrite: bool) -> None:
+    """Refuse an output before anything is read: OUT.csv, and every file that is written beside it.
+
+    Raises:
+        InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
+    """
+    if out.suffix != ".csv":
+        raise InputError(
+            f"{out}: ends in {out.suffix or 'nothing'}, .csv wanted; its description is the .json beside it."
+        )
+    written = [out, out.with_name(f"{out.stem}.json")]
+    written += [out.with_name(f"{out.stem}-prior.json")] if prior else []
+    written += [comparison_stem(out).with_suffix(end) for end in COMPARISON] if compared else []
+    for path in written:
+        check_new(path, overwrite=True)
+        for one in given:
+            if path.exists() and Path(one).exists() and path.samefile(one):
+                raise InputError(f"{path}: one of the files that are read, another name wanted for the output.")
+    for path in written:
+        check_new(path, overwrite)
+
+
 def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) -> Search:
     """`blending.search` on the members' out-of-fold CSVs. InputError: not one a member."""
     if len(tuning.oof) != len(names):
@@ -156,27 +178,25 @@ def prior_of(steps: Sequence[Step]) -> Prior | None:
 def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> None:
     """OUT.csv (under another name first), OUT.json; OUT-prior.json where there is a prior, for a kernel to ship; with
     truth OUT-comparison.csv, .md, .tex."""
-    made.path.parent.mkdir(parents=True, exist_ok=True)
-    draft = made.path.with_name(made.path.name + ".part")
-    made.table.to_csv(draft, index_label=predictions.ROW_ID, float_format="%.9g")
-    predictions.check_submission(draft, made.table.index, made.table.columns)  # the file itself, as it will be read
-    draft.replace(made.path)
+    with replacing(made.path) as draft:
+        made.table.to_csv(draft, index_label=predictions.ROW_ID, float_format="%.9g")
+        predictions.check_submission(draft, made.table.index, made.table.columns)  # the file itself, as it will be read
     about = {
         "command": command,
         "members": [
-            {"name": name, "path": str(path), "sha256": digest(path), "weight": made.weights[name]}
+            {"name": name, "path": str(path), "sha256": sha256(path), "weight": made.weights[name]}
             for name, path in members.items()
         ],
         "space": space,
         "rows": len(made.table),
         "classes": made.table.shape[1],
-        "csv_sha256": digest(made.path),
+        "csv_sha256": sha256(made.path),
         "search": made.searched.to_json() if made.searched else None,
         "steps": [asdict(effect) for effect in made.effects],
         "diversity": made.alike.to_dict("records") if made.alike is not None else None,
         "versions": {"birdprobe": version("birdprobe")},
     }
-    made.path.with_name(made.path.stem + ".json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    write_json(made.path.with_name(f"{made.path.stem}.json"), about)
     if made.prior is not None:
         made.prior.write(made.path.with_name(f"{made.path.stem}-prior.json"))
     if made.compared is not None:
@@ -185,7 +205,3 @@ def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> 
 
 def comparison_stem(out: Path) -> Path:
     return out.with_name(f"{out.stem}-comparison")
-
-
-def digest(path: Path | str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

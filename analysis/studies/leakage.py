@@ -17,7 +17,7 @@ import pandas as pd
 from ...features import InputError
 from ...features.recordings import assign_folds
 from .. import knn
-from ..ranking import LEVEL
+from ..resampling import percentile_interval
 from ..scored_items import read_run
 
 COLUMNS = (
@@ -80,8 +80,7 @@ def compare(
         totals = times @ counted
         drawn = (times @ sums.T)[totals > 0] / totals[totals > 0, None]  # a draw may hold no siblings at all
         table[name] = sums.sum(axis=1) / counted.sum()
-        tail = 50 * (1 - LEVEL)
-        table[f"{name}_lo"], table[f"{name}_hi"] = np.percentile(drawn, (tail, 100 - tail), axis=0)
+        table[f"{name}_lo"], table[f"{name}_hi"] = percentile_interval(drawn)
     for kind in splits:
         table[f"rank_{kind}"] = table[kind].rank(ascending=False)
     about = {"n": len(labels), "n_groups": len(sizes), "n_siblings": int(has_sibling.sum())}

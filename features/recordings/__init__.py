@@ -10,6 +10,6 @@ from .clips import Clip, Recordings
 from .folds import assign_folds
 from .names import SoundscapeName
 from .reading import read_recordings
-from .sampling import choose
+from .sampling import choose, drop_rare
 
-__all__ = ["Clip", "Recordings", "SoundscapeName", "assign_folds", "choose", "read_recordings"]
+__all__ = ["Clip", "Recordings", "SoundscapeName", "assign_folds", "choose", "drop_rare", "read_recordings"]

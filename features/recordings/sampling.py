@@ -40,3 +40,38 @@ def choose(
         few = f", {len(small)} of them with fewer than {per_class} clips ({some(small)})" if small else ""
         warnings.append(f"asked for {asked}, found {len(labels)} classes{few}: {len(kept)} clips are used.")
     return replace(recordings, clips=tuple(recordings.clips[i] for i in sorted(kept)), warnings=tuple(warnings))
+
+
+def drop_rare(recordings: Recordings, least: int) -> Recordings:
+    """Leave out the classes that cross-validation could not learn.
+
+    Args:
+        recordings: labelled clips; every label of a clip counts, not only its first.
+        least: clips that a class needs; where groups or given folds are known it needs two of each as well.
+
+    Returns:
+        The clips whose primary class is kept, with a warning that lists the classes left out.
+
+    Raises:
+        InputError: fewer than two classes are left.
+    """
+    clips, groups, folds = (defaultdict(set) for _ in range(3))
+    for index, clip in enumerate(recordings.clips):
+        for label in clip.labels[:1]:
+            clips[label].add(index)
+            groups[label].add(clip.group if clip.group is not None else index)
+            folds[label].add(clip.fold if clip.fold is not None else index)
+    rare = sorted(name for name in clips if len(clips[name]) < least or len(groups[name]) < 2 or len(folds[name]) < 2)
+    if not rare:
+        return recordings
+    kept = tuple(clip for clip in recordings.clips if clip.label not in set(rare))
+    if len(clips) - len(rare) < 2:
+        raise InputError(
+            f"{recordings.root}: {len(clips) - len(rare)} of {len(clips)} classes have {least} clips in two groups, at "
+            "least two are needed. Too many --folds, or is the grouping too coarse?"
+        )
+    warning = (
+        f"{len(rare)} classes with fewer than {least} clips, or all of them in one group or fold, are left out: "
+        f"{some(rare, 10)}."
+    )
+    return replace(recordings, clips=kept, warnings=(*recordings.warnings, warning))

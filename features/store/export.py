@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .. import InputError
+from ..files import replacing
 from .table import NUMBERS
 
 
@@ -23,14 +24,17 @@ def export(store, path, taps=()) -> Path:
     table = store.rows()
     arrays = {tap: store.read(tap) for tap in taps}
     if path.suffix == ".npz":
-        table.to_csv(path.with_suffix(".csv"), index=False)
+        with replacing(path.with_suffix(".csv")) as fresh:
+            table.to_csv(fresh, index=False)
         for name, column in table.items():
             arrays[f"row_{name}"] = np.array(column if name in NUMBERS else [value or "" for value in column])
-        np.savez(path, allow_pickle=False, **arrays)
+        with replacing(path) as fresh:
+            np.savez(fresh, allow_pickle=False, **arrays)
         return path
     parts = [table]
     for tap, array in arrays.items():
         flat = array.reshape(len(table), -1)
         parts.append(pd.DataFrame(flat, columns=[f"{tap}_{i}" for i in range(flat.shape[1])]))
-    pd.concat(parts, axis=1).to_csv(path, index=False)
+    with replacing(path) as fresh:
+        pd.concat(parts, axis=1).to_csv(fresh, index=False)
     return path

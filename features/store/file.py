@@ -16,16 +16,13 @@ import h5py
 import numpy as np
 
 from .. import InputError
+from ..files import Locked, replacing
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
 FORMAT = "birdprobe store 1"
 CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14
 COMMIT_COLUMNS = ("rows_end", "row_bytes_end", "skipped_bytes_end", "rows_crc", "skipped_crc")  # then one per tap
-
-
-class Locked(InputError):
-    """The store is open elsewhere, at least one of the two for writing."""
 
 
 def build(
@@ -44,41 +41,33 @@ def build(
     """
     if set(dims) != set(key.taps):
         raise ValueError(f"dims of {sorted(dims)}, wanted {sorted(key.taps)}")
-    if path.is_dir() or (path.exists() and not overwrite):
+    if path.is_dir() or (os.path.lexists(path) and not overwrite):
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'exists'}. Give another name or --overwrite.")
-    beside = path.with_name(f".{path.name}.new")
     versions = {"birdprobe": _version("birdprobe"), "numpy": np.__version__, "h5py": h5py.__version__}
     meta = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
     meta["versions"] = {**versions, **meta.get("versions", {})}
-    try:
-        with one_line(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(beside, "w", libver="earliest", locking="best-effort") as file:
-                file.attrs["format"] = FORMAT
-                for name, text in (("key", key.to_json()), ("meta", json.dumps(meta, default=str))):
-                    # a dataset, because an attribute cannot hold more than 64 KiB
-                    file.create_dataset(name, data=text, dtype=h5py.string_dtype()).attrs["crc"] = zlib.crc32(
-                        text.encode()
-                    )
-                file.create_dataset("committed", data=np.zeros(2, np.int64))
-                columns = (*COMMIT_COLUMNS, *key.taps)
-                _grow(file, "commits", (len(columns),), np.int64).attrs["columns"] = ",".join(columns)
-                for tap in key.taps:
-                    if views:
-                        file.create_virtual_dataset(f"taps/{tap}", views[tap], fillvalue=np.nan)
-                    else:
-                        _grow(file, f"taps/{tap}", tuple(dims[tap]), np.dtype(key.dtype))
-                for name, columns in (("rows", ROW_COLUMNS), ("skipped", SKIP_COLUMNS)):
-                    _grow(file, name, (), np.uint8, TEXT_CHUNK).attrs["columns"] = ",".join(columns)
-                if fill:
-                    fill(file)
-                sync(file)
-            beside.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)  # the new name, too, must survive a power cut
-            os.fsync(folder)
-            os.close(folder)
-    finally:
-        beside.unlink(missing_ok=True)
+    with (
+        one_line(path),
+        replacing(path) as beside,
+        h5py.File(beside, "w", libver="earliest", locking="best-effort") as file,
+    ):
+        file.attrs["format"] = FORMAT
+        for name, text in (("key", key.to_json()), ("meta", json.dumps(meta, default=str))):
+            # a dataset, because an attribute cannot hold more than 64 KiB
+            file.create_dataset(name, data=text, dtype=h5py.string_dtype()).attrs["crc"] = zlib.crc32(text.encode())
+        file.create_dataset("committed", data=np.zeros(2, np.int64))
+        columns = (*COMMIT_COLUMNS, *key.taps)
+        _grow(file, "commits", (len(columns),), np.int64).attrs["columns"] = ",".join(columns)
+        for tap in key.taps:
+            if views:
+                file.create_virtual_dataset(f"taps/{tap}", views[tap], fillvalue=np.nan)
+            else:
+                _grow(file, f"taps/{tap}", tuple(dims[tap]), np.dtype(key.dtype))
+        for name, columns in (("rows", ROW_COLUMNS), ("skipped", SKIP_COLUMNS)):
+            _grow(file, name, (), np.uint8, TEXT_CHUNK).attrs["columns"] = ",".join(columns)
+        if fill:
+            fill(file)
+        sync(file)
 
 
 def _grow(file: h5py.File, name: str, dim: tuple, dtype, chunk: int | None = None) -> h5py.Dataset:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ...analysis import wording
 from ...features import InputError
 from .. import style
 
@@ -57,11 +58,14 @@ def read(run: Path, name: str) -> pd.DataFrame:
     path = run / name
     if not path.is_file():
         raise InputError(f"{run}: no {name} in it; wanted a train run whose heads were compared with a probe")
-    text = {"tap": str, "score": str, "against": str}
+    text = {"tap": str, "score": str, "against": str, "head": str}
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in TABLES[name] if column not in table]:
         raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
-    return table
+    if name == "agreement.csv" and "head" not in table:  # of a run before there was such a column
+        own = table["score"].str.startswith(WEIGHT)
+        table["head"] = table["score"].str.removeprefix(WEIGHT).where(own, "")
+    return table.fillna({"head": ""}) if "head" in table else table
 
 
 def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
@@ -76,7 +80,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     axes.errorbar(x["value"], y["value"], up, across, **bars)
     blocks = [tap for tap in taps if tap.startswith("block_")]
     axes.plot(x.loc[blocks, "value"], y.loc[blocks, "value"], color=style.FAINT, lw=0.9, zorder=3)
-    if pair.score.startswith(WEIGHT):
+    if pair.head:
         axes.axhline(1 / len(other), color=style.QUIET, lw=0.9, ls=(0, (1, 2)), zorder=1)
     size = float(np.clip(260 / len(taps), 5, 9.5))
     for place, tap in enumerate(taps):
@@ -89,10 +93,9 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel("k-NN accuracy", labelpad=2)
-    head = pair.score.removeprefix(WEIGHT)
-    title = style.trimmed(head, 18) + (": weights" if head != pair.score else ": accuracy")
+    title = style.trimmed(pair.head or pair.score, 18) + (": weights" if pair.head else ": accuracy")
     words = [
-        f"{name} {interval(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
+        f"{name} {rank_agreement(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
         for name, key in (("Spearman", "spearman"), ("Kendall", "kendall"))
     ]
     top = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
@@ -102,13 +105,13 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
 
 def mark(tap: str) -> str:
     """What stands in a dot: a block's number, else a letter."""
-    return style.short(tap) if tap.startswith("block_") else tap[:1].upper()
+    return wording.tap_label(tap) if tap.startswith("block_") else tap[:1].upper()
 
 
-def interval(value: float, low: float, high: float) -> str:
+def rank_agreement(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return "undefined: all equal"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    return wording.minus_sign(wording.interval(value, low, high, 2))
 
 
 def caption(scores: pd.DataFrame) -> str:

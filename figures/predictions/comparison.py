@@ -28,8 +28,14 @@ def has_data(run: Path) -> bool:
 
 @style.styled
 def draw(run: Path) -> Figure:
-    """Draw RUN/comparison.csv, or the CSV itself, as `analysis.predictions.comparison.write` left it. InputError: it is not there,
-    or another table."""
+    """Draw a comparison of predictions with the truth.
+
+    Args:
+        run: A folder with comparison.csv, or the CSV itself, as `analysis.predictions.comparison.write` left it.
+
+    Raises:
+        InputError: The file is not there, or is another table.
+    """
     run = Path(run)
     frame = comparison.read(run / TABLE if run.is_dir() else run)
     lines, total = layout(frame)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from ...analysis import wording
 from ...features import InputError
 from .. import style
 
@@ -139,7 +140,7 @@ def frame(axes: Axes, crowd: list[Dot]) -> None:
 
 
 def listed(dot: Dot) -> str:
-    gain = f"{dot.gain:+.3f}".replace("-", "−")
+    gain = wording.minus_sign(wording.number(dot.gain, signed=True))
     return f"{dot.public:.3f} / {dot.private:.3f} ({gain})  {', '.join(dot.names)}"
 
 

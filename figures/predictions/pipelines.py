@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from ...analysis import wording
 from ...features import InputError
 from .. import style
 
@@ -143,9 +144,9 @@ def read(path: Path, wanted: str) -> dict:
 
 def spoken(tokens: list[str]) -> str:
     """block 21, 24 and 25 of a list of taps, in the order in which the head takes them."""
-    blocks = [style.short(tap) for tap in tokens if tap.startswith("block_")]
+    blocks = [wording.tap_label(tap) for tap in tokens if tap.startswith("block_")]
     words = [f"block{'s' if len(blocks) > 1 else ''} {', '.join(blocks)}"] if blocks else []
-    return ", ".join(words + [style.spoken(tap) for tap in tokens if not tap.startswith("block_")])
+    return ", ".join(words + [wording.tap_title(tap) for tap in tokens if not tap.startswith("block_")])
 
 
 def share(row: list[Box], width: float) -> float:

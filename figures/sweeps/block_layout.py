@@ -6,8 +6,8 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from ...analysis import wording
 from ...analysis.runs import Run
-from .. import style
 
 GAP, STAGE_GAP = 0.05, 0.23  # between the boxes of a group, between groups
 NARROW, WIDE, LOW, TALL = 0.25, 0.41, 0.27, 0.72  # box sizes
@@ -83,7 +83,7 @@ def groups(data: Run) -> list[Group]:
     if stem:
         found.append(Group((box(stem, ""),), ("stem", *sizes([box(stem, "")]))))
     for stage, rows in groupby(blocks, key=lambda row: row["stage"]):
-        boxes = tuple(box(row, style.short(row["name"])) for row in rows)
+        boxes = tuple(box(row, wording.tap_label(row["name"])) for row in rows)
         found.append(Group(boxes, (span(boxes) if stage is None else f"stage {stage}", *sizes(boxes))))
     for key in ENDS:
         if table.get(key):

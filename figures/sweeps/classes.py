@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
@@ -102,7 +103,7 @@ def label_columns(axes: Axes, data: Run, edges: np.ndarray) -> None:
     shown = [i for i in inside if i == best or (i % step == 0 and (abs(i - best) >= step or best not in inside))]
     others = [i for i in range(len(taps)) if i not in inside]
     ticks = [*shown, *others]
-    axes.set_xticks(middles[ticks], [style.short(taps[i]) for i in ticks], fontsize=7.5)
+    axes.set_xticks(middles[ticks], [wording.tap_label(taps[i]) for i in ticks], fontsize=7.5)
     axes.xaxis.tick_top()
     for label, i in zip(axes.get_xticklabels(), ticks):
         if i in others:
@@ -137,7 +138,7 @@ def draw_bar(figure: Figure, mesh: QuadMesh, left: float) -> None:
 
 
 def caption(data: Run, classes: int) -> str:
-    best = style.spoken(data.best)
+    best = wording.tap_title(data.best)
     return (
         f"{data.neighbours} accuracy of each class in per cent; the number after a name counts its {data.unit}. "
         f"{classes} classes, sorted by {best} (framed), the best tap over all classes together."

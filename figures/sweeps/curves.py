@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
@@ -163,7 +164,7 @@ def key(figure: Figure, names: list[str], looks: dict, frame: pd.DataFrame, heig
         figure.add_artist(Line2D([LEFT + 0.0275], [y], marker=mark, ms=4.6, mfc=style.PAPER, mec=colour, **place))
         rows = frame[(frame["series"] == name) & frame["depth"].between(0, 1)]
         best = rows.loc[rows["knn"].idxmax()]
-        words = f", best {style.spoken(best['tap'])}: {best['knn']:.3f}"
+        words = f", best {wording.tap_title(best['tap'])}: {best['knn']:.3f}"
         for limit in range(60, 10, -1):
             text = figure.text(LEFT + 0.07, y, style.trimmed(name, limit) + words, fontsize=8, va="center_baseline")
             if LEFT + 0.07 + style.size_in(text)[0] / style.WIDTH_IN < 0.985:

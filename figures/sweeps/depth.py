@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...analysis.runs import Run, points
+from ...analysis import wording
+from ...analysis.runs import Run
 from .. import style
 
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
@@ -116,9 +117,9 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
     notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST, "bold")]
     if data.best != data.reference:
         row = table.loc[data.best]
-        low, high = points(row.vs_last_lo), points(row.vs_last_hi)
-        gain = f"{points(row.vs_last):+.1f} points\n[{low:.1f}, {high:.1f}]".replace("-", "−")
-        notes.append((gain, (best + reference) / 2, style.INK, "normal"))
+        gain, low, high = (wording.in_points(share) for share in (row.vs_last, row.vs_last_lo, row.vs_last_hi))
+        words = f"{wording.number(gain, 1, signed=True)} points\n[{wording.number(low, 1)}, {wording.number(high, 1)}]"
+        notes.append((wording.minus_sign(words), (best + reference) / 2, style.INK, "normal"))
         notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE, "normal"))
         ends = axes.get_yaxis_transform()
         axes.plot(
@@ -216,7 +217,7 @@ def inches_per_unit(axes: Axes) -> float:
 
 
 def name(tap: str) -> str:
-    return style.spoken(tap) if tap.startswith("block_") else tap
+    return wording.tap_title(tap) if tap.startswith("block_") else tap
 
 
 def caption(data: Run) -> str:

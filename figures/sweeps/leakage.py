@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ...analysis import wording
 from ...analysis.studies import leakage
 from .. import style
 
@@ -44,7 +45,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     left = 0.0
     for at, tap in enumerate(frame["tap"]):
         y = (height - HEAD_IN - (at + 0.5) * ROW_IN) / height
-        text = figure.text(SIDE_IN / style.WIDTH_IN, y, style.spoken(tap), fontsize=8, va="center_baseline")
+        text = figure.text(SIDE_IN / style.WIDTH_IN, y, wording.tap_title(tap), fontsize=8, va="center_baseline")
         left = max(left, SIDE_IN + style.size_in(text)[0] + 0.14)
     room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
     panels = []

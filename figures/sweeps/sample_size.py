@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator
 
+from ...analysis import wording
 from ...analysis.studies import sample_size
 from ...features import InputError
 from .. import style
@@ -130,7 +131,7 @@ def caption(frame: pd.DataFrame) -> str:
     return (
         f"{first['draws']} sets of each size, drawn by class and group from {first['n_all']:,} {first['unit']}s in "
         f"{first['n_groups']:,} groups ({grouped}); {first['n_taps']} taps, {first['k']}-NN. Best of all "
-        f"{first['unit']}s: {style.spoken(first['top'])}, {tied - 1} taps not separable from it. Solid: against all "
-        f"{first['unit']}s, of which a set is part. Dashed: two sets without a common group. Bands: 95 %; above, of "
-        "shares (Wilson); below, of the draws."
+        f"{first['unit']}s: {wording.tap_title(first['top'])}, {tied - 1} taps not separable from it. Solid: "
+        f"against all {first['unit']}s, of which a set is part. Dashed: two sets without a common group. Bands: 95 %; "
+        "above, of shares (Wilson); below, of the draws."
     )

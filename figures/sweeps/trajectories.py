@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...analysis import projection
+from ...analysis import projection, wording
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import path_labels, style
@@ -128,16 +128,16 @@ def number_path(axes: Axes, path: np.ndarray, taps: list[str], colour: str) -> N
         numbered.append(i)
         marker, size = {0: ("s", 10), last: ("D", 10)}.get(i, ("o", 10.5))
         axes.plot(*path[i], marker, ms=size, mfc=colour, mec=style.PAPER, mew=0.9, zorder=4)
-        word = style.short(taps[i]) if taps[i].startswith("block_") else taps[i][0].upper()
+        word = wording.tap_label(taps[i]) if taps[i].startswith("block_") else taps[i][0].upper()
         look = {"ha": "center", "va": "center_baseline", "fontsize": 6, "color": style.PAPER, "weight": "bold"}
         axes.text(*path[i], word, zorder=6, **look)
 
 
 def caption(data: Run, taps: list[str], shown: int, total: int) -> str:
     rest = f", the other {total - shown} in grey" if total > shown else ""
+    first, last = wording.tap_title(taps[0]), wording.tap_title(taps[-1])
     return (
-        f"Class centroids from {style.spoken(taps[0])} (square) to {style.spoken(taps[-1])} (diamond) in one joint "
-        f"plane: the {shown} that travel farthest in colour{rest}. Dots: {data.n_units:,} {data.unit} at "
-        f"{style.spoken(taps[-1])}. Below: each coloured path alone; × is its scale "
-        "against the map."
+        f"Class centroids from {first} (square) to {last} (diamond) in one joint plane: the {shown} that travel "
+        f"farthest in colour{rest}. Dots: {data.n_units:,} {data.unit} at {last}. Below: each coloured path alone; × "
+        "is its scale against the map."
     )

@@ -5,12 +5,12 @@ found again, so the file changes the time of a second fold or of a restart and n
 """
 
 import json
-import os
 import threading
 from pathlib import Path
 
 import numpy as np
 
+from ...features.files import write_json
 from ...features.recordings import Clip
 
 PEAKS = 5  # candidates a clip, as in Perch's public training code (max_intervals)
@@ -46,11 +46,7 @@ class Peaks:
             return
         with self._lock:
             self._starts = self._read() | self._starts
-            text = json.dumps(self.made_for | {"starts": self._starts})
-            part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8")
-            part.replace(self.path)
+            write_json(self.path, self.made_for | {"starts": self._starts}, indent=None)
             self._new = 0
 
     def _read(self) -> dict[str, list[int]]:

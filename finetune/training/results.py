@@ -20,6 +20,7 @@ import pandas as pd
 
 from ...analysis.predictions.table import ROW_ID
 from ...features import InputError
+from ...features.files import write_json, write_text
 from . import resume
 from .recipe import FREE, flat
 
@@ -62,7 +63,7 @@ def prepare(run: Path, fold: int, config: dict) -> None:
     """Make room for a new fold: its old files are removed, config.json is written."""
     _clear(run, fold)
     (run / f"fold{fold}").mkdir(parents=True, exist_ok=True)
-    _write_whole(run / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    write_json(run / "config.json", config)
 
 
 def read_config(path: Path) -> dict:
@@ -100,7 +101,7 @@ def _short(value) -> str:
 
 def write_log(own: Path, history: Sequence[dict]) -> None:
     """log.csv anew from the whole history: a resumed run repeats epochs that its state does not know."""
-    _write_whole(own / "log.csv", pd.DataFrame(list(history), columns=list(LOG)).to_csv(index=False))
+    write_text(own / "log.csv", pd.DataFrame(list(history), columns=list(LOG)).to_csv(index=False))
 
 
 def write_oof(
@@ -118,12 +119,12 @@ def write_oof(
     rows = pd.Index(index, name=ROW_ID)
     for name, table in ((f"truth-fold{fold}", truth.astype(int)), (f"fold{fold}", values)):
         frame = pd.DataFrame(table, index=rows, columns=list(labels))
-        _write_whole(folder / f"{name}.csv", frame[~rows.duplicated()].to_csv(float_format="%.9g"))
+        write_text(folder / f"{name}.csv", frame[~rows.duplicated()].to_csv(float_format="%.9g"))
     order = sorted(int(m[1]) for path in folder.glob("fold*.csv") if (m := re.fullmatch(r"fold(\d+)", path.stem)))
     for name, start in ((re.sub(r"[^\w.-]", "-", member), "fold"), ("truth", "truth-fold")):
         parts = [(folder / f"{start}{i}.csv").read_text().splitlines() for i in order]
         lines = parts[0][:1] + [line for part in parts for line in part[1:]]
-        _write_whole(folder / f"{name}.csv", "\n".join(lines) + "\n")
+        write_text(folder / f"{name}.csv", "\n".join(lines) + "\n")
 
 
 def _clear(run: Path, fold: int) -> None:
@@ -135,11 +136,3 @@ def _clear(run: Path, fold: int) -> None:
         *(run / "oof" / f"{name}.csv" for name in (f"fold{fold}", f"truth-fold{fold}")),
     ):
         path.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """The new text or the old one, also after a kill."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ...features import InputError
-from ..checkpoint import flush, sha256
+from ...features.files import replacing, sha256, write_json
 
 FORMAT = "birdprobe training state 1"
 
@@ -37,14 +37,10 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: dict) ->
     """Put a state in the place of the folder's older one."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"step-{step}.safetensors"
-    fresh = folder / f"{weights.name}.part"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, fresh)
-    flush(fresh)
-    fresh.replace(weights)
-    text = folder / "state.json.part"
-    text.write_text(json.dumps({"format": FORMAT, "weights": weights.name, "sha256": sha256(weights), "facts": facts}))
-    flush(text)
-    text.replace(folder / "state.json")
+    with replacing(weights) as fresh:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, fresh)
+    state = {"format": FORMAT, "weights": weights.name, "sha256": sha256(weights), "facts": facts}
+    write_json(folder / "state.json", state, indent=None)
     for old in folder.glob("step-*"):
         if old != weights:
             old.unlink()
@@ -64,6 +60,8 @@ def load(folder: Path) -> State | None:
         if found["format"] != FORMAT:
             raise InputError(f"{text}: {found['format']!r} found, {FORMAT!r} wanted. Another version? {advice}")
         weights = folder / found["weights"]
+        if not weights.is_file():
+            raise InputError(f"{text}: damaged ({weights.name} is missing). {advice}")
         if (digest := sha256(weights)) != found["sha256"]:
             raise InputError(f"{weights}: sha256 {digest[:12]} found, {found['sha256'][:12]} wanted. {advice}")
         return State(load_file(weights), found["facts"])
@@ -75,7 +73,7 @@ def load(folder: Path) -> State | None:
 
 def clear(folder: Path) -> None:
     """Remove the files of a state, and the folder if nothing else is in it."""
-    for path in (folder / "state.json", folder / "state.json.part", *folder.glob("step-*")):
+    for path in (folder / "state.json", *folder.glob("step-*"), *folder.glob(".s*")):  # after a kill
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

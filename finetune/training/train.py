@@ -23,6 +23,7 @@ from ..models import members
 from ..models.members import Member
 from ..progress import Progress
 from . import results, tracking
+from . import resume as resume_state
 from .fold_training import Training
 from .job import Job
 from .recipe import Settings
@@ -87,7 +88,7 @@ def train(
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
         torch.manual_seed(settings.seed * 1000 + fold)
         model = members.assemble(member, len(job.labels), **job.options)
-        saved = resume.load(own / "state") if going_on else None
+        saved = resume_state.load(own / "state") if going_on else None
         where = saved.facts["init"] if saved else begin(model.network, member, init, pretrained)
         training = Training(job, model, own, where, smoke or where["source"] != "random")
         warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *training.notes)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ...features.files import replacing
 from ..frontends.logmel import WINDOW_SAMPLES, PerchLogMel
 
 # expand, channels, blocks, kernel, stride; Perch v2 has 24, 32, 48, 96, 136, 232, 384 channels
@@ -130,16 +131,15 @@ def folded(net: Miniature) -> Miniature:
 def write_onnx(net: Miniature, path: Path) -> Path:
     """One ONNX file with a dynamic batch, opset 18, weights inside; replaced whole, never half-written."""
     path = Path(path)
-    part = path.with_suffix(".part")
-    torch.onnx.export(
-        folded(net),
-        (torch.zeros(2, WINDOW_SAMPLES),),
-        str(part),
-        input_names=["inputs"],
-        output_names=list(OUTPUTS),
-        dynamic_axes={name: {0: "batch"} for name in ("inputs", *OUTPUTS)},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    part.replace(path)
+    with replacing(path) as fresh:
+        torch.onnx.export(
+            folded(net),
+            (torch.zeros(2, WINDOW_SAMPLES),),
+            str(fresh),
+            input_names=["inputs"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("inputs", *OUTPUTS)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
     return path

@@ -24,6 +24,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
+from ...features.files import replacing, write_json
 from ...features.synthetic.clips import make_species, plan
 from ...features.windows import PEAK
 from .logmels import Songs, augment, log_mels
@@ -105,10 +106,9 @@ def train(net: Miniature, songs: Songs, recipe: Recipe, checkpoint: Path | None 
             print(json.dumps(log[-1] | {"frames": frames, "progress": round(progress, 4)}), flush=True)
             recent = []
             if checkpoint:
-                part = checkpoint.with_suffix(".part")
-                save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
-                part.replace(checkpoint)
-                checkpoint.with_suffix(".json").write_text(json.dumps({"log": log}))
+                with replacing(checkpoint) as fresh:
+                    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, fresh)
+                write_json(checkpoint.with_suffix(".json"), {"log": log}, indent=None)
     return log
 
 
@@ -206,7 +206,7 @@ def finish(net: Miniature, songs: Songs, valid: Songs, names: Sequence[str], rec
         "log": log,
         "labels": list(names),
     }
-    (out / "wren.json").write_text(json.dumps(about, indent=1) + "\n")
+    write_json(out / "wren.json", about, indent=1)
     return scores
 
 

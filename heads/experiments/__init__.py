@@ -1,4 +1,4 @@
-"""What Yadav 2026 found, repeated where the truth is known: on a made-up competition (`features.synthetic.competition`).
+"""What Yadav 2026 found, where the truth is known: on a made-up competition (`features.synthetic.competition`).
 
 pseudo     single-pass pseudo-labels raise the out-of-fold score: does the held-out score follow?  (naive and gated)
 residual   h25 - h24 in place of h25: the same signal, where every token has a projection of its own

@@ -21,18 +21,27 @@ from ...analysis.predictions.table import aligned, files
 N_BOOT = 2000
 VALUES = ("oof", "heldout", "oof_gain", "heldout_gain", "inflation")
 SPREADS = ("oof_gain_sd", "heldout_gain_sd")
-COLUMNS = ("arm", "against", *(f"{name}{end}" for name in VALUES for end in ("", "_lo", "_hi")), *SPREADS, "repeats")
+COLUMNS = (
+    "arm",
+    "against",
+    *(f"{name}{end}" for name in VALUES for end in ("", "_lo", "_hi")),
+    *SPREADS,
+    "repeats",
+    "role",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
     """Predictions of one arm: tables out of fold and for the held-out recordings. against: name of the arm that it is
-    compared with, None for none. Rows beyond those of the truth are let go."""
+    compared with, None for none. role: what it is for, one of those of `analysis.runs`, or "". Rows beyond those of the
+    truth are let go."""
 
     name: str
     oof: pd.DataFrame
     heldout: pd.DataFrame
     against: str | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +73,7 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
     found = [_values(arms, truths, seed, n_boot) for arms in repeats]
     mean = {key: tuple(sum(one[key][i] for one in found) / len(found) for i in (0, 1)) for key in found[0]}
     for arm in repeats[0]:
-        row = _row(arm, mean) | {"repeats": len(found)}
+        row = _row(arm, mean) | {"repeats": len(found), "role": arm.role}
         if arm.against is not None and len(found) > 1:
             for part, name in zip(("oof", "heldout"), SPREADS):
                 row[name] = float(np.std([one[arm.name, part][0] - one[arm.against, part][0] for one in found], ddof=1))

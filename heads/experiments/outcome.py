@@ -5,16 +5,23 @@ outcome.md    the sentence, the table for people, what it was measured on
 config.json   everything resolved, and the sentence; written last
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from ...analysis.tables import Column, Table
-from ...features import InputError
+from ...analysis.wording import interval
+from ...features.files import write_json, write_text
+from ...features.output_folder import Kind, OutputFolder
 
-FILES = ("outcome.csv", "outcome.md", "grid.csv", "config.json")
+KIND = Kind(
+    "experiment",
+    "a finished experiment",
+    ("outcome.csv", "outcome.md", "grid.csv", "figures/experiment.png", "figures/experiment.pdf"),
+    ("experiment", "measured"),
+    kept=("stores", "runs"),  # used again
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +52,8 @@ class Outcome:
 
 
 def check(folder: Path, overwrite: bool) -> None:
-    """InputError for a folder that holds an outcome, or is none. Nothing is changed."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file found, a folder wanted for the experiment.")
-    if (there := [name for name in FILES if (folder / name).exists()]) and not overwrite:
-        raise InputError(
-            f"{folder}: files of an experiment ({there[0]}) found, a new folder wanted. Use --overwrite to replace "
-            "them; its stores are used again."
-        )
+    """Accept or refuse the folder, see `OutputFolder.check`. Nothing is changed."""
+    OutputFolder(folder, KIND).check(overwrite)
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> Table:
@@ -75,19 +76,17 @@ def table(frame: pd.DataFrame, caption: str = "") -> Table:
 
 def write(folder: Path, name: str, finding: Finding, config: dict, about: dict[str, dict]) -> None:
     """The files of the folder. about: see `Truths.about`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in FILES:
-        (folder / old).unlink(missing_ok=True)
-    finding.frame.to_csv(folder / "outcome.csv", index=False, float_format="%.6g", lineterminator="\n")
-    if finding.grid is not None:
-        finding.grid.to_csv(folder / "grid.csv", index=False, float_format="%.6g", lineterminator="\n")
     notes = (*finding.notes, *_between(finding.frame))
     words = [f"# Experiment: {name}", finding.sentence, table(finding.frame, measured(about)).to_markdown().strip()]
     if notes:
         words.append("\n".join(f"- {note}" for note in notes))
-    (folder / "outcome.md").write_text("\n\n".join(words) + "\n", encoding="utf-8")
     whole = {"experiment": name, **config, "measured": about, "sentence": finding.sentence, "notes": notes}
-    (folder / "config.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with OutputFolder(folder, KIND).replacing() as draft:
+        for frame, stem in ((finding.frame, "outcome"), (finding.grid, "grid")):
+            if frame is not None:
+                frame.to_csv(draft / f"{stem}.csv", index=False, float_format="%.6g", lineterminator="\n")
+        write_text(draft / "outcome.md", "\n\n".join(words) + "\n")
+        write_json(draft / "config.json", whole)
 
 
 def _between(frame: pd.DataFrame) -> list[str]:
@@ -120,8 +119,7 @@ def measured(about: dict[str, dict]) -> str:
 
 def signed(row: pd.Series, name: str) -> str:
     """`+0.012 [-0.003, +0.027]`."""
-    value, low, high = (f"{row[f'{name}{end}']:+.3f}".replace("-0.000", "+0.000") for end in ("", "_lo", "_hi"))
-    return f"{value} [{low}, {high}]"
+    return interval(*(row[f"{name}{end}"] for end in ("", "_lo", "_hi")), signed=True)
 
 
 def verdict(row: pd.Series, name: str, above: str, below: str, unclear: str) -> str:

@@ -11,7 +11,7 @@ from itertools import product
 
 import pandas as pd
 
-from ...analysis import metrics
+from ...analysis import metrics, runs
 from ...analysis.postprocess import site_hour
 from ...analysis.postprocess.temporal import Gaussian
 from ...analysis.predictions.table import aligned
@@ -24,6 +24,7 @@ HEAD = "attention"
 ALPHAS, SIGMAS = (0.0, 0.25, 0.5, 1.0, 1.5), (0.0, 0.65, 1.0, 1.5)
 MODERATE = (0.5, 1.0)
 LEAKY, HONEST = "prior saw the windows", "prior of other folds"
+ROLES = {LEAKY: (runs.MODERATE_LEAKY, runs.TUNED_LEAKY), HONEST: (runs.MODERATE_HONEST, runs.TUNED_HONEST)}
 
 
 def find(trainings: Sequence[Training]) -> Finding:
@@ -41,9 +42,12 @@ def find(trainings: Sequence[Training]) -> Finding:
         own = grid[grid["prior"] == kind]
         settings[kind] = tuple(own.loc[own["oof"].idxmax(), ["alpha", "sigma"]])
         moderate, tuned = (_name(*settings[key], kind) for key in ("moderate", kind))
-        arms.append(Arm(moderate, oof_tables[kind, *MODERATE], heldout_tables[MODERATE], "as predicted"))
+        arms.append(
+            Arm(moderate, oof_tables[kind, *MODERATE], heldout_tables[MODERATE], "as predicted", ROLES[kind][0])
+        )
         if tuned != moderate:
-            arms.append(Arm(tuned, oof_tables[kind, *settings[kind]], heldout_tables[settings[kind]], moderate))
+            tables = oof_tables[kind, *settings[kind]], heldout_tables[settings[kind]]
+            arms.append(Arm(tuned, *tables, moderate, ROLES[kind][1]))
     frame = score([arms], truths, training.settings.seed)
     reach = site_hour.SiteHour(site_hour.fit(truths.oof)).reach(heldout)
     notes = (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ...analysis import metrics
+from ...analysis import metrics, runs
 from ...analysis.predictions.table import aligned, read_truth
 from ..training.pseudo_labels import Gate
 from .comparison import score
@@ -32,7 +32,10 @@ def find(trainings: Sequence[Training]) -> Finding:
             training.run(name, taps, HEAD, teacher, gate) for name, gate in (("naive", None), ("gated", GATE))
         )
         arms = [training.arm(TEACHER, teacher, HEAD)]
-        arms += [training.arm(name, run, HEAD, TEACHER) for name, run in ((NAIVE, naive), (GATED, gated))]
+        arms += [
+            training.arm(NAIVE, naive, HEAD, TEACHER, runs.NAIVE),
+            training.arm(GATED, gated, HEAD, TEACHER, runs.GATED),
+        ]
         repeats.append(arms)
         if training is trainings[0]:
             notes += [f"Gate, in the first training: {warning}" for warning in gated.warnings if str(GATE) in warning]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ...analysis import runs
 from ...features import InputError
 from .comparison import score
 from .outcome import Finding, signed
@@ -31,7 +32,7 @@ def find(trainings: Sequence[Training]) -> Finding:
         repeats.append([])
         for head in HEADS:
             repeats[-1].append(training.arm(head, raw, head))
-            repeats[-1].append(training.arm(f"{head}, residual", changed, head, head))
+            repeats[-1].append(training.arm(f"{head}, residual", changed, head, head, runs.RESIDUAL))
     frame = score(repeats, trainings[0].truths(), trainings[0].settings.seed)
     notes = (f"Raw tokens: {', '.join(tokens)}; residual: {residual.replace(',', ', ')}.",)
     return Finding(frame, _sentence(frame, f"{last} - {before}"), notes)

@@ -42,10 +42,10 @@ class Training:
             progress=here.progress,
         )
 
-    def arm(self, name: str, trained: Trained, head: str, against: str | None = None) -> Arm:
+    def arm(self, name: str, trained: Trained, head: str, against: str | None = None, role: str = "") -> Arm:
         """A trained head as an arm: out of fold on the labelled windows, all folds on the test soundscapes."""
         oof, _ = out_of_fold(trained.run, head)
-        return Arm(name, oof, predict(trained.run, head, self.material.test()), against)
+        return Arm(name, oof, predict(trained.run, head, self.material.test()), against, role)
 
     def truths(self) -> Truths:
         return Truths(labelled_truth(self.material.soundscapes(), self.material.labels), self.material.truth)

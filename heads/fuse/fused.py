@@ -12,11 +12,13 @@ from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo
 
 from ...features import InputError
+from ...features.files import write_bytes
 from ...features.windows import normalise_windows
+from ...probe.graph.load import default_opset
 from ...probe.runtime import sessions
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import together
-from ...probe.surgery.expose import Exposed, default_opset
+from ...probe.surgery.expose import Exposed
 from ...probe.surgery.verify import gather
 from ..ensemble import Ensemble, Members, load_members
 from .grafting import cut, describe, export, normalised, splice
@@ -163,9 +165,7 @@ def write(model: onnx.ModelProto, out: Path) -> None:
         onnx.checker.check_model(str(out))
         return
     onnx.checker.check_model(model)
-    draft = out.with_name(out.name + ".part")
-    draft.write_bytes(model.SerializeToString())
-    draft.replace(out)
+    write_bytes(out, model.SerializeToString())
 
 
 def bytes_of(path: Path) -> int:

@@ -15,10 +15,10 @@ from ...features.store import StoreKey
 from ...features.windows import PEAK
 from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
-from ...probe.graph import dataflow
+from ...probe.graph.load import audio_input, default_opset, load
 from ...probe.runtime.backbone import prepare
-from ...probe.runtime.input_spec import read_contract, row_of, waveform_shape
-from ...probe.surgery.expose import Exposed, default_opset, rebuild, required_input
+from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
+from ...probe.surgery.expose import Exposed, rebuild
 from ..ensemble import Ensemble
 from ..inputs import taps_of
 
@@ -28,8 +28,8 @@ OPSET = 18  # the least that torch's exporter writes; ONNX Runtime 1.14 (2023) r
 
 def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tuple[int, ...]]:
     """(The backbone with the tokens' taps as outputs and nothing behind them, the shape of one window)."""
-    whole = dataflow.load(model)
-    contract = read_contract(whole, model.name, key.sample_rate, key.window_s, key.normalise)
+    whole = load(model)
+    contract = read_input_spec(whole, model.name, key.sample_rate, key.window_s, key.normalise)
     shape = waveform_shape(whole, model.name, contract.window_samples)
     architecture = find_blocks(whole, shape)
     wanted = set(taps_of(tokens))
@@ -92,7 +92,7 @@ def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.Mode
 
 def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
     """The model behind features.windows.normalise_windows(windows, rule) as nodes; its input is then `waveform`."""
-    source = required_input(model)
+    source = audio_input(model)
     if rule == "none":
         return model
     if rule != "peak" or source.type.tensor_type.elem_type != TensorProto.FLOAT:
@@ -126,7 +126,7 @@ def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
         for at, (kind, inputs, output) in enumerate(steps)
     ]
     result = rebuild(model, [*nodes, *model.graph.node], model.graph.output, weights)
-    required_input(result).name = new
+    audio_input(result).name = new
     return result
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...probe.graph import dataflow
+from ...probe.graph.load import load
 from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import row_of, waveform_shape
 from ...probe.runtime.sessions import together
@@ -18,7 +18,7 @@ def speeds(fused: Path, model: Path, window_samples: int, threads: int = 1, budg
     fused, model = Path(fused), Path(model)
     opened = {"fused": sessions.open_session(fused, threads), "full": sessions.open_session(model, threads)}
     specs = {name: sessions.data_input(session) for name, session in opened.items()}
-    row = row_of(waveform_shape(dataflow.load(model), model.name, window_samples))
+    row = row_of(waveform_shape(load(model), model.name, window_samples))
     inputs = {name: sessions.audio_like((TIMED_BATCH, *row), spec.dtype) for name, spec in specs.items()}
     times: dict[str, list[float]] = {name: [] for name in opened}
     started = time.perf_counter()

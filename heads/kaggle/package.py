@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +10,8 @@ from pathlib import Path
 from ...analysis.postprocess.site_hour import Prior, SiteHour
 from ...analysis.postprocess.taxonomic import Taxonomic
 from ...features import InputError
+from ...features.files import write_json, write_text
+from ...features.output_folder import Kind, OutputFolder
 from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
@@ -18,7 +19,17 @@ from . import metadata, notebook
 from .wheel import NEEDED, build_wheel
 
 COMPETITION = "birdclef-2026"
-OURS = ("birdprobe-kernel.ipynb", "kernel-metadata.json", "package")
+KIND = Kind(
+    "kernel",
+    "a kernel",
+    (
+        *("birdprobe-kernel.ipynb", "kernel-metadata.json", "package/dataset-metadata.json", "package/wheels.txt"),
+        *("package/model.onnx", "package/*.data", "package/taxonomy.csv", "package/prior.json"),
+        *("package/wheels/birdprobe-*.whl", "package/prior.npz"),
+    ),
+    ("model_sha256", "competition", "budget_minutes"),
+    index="package/config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ def write(
     """
     source, out = Path(run_or_fused), Path(out)
     check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, genus, group)
-    check_folder(out, overwrite)
+    OutputFolder(out, KIND).check(overwrite)
     steps = {"genus": genus, "group": group, "prior_weight": prior_weight, "gaussian": gaussian, "power": power}
     if not source.exists():
         raise InputError(f"{source}: no such file or folder, a run of birdprobe train or a fused file wanted.")
@@ -88,11 +99,9 @@ def write(
         Prior.read(prior)
     if taxonomy is not None:
         Taxonomic.read(taxonomy, genus, group)
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".birdprobe-kernel-", dir=out.resolve().parent))
-    package = draft / "package"
-    (package / "wheels").mkdir(parents=True)
-    try:
+    with OutputFolder(out, KIND).replacing() as draft:
+        package = draft / "package"
+        (package / "wheels").mkdir(parents=True)
         place = pack_model(source, package, model, head, fold, say)
         about = fused_metadata(place)
         config = {
@@ -112,14 +121,11 @@ def write(
             "wheel": build_wheel(package / "wheels").name,
             "postprocess": pack_postprocess(package, about["labels"], taxonomy, prior, steps),
         }
-        dump(package / "config.json", config)
-        (package / "wheels.txt").write_text(metadata.wheels(), encoding="utf-8")
-        dump(package / "dataset-metadata.json", metadata.dataset(user, competition))
-        dump(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
+        write_json(package / "config.json", config)
+        write_text(package / "wheels.txt", metadata.wheels())
+        write_json(package / "dataset-metadata.json", metadata.dataset(user, competition))
+        write_json(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
         notebook.save(notebook.notebook(config), draft / notebook.NAME)
-        publish(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     size = sum(path.stat().st_size for path in (out / "package").rglob("*") if path.is_file())
     return Kernel(out, out / notebook.NAME, out / "package", size, config)
 
@@ -145,27 +151,6 @@ def check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, g
             raise InputError(f"kernel: {name} {value} found, {wanted} wanted.")
 
 
-def check_folder(out: Path, overwrite: bool) -> None:
-    """Refuse to replace anything unasked. Nothing is changed."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file found, a folder wanted for the kernel.")
-    there = [name for name in OURS if (out / name).exists()]
-    if there and not overwrite:
-        raise InputError(f"{out}: {', '.join(there)} found, a new folder wanted. Use --overwrite to replace them.")
-
-
-def publish(draft: Path, out: Path) -> None:
-    """Move what was made into `out`, in place of an old kernel's; wheels that were filled in before stay."""
-    out.mkdir(parents=True, exist_ok=True)
-    for old in (out / "package" / "wheels").glob("*.whl"):
-        if not old.name.startswith("birdprobe-"):
-            shutil.copyfile(old, draft / "package" / "wheels" / old.name)
-    for name in OURS:
-        place = out / name
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-        (draft / name).rename(place)
-
-
 def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
     """Fuse a run into the package, or copy a fused file there, with its weights where they stand beside it."""
     if source.is_file():
@@ -180,7 +165,7 @@ def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
 
     folds = "all" if fold is None else fold
     if model is None:
-        from ..predictor import find_model
+        from ..head_predictor import find_model
 
         model = find_model(source, load_members(source, head, folds).description.store_key)
     elif not Path(model).is_file():
@@ -228,7 +213,3 @@ def check_overlap(labels: Sequence[str], known: set[str], place: Path) -> None:
     """InputError where a file knows none of the model's labels."""
     if not set(labels) & known:
         raise InputError(f"{place}: none of the model's {len(labels)} classes in it. Another competition's?")
-
-
-def dump(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ...features import InputError
+from ...features.files import sha256, write_bytes, write_json
 from ...features.store import StoreKey
-from ...finetune.checkpoint import files, label_difference, sha256
+from ...finetune.checkpoint import files, label_difference
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -77,9 +78,9 @@ def save(folder: Path, name: str, module: Head, description: Description, overwr
             raise InputError(f"{path}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
     text.unlink(missing_ok=True)
-    weights.write_bytes(to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
+    write_bytes(weights, to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
     described = replace(description, weights_sha256=sha256(weights))
-    text.write_text(json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n")
+    write_json(text, described.to_json())
     return text
 
 

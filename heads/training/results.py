@@ -9,8 +9,8 @@ scores.csv         per head, source, unit, and fold or pooled; differences.csv: 
 tap_weights.csv    head, fold, tap, weight; table.md: the pooled scores for people
 """
 
-import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,42 +18,37 @@ import pandas as pd
 
 from ...analysis.predictions.row_ids import row_id
 from ...analysis.predictions.table import ROW_ID
-from ...features import InputError
+from ...features.files import write_json
+from ...features.output_folder import Kind, OutputFolder
 from ...finetune.data.targets import multi_hot
 from ..dataset import label_set
 from .scores import table
 
-OURS = (
-    *("config.json", "oof.npz", "scores.csv", "differences.csv", "tap_weights.csv", "table.md"),
-    *("selection.csv", "agreement.csv", "tap_scores.csv", "agreement.md"),  # written by those who go on from here
-    *("figures/predictions/agreement.png", "figures/predictions/agreement.pdf"),
+KIND = Kind(
+    "train",
+    "a finished run",
+    (
+        *("oof.npz", "scores.csv", "differences.csv", "tap_weights.csv", "table.md"),
+        *("selection.csv", "agreement.csv", "tap_scores.csv", "agreement.md"),  # written by those who go on from here
+        *("figures/agreement.png", "figures/agreement.pdf", "oof/truth.csv"),
+        *("oof/*.csv", "heads/*-fold*.json", "heads/*-fold*.safetensors"),
+    ),
+    ("stores", "scored"),
 )
 ROW_COLUMNS = ("source", "file", "start_s", "end_s", "label", "labels", "group", "fold")
 
 
-def check(run: Path, overwrite: bool) -> None:
-    """Refuse what is no folder for a new run. Nothing is changed."""
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run}: a file found, a folder wanted for the run.")
-    if (run / "ranking.csv").exists():
-        raise InputError(f"{run}: a sweep's run found, another folder wanted for the heads.")
-    if (ours := _ours(run)) and not overwrite:
-        raise InputError(
-            f"{run}: files of a run ({', '.join(sorted(path.name for path in ours)[:3])}) found, a new folder wanted. "
-            "Use --overwrite to replace them."
-        )
+def check(run: Path, overwrite: bool, heads: Sequence[str] = (), folds: int = 0) -> None:
+    """Accept or refuse the folder, see `OutputFolder.check`. heads: their names. Nothing is changed."""
+    checkpoints = [
+        f"heads/{name}-fold{i}.{end}" for name in heads for i in range(folds) for end in ("json", "safetensors")
+    ]
+    OutputFolder(run, KIND).check(overwrite, [*checkpoints, *(f"oof/{name}.csv" for name in heads)])
 
 
-def clear(run: Path) -> None:
-    """Make the folder; of an old run only the files of a training are removed. Call it once nothing can be refused."""
-    for path in _ours(run):
-        path.unlink()
-    run.mkdir(parents=True, exist_ok=True)
-
-
-def _ours(run: Path) -> list[Path]:
-    checkpoints = [path for path in (run / "heads").glob("*-fold*.*") if path.suffix in (".json", ".safetensors")]
-    return [run / name for name in OURS if (run / name).exists()] + checkpoints + list((run / "oof").glob("*.csv"))
+def replacing(run: Path) -> AbstractContextManager[Path]:
+    """A draft of the run, which takes the place of an older one when it is whole, see `OutputFolder.replacing`."""
+    return OutputFolder(run, KIND).replacing()
 
 
 def write(
@@ -80,7 +75,7 @@ def write(
         frame.to_csv(run / f"{name}.csv", index=False, float_format="%.6g")
     scored = config["scored"]
     (run / "table.md").write_text(table(scores, scored["unit"], scored["source"]).to_markdown() + "\n")
-    (run / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    write_json(run / "config.json", config)
 
 
 def write_tables(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...analysis import metrics
+from ...analysis import metrics, wording
 from ...analysis.tables import Table
 from ..dataset import known
 
@@ -84,7 +84,7 @@ def table(scores: pd.DataFrame, unit: str, source: str) -> Table:
     pooled = scores[(scores["fold"] == POOLED) & (scores["unit"] == unit) & (scores["source"] == source)]
 
     def interval(name, low, high):
-        return [f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in zip(pooled[name], pooled[low], pooled[high])]
+        return [wording.interval(*ends) for ends in zip(pooled[name], pooled[low], pooled[high])]
 
     shown = pd.DataFrame(
         {

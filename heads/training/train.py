@@ -80,8 +80,8 @@ def train(
     for warning in warnings:
         say(f"warning: {warning}")
     job = Job(data, folds, settings)
-    results.clear(run)  # a mistake in the command must not cost an old run
-    scores, weights, logits = [], [], {}
+    results.check(run, overwrite, [spec.name for spec in specs], folds.n)
+    scores, weights, logits, checkpoints = [], [], {}, []
     with Progress(len(specs) * folds.n * settings.epochs, progress) as bar:
         for spec in specs:
             module, fitted = job.fit(spec, bar)
@@ -90,7 +90,7 @@ def train(
             scores += job.scores(spec, parameters_count(module), logits[spec.name])
             for fold, one in enumerate(fitted):
                 weights += job.tap_weights(spec, fold, one)
-                save(run / "heads", f"{spec.name}-fold{fold}", one.module, job.describe(spec, fold, one), overwrite)
+                checkpoints.append((f"{spec.name}-fold{fold}", one.module, job.describe(spec, fold, one)))
     trained = Trained(
         run,
         pd.DataFrame(scores, columns=list(COLUMNS)),
@@ -113,5 +113,9 @@ def train(
         name: probabilities(torch.from_numpy(values[kept]), settings.activation).numpy()
         for name, values in logits.items()
     }
-    results.write(run, config, rows, predicted, data.labels, trained.scores, trained.differences, trained.tap_weights)
+    with results.replacing(run) as draft:
+        for checkpoint in checkpoints:
+            save(draft / "heads", *checkpoint)
+        tables = trained.scores, trained.differences, trained.tap_weights
+        results.write(draft, config, rows, predicted, data.labels, *tables)
     return trained

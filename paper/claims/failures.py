@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ...analysis import runs
 from ..measures import Measure, experiments
 from ..parameter_counts import vit_tokens
 from ..published import Published
 from ..runs.discovery import Sources
-from ..runs.readers import Experiment
 from . import commands, verdicts
 from .record import Claim, tested, untested
 
@@ -29,7 +29,7 @@ def pseudo(sources: Sources, published: Published) -> Iterator[Claim]:
         "test": "gain of a naively pseudo-labelled student out of fold less its gain on recordings held out, macro "
         "ROC-AUC; holds if the interval is above 0",
     }
-    yield from _arms(sources, "pseudo", lambda _: experiments.NAIVE, "inflation", verdicts.positive, about)
+    yield from _arms(sources, "pseudo", runs.NAIVE, "inflation", verdicts.positive, about)
 
 
 def residual(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -47,7 +47,7 @@ def residual(sources: Sources, published: Published) -> Iterator[Claim]:
     def verdict(value: float, low: float, high: float) -> verdicts.Verdict:
         return verdicts.equal(value, low, high, margin)
 
-    yield from _arms(sources, "residual", experiments.residual, "oof_gain", verdict, about)
+    yield from _arms(sources, "residual", runs.RESIDUAL, "oof_gain", verdict, about)
 
 
 def stronger(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -60,7 +60,7 @@ def stronger(sources: Sources, published: Published) -> Iterator[Claim]:
         "test": "what tuning the prior on windows that it saw gains out of fold, less what it gains on recordings held "
         "out, macro ROC-AUC; holds if the interval is above 0",
     }
-    yield from _arms(sources, "priors", experiments.stronger, "inflation", verdicts.positive, about)
+    yield from _arms(sources, "priors", runs.TUNED_LEAKY, "inflation", verdicts.positive, about)
 
 
 def position(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -85,7 +85,7 @@ def position(sources: Sources, published: Published) -> Iterator[Claim]:
 def _arms(
     sources: Sources,
     kind: str,
-    arm: Callable[[Experiment], str | None],
+    role: str,
     column: str,
     verdict: Callable[[float, float, float], verdicts.Verdict],
     about: dict[str, str],
@@ -93,8 +93,7 @@ def _arms(
     """A claim an experiment of this kind; another, untested, where none is of Perch v2."""
     found = []
     for run in sources.experiments:
-        name = arm(run) if run.kind == kind else None
-        if name is not None and (one := experiments.arm(sources, run, name, column)) is not None:
+        if run.kind == kind and (one := experiments.measure(sources, run, role, column)) is not None:
             found.append(one)
             yield tested(one, verdict(one.value, one.low, one.high), **about)
     if not any(one.perch for one in found):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from ...analysis import runs
 from ..measures import Measure, comparisons, experiments, members
 from ..published import Published
 from ..runs.discovery import Sources
@@ -24,9 +25,9 @@ def shifts(sources: Sources, published: Published) -> Iterator[Claim]:
 
 def priors(sources: Sources, published: Published) -> Iterator[Claim]:
     found = [
-        experiments.arm(sources, run, arm, "heldout_gain")
+        experiments.measure(sources, run, runs.MODERATE_HONEST, "heldout_gain")
         for run in sources.experiments
-        if run.kind == "priors" and (arm := experiments.moderate(run)) is not None
+        if run.kind == "priors"
     ]
     yield from _step(
         published,

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...analysis import runs
 from ..runs.discovery import Sources
 from ..runs.readers import PERCH_V2, Experiment
 from .measure import Measure, model_name
 
 PARTS = {"oof": "out of fold", "heldout": "held out"}
-# Arms as `birdprobe experiment` names them.
-NAIVE, AS_PREDICTED, SAW, OTHERS = "naive student", "as predicted", "prior saw the windows", "prior of other folds"
 
 
 def experiment_on(sources: Sources, run: Experiment) -> str:
@@ -36,19 +35,26 @@ def arm(sources: Sources, run: Experiment, name: str, column: str) -> Measure | 
     return Measure(run.name, experiment_on(sources, run), *ends, n, f"{name}{against}", perch)
 
 
-def moderate(run: Experiment) -> str | None:
-    """The arm of the published prior, learned without the windows that are scored."""
-    return _arm(run, lambda row: row["against"] == AS_PREDICTED and row["arm"].endswith(OTHERS))
+HEAD = "attention"  # of several heads with one role, the one that the note speaks of
 
 
-def stronger(run: Experiment) -> str | None:
-    """The arm of the prior tuned out of fold on windows that it saw, as the note's v7."""
-    return _arm(run, lambda row: row["against"] not in (None, AS_PREDICTED) and row["arm"].endswith(SAW))
+def measure(sources: Sources, run: Experiment, role: str, column: str) -> Measure | None:
+    """A column of the first arm that has a role; see `arm` and `arm_of_role`."""
+    name = arm_of_role(run, role, HEAD if role == runs.RESIDUAL else None)
+    return None if name is None else arm(sources, run, name, column)
 
 
-def residual(run: Experiment, head: str = "attention") -> str | None:
-    return _arm(run, lambda row: row["against"] == head)
+def arm_of_role(run: Experiment, role: str, against: str | None = None) -> str | None:
+    """The name of the first arm that has a role.
 
+    Args:
+        run: The experiment.
+        role: One of those of `analysis.runs`.
+        against: Only an arm that is compared with this one; None: with any.
 
-def _arm(run: Experiment, matches) -> str | None:
-    return next((row["arm"] for row in run.gains.to_dict("records") if matches(row)), None)
+    Returns:
+        Its name, or None where the experiment has no such arm.
+    """
+    rows = run.gains[run.gains["role"] == role]
+    rows = rows if against is None else rows[rows["against"] == against]
+    return None if rows.empty else str(rows["arm"].iloc[0])

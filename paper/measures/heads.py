@@ -25,10 +25,9 @@ def order(sources: Sources, run: Heads) -> dict[str, Measure]:
     kinds = {head["name"]: head["kind"] for head in run.config["heads"]}
     found = {}
     for row in run.agreement[run.agreement["against"] == "knn"].itertuples():
-        head = row.score.removeprefix("weight of ")
-        if kinds.get(head) in ("attention", "scalarmix") and head != row.score:
+        if kinds.get(row.head) in ("attention", "scalarmix"):
             ends = float(row.spearman), float(row.spearman_lo), float(row.spearman_hi)
-            found[head] = _of_heads(sources, run, ends, f"{row.taps} taps, {head}")
+            found[row.head] = _of_heads(sources, run, ends, f"{row.taps} taps, {row.head}")
     return found
 
 
@@ -57,7 +56,7 @@ def favourite(sources: Sources, run: Heads, head: str) -> tuple[Measure, bool] |
 def n_taps(run: Heads, head: str) -> int:
     """Taps over which `order` of this head was taken."""
     rows = run.agreement
-    return int(rows.loc[(rows["score"] == f"weight of {head}") & (rows["against"] == "knn"), "taps"].iloc[0])
+    return int(rows.loc[(rows["head"] == head) & (rows["against"] == "knn"), "taps"].iloc[0])
 
 
 def head_gain(sources: Sources, run: Heads, head: str, other: str) -> Measure | None:

@@ -11,11 +11,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...analysis import runs
 from ...analysis.predictions import comparison
 from ...analysis.runs import Run
 from ...features import InputError
 from ...figures.predictions import agreement, experiments
 
+# Arms as experiments named them before outcome.csv had a column `role`; of priors: (moderate, tuned).
+OLD_ARMS = {"naive student": runs.NAIVE, "gated student": runs.GATED}
+OLD_PRIORS = {
+    "prior of other folds": (runs.MODERATE_HONEST, runs.TUNED_HONEST),
+    "prior saw the windows": (runs.MODERATE_LEAKY, runs.TUNED_LEAKY),
+}
+BEFORE_PRIORS = "as predicted"
 CONFIG, COMPARED = "config.json", "comparison.csv"
 SCORES = (
     *("head", "source", "unit", "fold", "n", "accuracy", "acc_lo", "acc_hi"),
@@ -25,7 +33,9 @@ GAINS = ("accuracy", "macro_auc")
 DIFFERENCES = ("head", "baseline", *(f"{name}{end}" for name in GAINS for end in ("", "_lo", "_hi")))
 SELECTION = ("step", "tap", *(f"{name}{end}" for name in ("score", "gain", "nested") for end in ("", "_lo", "_hi")))
 LOG = ("epoch", "step", "lr", "loss", "macro_auc", "cmap", "accuracy", "seconds", "clips_per_s")
-TEXT = dict.fromkeys(("head", "baseline", "source", "unit", "fold", "tap", "arm", "against"), str)  # never numbers
+TEXT = dict.fromkeys(
+    ("head", "baseline", "source", "unit", "fold", "tap", "arm", "against", "role"), str
+)  # never numbers
 # A file's stem -> the model's name. A preset is no name: it tells a contract, which stand-ins share.
 MODELS = {"BirdNET_GLOBAL_6K_V2.4": "BirdNET V2.4", "wren": "Wren"}
 PERCH_V2 = (  # sha256 of the two published ONNX files
@@ -137,9 +147,9 @@ class Experiment:
     @classmethod
     def of(cls, path: Path) -> "Experiment":
         config = configuration(path / CONFIG, ("experiment", "measured", "sentence"))
-        outcome = table(path / "outcome.csv", experiments.COLUMNS)
-        grid = optional(path / "grid.csv", ())
-        return cls(path.resolve().name, path, config, outcome, experiments.read(path), grid)
+        outcome = with_roles(table(path / "outcome.csv", experiments.COLUMNS), config["experiment"])
+        gains = outcome[outcome["against"].notna()].reset_index(drop=True)
+        return cls(path.resolve().name, path, config, outcome, gains, optional(path / "grid.csv", ()))
 
     @property
     def kind(self) -> str:
@@ -206,6 +216,27 @@ class Member:
     def recipe(self) -> dict:
         """What it was trained with, fields as in a member's recipe."""
         return self.config["settings"]["recipe"]
+
+
+def with_roles(outcome: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The arms of an experiment with their column `role`; of one from before there was such a column, by their names.
+
+    Args:
+        outcome: outcome.csv.
+        kind: pseudo, residual or priors.
+    """
+    if "role" in outcome:
+        return outcome.fillna({"role": ""})
+    return outcome.assign(role=[_old_role(*pair, kind) for pair in zip(outcome["arm"], outcome["against"].fillna(""))])
+
+
+def _old_role(arm: str, against: str, kind: str) -> str:
+    if kind == "residual":
+        return runs.RESIDUAL if against else ""
+    for ending, (moderate, tuned) in OLD_PRIORS.items():
+        if arm.endswith(ending):
+            return moderate if against == BEFORE_PRIORS else tuned
+    return OLD_ARMS.get(arm, "")
 
 
 # ---- files

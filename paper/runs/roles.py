@@ -63,7 +63,7 @@ _EXPERIMENTS = ("pseudo", "residual", "priors")
 
 def weighed_taps(run: Heads) -> int:
     """Over how many taps a head's weights were compared with the probe."""
-    rows = run.agreement[run.agreement["score"].str.startswith("weight of ")]
+    rows = run.agreement[run.agreement["head"] != ""]
     return int(rows["taps"].max()) if len(rows) else 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from ...analysis import runs
 from ...analysis.tables import Column, Table
 from ..measures import Measure, comparisons, experiments, heads
 from ..measures.comparisons import BLEND, RAW
@@ -43,8 +44,8 @@ def steps(sources: Sources) -> dict[str, Measure]:
     found = {
         "v2": _first(mixing),
         "v5": _first(map(comparisons.tta_gain, sources.comparisons)),
-        "v6": _first(_arms(sources, "priors", experiments.moderate, "heldout_gain")),
-        "v7": _first(_arms(sources, "priors", experiments.stronger, "heldout_gain")),
+        "v6": _first(_arms(sources, "priors", runs.MODERATE_HONEST, "heldout_gain")),
+        "v7": _first(_arms(sources, "priors", runs.TUNED_LEAKY, "heldout_gain")),
     }
     return {version: one for version, one in found.items() if one is not None}
 
@@ -63,13 +64,13 @@ def table4(sources: Sources, published: Published) -> Table:
 def attempts(sources: Sources) -> dict[str, tuple[Measure | None, Measure | None]]:
     """attempt -> (out of fold, held out) of its like in our runs: v4, v6, v7, the blend, the residual head."""
     found = {}
-    for name, kind, arm in (
-        ("v4", "pseudo", lambda _: experiments.NAIVE),
-        ("v6", "priors", experiments.moderate),
-        ("v7", "priors", experiments.stronger),
-        ("eos11", "residual", experiments.residual),
+    for name, kind, role in (
+        ("v4", "pseudo", runs.NAIVE),
+        ("v6", "priors", runs.MODERATE_HONEST),
+        ("v7", "priors", runs.TUNED_LEAKY),
+        ("eos11", "residual", runs.RESIDUAL),
     ):
-        found[name] = tuple(_first(_arms(sources, kind, arm, column)) for column in ("oof", "heldout"))
+        found[name] = tuple(_first(_arms(sources, kind, role, column)) for column in ("oof", "heldout"))
     found["blend"] = found["eos7"] = _first(map(_blend, sources.comparisons)) or (None, None)
     return found
 
@@ -119,10 +120,8 @@ def _blend(run) -> tuple[Measure | None, Measure | None] | None:
     return Measure(run.name, on, float(search["nested_auc"]), math.nan, math.nan, n, BLEND), held
 
 
-def _arms(sources: Sources, kind: str, arm, column: str) -> Iterable[Measure | None]:
-    for run in sources.experiments:
-        name = arm(run) if run.kind == kind else None
-        yield experiments.arm(sources, run, name, column) if name is not None else None
+def _arms(sources: Sources, kind: str, role: str, column: str) -> Iterable[Measure | None]:
+    return (experiments.measure(sources, run, role, column) for run in sources.experiments if run.kind == kind)
 
 
 def _first(found: Iterable):

@@ -3,13 +3,21 @@
 The embedding is the output of that name, when it is a vector; else the pooled vector that enters the classifier, which
 is the last layer in front of the main output. The logits are what the classifier gives, before a final softmax or
 sigmoid. A graph that ends with features instead (a pooled, activated map; an output called embedding) has no logits.
+
+Sound event detection scores every frame and summarises the scores over time. There the logits are the scores of the
+whole clip, and the embedding is the map of frames that enters the classifier:
+
+    frames -> MatMul (classes) -> Sigmoid -> ReduceMax or ReduceMean
+    frames -> MatMul (classes) -> Sigmoid -> Mul -> ReduceSum
+           -> MatMul (attention) -> Softmax over time ^       (Kong et al. 2020, PANNs, AttBlock)
 """
 
 import re
 
+from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
-from .match import Unit
-from .measured_graph import Network
+from .match import BlockMatch
+from .measured_graph import MeasuredGraph
 from .taps import tap
 from .unshortcut import activated_tail, is_nonlinear
 
@@ -18,41 +26,72 @@ EMBEDDING = re.compile(r"embed|feature", re.IGNORECASE)
 SCORES = re.compile(r"label|logit|class|score|pred|prob", re.IGNORECASE)
 
 
-def head(network: Network, units: list[Unit], blocks: list[Block]) -> tuple[Block | None, Block | None, str]:
+def head(
+    measured: MeasuredGraph, matches: list[BlockMatch], blocks: list[Block]
+) -> tuple[Block | None, Block | None, str]:
     """(embedding, logits, a note where there are no logits).
 
     The main output of a network without a classifier is its embedding, unless it is the last block's tap again.
     """
-    river, ops = network.river, network.river.graph.ops
-    vectors = [name for name in network.whole.outputs if len(network.shapes[name]) == 2]
+    sequence, ops = measured.sequence, measured.sequence.graph.ops
+    vectors = [name for name in measured.whole.outputs if len(measured.shapes[name]) == 2]
     named = next((name for name in vectors if EMBEDDING.search(name) and not SCORES.search(name)), None)
-    last = _last_learned(network)
-    end = max((unit.last for unit in units), default=-1)
-    if last is None or last <= end or _ends_with_features(network, last):
-        again = blocks and blocks[-1].tensor == network.main
-        vector = named or (None if again else network.main)
+    last = _last_learned(measured)
+    end = max((match.last for match in matches), default=-1)
+    detects = last is not None and last > end and _summarises_frame_scores(measured, last)
+    if last is None or last <= end or (not detects and _ends_with_features(measured, last)):
+        again = blocks and blocks[-1].tensor == measured.main
+        vector = named or (None if again else measured.main)
         note = "no classifier behind the last block, so there is no logits tap"
-        return (tap(network, "embedding", "embedding", vector) if vector else None), None, note
-    classifier = river.items[last]
-    entered = river.graph.tensor_of(classifier.fork) if classifier.inside else ops[classifier.op].data[0]
+        return (tap(measured, "embedding", "embedding", vector) if vector else None), None, note
+    classifier = sequence.regions[last]
+    entered = sequence.graph.tensor_of(classifier.fork) if classifier.inside else ops[classifier.op].data[0]
     i = last
-    while (j := river.after(i)) is not None and ops[river.items[j].op].kind not in SQUASHING:
+    while (j := sequence.after(i)) is not None and (detects or ops[sequence.regions[j].op].kind not in SQUASHING):
         i = j
-    vector = named or (entered if entered in network.axes or len(network.shapes[entered]) == 2 else None)
-    embedding = tap(network, "embedding", "embedding", vector) if vector else None
-    return embedding, tap(network, "logits", "logits", ops[river.items[i].op].tensor), ""
+    vector = named or (entered if entered in measured.axes or len(measured.shapes[entered]) == 2 else None)
+    embedding = tap(measured, "embedding", "embedding", vector) if vector else None
+    return embedding, tap(measured, "logits", "logits", ops[sequence.regions[i].op].tensor), ""
 
 
-def _last_learned(network: Network) -> int | None:
-    layers = network.river.layers
-    learned = [i for i, item in enumerate(network.river.items) if any(k in layers for k in (item.op, *item.inside))]
+def _last_learned(measured: MeasuredGraph) -> int | None:
+    layers = measured.sequence.layers
+    learned = [
+        i for i, region in enumerate(measured.sequence.regions) if any(k in layers for k in (region.op, *region.inside))
+    ]
     return learned[-1] if learned else None
 
 
-def _ends_with_features(network: Network, last: int) -> bool:
-    """True when the output says so, or when the last layer still works on the map, activated, with no softmax after."""
-    if EMBEDDING.search(network.main) and not SCORES.search(network.main):
-        return True
-    if network.river.graph.ops[-1].kind in SQUASHING or network.positions(network.river.items[last].op) <= 1:
+def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
+    """True where region `last` scores every frame, and what follows only reduces these scores over time.
+
+    A gate such as SiLU in front of a global pool is a region of its own, so its sigmoid is no score.
+    """
+    sequence, ops = measured.sequence, measured.sequence.graph.ops
+    region = sequence.regions[last]
+    if len(measured.shapes[measured.main]) != 2 or measured.positions(region.op) <= 1:
         return False
-    return is_nonlinear(network.river, activated_tail(network.river, last))
+    layers = [sequence.layers[k] for k in region.inside if k in sequence.layers]
+    weighted = any(ops[k].kind == "Softmax" for k in region.inside) and ops[region.op].kind == "Mul"
+    squashed = weighted and len(layers) > 1 and all(layer.role == "pointwise" for layer in layers)
+    reduced, i = False, last
+    while (j := sequence.after(i)) is not None:
+        op, i = ops[sequence.regions[j].op], j
+        if sequence.regions[j].inside:
+            return False
+        if op.kind in POOLS or op.kind in REDUCTIONS:
+            reduced = True
+        elif op.kind in SQUASHING:
+            squashed = squashed or not reduced
+        elif not is_linear(op):
+            return False
+    return squashed and reduced
+
+
+def _ends_with_features(measured: MeasuredGraph, last: int) -> bool:
+    """True when the output says so, or when the last layer still works on the map, activated, with no softmax after."""
+    if EMBEDDING.search(measured.main) and not SCORES.search(measured.main):
+        return True
+    if measured.sequence.graph.ops[-1].kind in SQUASHING or measured.positions(measured.sequence.regions[last].op) <= 1:
+        return False
+    return is_nonlinear(measured.sequence, activated_tail(measured.sequence, last))

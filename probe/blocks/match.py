@@ -1,14 +1,15 @@
-"""The record of one repeated unit of a network, before it becomes a Block."""
+"""One place where a block pattern matched, before it becomes a Block."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Items `first`..`last` of the river; `entry` and `exit` are operator positions: what enters, what leaves.
+class BlockMatch:
+    """Regions `first`..`last` of the sequence; `entry` and `exit` are the operators that enter and leave it.
 
-    `roles` are those of the layers inside, in order. `mixing` says what a residual unit mixes (see `probe.blocks.patterns`);
-    '' for units that are joined by a Concat or have no join at all.
+    roles: those of the layers inside, in order.
+    mixing: what a residual unit mixes (see `probe.blocks.patterns`); '' for modules joined by a Concat and for blocks
+        without a join.
     """
 
     kind: str

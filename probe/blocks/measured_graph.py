@@ -1,4 +1,4 @@
-"""A measured network: the data flow of a model with every shape, channel axis and cost known."""
+"""The data-flow graph of a model with every shape, channel axis and cost measured."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,29 +12,30 @@ from onnx import numpy_helper
 from ...features import InputError
 from ..graph.blocked_layout import blocked_tensors, padding
 from ..graph.channel_axes import channel_axes
-from ..graph.dataflow import Graph, audio_input, input_dims
+from ..graph.dataflow import Graph
 from ..graph.layers import CONVS, layer_of, macs, weights
+from ..graph.load import audio_input, input_dims
 from ..graph.operators import Op
 from ..graph.shapes import Shape, measure, window_shape
-from .regions import River
+from .regions import RegionSequence
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter keeps module paths
 
 
 @dataclass(frozen=True)
-class Network:
-    """`whole` is the graph behind the audio, `river` its part that leads to the `main` output, folded into items."""
+class MeasuredGraph:
+    """`whole` is all that depends on the audio; `sequence`, as regions, is the part that leads to the `main` output."""
 
     model: onnx.ModelProto
     whole: Graph
-    river: River
+    sequence: RegionSequence
     main: str
     shapes: dict[str, Shape]
     axes: dict[str, int]
     costs: tuple[int, ...]  # per operator of `whole`
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, input_shape: Shape | None = None) -> "Network":
+    def of(cls, model: onnx.ModelProto, input_shape: Shape | None = None) -> "MeasuredGraph":
         """Measure `model`. Raises InputError when it cannot be run or when nothing depends on its input."""
         whole = Graph.of(model)
         if not whole.outputs:
@@ -52,23 +53,25 @@ class Network:
         axes = channel_axes(whole, shapes)
         axes.update((name, 1) for name in blocked_tensors(whole))
         costs = tuple(macs(op, shapes) for op in whole.ops)
-        main = max(whole.outputs, key=lambda name: sum(costs[i] for i in whole.needed(name)))
+        main = max(whole.outputs, key=lambda name: (sum(costs[i] for i in whole.needed(name)), len(shapes[name]) == 2))
         graph = whole.upto(main)
         layers = {i: layer for i, op in enumerate(graph.ops) if (layer := layer_of(op, shapes))}
-        return cls(model, whole, River.of(graph, shapes, layers), main, shapes, axes, costs)
+        return cls(model, whole, RegionSequence.of(graph, shapes, layers), main, shapes, axes, costs)
 
-    def opened(self) -> "Network":
-        """The same network with the regions that a Concat closes left open."""
-        river = self.river
-        return replace(self, river=River.of(river.graph, river.shapes, river.layers, modules=False))
+    def opened(self) -> "MeasuredGraph":
+        """The same graph with the regions that a Concat closes left open."""
+        sequence = self.sequence
+        return replace(
+            self, sequence=RegionSequence.of(sequence.graph, sequence.shapes, sequence.layers, modules=False)
+        )
 
     def macs(self, tensor: str) -> int:
         """Multiply-accumulates of one window that `tensor` needs."""
         return sum(self.costs[i] for i in self.whole.needed(tensor))
 
     def positions(self, op: int) -> int:
-        """Places of the map behind an operator of the river's graph; 0 where the channel axis is not known."""
-        name = self.river.graph.tensor_of(op)
+        """Places of the map behind an operator of the sequence's graph; 0 where the channel axis is not known."""
+        name = self.sequence.graph.tensor_of(op)
         if name not in self.axes:
             return 0
         shape = self.shapes[name]
@@ -111,7 +114,9 @@ class Network:
         shape = self.shapes[value.name]
         if len(shape) < 2 or isinstance(input_dims(value)[0], int):
             return {}
-        names = [op.tensor for op in self.river.graph.ops if op.real and self.shapes.get(op.tensor, (1,))[:1] != (1,)]
+        names = [
+            op.tensor for op in self.sequence.graph.ops if op.real and self.shapes.get(op.tensor, (1,))[:1] != (1,)
+        ]
         return measure(self.model, names, (2 * shape[0], *shape[1:]))
 
     def readable(self, op: int) -> str:
@@ -119,17 +124,17 @@ class Network:
 
         ONNX Runtime adds blocked tensors as [N, C/16, H, W, 16] and reshapes the sum back to [N, C, H, W].
         """
-        tensor = self.river.graph.ops[op].tensor
+        tensor = self.sequence.graph.ops[op].tensor
         if tensor in self.blocked and len(self.shapes[tensor]) == 5:
-            for child in self.river.graph.children[op]:
-                back = self.river.graph.ops[child]
+            for child in self.sequence.graph.children[op]:
+                back = self.sequence.graph.ops[child]
                 if back.kind == "Reshape" and len(self.shapes[back.tensor]) == 4:
                     return back.tensor
         return tensor
 
     def scope(self, ops: Iterable[int]) -> str | None:
         """The longest path that the exporter's names of these operators share; None where it wrote none."""
-        paths = [path for i in ops if (path := _path(self.river.graph.ops[i]))]
+        paths = [path for i in ops if (path := _path(self.sequence.graph.ops[i]))]
         return commonpath(paths) or None if paths else None
 
 

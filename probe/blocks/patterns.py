@@ -1,16 +1,18 @@
-"""The repeated units of a network, told from the river of items (`probe.blocks.regions`).
+"""The patterns that make a region a block: residual units, modules, attention with its MLP.
 
-What a closed region is, by its join and by the layers inside (those that act on a pooled vector do not count):
+Works on the sequence of regions (`probe.blocks.regions`).
+
+A closed region is classified by its join and by the layers inside (layers on a pooled vector do not count):
 
     Add, layers in one branch, the other bare      residual unit: x + f(x)
     Add, layers in both                            residual unit with a projection: p(x) + f(x)
     Add, one branch bare, a pool in the other      mixer of tokens without weights (PoolFormer)
     Concat with layers                             module: inception, fire, shuffle, dense
-    Concat of one like layer per part of a Split   no unit but one layer, spelled in parts (grouped, mixed kernels)
-    Mul, Sub, Div, Softmax, ...                    no unit: squeeze-excite, SiLU, GELU, a spelled-out LayerNorm, ...
+    Concat of one like layer per part of a Split   not a block but one layer written in parts (grouped, mixed kernels)
+    Mul, Sub, Div, Softmax, ...                    not a block: squeeze-excite, SiLU, GELU, a decomposed LayerNorm, ...
 
-Units without a shortcut are found between the regions (`probe.blocks.unshortcut`). Nothing counts before the first layer (the
-two spectrograms that BirdNET stacks) nor after the map has been pooled to one position (the head).
+Blocks without a shortcut are found between the regions (`probe.blocks.unshortcut`). Nothing counts before the first
+layer (the two spectrograms that BirdNET stacks) nor after the map has been pooled to one position (the head).
 """
 
 import re
@@ -19,113 +21,117 @@ from math import prod
 
 from ..graph.layers import ATTENTION, LAYOUT, POOLS, Layer, is_product
 from ..graph.operators import Op
-from .match import Unit
-from .measured_graph import Network
-from .regions import SUMS, Item, River, has_identity
+from .match import BlockMatch
+from .measured_graph import MeasuredGraph
+from .regions import SUMS, Region, RegionSequence, has_identity
 from .unshortcut import bottlenecks, plain_layers, role_of
 
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 
-def find_units(network: Network) -> tuple[list[Unit], str]:
-    """Every repeated unit in graph order, and a note for the reader where the network has no such structure."""
-    river = network.river
-    begin, end = body(network)
-    regions = {i: unit for i in range(begin, end) if (unit := _region_unit(river, i))}
-    units = _with_stretches(river, regions, begin, end)
-    if units:
-        return units, ""
-    convs = plain_layers(river, begin, end, activated=True)
+def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
+    """Every repeated block in graph order, and a note for the user where the network has no such structure."""
+    sequence = measured.sequence
+    begin, end = body(measured)
+    regions = {i: match for i in range(begin, end) if (match := _match_region(sequence, i))}
+    matches = _with_unshortcut(sequence, regions, begin, end)
+    if matches:
+        return matches, ""
+    convs = plain_layers(sequence, begin, end, activated=True)
     if len(convs) > 2:
         return convs, "no repeated branching structure: a plain stack, each block is one convolution and its activation"
-    cuts = plain_layers(river, begin, end, activated=False)
+    cuts = plain_layers(sequence, begin, end, activated=False)
     if cuts:
         return cuts, "no repeated structure: the blocks are the places where all data pass one tensor (kind cut)"
     return [], "no repeated structure and no tensor that all data pass; only the embedding and the logits can be read"
 
 
-def body(network: Network) -> tuple[int, int]:
-    """Items between the front end and the head: from the first layer to where the map shrinks to one position."""
-    river = network.river
-    begin = next((i for i, item in enumerate(river.items) if item.op in river.layers or river.wide(item)), 0)
-    if river.items[begin].inside:
+def body(measured: MeasuredGraph) -> tuple[int, int]:
+    """Regions between the front end and the head: from the first layer to where the map shrinks to one position."""
+    sequence = measured.sequence
+    begin = next(
+        (i for i, region in enumerate(sequence.regions) if region.op in sequence.layers or sequence.wide(region)), 0
+    )
+    if sequence.regions[begin].inside:
         begin += 1  # no layer stands before its fork
-    for i in range(begin, len(river.items)):
-        item = river.items[i]
-        spread = any(river.layers[k].positions > 1 for k in item.inside if k in river.layers)
-        learned = item.op in river.layers or (river.graph.ops[item.op].kind in SUMS and spread)
-        if network.positions(item.fork) > 1 and network.positions(item.op) == 1 and not learned:
+    for i in range(begin, len(sequence.regions)):
+        region = sequence.regions[i]
+        spread = any(sequence.layers[k].positions > 1 for k in region.inside if k in sequence.layers)
+        learned = region.op in sequence.layers or (sequence.graph.ops[region.op].kind in SUMS and spread)
+        if measured.positions(region.fork) > 1 and measured.positions(region.op) == 1 and not learned:
             return begin, i
-    return begin, len(river.items)
+    return begin, len(sequence.regions)
 
 
-def _with_stretches(river: River, regions: dict[int, Unit], begin: int, end: int) -> list[Unit]:
-    """The units in order: residual units that follow each other are grouped, the stretches between are searched."""
-    signatures = {unit.roles for unit in regions.values()}
-    transformer = any(unit.mixing == "A" for unit in regions.values())
+def _with_unshortcut(
+    sequence: RegionSequence, regions: dict[int, BlockMatch], begin: int, end: int
+) -> list[BlockMatch]:
+    """The matches in order: consecutive residual units are grouped, the gaps between them are searched."""
+    signatures = {match.roles for match in regions.values()}
+    transformer = any(match.mixing == "A" for match in regions.values())
     lonely = transformer and not any("depthwise" in roles for roles in signatures)
-    units: list[Unit] = []
-    run: list[Unit] = []
-    stretch: list[int] = []
+    matches: list[BlockMatch] = []
+    run: list[BlockMatch] = []
+    gap: list[int] = []
 
-    def close(run_too: bool) -> None:
+    def close(run_ends: bool) -> None:
         # a subsampling by depthwise convolutions in front of a transformer is no block of it
-        found = [] if lonely else list(bottlenecks(river, stretch, signatures))
-        roles = {role for i in stretch if (role := role_of(river, i))}
-        if found or run_too or roles - {"depthwise"}:
-            units.extend(_grouped(run))
+        found = [] if lonely else list(bottlenecks(sequence, gap, signatures))
+        roles = {role for i in gap if (role := role_of(sequence, i))}
+        if found or run_ends or roles - {"depthwise"}:
+            matches.extend(_grouped(run))
             run.clear()
-        units.extend(found)
-        stretch.clear()
+        matches.extend(found)
+        gap.clear()
 
     for i in range(begin, end):
         if i not in regions:
-            stretch.append(i)
+            gap.append(i)
             continue
-        close(run_too=not regions[i].mixing)
+        close(run_ends=not regions[i].mixing)
         if regions[i].mixing:
             run.append(regions[i])
         else:
-            units.append(regions[i])
-    close(run_too=True)
-    return units
+            matches.append(regions[i])
+    close(run_ends=True)
+    return matches
 
 
 # --- what one region is -----------------------------------------------------------------------------------------------
 
 
-def _region_unit(river: River, i: int) -> Unit | None:
-    item = river.items[i]
-    if not item.inside or role_of(river, i) not in ("", "other"):
+def _match_region(sequence: RegionSequence, i: int) -> BlockMatch | None:
+    region = sequence.regions[i]
+    if not region.inside or role_of(sequence, i) not in ("", "other"):
         return None
-    join, ops = river.graph.ops[item.op], [river.graph.ops[k] for k in item.inside]
-    size = prod(river.shapes.get(join.tensor, ()))
-    layers = [river.layers[k] for k in item.inside if k in river.layers]
+    join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
+    size = prod(sequence.shapes.get(join.tensor, ()))
+    layers = [sequence.layers[k] for k in region.inside if k in sequence.layers]
     layers = [layer for layer in layers if layer.positions > 1 or layer.channels == size]
     roles = tuple(layer.role for layer in layers)
-    span = (i, i, item.fork, item.op)
+    span = (i, i, region.fork, region.op)
     if join.kind == "Concat" and layers:
-        kind = _module_kind(river, item, layers)
-        entry = _squeeze(river, item.fork) if kind == "fire" else item.fork
-        return Unit(kind, i, i, entry, item.op, roles)
-    if join.kind not in SUMS or _squared(river, join):
+        kind = _module_kind(sequence, region, layers)
+        entry = _squeeze(sequence, region.fork) if kind == "fire" else region.fork
+        return BlockMatch(kind, i, i, entry, region.op, roles)
+    if join.kind not in SUMS or _squared(sequence, join):
         return None
     if not layers:
         pooled = any(op.kind in POOLS or op.kind == "DFT" for op in ops)
-        return Unit("mixer", *span, (), "U") if pooled and has_identity(item, river.graph) else None
+        return BlockMatch("mixer", *span, (), "U") if pooled and has_identity(region, sequence.graph) else None
     if sum(2 if op.kind in ATTENTION else is_product(op) for op in ops) > 1:  # query by key, weights by value
-        return Unit("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
+        return BlockMatch("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
     if set(roles) == {"pointwise"}:
         across = any(op.kind == "Transpose" and list(op.attribute("perm") or []) == [0, 2, 1] for op in ops)
-        return Unit("mlp", *span, roles, "T" if across else "M")
+        return BlockMatch("mlp", *span, roles, "T" if across else "M")
     if set(roles) == {"depthwise"}:
-        return Unit("depthwise", *span, roles, "D")
-    return Unit(_residual_kind(roles), *span, roles, "C")
+        return BlockMatch("depthwise", *span, roles, "D")
+    return BlockMatch(_residual_kind(roles), *span, roles, "C")
 
 
-def _squared(river: River, join: Op) -> bool:
+def _squared(sequence: RegionSequence, join: Op) -> bool:
     """True for re * re + im * im, the power spectrum of a front end that spells its Fourier transform as layers."""
-    makers = [river.graph.ops[k] for name in join.data if (k := river.graph.producer.get(name, -1)) >= 0]
+    makers = [sequence.graph.ops[k] for name in join.data if (k := sequence.graph.producer.get(name, -1)) >= 0]
     return any(
         op.kind in SQUARES or (op.kind == "Mul" and op.data[0] == op.data[-1] != "" and len(op.data) == 2)
         for op in makers
@@ -138,31 +144,35 @@ def _residual_kind(roles: tuple[str, ...]) -> str:
     return "fused_mbconv" if roles == ("full", "pointwise") else "residual"
 
 
-def _module_kind(river: River, item: Item, layers: list[Layer]) -> str:
-    join = river.graph.ops[item.op]
-    if _shuffled(river, item):
+def _module_kind(sequence: RegionSequence, region: Region, layers: list[Layer]) -> str:
+    join = sequence.graph.ops[region.op]
+    if _shuffled(sequence, region):
         return "shuffle"
-    if len(join.data) == 2 and river.graph.tensor_of(item.fork) in join.data:
+    if len(join.data) == 2 and sequence.graph.tensor_of(region.fork) in join.data:
         return "dense"
     if any(layer.role == "depthwise" for layer in layers):
         return "mbconv"  # with a shortcut for some of its channels
     return "fire" if sorted(layer.kernel for layer in layers) in ([1, 3], [1, 9]) else "inception"
 
 
-def _squeeze(river: River, fork: int) -> int:
+def _squeeze(sequence: RegionSequence, fork: int) -> int:
     """What enters the squeeze convolution of a fire module, whose activation is the fork."""
-    conv = river.items[river.position[fork]].fork if fork in river.position else -1
-    return river.items[river.position[conv]].fork if conv in river.layers and conv in river.position else fork
+    conv = sequence.regions[sequence.position[fork]].fork if fork in sequence.position else -1
+    return (
+        sequence.regions[sequence.position[conv]].fork
+        if conv in sequence.layers and conv in sequence.position
+        else fork
+    )
 
 
-def _shuffled(river: River, item: Item) -> bool:
+def _shuffled(sequence: RegionSequence, region: Region) -> bool:
     """True when channels are dealt out between groups (a Transpose of five axes or more) inside or right behind."""
-    after = river.after(river.position[item.op])
+    after = sequence.after(sequence.position[region.op])
     behind = []
-    while after is not None and river.graph.ops[river.items[after].op].kind in LAYOUT:
-        behind.append(river.items[after].op)
-        after = river.after(after)
-    ops = [river.graph.ops[k] for k in (*item.inside, *behind)]
+    while after is not None and sequence.graph.ops[sequence.regions[after].op].kind in LAYOUT:
+        behind.append(sequence.regions[after].op)
+        after = sequence.after(after)
+    ops = [sequence.graph.ops[k] for k in (*region.inside, *behind)]
     return any(op.kind == "Transpose" and len(op.attribute("perm") or []) > 4 for op in ops)
 
 
@@ -171,15 +181,21 @@ def _shuffled(river: River, item: Item) -> bool:
 BLOCK = re.compile(r"[DUT]*A[DUT]*M?|[DUT]+C?M|[DUT]+C|C?M|C|[DUT]")
 
 
-def _grouped(run: list[Unit]) -> list[Unit]:
-    """Residual units that follow each other with no layer between, put together into blocks.
+def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
+    """Consecutive residual units with no layer between, combined into blocks.
 
-    By what a unit mixes: A tokens by attention, D, U, T positions (depthwise, pool, MLP across tokens), M channels
-    only, C both. A unit that only mixes channels is no block next to one that mixes positions: attention and MLP are
-    one transformer block, A M; it stays so when the MLP has a depthwise convolution inside, A C throughout. A unit
-    that does both stands alone. M A C M repeated is a conformer, whose block begins with half an MLP.
+    Each unit has a letter for what it mixes:
+
+        A        tokens, by attention
+        D, U, T  positions (depthwise, pool, MLP across tokens)
+        M        channels only
+        C        both
+
+    A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
+    transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
+    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP.
     """
-    kinds = "".join(unit.mixing for unit in run)
+    kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
@@ -194,15 +210,15 @@ def _grouped(run: list[Unit]) -> list[Unit]:
     return groups
 
 
-def _merged(units: Iterable[Unit]) -> Unit:
-    units = list(units)
-    if len(units) == 1:
-        return units[0]
-    mixing = "".join(unit.mixing for unit in units)
+def _merged(matches: Iterable[BlockMatch]) -> BlockMatch:
+    matches = list(matches)
+    if len(matches) == 1:
+        return matches[0]
+    mixing = "".join(match.mixing for match in matches)
     kind = "metaformer"
     if "A" in mixing:
         kind = "conformer" if mixing[0] == "M" else "transformer"
     elif "T" in mixing:
         kind = "mixer"
-    roles = tuple(role for unit in units for role in unit.roles)
-    return Unit(kind, units[0].first, units[-1].last, units[0].entry, units[-1].exit, roles, mixing)
+    roles = tuple(role for match in matches for role in match.roles)
+    return BlockMatch(kind, matches[0].first, matches[-1].last, matches[0].entry, matches[-1].exit, roles, mixing)

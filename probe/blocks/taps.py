@@ -1,9 +1,9 @@
-"""Places the taps: which tensor of each unit is read, and what is known about it.
+"""Places the taps: which tensor of each block is read, and what is known about it.
 
 The tap of a residual unit is the tensor that the next unit forks from: behind the ReLU in a ResNet, behind the
 LayerNorm in BERT, the sum itself in a ConvNeXt, an EfficientNet or a ViT. What stands between the sum and the next fork
-is the same all along a network, so a unit whose neighbour is not a unit (the last of a stage) takes what most others
-have. A bottleneck without a shortcut is read at its folded batch normalisation, before anything else.
+is the same all along a network, so a residual unit that is followed by something else (the last of a stage) is read
+where most others are. A bottleneck without a shortcut is read at its folded batch normalisation, before anything else.
 """
 
 from collections import Counter
@@ -12,34 +12,39 @@ from math import prod
 
 from ..graph.layers import LAYOUT, NONLINEAR, NORMS, SCALES, TRANSPARENT
 from .architecture import Block
-from .match import Unit
-from .measured_graph import Network
+from .match import BlockMatch
+from .measured_graph import MeasuredGraph
 
 PASSIVE = NORMS | TRANSPARENT | LAYOUT | SCALES | NONLINEAR
 
 
-def place(network: Network, units: list[Unit]) -> list[Block]:
-    """One Block per unit, numbered, with its stage."""
-    river = network.river
-    tails = _tails(network, units)
+def place(measured: MeasuredGraph, matches: list[BlockMatch]) -> list[Block]:
+    """One Block per match, numbered, with its stage."""
+    sequence = measured.sequence
+    tails = _tails(measured, matches)
     blocks = []
-    for unit, tail in zip(units, tails):
-        members = [k for item in river.items[unit.first : unit.last + 1] for k in (*item.inside, item.op)]
-        tensor = network.readable(river.items[tail].op)
-        blocks.append(tap(network, f"block_{len(blocks):02d}", unit.kind, tensor, len(blocks), members))
+    for match, tail in zip(matches, tails):
+        members = [k for region in sequence.regions[match.first : match.last + 1] for k in (*region.inside, region.op)]
+        tensor = measured.readable(sequence.regions[tail].op)
+        blocks.append(tap(measured, f"block_{len(blocks):02d}", match.kind, tensor, len(blocks), members))
     return [Block(**{**vars(block), "stage": stage}) for block, stage in zip(blocks, _stages(blocks))]
 
 
 def tap(
-    network: Network, name: str, kind: str, tensor: str, index: int | None = None, members: list[int] | None = None
+    measured: MeasuredGraph,
+    name: str,
+    kind: str,
+    tensor: str,
+    index: int | None = None,
+    members: list[int] | None = None,
 ) -> Block:
     """The Block of one tensor. `members` are the operators whose names tell its scope (None: the tensor's own)."""
-    shape, graph = network.shapes[tensor], network.river.graph
-    batch = network.batch_axis(tensor)
-    axis = network.axes.get(tensor)
+    shape, graph = measured.shapes[tensor], measured.sequence.graph
+    batch = measured.batch_axis(tensor)
+    axis = measured.axes.get(tensor)
     if axis is None or (axis == batch and len(shape) > 1):
         axis = len(shape) - 1 if len(shape) < 4 else 1
-    width = network.width(tensor, axis) if shape else 1
+    width = measured.width(tensor, axis) if shape else 1
     shape = tuple(width if i == axis else n for i, n in enumerate(shape))
     own = [graph.producer[tensor]] if tensor in graph.producer else []
     return Block(
@@ -51,62 +56,62 @@ def tap(
         channel_axis=axis,
         map=tuple(n for i, n in enumerate(shape) if i not in (batch, axis)),
         tensor=tensor,
-        macs=network.macs(tensor),
+        macs=measured.macs(tensor),
         shape=shape,
-        scope=network.scope(members or own) or network.scope(own),
+        scope=measured.scope(members or own) or measured.scope(own),
         batch_axis=batch,
     )
 
 
-def _tails(network: Network, units: list[Unit]) -> list[int]:
-    """Per unit the item whose output is read."""
-    river = network.river
-    suffixes = [_suffix(network, unit, after.entry) for unit, after in pairwise(units)] + [None]
+def _tails(measured: MeasuredGraph, matches: list[BlockMatch]) -> list[int]:
+    """Per match, the region whose output is read."""
+    sequence = measured.sequence
+    suffixes = [_suffix(measured, match, after.entry) for match, after in pairwise(matches)] + [None]
     counted: dict[bool, Counter] = {True: Counter(), False: Counter()}
-    for unit, suffix in zip(units, suffixes):
-        if suffix is not None and _joined(unit):
-            counted[bool(unit.mixing)][suffix] += 1
+    for match, suffix in zip(matches, suffixes):
+        if suffix is not None and _joined(match):
+            counted[bool(match.mixing)][suffix] += 1
     common = {residual: (c.most_common(1)[0][0] if c else ()) for residual, c in counted.items()}
     tails = []
-    for unit in units:
-        i = unit.last
-        for kind in common[bool(unit.mixing)] if _joined(unit) else ():
-            j = river.after(i)
-            if j is None or _kind(network, j) != kind:
-                i = unit.last
+    for match in matches:
+        i = match.last
+        for kind in common[bool(match.mixing)] if _joined(match) else ():
+            j = sequence.after(i)
+            if j is None or _kind(measured, j) != kind:
+                i = match.last
                 break
             i = j
-        while not river.graph.ops[river.items[i].op].real and (j := river.after(i)) is not None:
+        while not sequence.graph.ops[sequence.regions[i].op].real and (j := sequence.after(i)) is not None:
             i = j  # inside a fused operator: the next tensor that has a name
         tails.append(i)
     return tails
 
 
-def _joined(unit: Unit) -> bool:
-    return bool(unit.mixing) or unit.first == unit.last
+def _joined(match: BlockMatch) -> bool:
+    return bool(match.mixing) or match.first == match.last
 
 
-def _suffix(network: Network, unit: Unit, fork: int) -> tuple[str, ...] | None:
-    """Kinds of the items between a unit and the fork of the next; None where more than elementwise work is done."""
-    river, kinds, i = network.river, [], unit.last
-    size = prod(network.shapes[river.graph.ops[unit.exit].tensor])
-    while river.items[i].op != fork:
-        j = river.after(i)
+def _suffix(measured: MeasuredGraph, match: BlockMatch, fork: int) -> tuple[str, ...] | None:
+    """Kinds of the regions between a match and the fork of the next; None where more than elementwise work is done."""
+    sequence, kinds, i = measured.sequence, [], match.last
+    size = prod(measured.shapes[sequence.graph.ops[match.exit].tensor])
+    while sequence.regions[i].op != fork:
+        j = sequence.after(i)
         if j is None:
             return None
-        op = river.graph.ops[river.items[j].op]
-        if op.kind == "Split" and j == river.position.get(fork):
-            break  # the next unit divides what this one gives
-        if op.kind not in PASSIVE or river.wide(river.items[j]) or prod(network.shapes[op.tensor]) != size:
+        op = sequence.graph.ops[sequence.regions[j].op]
+        if op.kind == "Split" and j == sequence.position.get(fork):
+            break  # the next block splits this one's output
+        if op.kind not in PASSIVE or sequence.wide(sequence.regions[j]) or prod(measured.shapes[op.tensor]) != size:
             return None
-        kinds.append(_kind(network, j))
+        kinds.append(_kind(measured, j))
         i = j
     return tuple(kinds)
 
 
-def _kind(network: Network, i: int) -> str:
-    item = network.river.items[i]
-    return ("region " if item.inside else "") + network.river.graph.ops[item.op].kind
+def _kind(measured: MeasuredGraph, i: int) -> str:
+    region = measured.sequence.regions[i]
+    return ("region " if region.inside else "") + measured.sequence.graph.ops[region.op].kind
 
 
 def _stages(blocks: list[Block]) -> list[int]:
@@ -121,17 +126,17 @@ def _stages(blocks: list[Block]) -> list[int]:
     return stages
 
 
-def stem_of(network: Network, units: list[Unit]) -> Block | None:
+def stem_of(measured: MeasuredGraph, matches: list[BlockMatch]) -> Block | None:
     """What enters block_00, when something learned comes before it."""
-    graph, entry = network.river.graph, units[0].entry if units else -1
+    graph, entry = measured.sequence.graph, matches[0].entry if matches else -1
     while entry >= 0 and graph.ops[entry].kind == "Split":
         entry = graph.producer.get(graph.ops[entry].data[0], -1)
-    if entry < 0 or not graph.ops[entry].real or not any(i <= entry for i in network.river.layers):
+    if entry < 0 or not graph.ops[entry].real or not any(i <= entry for i in measured.sequence.layers):
         return None
-    return tap(network, "stem", "stem", graph.ops[entry].tensor)
+    return tap(measured, "stem", "stem", graph.ops[entry].tensor)
 
 
-def parallel(network: Network, units: list[Unit]) -> int:
-    """How many units do not depend on the one before them: they stand in parallel branches."""
-    ancestors = network.river.graph.ancestors
-    return sum(not (ancestors[b.exit] >> a.exit & 1) for a, b in pairwise(units))
+def parallel(measured: MeasuredGraph, matches: list[BlockMatch]) -> int:
+    """How many blocks do not depend on the one before them, because they lie in parallel branches."""
+    ancestors = measured.sequence.graph.ancestors
+    return sum(not (ancestors[b.exit] >> a.exit & 1) for a, b in pairwise(matches))

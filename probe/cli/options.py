@@ -27,6 +27,19 @@ class DType(StrEnum):
 class Projection(StrEnum):
     umap = "umap"
     pca = "pca"
+    none = "none"
+
+
+class ScoreName(StrEnum):
+    auto = "auto"
+    top1 = "top1"
+    auc = "auc"
+    cmap = "cmap"
+
+
+class TestGroups(StrEnum):
+    file = "file"
+    site = "site"
 
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
@@ -41,7 +54,9 @@ Pool = Annotated[str, typer.Option(help="How a map becomes a vector: mean, max, 
 Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
 Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
 SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
-Window = Annotated[float | None, typer.Option(metavar="SECONDS", help="The model's window, where it is not known.")]
+Window = Annotated[
+    float | None, typer.Option("--window", metavar="SECONDS", help="The model's window, where it is not known.")
+]
 Normalise = Annotated[
     str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
 ]
@@ -61,6 +76,19 @@ FoldRegex = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+Readout = Annotated[
+    str,
+    typer.Option(
+        help="`all`, or some of knn, knn-cosine, knn-standard, centroid, linear, logistic, attentive, comma-separated."
+    ),
+]
+MinPerClass = Annotated[
+    int | None, typer.Option(min=2, metavar="N", help="Classes with fewer clips are left out; the folds otherwise.")
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(metavar="AUDIO", help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone."),
+]
 K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
 Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
 

@@ -38,10 +38,10 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Features and row table as a NumPy archive, or as CSV."""
+    from ...features.files import check_new
     from ...features.store import FeatureStore
 
     for path in (output, output.with_suffix(".csv")):
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: exists, a new file wanted. Use --overwrite to replace it.")
+        check_new(path, overwrite)
     with FeatureStore.open(store) as opened:
         print(opened.export(output, tuple(taps.split(",")) if taps else opened.taps))

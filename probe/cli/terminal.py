@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from ...analysis import wording
+
 
 def print_blocks(architecture) -> None:
     from rich.console import Console
@@ -39,8 +41,7 @@ def print_store(store, path: Path) -> None:
 def print_choice(chosen) -> None:
     """The steps of a forward selection, to stderr: it is on the way to a result."""
     for step in chosen.table.itertuples():
-        interval = f"[{100 * step.gain_lo:+.1f}, {100 * step.gain_hi:+.1f}]"
-        gain = "" if step.step == 1 else f", {100 * step.gain:+.1f} {interval} points"
+        gain = "" if step.step == 1 else f", {wording.points(step.gain, step.gain_lo, step.gain_hi)}"
         nested = "" if step.nested != step.nested else f"; nested {step.nested:.3f}"
         say(f"tap {step.step}: {step.tap}, 5-NN {step.score:.3f}{gain}{nested}")
 

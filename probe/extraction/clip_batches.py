@@ -1,7 +1,7 @@
-"""Portion: some consecutive clips that are decoded and inferred together, the unit of work of an extraction.
+"""ClipBatch: some consecutive clips that are decoded and inferred together, the unit of work of an extraction.
 
-The split into portions depends on the table of clips, the files' sizes and the batch size, and a portion's rows reach
-the store in one append. So the windows that share a batch are the same in every run, whatever was resumed where and
+The split depends on the table of clips, the files' sizes and the batch size, and the rows of a batch reach the store
+in one append. So the windows that share a batch are the same in every run, whatever was resumed where and
 whichever thread was faster, and the features are the same bit for bit.
 """
 
@@ -14,38 +14,39 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError, audio
+from ...features.files import sha256
 from ...features.recordings import Clip
 from ...features.store import ROW_COLUMNS
 from ...features.windows import Selection, cut, normalise_file, normalise_windows, select
 
-PORTION_BYTES = 1 << 21  # of audio files: about a minute or two of compressed sound
+BATCH_BYTES = 1 << 21  # of audio files: about a minute or two of compressed sound
 
 
 @dataclass(frozen=True)
-class Portion:
+class ClipBatch:
     """clips[i] has number first + i in the table of recordings."""
 
     first: int
     clips: tuple[Clip, ...]
 
-    def without(self, done: set[int]) -> "Portion":
+    def without(self, done: set[int]) -> "ClipBatch":
         """Less the clips at its start that are done."""
         n = 0
         while n < len(self.clips) and self.first + n in done:
             n += 1
-        return Portion(self.first + n, self.clips[n:])
+        return ClipBatch(self.first + n, self.clips[n:])
 
-    def split(self, selection: Selection, batch_size: int) -> "list[Portion]":
-        """Into portions of about one batch of windows or more, as far as that can be told before decoding."""
+    def split(self, selection: Selection, batch_size: int) -> "list[ClipBatch]":
+        """Into batches of about `batch_size` windows or more, as far as that is known before decoding."""
         known = {"center": 1, "first": 1}.get(selection.rule, selection.count)  # windows per clip, None for all
         most = -(-batch_size // known) if known else batch_size
-        portions, start, size = [], 0, 0
+        batches, start, size = [], 0, 0
         for i, clip in enumerate(self.clips):
             size += clip.path.stat().st_size if known is None and clip.path.is_file() else 0
-            if i + 1 - start >= most or size >= PORTION_BYTES or i + 1 == len(self.clips):
-                portions.append(Portion(self.first + start, self.clips[start : i + 1]))
+            if i + 1 - start >= most or size >= BATCH_BYTES or i + 1 == len(self.clips):
+                batches.append(ClipBatch(self.first + start, self.clips[start : i + 1]))
                 start, size = i + 1, 0
-        return portions
+        return batches
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,21 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Computed:
-    """A portion's rows (ROW_COLUMNS, n rows), tap -> float32 [n, *dim], and skipped clips (number, name, reason)."""
+class BatchFeatures:
+    """The rows of a batch (ROW_COLUMNS, n rows), tap -> float32 [n, *dim], and skipped clips (number, name, reason)."""
 
     rows: pd.DataFrame
     features: dict[str, np.ndarray]
     skipped: tuple[tuple[int, str, str], ...]
 
 
-def compute(backbone, portion: Portion, settings: Settings) -> Computed:
-    """Decode, cut, normalise and infer a portion; clips that cannot be used are skipped with the reason."""
+def compute(backbone, batch: ClipBatch, settings: Settings) -> BatchFeatures:
+    """Decode, cut, normalise and infer a batch of clips; clips that cannot be used are skipped with the reason."""
     rows: list[tuple] = []
     skipped: list[tuple[int, str, str]] = []
-    batches = _Batches(backbone, settings.batch_size)
+    window_batches = _WindowBatches(backbone, settings.batch_size)
     try:
-        for number, clip in enumerate(portion.clips, portion.first):
+        for number, clip in enumerate(batch.clips, batch.first):
             try:
                 waveform = audio.read(clip.path, backbone.sample_rate, start_s=clip.start_s, end_s=clip.end_s)
             except InputError as error:
@@ -83,22 +84,22 @@ def compute(backbone, portion: Portion, settings: Settings) -> Computed:
             seed = seed_of(clip, settings.seed)
             starts = select(waveform, backbone.sample_rate, backbone.window_s, settings.selection, seed)
             rows += _rows(number, clip, starts / backbone.sample_rate, backbone.window_s)
-            batches.add(waveform, starts)
-        features = batches.finish()
+            window_batches.add(waveform, starts)
+        features = window_batches.finish()
     except _Refused as error:
-        if len(portion.clips) == 1:
-            return Computed(_table([]), batches.none(), ((portion.first, portion.clips[0].name, str(error)),))
+        if len(batch.clips) == 1:
+            return BatchFeatures(_table([]), window_batches.none(), ((batch.first, batch.clips[0].name, str(error)),))
         # one of them is to blame: each alone, so that the others are kept
-        alone = [Portion(number, (clip,)) for number, clip in enumerate(portion.clips, portion.first)]
+        alone = [ClipBatch(number, (clip,)) for number, clip in enumerate(batch.clips, batch.first)]
         return _merge([compute(backbone, one, settings) for one in alone])
-    return Computed(_table(rows), features, tuple(skipped))
+    return BatchFeatures(_table(rows), features, tuple(skipped))
 
 
 class _Refused(Exception):
     """The backbone has no features for these windows (NaN, overflow)."""
 
 
-class _Batches:
+class _WindowBatches:
     """Windows [batch_size, samples], filled from one clip after the other; holds one batch, never all windows."""
 
     def __init__(self, backbone, batch_size: int):
@@ -152,15 +153,14 @@ def _rows(number: int, clip: Clip, starts_s: np.ndarray, window_s: float) -> lis
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     """Of a file's bytes; remembered, because a table may name many pieces of one long file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _table(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS), dtype=object)
 
 
-def _merge(parts: list[Computed]) -> Computed:
+def _merge(parts: list[BatchFeatures]) -> BatchFeatures:
     rows = [record for part in parts for record in part.rows.itertuples(index=False, name=None)]
     features = {tap: np.concatenate([part.features[tap] for part in parts]) for tap in parts[0].features}
-    return Computed(_table(rows), features, tuple(skip for part in parts for skip in part.skipped))
+    return BatchFeatures(_table(rows), features, tuple(skip for part in parts for skip in part.skipped))

@@ -1,26 +1,27 @@
 """Recordings in, a store of every tap out: the data's main path.
 
-    decode -> windows -> backbone        each portion of clips by one thread, from end to end (probe/extraction/clip_batches)
-          -> store                       one writer takes them in the order of the table     (probe/extraction/writer)
+    decode -> windows -> backbone        each batch of clips by one thread, from end to end (clip_batches)
+          -> store                       one writer takes them in the order of the table     (writer)
 
-Memory is bounded: a few portions are under way at a time. An extraction that was stopped, at any moment and by any
+Memory is bounded: a few batches are under way at a time. An extraction that was stopped, at any moment and by any
 means, goes on where it was when it is asked for again.
 """
 
 import platform
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from ...features import InputError
+from ...features.files import Lock
 from ...features.recordings import Recordings
 from ...features.store import FeatureStore, StoreKey
 from ...features.windows import Selection
 from ..progress import Progress
 from ..runtime.backbone import Backbone
-from .clip_batches import Portion, Settings
+from .clip_batches import ClipBatch, Settings
 from .workers import extract_shards, shards_of
 from .writer import fill, fingerprint, misfit, stale, workers_for
 
@@ -58,17 +59,19 @@ def extract(
     overwrite: bool = False,
     cluster: str | None = None,
     progress: bool = True,
+    publish: bool = True,
 ) -> Extraction:
     """Features of all windows that `selection` picks from `recordings`, in the FeatureStore `store_path`.
 
     A complete store of the same key and clips is left as it is, an incomplete one is resumed. Another key, other clips
     or audio files of other sizes are an InputError. `overwrite` replaces such a store, and a damaged one, and one whose
-    skipped clips can be read by now; features that still hold are kept.
+    skipped clips can be read by now; features that still hold are kept. The old store goes when the new one is whole,
+    which lies in a hidden folder beside it until then: with `publish` False until the caller calls `publish`.
     With `jobs` > 1, or a Dask `cluster` (its address), other processes write shards in `STORE.shards/` and the store is
     a view of them. Clips that cannot be used are skipped and listed; InputError if that is all of them.
     """
     started, path = time.perf_counter(), Path(store_path)
-    clips = Portion(0, recordings.clips)
+    clips = ClipBatch(0, recordings.clips)
     if not clips.clips:
         raise InputError(f"{recordings.root}: no clips to extract")
     if path.is_dir():
@@ -76,23 +79,37 @@ def extract(
     key = key_of(backbone, selection, seed, dtype)
     meta = meta_of(backbone, recordings)
     settings = Settings(selection, seed, batch_size)
-    if path.exists():
-        problem = misfit(path, key, clips)
-        if problem and not overwrite:
-            raise InputError(problem)
-        if problem or (overwrite and stale(path, backbone.sample_rate, clips)):
-            _remove(path)
-    with Progress(len(clips.clips), progress) as bar:
-        if not path.exists() and (jobs > 1 or cluster or shards_of(path).exists()):
-            extract_shards(backbone, clips, path, key, meta, settings, jobs, cluster, overwrite, bar)
-        else:
-            fill(path, key, backbone, clips, meta, settings, workers_for(backbone), bar)
-    done = _summary(path, time.perf_counter() - started)
-    if not done.windows:
-        _remove(path)
-        first = done.skipped[0]
-        raise InputError(f"none of the {len(done.skipped)} clips can be used. The first, {first.file}: {first.reason}")
+    with Lock(path):
+        target = path
+        if path.exists():
+            problem = misfit(path, key, clips)
+            if problem and not overwrite:
+                raise InputError(problem)
+            if problem or (overwrite and stale(path, backbone.sample_rate, clips)):
+                target = _replacement(path, key, clips)
+        with Progress(len(clips.clips), progress) as bar:
+            if not target.exists() and (jobs > 1 or cluster or shards_of(target).exists()):
+                extract_shards(backbone, clips, target, key, meta, settings, jobs, cluster, overwrite, bar)
+            else:
+                fill(target, key, backbone, clips, meta, settings, workers_for(backbone), bar)
+        done = _summary(target, time.perf_counter() - started)
+        if not done.windows:
+            _remove(target)
+            if target != path:
+                target.parent.rmdir()
+            one = done.skipped[0]
+            raise InputError(f"none of the {len(done.skipped)} clips can be used. The first, {one.file}: {one.reason}")
+        if publish:
+            _move(target, path)
+            done = replace(done, store=path)
     return done
+
+
+def publish(store: Path, path: Path) -> None:
+    """Put a whole store that `extract` left beside `path` in its place; nothing to do where it is there already."""
+    if store != path:
+        with Lock(path):
+            _move(store, path)
 
 
 def key_of(backbone: Backbone, selection: Selection, seed: int, dtype: str) -> StoreKey:
@@ -120,9 +137,36 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "grouping": recordings.grouping,
         "warnings": list(recordings.warnings),
         "clips": len(recordings.clips),
-        "clips_sha256": fingerprint(Portion(0, recordings.clips)),
+        "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
         "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
     }
+
+
+def _replacement(path: Path, key: StoreKey, clips: ClipBatch) -> Path:
+    """Where the store is made that is to replace the one at `path`: in a hidden folder, resumed if it fits."""
+    folder = path.with_name(f".{path.name}.next")
+    if folder.is_symlink():
+        raise InputError(f"{folder}: a symbolic link found where the new store is made. Move it away.")
+    if (folder / path.name).exists() and misfit(folder / path.name, key, clips):
+        _remove(folder / path.name)
+    return folder / path.name
+
+
+def _move(store: Path, path: Path) -> None:
+    """Of the shards those of the new store are moved first, and what is left of the old ones goes last."""
+    if store == path:
+        return
+    new = sorted(shards_of(store).glob("shard-*.h5"))
+    for shard in new:
+        shards_of(path).mkdir(exist_ok=True)
+        shard.replace(shards_of(path) / shard.name)
+    store.replace(path)
+    for shard in shards_of(path).glob("shard-*.h5"):
+        if shard.name not in {one.name for one in new}:
+            shard.unlink()
+    for folder in (shards_of(store), store.parent, shards_of(path)):
+        with suppress(OSError):  # not there, or somebody else's files in it
+            folder.rmdir()
 
 
 def _remove(path: Path):

@@ -13,7 +13,7 @@ from ...features import InputError
 from ...features.store import FeatureStore, StoreKey, join
 from ..progress import Progress
 from ..runtime.backbone import Backbone
-from .clip_batches import Portion, Settings
+from .clip_batches import ClipBatch, Settings
 from .writer import cores, fill, fingerprint, misfit
 
 SHARD_CLIPS, MOST_SHARDS = 32, 64  # so that the shards do not depend on --jobs, and any number of jobs resumes them
@@ -38,8 +38,8 @@ class Opening:
 
 @lru_cache(maxsize=1)
 def _open(how: Opening) -> Backbone:
-    contract = {"sample_rate": how.sample_rate, "window_s": how.window_s, "normalise": how.normalise}
-    return Backbone.open(how.path, ",".join(how.taps), how.pooling, **contract, threads=1, spinning=False)
+    input_spec = {"sample_rate": how.sample_rate, "window_s": how.window_s, "normalise": how.normalise}
+    return Backbone.open(how.path, ",".join(how.taps), how.pooling, **input_spec, threads=1, spinning=False)
 
 
 def shards_of(path: Path) -> Path:
@@ -49,7 +49,7 @@ def shards_of(path: Path) -> Path:
 
 def extract_shards(
     backbone: Backbone,
-    clips: Portion,
+    clips: ClipBatch,
     path: Path,
     key: StoreKey,
     meta: dict,
@@ -67,7 +67,7 @@ def extract_shards(
     number = min(MOST_SHARDS, max(1, len(clips.clips) // SHARD_CLIPS))
     ends = np.linspace(0, len(clips.clips), number + 1).round().astype(int).tolist()
     there = tuple(replace(clip, path=clip.path.resolve()) for clip in clips.clips)  # whatever their working folder
-    parts = [Portion(a, there[a:b]) for a, b in pairwise(ends)]
+    parts = [ClipBatch(a, there[a:b]) for a, b in pairwise(ends)]
     paths = [shards_of(path).resolve() / f"shard-{i:03d}.h5" for i in range(number)]
     workers = 1 if cluster else max(1, cores() // jobs)
     with _processes(jobs, cluster) as parallel:
@@ -82,7 +82,7 @@ def extract_shards(
 
 def _shard(
     how: Opening,
-    clips: Portion,
+    clips: ClipBatch,
     path: Path,
     key: StoreKey,
     meta: dict,

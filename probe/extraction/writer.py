@@ -1,4 +1,4 @@
-"""One store, filled by one process: several threads compute portions, one writer appends them in order."""
+"""One store, filled by one process: several threads compute clip batches, one writer appends them in order."""
 
 import hashlib
 import json
@@ -12,19 +12,19 @@ from pathlib import Path
 from ...features import InputError, audio
 from ...features.store import FeatureStore, Locked, StoreKey
 from ..progress import Progress
-from .clip_batches import Computed, Portion, Settings, compute
+from .clip_batches import BatchFeatures, ClipBatch, Settings, compute
 
-AHEAD = 3  # portions under way or waiting for the writer, for each worker: this bounds the memory
+AHEAD = 3  # clip batches under way or waiting for the writer, for each worker: this bounds the memory
 HINT = "Give another name, or --overwrite to replace it."
 
 
-def fingerprint(clips: Portion) -> str:
+def fingerprint(clips: ClipBatch) -> str:
     """A hash over everything that the table says about these clips, in its order."""
     table = [(c.name, c.labels, c.group, c.fold, c.start_s, c.end_s) for c in clips.clips]
     return hashlib.sha256(json.dumps([clips.first, table]).encode()).hexdigest()
 
 
-def misfit(path: Path, key: StoreKey, clips: Portion) -> str | None:
+def misfit(path: Path, key: StoreKey, clips: ClipBatch) -> str | None:
     """Why the file at `path` is not a store of these clips and this key; None if it is.
 
     The sizes of the audio files stand for their contents. Locked (an InputError) while another process writes it.
@@ -48,7 +48,7 @@ def misfit(path: Path, key: StoreKey, clips: Portion) -> str | None:
     return None
 
 
-def stale(path: Path, sample_rate: int, clips: Portion) -> bool:
+def stale(path: Path, sample_rate: int, clips: ClipBatch) -> bool:
     """Whether a store that fits should be replaced all the same: it is damaged, or skipped clips can be read now."""
     with FeatureStore.open(path) as store:
         if any("not complete" not in fault for fault in store.check()):
@@ -64,7 +64,7 @@ def stale(path: Path, sample_rate: int, clips: Portion) -> bool:
 
 
 def fill(
-    path: Path, key: StoreKey, backbone, clips: Portion, meta: dict, settings: Settings, workers: int, bar: Progress
+    path: Path, key: StoreKey, backbone, clips: ClipBatch, meta: dict, settings: Settings, workers: int, bar: Progress
 ) -> int:
     """Create or resume the store and compute what it lacks; its number of rows. A complete one is left as it is."""
     if path.exists():
@@ -79,35 +79,35 @@ def fill(
         store = FeatureStore.create(path, key, backbone.dims, meta)
     with store:
         there = store.done_clips() | set(store.skipped()["clip"])
-        missing = [portion.without(there) for portion in clips.split(settings.selection, settings.batch_size)]
-        missing = [portion for portion in missing if portion.clips]
-        bar.skip(len(clips.clips) - sum(len(portion.clips) for portion in missing))
+        missing = [batch.without(there) for batch in clips.split(settings.selection, settings.batch_size)]
+        missing = [batch for batch in missing if batch.clips]
+        bar.skip(len(clips.clips) - sum(len(batch.clips) for batch in missing))
         with closing(_in_order(backbone, missing, settings, workers)) as results:
-            for portion, computed in results:
+            for batch, computed in results:
                 for number, file, reason in computed.skipped:
-                    if number not in there:  # it may have been committed before its portion's rows were
+                    if number not in there:  # it may have been committed before its batch's rows were
                         store.skip(number, file, reason)
                 if len(computed.rows):
                     store.append(computed.rows, computed.features)
-                bar.advance(len(portion.clips), len(computed.rows))
+                bar.advance(len(batch.clips), len(computed.rows))
         store.finish()
         return len(store)
 
 
 def _in_order(
-    backbone, portions: list[Portion], settings: Settings, workers: int
-) -> Iterator[tuple[Portion, Computed]]:
-    """What was computed, in the portions' order, by `workers` threads that are never far ahead of the reader."""
-    todo, waiting = iter(portions), deque()
+    backbone, batches: list[ClipBatch], settings: Settings, workers: int
+) -> Iterator[tuple[ClipBatch, BatchFeatures]]:
+    """What was computed, in the batches' order, by `workers` threads that are never far ahead of the reader."""
+    todo, waiting = iter(batches), deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         try:
             while True:
-                while len(waiting) < AHEAD * workers and (portion := next(todo, None)):
-                    waiting.append((portion, pool.submit(compute, backbone, portion, settings)))
+                while len(waiting) < AHEAD * workers and (batch := next(todo, None)):
+                    waiting.append((batch, pool.submit(compute, backbone, batch, settings)))
                 if not waiting:
                     return
-                portion, future = waiting.popleft()
-                yield portion, future.result()
+                batch, future = waiting.popleft()
+                yield batch, future.result()
         finally:  # after an error or Ctrl-C, what has not begun is dropped
             pool.shutdown(wait=False, cancel_futures=True)
 

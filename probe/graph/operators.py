@@ -68,7 +68,8 @@ class Op:
 
     @property
     def tensor(self) -> str:
-        return self.outputs[0]
+        """The first output that is not left out (an RNN may give its last state only)."""
+        return next(filter(None, self.outputs))
 
 
 def captured(node: onnx.NodeProto) -> list[str]:
@@ -80,6 +81,7 @@ def captured(node: onnx.NodeProto) -> list[str]:
             inner |= {tensor.name for tensor in body.initializer}
             for child in body.node:
                 names += [name for name in [*child.input, *captured(child)] if name and name not in inner]
+            names += [value.name for value in body.output if value.name not in inner]
     return names
 
 
@@ -88,14 +90,15 @@ def split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
     kind = ALIASES.get(node.op_type, node.op_type)
     inputs = [*node.input, *dict.fromkeys(captured(node))]
     inputs = [name for name in inputs if name]
-    outputs = tuple(node.output)
+    # the scale and zero point of a dynamic quantisation are no data: they belong to the arithmetic around the product
+    outputs = tuple(node.output[:1] if kind == "DynamicQuantizeLinear" else node.output)
 
     def op(kind: str, names: Iterable[str], outputs: tuple[str, ...], real: bool = True) -> Op:
         names = list(names)
         data = tuple(name for name in names if name in known or name.startswith(inner))
         return Op(kind, data, tuple(n for n in names if n not in data), outputs, node, real)
 
-    inner = f"{outputs[0]}//"  # prefix of the tensors that exist only inside the fused operator
+    inner = f"{next(filter(None, outputs))}//"  # prefix of the tensors that exist only inside the fused operator
     if kind in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
         named = outputs[3] if len(outputs) > 3 and outputs[3] else ""
         summed = named or inner + "sum"

@@ -15,8 +15,8 @@ import onnxruntime
 from onnx import helper
 
 from ...features import InputError
-from ..runtime.sessions import INLINE_LIMIT, weight_bytes
-from .dataflow import FLOATS, audio_input, input_dims
+from ..runtime.sessions import INLINE_LIMIT, reason, weight_bytes
+from .load import FLOATS, audio_input, input_dims
 
 USUAL_WINDOW = 160_000  # samples: 5 s at 32 kHz, where a model leaves its window length open
 USUAL_FRAMES = 1024
@@ -62,8 +62,7 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
     try:
         measured = _run(probed, {value.name: window})
     except Exception as error:  # ONNX Runtime raises many classes, none of them public
-        reason = str(error).splitlines()[0][:300]
-        raise InputError(f"model: cannot be run on one window of shape {shape}: {reason}") from error
+        raise InputError(f"model: cannot be run on one window of shape {shape}: {reason(error)}") from error
     return {value.name: shape} | {name: tuple(map(int, s)) for name, s in zip(names, measured, strict=True)}
 
 

@@ -1,10 +1,9 @@
 """A frozen backbone, opened at its taps: float32 windows in, one pooled vector a tap out.
 
-Backbone.open finds the blocks, exposes the chosen taps, folds the front end, proves the result against the untouched
+Backbone.open finds the blocks, exposes the chosen taps, folds the front end, verifies the result against the untouched
 file, and keeps one ONNX Runtime session. probe/runtime/input_spec.py knows what to feed it.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +13,17 @@ import onnx
 import onnxruntime as ort
 from onnx.external_data_helper import ExternalDataInfo
 
-from ...features import InputError
+from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
-from ..graph import dataflow
+from ..graph.load import load
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
 from ..surgery.pooling import Pooling
-from ..surgery.verify import Proof, compare_outputs, compare_taps
-from .input_spec import declared, read_contract, row_of, waveform_shape
+from ..surgery.verify import Verification, compare_outputs, compare_taps
+from .input_spec import declared, read_input_spec, row_of, waveform_shape
 from .sessions import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks, together
-
-CHUNK = 1 << 20  # bytes of a file hashed at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +45,7 @@ class Backbone:
     taps: tuple[str, ...]
     dims: dict[str, tuple[int, ...]]
     architecture: Architecture
-    proof: Proof
+    verification: Verification
     folding: str
     batch: int | None
     threads: int | None
@@ -78,28 +75,28 @@ class Backbone:
         model that takes no waveform, or surgery that changes numbers.
         """
         path = Path(path)
-        model = dataflow.load(path)
-        contract = read_contract(model, path.name, sample_rate, window_s, normalise)
-        shape = waveform_shape(model, path.name, contract.window_samples)
+        model = load(path)
+        input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
+        shape = waveform_shape(model, path.name, input_spec.window_samples)
         architecture = find_blocks(model, shape)
         chosen = architecture.select(taps)
         blocks = [architecture.taps[name] for name in chosen]
-        exposed, proof, note = prepare(model, blocks, pooling, fold, row_of(shape))
+        exposed, verification, note = prepare(model, blocks, pooling, fold, row_of(shape))
         del model
         session = open_session(exposed.model, threads, spinning)
         spec = data_input(session)
         backbone = cls(
             path=path,
             sha256=sha256(path),
-            preset=contract.preset,
-            sample_rate=contract.sample_rate,
-            window_samples=contract.window_samples,
-            normalise=contract.normalise,
+            preset=input_spec.preset,
+            sample_rate=input_spec.sample_rate,
+            window_samples=input_spec.window_samples,
+            normalise=input_spec.normalise,
             pooling=str(exposed.pooling),
             taps=tuple(chosen),
             dims=exposed.dims,
             architecture=architecture,
-            proof=proof,
+            verification=verification,
             folding=note,
             batch=together(spec),
             threads=threads,
@@ -118,7 +115,7 @@ class Backbone:
     @property
     def model(self) -> onnx.ModelProto:
         """The untouched model, read from the file again: a backbone at work does not hold its weights twice."""
-        return dataflow.load(self.path)
+        return load(self.path)
 
     def __call__(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """windows [N, window_samples] -> {tap: float32 [N, *dims[tap]]}, any N.
@@ -177,10 +174,10 @@ def prepare(
     fold: bool,
     row: tuple[int, ...],
     threads: int | None = None,
-) -> tuple[Exposed, Proof, str]:
-    """(The exposed model ready to run, its proof, a note on the folding), any number of windows a call if it can.
+) -> tuple[Exposed, Verification, str]:
+    """(The exposed model ready to run, its verification, a note on the folding); batched where the graph can.
 
-    row: the shape of one window, without the batch axis. InputError: the proof fails, one window a call too.
+    row: the shape of one window, without the batch axis. InputError: verification fails, even at one window a call.
     """
     failed: InputError | None = None
     for candidate in candidates(model):
@@ -189,7 +186,7 @@ def prepare(
             outputs = compare_outputs(model, whole, row, threads=threads)
             exposed = whole.pruned()
             del whole
-            return exposed, Proof.of(model, compare_taps(model, exposed, row, threads=threads), outputs), note
+            return exposed, Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs), note
         except InputError as error:
             failed = error
     raise failed
@@ -212,12 +209,7 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
 
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
-    digest = hashlib.sha256()
     model = onnx.load(path, load_external_data=False)
     tensors = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     beside = sorted({path.parent / ExternalDataInfo(t).location for t in tensors})
-    for part in (path, *beside):
-        with part.open("rb") as file:
-            while block := file.read(CHUNK):
-                digest.update(block)
-    return digest.hexdigest()
+    return files.sha256(path, *beside)

@@ -3,8 +3,8 @@
 A file does not say its sample rate. What birdprobe wrote, and two well-known contracts, are recognised:
 
     preset         input       outputs                                       rate    window  normalise
-    perch-v2       [N,160000]  embedding 1536, spatial, spectrogram, label   32 kHz  5 s     peak (perch-hoplite)
-    birdnet-v2.4   [N,144000]  class scores                                  48 kHz  3 s     none
+    perch-v2       [N,160000]  embedding, spatial_embedding, spectrogram     32 kHz  5 s     peak (perch-hoplite)
+    birdnet-v2.4   [N,144000]  6,522 class scores or the embedding 1024      48 kHz  3 s     none
     its member     what the metadata of a file say that `export` or `fuse` wrote (sample_rate, window_s, normalise)
 
 `peak` is what perch-hoplite feeds Perch v2: per window the mean is subtracted and the peak scaled to 0.25. It lies
@@ -19,11 +19,13 @@ import onnx
 
 from ...features import InputError
 from ...features.windows import NORMALISATIONS
-from ..graph import dataflow
+from ..graph.load import audio_input, input_dims, tensor_outputs
+
+PERCH = {"embedding": [1536], "spatial_embedding": [16, 4, 1536], "spectrogram": [500, 128]}  # outputs, a window each
 
 
 @dataclass(frozen=True)
-class Contract:
+class InputSpec:
     """How a model is fed. preset: `perch-v2`, `birdnet-v2.4`, a member's name or None; sample_rate in Hz, window in
     samples."""
 
@@ -52,10 +54,10 @@ def waveform_shape(model: onnx.ModelProto, place: str, window_samples: int) -> t
     return (*lead, window_samples)
 
 
-def read_contract(
+def read_input_spec(
     model: onnx.ModelProto, place: str, sample_rate: int | None, window_s: float | None, normalise: str | None
-) -> Contract:
-    """Sample rate, window and normalisation from the flags, else from the file's contract.
+) -> InputSpec:
+    """Sample rate, window and normalisation from the flags, else from what the file says.
 
     InputError: a flag is missing (it is named), or the flags contradict the input's fixed length.
     """
@@ -85,27 +87,26 @@ def read_contract(
         )
     if preset and (rate, samples) != (recognise(model)[1], round(recognise(model)[1] * seconds)):
         preset = None
-    return Contract(preset, rate, samples, normalise or (scaling if preset else "none"))
+    return InputSpec(preset, rate, samples, normalise or (scaling if preset else "none"))
 
 
 def recognise(model: onnx.ModelProto) -> tuple[str | None, int | None, float | None, str]:
     """(preset, sample rate, window seconds, normalise) from the shapes and names of inputs and outputs alone.
 
-    Outputs are matched by name first, then by shape; exports without a head, and miniatures of other widths, count
-    as long as something of the contract is left.
+    Perch v2 is recognised only by its whole contract: input, spectrogram, spatial and pooled embedding, each by name or
+    by shape (so miniatures of other widths count, and exports without the classifier). Many models take 160,000 samples
+    (10 s at 16 kHz) and call an output `embedding`.
     """
     if (said := described(model)) is not None:
         return said
     dims = declared(model)
     length = dims[-1] if len(dims) in (1, 2, 3) else None
-    names = {output.name.lower() for output in model.graph.output}
-    shapes = [dataflow.input_dims(output) for output in model.graph.output]
-    if length == 160_000:
-        by_name = bool(names & {"embedding", "spatial_embedding", "spectrogram"})
-        by_shape = any(s[1:] in ([500, 128], [1536], [16, 4, 1536]) for s in shapes)
-        if by_name or by_shape:
-            return "perch-v2", 32_000, 5.0, "peak"
-    if length == 144_000 and len(dims) == 2 and all(len(s) == 2 for s in shapes):
+    outputs = tensor_outputs(model)
+    names = {output.name.lower() for output in outputs}
+    shapes = [input_dims(output) for output in outputs]
+    if length == 160_000 and all(name in names or shape in (s[1:] for s in shapes) for name, shape in PERCH.items()):
+        return "perch-v2", 32_000, 5.0, "peak"
+    if length == 144_000 and len(dims) == 2 and any(s[1:] in ([6522], [1024]) for s in shapes):
         return "birdnet-v2.4", 48_000, 3.0, "none"
     return None, None, None, "none"
 
@@ -125,7 +126,7 @@ def described(model: onnx.ModelProto) -> tuple[str, int, float, str] | None:
 
 def declared(model: onnx.ModelProto) -> list[int | None]:
     """The data input's dimensions: numbers where fixed, None where dynamic."""
-    return [d if isinstance(d, int) else None for d in dataflow.input_dims(dataflow.audio_input(model))]
+    return [d if isinstance(d, int) else None for d in input_dims(audio_input(model))]
 
 
 def dims_text(dims: Sequence[int | None]) -> str:

@@ -7,7 +7,9 @@ EfficientNet at a third of the speed).
 import contextlib
 import ctypes
 import math
+import re
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ ORT_ERRORS = (
 )
 INLINE_LIMIT = 1_900_000_000  # bytes; a serialised protobuf must stay below 2 GiB
 EXTERNAL_MIN = 1024  # bytes; smaller tensors stay in the graph, where shape arithmetic needs them
+SIGNATURE = re.compile(r"\S+\.(?:cc|h):\d+ \S+::.*?\)\s+(?=\S)")  # file, line and function that raised
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -113,7 +116,7 @@ def open_session(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are no news to the user
+    options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are irrelevant to users
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         if isinstance(model, Path):
@@ -136,8 +139,9 @@ def release_memory() -> None:
 
 
 def reason(error: Exception) -> str:
-    """The first line of ONNX Runtime's message, shortened."""
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+    """ONNX Runtime's message in one line, without the C++ signature that it begins with."""
+    text = " ".join(str(error).split()) or "no reason given"
+    return textwrap.shorten(SIGNATURE.sub("", text), 600, placeholder=" ...")
 
 
 def data_input(session: ort.InferenceSession) -> Input:
@@ -178,7 +182,7 @@ def run_chunks(
         missing = step - len(part)
         fed = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
         results = session.run(names, {name: np.ascontiguousarray(fed)})
-        yield [r[: len(part)] for r in results] if missing else results
+        yield [r[: len(part)] if r.shape[:1] == (step,) else r for r in results] if missing else results
 
 
 def together(spec: Input) -> int | None:

@@ -48,6 +48,8 @@ class Journal:
 
         InputError, naming the field: a journal of another header is there; `overwrite` begins anew instead.
         """
+        if path.is_symlink():
+            raise InputError(f"{path}: a symbolic link found where unfinished predictions are kept. Move it away.")
         found, entries, _, keep = read(path)
         if found is not None:
             if (difference := differs(found, {"format": FORMAT} | header)) is None:

@@ -17,6 +17,7 @@ from ...analysis import predictions
 from ...analysis.postprocess.chain import Wanted, chain
 from ...analysis.postprocess.step import Step
 from ...features import InputError
+from ...features.files import replacing
 from .predict import Predicted, predict
 from .predictor import open_fused
 from .submission import FLOAT
@@ -117,8 +118,7 @@ def _postprocess(path: Path, package: Path, settings: dict, say: Callable[[str],
         say(f"{step}: applies to {reach.rows} of {len(table)} rows{reach.reason and f' ({reach.reason})'}")
         table = step(table)
     table.index.name = predictions.ROW_ID
-    draft = path.with_name(f"{path.name}.draft")
-    table.to_csv(draft, float_format=FLOAT)
-    predictions.require(predictions.read(draft), str(path), row_ids=row_ids, classes=classes)
-    draft.replace(path)
+    with replacing(path) as fresh:
+        table.to_csv(fresh, float_format=FLOAT)
+        predictions.require(predictions.read(fresh), str(path), row_ids=row_ids, classes=classes)
     return steps

@@ -19,12 +19,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ...features import InputError
+from ...features.files import Lock, sha256, write_json
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
 from .predictor import Predictor
 from .rows import Soundscape, expected, find
-from .submission import Form, about_path, assemble, draft, publish, sha256
+from .submission import Form, about_path, assemble, published
 from .time_budget import Budget
 
 AHEAD = 2  # files handed out for each worker: the next one begins while the last one's rows are written
@@ -115,7 +116,7 @@ def predict(
         if names:
             say(f"warning: {len(names)} {what}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}")
     budget = Budget(budget_minutes, time.monotonic, _writing_s(files, form, placement, predictor), started)
-    with Journal.open(part, _header(predictor, placement, files), overwrite) as journal:
+    with Lock(out), Journal.open(part, _header(predictor, placement, files), overwrite) as journal:
         resumed = len(journal.entries)
         if resumed:
             say(f"{resumed} of {len(files)} soundscapes were predicted before; going on")
@@ -127,7 +128,6 @@ def predict(
         made = assemble(files, journal.entries, predictor.labels, form, placement.row_s, predictor.sample_rate)
         audio_s = sum(entry.audio_s for entry in journal.entries.values()) - audio_before
         _warn(made, stopped, budget_minutes, say)
-        ready, digest = draft(made, out)
         seconds = time.perf_counter() - began
         predicted = Predicted(
             path=out,
@@ -143,8 +143,9 @@ def predict(
             seconds=seconds,
             rate=audio_s / 60 / seconds,
         )
-        journal.writes(digest)
-        publish(ready, out, _about(predicted, predictor, placement, budget_minutes, digest, command))
+        with published(made, out) as digest:
+            journal.writes(digest)
+        write_json(about_path(out), _about(predicted, predictor, placement, budget_minutes, digest, command))
         if not stopped:
             journal.remove()
     return predicted

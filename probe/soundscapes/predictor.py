@@ -145,15 +145,15 @@ def open_classifier(
     threads: int | None,
 ) -> OnnxPredictor:
     """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
-    from ..graph import dataflow
+    from ..graph.load import load
     from ..runtime.backbone import sha256 as model_sha256
-    from ..runtime.input_spec import read_contract, waveform_shape
+    from ..runtime.input_spec import read_input_spec, waveform_shape
 
     if activation not in ACTIVATIONS:
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
-    model = dataflow.load(path)
-    contract = read_contract(model, path.name, sample_rate, window_s, normalise)
+    model = load(path)
+    contract = read_input_spec(model, path.name, sample_rate, window_s, normalise)
     waveform_shape(model, path.name, contract.window_samples)
     del model
     session = sessions.open_session(path, threads, spinning=False)

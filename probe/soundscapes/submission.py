@@ -5,9 +5,8 @@ mean over all rows that were predicted, 0 where there is none. Classes that the 
 Neither moves the ranks of the other rows, which is all that ROC-AUC sees.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pandas as pd
 
 from ...analysis import predictions
 from ...features import InputError
+from ...features.files import replacing, sha256
 from .journal import Entry
 from .rows import Soundscape, expected, ids, most_common
 
@@ -110,34 +110,20 @@ def assemble(
     )
 
 
-def draft(submission: Submission, out: Path) -> tuple[Path, str]:
-    """Written beside OUT, read back, validated: (the file, its sha256). `publish` gives it its name."""
-    path = out.with_name(f"{out.name}.draft")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    submission.table.to_csv(path, float_format=FLOAT)
-    predictions.require(
-        predictions.read(path),
-        str(out),
-        row_ids=submission.table.index,
-        classes=submission.table.columns,
-        rows_per_file=submission.rows_per_file,
-    )
-    return path, sha256(path)
-
-
-def publish(path: Path, out: Path, about: dict) -> None:
-    """OUT.csv at once, then OUT.json."""
-    path.replace(out)
-    beside = about_path(out)
-    text = beside.with_name(f"{beside.name}.draft")
-    text.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    text.replace(beside)
+@contextmanager
+def published(submission: Submission, out: Path) -> Iterator[str]:
+    """Written beside OUT, read back, validated; gives its sha256, and OUT when the block ends."""
+    with replacing(out) as path:
+        submission.table.to_csv(path, float_format=FLOAT)
+        predictions.require(
+            predictions.read(path),
+            str(out),
+            row_ids=submission.table.index,
+            classes=submission.table.columns,
+            rows_per_file=submission.rows_per_file,
+        )
+        yield sha256(path)
 
 
 def about_path(out: Path) -> Path:
     return out.with_suffix(".json") if out.suffix != ".json" else out.with_name(f"{out.name}.json")
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,8 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ..graph import shapes
-from .expose import fixed_batch, rebuild, required_input
+from ..graph.load import audio_input, fixed_batch
+from .expose import rebuild
 
 
 def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -23,7 +24,7 @@ def measure(
     model: onnx.ModelProto, tensors: list[str], batch: int, row: tuple[int, ...] | None = None
 ) -> dict[str, tuple[int, ...]]:
     """Shapes that these tensors have when `batch` windows run; only what they need is run."""
-    entry = required_input(model)
+    entry = audio_input(model)
     row = row or tuple(d.dim_value for d in entry.type.tensor_type.shape.dim[1:])
     infos = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(tensors) if name != entry.name]
     if not infos:
@@ -36,7 +37,7 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
 
     Before: input [1, S], Reshape to the constant [1, 8, 64]. After: input [batch, S], Reshape to [-1, 8, 64], the
     other dimensions as they were measured. A candidate only: a graph that keeps one window in other places (a
-    broadcast class token, a transposed batch) fails prove() on two windows and must then be run as it was.
+    broadcast class token, a transposed batch) fails verification on two windows and must then be run as it was.
     """
     batch = fixed_batch(model)
     if batch is None:
@@ -64,12 +65,12 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
             info.type.tensor_type.shape.dim[0].dim_param = "batch"
         outputs.append(info)
     freed = rebuild(model, nodes, outputs)
-    required_input(freed).type.tensor_type.shape.dim[0].dim_param = "batch"
+    audio_input(freed).type.tensor_type.shape.dim[0].dim_param = "batch"
     return freed
 
 
 def pin_batch(model: onnx.ModelProto, batch: int = 1) -> onnx.ModelProto:
     """The model with its input's first dimension fixed: for graphs whose dynamic batch is declared but not kept."""
     pinned = rebuild(model, model.graph.node, model.graph.output)
-    required_input(pinned).type.tensor_type.shape.dim[0].dim_value = batch
+    audio_input(pinned).type.tensor_type.shape.dim[0].dim_value = batch
     return pinned

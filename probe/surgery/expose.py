@@ -18,9 +18,11 @@ from onnx import NodeProto, TensorProto, helper
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.dataflow import reads_of, sort_nodes
+from ..graph.load import default_opset, fixed_batch, tensor_outputs
 from ..runtime.sessions import skeleton
 from . import pooling as pools
-from .layouts import blocked_tensors, mixes_precisions, plain, plain_nodes
+from .layouts import blocked_tensors, mixes_precisions, plain, plain_nodes, quantisations
 from .pooling import Pooling
 
 
@@ -69,7 +71,7 @@ def expose(
 ) -> Exposed:
     """A new model whose outputs are the taps, pooled inside the graph in float32; see the module's picture.
 
-    With `keep_outputs` the original outputs stay beside the taps (to prove that they did not change). Half-precision
+    With `keep_outputs` the original outputs stay beside the taps (to verify that they did not change). Half-precision
     taps are cast to float32 before pooling: deep maps sum past float16's 65,504. InputError: no taps, a tap's tensor
     is not in the graph, or the tap cannot be pooled so.
     """
@@ -77,7 +79,7 @@ def expose(
     if not taps:
         raise InputError("taps: found none, wanted at least one")
     made = {name for node in model.graph.node for name in node.output} | {i.name for i in model.graph.input}
-    blocked = blocked_tensors(model)
+    blocked, quantised = blocked_tensors(model), quantisations(model)
     opset = default_opset(model)
     cast = mixes_precisions(model)
     fixed = fixed_batch(model)
@@ -93,7 +95,9 @@ def expose(
         outputs[block.name] = f"birdprobe/{block.name}"
         if outputs[block.name] in made:
             raise InputError(f"tap {block.name}: the model already has {outputs[block.name]!r}. Exposed before?")
-        made_plain, source = plain_nodes(block, outputs[block.name], cast, block.tensor in blocked)
+        made_plain, source = plain_nodes(
+            block, outputs[block.name], cast, block.tensor in blocked, quantised.get(block.tensor)
+        )
         extra += made_plain + pools.nodes(place, rule, source, outputs[block.name], opset)
         dims[block.name] = pools.out_dims(place, rule)
         places.append(place)
@@ -101,7 +105,7 @@ def expose(
         helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
         for tap in outputs
     ]
-    kept = list(model.graph.output) if keep_outputs else []
+    kept = tensor_outputs(model) if keep_outputs else []
     exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
     return Exposed(
         exposed, outputs, dims, tuple(taps), tuple(places), rule, len(model.graph.node), len(exposed.graph.node)
@@ -134,68 +138,19 @@ def rebuild(
     return copy
 
 
-def sort_nodes(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
-    """The nodes that `outputs` need, each after the nodes it reads; otherwise in the order given."""
-    producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    done: set[int] = set()
-    order: list[int] = []
-    pending = sorted({producer[name] for name in outputs if name in producer}, reverse=True)
-    while pending:  # depth first without recursion: graphs are thousands of nodes deep
-        i = pending[-1]
-        if i in done:
-            pending.pop()
-            continue
-        waits = [producer[name] for name in reads_of(nodes[i]) if name in producer and producer[name] not in done]
-        if waits:
-            pending += waits
-            continue
-        done.add(i)
-        order.append(i)
-        pending.pop()
-    if all(producer.get(name, -1) < i for i in order for name in reads_of(nodes[i])):
-        order.sort()  # the order given is already topological: keep it
-    return [nodes[i] for i in order]
-
-
-def reads_of(node: NodeProto) -> set[str]:
-    """Every tensor the node reads, the captures of its If/Loop/Scan bodies included."""
-    names = {name for name in node.input if name}
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs:
-            inner = {o.name for o in graph.output}.union(*(reads_of(n) for n in graph.node))
-            names |= inner - {name for n in graph.node for name in n.output}
-    return names
-
-
-def default_opset(model: onnx.ModelProto) -> int:
-    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-
-
-def required_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
-    """The data input: the first that is no initializer."""
-    stored = {t.name for t in model.graph.initializer}
-    return next(i for i in model.graph.input if i.name not in stored)
-
-
-def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """The input's first dimension when it is a number, None when it is dynamic."""
-    shape = required_input(model).type.tensor_type.shape.dim
-    return (shape[0].dim_value or None) if len(shape) > 1 else None
-
-
 def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The model with every tap's whole tensor as a float32 output, nothing else changed, and tap -> output name.
 
-    The reference that expose() is proven against.
+    The reference that expose() is verified against.
     """
-    blocked = blocked_tensors(model)
+    blocked, quantised = blocked_tensors(model), quantisations(model)
     cast = mixes_precisions(model)
     extra: list[NodeProto] = []
     infos = []
     names = {block.name: f"birdprobe/{block.name}/raw" for block in taps}
     for block in taps:
         name = names[block.name]
-        made, source = plain_nodes(block, name, cast, block.tensor in blocked)
+        made, source = plain_nodes(block, name, cast, block.tensor in blocked, quantised.get(block.tensor))
         extra += [*made, helper.make_node("Identity", [source], [name], name=name)]
         infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * len(block.shape)))
     return rebuild(model, [*model.graph.node, *extra], [*model.graph.output, *infos]), names

@@ -19,8 +19,10 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
+from ..graph.dataflow import sort_nodes
+from ..graph.load import audio_input
 from ..runtime.sessions import audio_like, data_input, open_session, together
-from .expose import rebuild, required_input, sort_nodes
+from .expose import rebuild
 from .linear_chains import Chain, Finder, Shapes
 from .verify import Difference, feed_shape, gather
 
@@ -35,7 +37,7 @@ def fold(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> tuple[on
     """
     finder = Finder(model)
     loose = list(finder.runs())
-    if not loose or len(required_input(model).type.tensor_type.shape.dim) < 2:
+    if not loose or len(audio_input(model).type.tensor_type.shape.dim) < 2:
         return model, "front end: no linear chain to fold"
     try:
         shapes = finder.shapes(loose, row)

@@ -11,6 +11,13 @@ from ...features import InputError
 from ..blocks.architecture import Block
 
 NCHWC = "com.microsoft.nchwc"
+# operator -> position among its inputs of the scale of its output; the zero point follows
+QUANTISED = {"QuantizeLinear": 1, "QLinearConcat": 0, "QGemm": 7}
+QUANTISED |= dict.fromkeys(("QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul"), 6)
+QUANTISED |= dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearReduceMean"), 3)
+QUANTISED |= dict.fromkeys(("QLinearGlobalAveragePool", "QLinearAveragePool"), 3)
+KEEP_VALUES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Slice", "Gather", "Split"}
+KEEP_VALUES |= {"MaxPool", "GlobalMaxPool", "Relu", "Clip", "DepthToSpace", "SpaceToDepth", "Pad"}
 WIDE_OR_NARROW = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 
 
@@ -67,8 +74,27 @@ def plain(block: Block, blocked: bool) -> Block:
     return block
 
 
-def plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[list[NodeProto], str]:
-    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result."""
+def quantisations(model: onnx.ModelProto) -> dict[str, tuple[str, str]]:
+    """Integer tensor -> its (scale, zero point), for files in ONNX's QOperator form (QLinearConv and the like)."""
+    found: dict[str, tuple[str, str]] = {}
+    for node in model.graph.node:
+        place = QUANTISED.get(node.op_type)
+        if place is not None and len(node.input) > place + 1:
+            found[node.output[0]] = (node.input[place], node.input[place + 1])
+        elif node.op_type == "DynamicQuantizeLinear":
+            found[node.output[0]] = (node.output[1], node.output[2])
+        elif node.op_type in KEEP_VALUES and node.input and node.input[0] in found:
+            found.update((name, found[node.input[0]]) for name in node.output)
+    return found
+
+
+def plain_nodes(
+    block: Block, output: str, cast: bool, blocked: bool, quantised: tuple[str, str] | None = None
+) -> tuple[list[NodeProto], str]:
+    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result.
+
+    quantised: names of the scale and the zero point where the tap holds integers.
+    """
     made: list[NodeProto] = []
 
     def add(kind: str, source: str, label: str, *more: str, **attributes) -> str:
@@ -83,6 +109,8 @@ def plain_nodes(block: Block, output: str, cast: bool, blocked: bool) -> tuple[l
         return name
 
     now, target = block.tensor, plain(block, blocked)
+    if quantised:
+        now = add("DequantizeLinear", now, "dequantised", *quantised)
     if blocked and len(block.shape) == 5:
         now = add("Transpose", now, "grouped", perm=[0, 1, 4, 2, 3])
         now = add("Reshape", now, "filled", constant("shape", [0, -1, *target.map]))

@@ -14,9 +14,11 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
+from ..graph.dataflow import reads_of
+from ..graph.load import fixed_batch
 from ..runtime.sessions import open_session
 from .batch_axis import constants, measure
-from .expose import fixed_batch, reads_of, rebuild
+from .expose import rebuild
 
 ALONG_ROWS = {"Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Identity", "Cast"}
 MOVES = {*ALONG_ROWS, "Gather", "Flatten"}
@@ -27,7 +29,7 @@ Shapes = dict[str, tuple[tuple[int, ...], ...]]  # tensor -> its measured shape 
 class Chain:
     """nodes: from the input side to the last MatMul. source: the tensor that enters. matrix: the composed [K, M].
 
-    framing: (waveform tensor, hop) when `source` is proven to be frames of it.
+    framing: (waveform tensor, hop) when `source` is shown to be frames of it.
     """
 
     nodes: tuple[NodeProto, ...]
@@ -169,7 +171,7 @@ class Finder:
     def frame(self, chain: Chain, shapes: Shapes) -> Chain:
         """The chain with its framing, if `source` is waveform[hop * t + k] for every window, frame t and sample k.
 
-        Proven, not guessed: the nodes in between move numbers without changing them, so they are run on 0, 1, 2, ...
+        Checked by running it: the nodes in between only move numbers, so they are run on 0, 1, 2, ...
         """
         wave = self.waveform(chain.source)
         batch, size = shapes[chain.source][0][0], chain.matrix.shape[0]

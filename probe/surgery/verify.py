@@ -1,6 +1,6 @@
-"""The proof that opening a graph changed nothing: the exposed model against the untouched one on seeded input."""
+"""Verifies that opening a graph changed nothing: the exposed model against the untouched one on seeded input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,9 +8,10 @@ import onnx
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.load import fixed_batch, tensor_outputs
 from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks, together
 from . import pooling as pools
-from .expose import Exposed, expose, fixed_batch, unpooled
+from .expose import Exposed, unpooled
 from .layouts import mixes_precisions
 
 TOLERANCE = 1e-4  # relative L2
@@ -36,7 +37,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What was compared on random input, and how far apart it was.
 
     taps: each pooled tap against the untouched graph's whole tensor, pooled in float64, one window a call.
@@ -56,7 +57,7 @@ class Proof:
         outputs: dict[str, Difference],
         windows: int = 2,
         tolerance: float | None = None,
-    ) -> "Proof":
+    ) -> "Verification":
         """InputError: a difference above the tolerance (None: 1e-4, or 5e-3 for graphs with float16 tensors)."""
         limit = tolerance or (HALF_TOLERANCE if mixes_precisions(model) else TOLERANCE)
         for name, difference in [*taps.items(), *outputs.items()]:
@@ -72,31 +73,12 @@ class Proof:
 
     def __str__(self) -> str:
         tap, worst = max(self.taps.items(), key=lambda item: item[1].rel_l2)
-        text = f"surgery proven on {self.windows} random windows: {len(self.taps)} taps within {worst.rel_l2:.1e} "
+        text = f"surgery verified on {self.windows} random windows: {len(self.taps)} taps within {worst.rel_l2:.1e} "
         text += f"relative L2 of an un-pooled run (worst {tap}, max abs {worst.max_abs:.1e})"
         if self.outputs:
             far = max(self.outputs.values(), key=lambda d: d.rel_l2)
             text += f"; original outputs within {far.rel_l2:.1e} (max abs {far.max_abs:.1e})"
         return text + f"; tolerance {self.tolerance:.0e}"
-
-
-def prove(
-    model: onnx.ModelProto,
-    exposed: Exposed,
-    row: tuple[int, ...] | None = None,
-    tolerance: float | None = None,
-    windows: int = 2,
-    seed: int = 0,
-) -> Proof:
-    """Compare `exposed` with the untouched `model` on `windows` seeded windows, and refuse above `tolerance`.
-
-    The exposed model takes all windows in one call, the references one by one: so the rows of a batch are shown not
-    to influence each other. row: shape of one window, wanted where the input's length is dynamic. tolerance: relative
-    L2, default 1e-4, or 5e-3 where float16 tensors flow. InputError: above it, or not finite.
-    """
-    whole = expose(model, exposed.taps, exposed.pooling, keep_outputs=True)
-    outputs = compare_outputs(model, whole, row, windows, seed)
-    return Proof.of(model, compare_taps(model, exposed, row, windows, seed), outputs, windows, tolerance)
 
 
 def compare_outputs(
@@ -111,11 +93,11 @@ def compare_outputs(
     session = open_session(model, threads)
     spec = data_input(session)
     x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
-    names = [o.name for o in session.get_outputs()]
+    names = [o.name for o in tensor_outputs(model)]
     chunk = together(spec)
     if chunk is None:  # as many windows a call as both can take
         chunk = fixed_batch(whole.model)
-    wanted = gather(session, x, chunk)
+    wanted = gather(session, x, chunk, names)
     del session
     found = gather(open_session(whole.model, threads), x, chunk, names)
     numeric = [np.issubdtype(array.dtype, np.number) for array in wanted]
@@ -201,6 +183,11 @@ def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None 
         runs = list(run_chunks(session, x, chunk, outputs))
     except ORT_ERRORS as error:
         raise InputError(f"the model fails on {len(x)} windows at once: {reason(error)}") from error
-    if chunk == 0:
-        return [np.stack(rows) for rows in zip(*runs)]
-    return [np.concatenate(rows) for rows in zip(*runs)]
+    return [_joined(rows, len(x), chunk) for rows in zip(*runs)]
+
+
+def _joined(parts: Sequence[np.ndarray], n: int, chunk: int | None) -> np.ndarray:
+    """One output's parts along its batch axis; stacked where it has none (a constant, a learned temperature)."""
+    if chunk == 0 or any(part.ndim == 0 for part in parts) or sum(len(part) for part in parts) != n:
+        return np.stack(parts)
+    return np.concatenate(parts)

@@ -12,10 +12,13 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ...analysis.runs import Run, points
+from ...analysis.runs import Run
+from ...analysis.wording import in_points as points
+from ...analysis.wording import number_of_p
+from ...features.output_folder import adding
 from ..assets import REPORT_CSS
-from .conclusion import p_text, plain
 from .html import bar, bracketed, interval, number, table, unbroken
+from .published_answer import plain
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -74,9 +77,9 @@ def write_report(run: Path) -> Path:
         warnings=warnings(data),
         provenance=provenance(data),
     )
-    path = data.folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    with adding(data.folder) as draft:
+        (draft / "report.html").write_text(page, encoding="utf-8")
+    return data.folder / "report.html"
 
 
 def model_name(data: Run) -> str:
@@ -216,7 +219,7 @@ def ranking_cells(row: Mapping, reference: bool) -> list[str]:
     compared = [
         number(points(row["vs_last"]), "{:+.1f}"),
         interval(points(row["vs_last_lo"]), points(row["vs_last_hi"]), "{:+.1f}"),
-        "" if math.isnan(row["vs_last_p"]) else escape(p_text(row["vs_last_p"]).removeprefix("p ").removeprefix("= ")),
+        "" if math.isnan(row["vs_last_p"]) else escape(number_of_p(row["vs_last_p"])),
     ]
     return [
         number(row["stage"], "{:.0f}"),

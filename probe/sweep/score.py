@@ -1,76 +1,150 @@
-"""From a store to a verdict: units, the probes of every tap, the ranking and the answer."""
+"""From a store to a verdict: scored items, every tap under every read-out, the ranking and the conclusion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ...analysis import knn, linear, projection, ranking
+from ...analysis import knn, projection, ranking, readouts, transferability
+from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
+from ...analysis.readouts import linear
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Architecture
-from .conclusion import Answer, answer
+from .conclusion import Conclusion, conclude
+from .published_answer import Answer, answer
 
 TRAJECTORY_BLOCKS = 5  # published Figure 2 follows the last five blocks
 COLUMNS = (
     *("index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best"),
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "linear", "logme", "ms_per_window"),
 )
+Cell = tuple[str, str]  # tap, read-out
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What the probes say. `table`: the columns of ranking.csv, a row a tap; `predictions`: the units' table with one
-    column a tap, the out-of-fold label; `answer`: the conclusion."""
+    """What the read-outs say.
+
+    table: the columns of ranking.csv, a row a tap. predictions: the items' table with one column a tap, the published
+    read-out's out-of-fold label. answer: the published protocol's answer. readouts: taps x read-outs. conclusion: which
+    tap to read for each use.
+    """
 
     table: pd.DataFrame
     predictions: pd.DataFrame
     answer: Answer
+    readouts: ReadoutRanking
+    conclusion: Conclusion
+
+
+def multi_hot(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    """bool [n, K]: which of the classes each item carries; labels outside them are not counted."""
+    column = {name: i for i, name in enumerate(classes)}
+    targets = np.zeros((len(labels), len(classes)), dtype=bool)
+    for row, names in enumerate(labels):
+        targets[row, [column[name] for name in names if name in column]] = True
+    return targets
+
+
+def score_taps(
+    store: FeatureStore,
+    units: Units,
+    targets: np.ndarray,
+    names: Sequence[str],
+    k: int,
+    progress: Callable[[str], None] = lambda tap: None,
+) -> dict[Cell, np.ndarray]:
+    """Out-of-fold class scores of every tap under every read-out.
+
+    Args:
+        store: the cached features. units: what is scored, with its folds. targets: bool [n, K].
+        names: read-outs. k: neighbours that vote. progress: called with each tap that is done.
+
+    Returns:
+        (tap, read-out) -> float64 [n, K].
+    """
+    folds = units.table["fold"].to_numpy()
+    scores: dict[Cell, np.ndarray] = {}
+    for tap in store.taps:
+        x = store.read(tap)
+        vectors = units.vectors(x)
+        plain = [name for name in names if name != "attentive"]
+        found = readouts.out_of_fold_all(plain, vectors, targets, folds, k)
+        if "attentive" in names:
+            found["attentive"] = readouts.out_of_fold_attentive(units.maps(x), targets, folds)
+        scores |= {(tap, name): found[name] for name in names}
+        progress(tap)
+    return scores
 
 
 def rank_taps(
     store: FeatureStore,
     units: Units,
+    scores: dict[Cell, np.ndarray],
+    targets: np.ndarray,
+    classes: Sequence[str],
     architecture: Architecture,
     cost: dict[str, float],
     k: int = 5,
     metric: str = "euclidean",
+    score: str = "top1",
     seed: int = 0,
-    tick: Callable[[str], None] = lambda tap: None,
 ) -> Verdict:
-    """k-NN, linear probe and LogME of every tap of a store, ranked by k-NN.
+    """The ranking of every tap of a store, by the published read-out and by all that were scored.
 
-    cost: tap -> milliseconds a window. `tick` hears each tap as it is done.
+    Args:
+        scores: `score_taps` of the same units; targets: bool [n, K]; classes: names of the K columns.
+        cost: tap -> milliseconds a window, nan where it was not measured.
+        metric: distance of the published k-NN. score: "top1", "auc" or "cmap", what `readouts` is ranked by.
+
+    Returns:
+        The verdict.
     """
-    y, folds = units.table["label"].to_numpy(), units.table["fold"].to_numpy()
-    predicted, scores = {}, {}
+    table = units.table
+    labels, folds, groups = (table[name].to_numpy() for name in ("label", "fold", "group"))
+    reference = last_before_classifier(store.taps)
+    predicted, columns = {}, {}
+    published = "knn" if metric == "euclidean" else "knn-cosine"
     for tap in store.taps:
         x = units.vectors(store.read(tap))
-        predicted[tap] = knn.predict(x, y, folds, k, metric)
-        scores[tap] = {
+        predicted[tap] = (
+            _predicted(scores[tap, published], classes, labels)
+            if (tap, published) in scores
+            else knn.predict(x, labels, folds, k, metric)
+        )
+        read = scores.get((tap, "linear"))
+        found = linear.predict(x, labels, folds) if read is None else _predicted(read, classes, labels)
+        columns[tap] = {
             "dim": x.shape[1],
-            "linear": float(np.mean(linear.predict(x, y, folds) == y)),
-            "logme": linear.logme(x, y),
-            "ms_per_window": cost[tap],
+            "linear": float(np.mean(found == labels)),
+            "logme": transferability.logme(x, labels),
+            "ms_per_window": cost.get(tap, np.nan),
         }
-        tick(tap)
-    reference = last_before_classifier(store.taps)
-    ranked = ranking.rank(
-        {tap: labels == y for tap, labels in predicted.items()},
-        units.table["group"].to_numpy(),
-        reference,
-        seed=seed,
-    )
+    ranked = ranking.rank({tap: found == labels for tap, found in predicted.items()}, groups, reference, seed=seed)
     places = pd.DataFrame(
         {part: [getattr(architecture.taps[tap], part) for tap in store.taps] for part in ("index", "stage")},
         index=list(store.taps),
     ).astype("Int64")
-    table = places.join(pd.DataFrame(scores).T).join(ranked.table).astype({"dim": int}).rename_axis("tap")
-    table = table[list(COLUMNS)].reset_index().round(6)  # what is shown and what is stored round alike
-    chance = float(units.table["label"].value_counts(normalize=True).iloc[0])
-    linear_scores = {tap: score["linear"] for tap, score in scores.items()}
-    return Verdict(table, units.table.assign(**predicted), answer(ranked, reference, cost, linear_scores, chance))
+    ranking_table = places.join(pd.DataFrame(columns).T).join(ranked.table).astype({"dim": int}).rename_axis("tap")
+    ranking_table = ranking_table[list(COLUMNS)].reset_index().round(6)  # what is shown and stored rounds alike
+    chance = float(table["label"].value_counts(normalize=True).iloc[0])
+    linear_scores = {tap: part["linear"] for tap, part in columns.items()}
+    macs = {tap: float(architecture.taps[tap].macs) for tap in store.taps}
+    by_readout = rank_readouts(scores, targets, groups, reference, score, seed=seed)
+    return Verdict(
+        ranking_table,
+        table.assign(**predicted),
+        answer(ranked, reference, macs, linear_scores, chance),
+        by_readout,
+        conclude(by_readout, k),
+    )
+
+
+def _predicted(scores: np.ndarray, classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """The label of each item: its first highest class, in the dtype of the labels."""
+    return np.asarray(classes, dtype=labels.dtype)[scores.argmax(axis=1)]
 
 
 def last_before_classifier(taps: tuple[str, ...]) -> str:

@@ -1,10 +1,9 @@
-"""The main job: extract every tap once, rank the taps, write the run folder.
+"""The main job: extract every tap once, rank the taps under every read-out, conclude, draw, report.
 
-    MODEL + AUDIO -> recordings -> folds -> extract -> features.h5 -> units -> k-NN, linear, LogME -> ranking -> RUN
+    MODEL + AUDIO -> recordings -> folds -> extract -> features.h5 -> items -> read-outs -> ranking -> conclusion -> RUN
 
-Pictures and the page are made from the finished folder by `probe.sweep.report`. The protocol is that of Table 1 in Yadav 2026
-(its kNN-5 is our `knn`), with what it lacked: the final embedding and the logits among the taps, groups, intervals,
-paired tests and the cost of each tap.
+The published protocol is that of Table 1 in Yadav 2026 (its kNN-5 is our `knn`), with what it lacked: the final
+embedding and the logits among the taps, groups, intervals, paired tests, other read-outs and the cost of each tap.
 """
 
 import hashlib
@@ -12,86 +11,105 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...analysis.scored_items import make_units
-from ...features import InputError
-from ...features.recordings import Recordings, assign_folds, choose, read_recordings
+from ...analysis import readouts
+from ...analysis.scored_items import Units, make_units
+from ...features.progress import Progress
+from ...features.recordings import Recordings
 from ...features.store import FeatureStore
 from ...features.windows import Selection
-from ..extraction.extract import extract
-from ..progress import steps
+from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import ms_per_window
-from .conclusion import Answer
-from .run_folder import prepare, write
-from .score import project, rank_taps
+from .data import FoldedClips, fold_clips, group_clips, held_out_clips, training_clips
+from .result import SweepResult
+from .run_folder import RunTables, prepare, write
+from .score import Verdict, multi_hot, project, rank_taps, score_taps
+from .settings import Settings
+from .shift import Shift, rank_shift, score_shift
 
 PACKAGES = ("birdprobe", "onnx", "onnxruntime", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a sweep can be told; the defaults are the command's. Lengths in seconds, rates in Hz."""
-
-    taps: str = "all"
-    pool: str = "mean"
-    select: str = "all"
-    dtype: str = "float32"
-    sample_rate: int | None = None
-    window_s: float | None = None
-    normalise: str | None = None
-    batch_size: int = 8
-    jobs: int = 1
-    cluster: str | None = None
-    classes: int | None = 30
-    per_class: int | None = 20
-    group_regex: str | None = None
-    groups: str | None = None
-    fold_regex: str | None = None
-    k: int = 5
-    folds: int = 5
-    metric: str = "euclidean"
-    unit: str = "clip"
-    projection: str = "umap"
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Swept:
-    """A finished sweep: its folder, its answer and the table that `ranking.csv` holds."""
-
-    run: Path
-    answer: Answer
-    table: pd.DataFrame
+Log = Callable[[str], None]
 
 
 def sweep(
+    model: Path | str,
+    audio: Path | str,
+    output: Path | str,
+    *,
+    test: Path | str | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    log: Log = lambda line: None,
+    command: str = "",
+    draw: bool = True,
+    **settings: Any,
+) -> SweepResult:
+    """Rank every tap of a backbone on labelled recordings: the whole job, pictures and report included.
+
+    Args:
+        model: an ONNX file that takes a waveform.
+        audio: a folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.
+        output: the run folder. An unfinished run of the same settings is resumed; a finished one is refused unless
+            `overwrite`, and replaced only when the new one is whole.
+        test: other labelled recordings, such as soundscapes: read-outs are fitted on `audio` and scored there too.
+        overwrite: replace a finished run; features are kept where their key still fits, since they are a cache.
+        progress: bars on stderr, on a terminal only.
+        log: called with one line a stage.
+        command: what is recorded as the command that made the run.
+        draw: also draw the figures and write report.html.
+        **settings: the fields of `Settings`, named as the command's options: taps, pool, select, readout, score, ...
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: anything wrong with what the user gave; nothing that was there before is lost.
+    """
+    result = run_sweep(
+        Path(model), Path(audio), Path(output), Settings(**settings), test=test, overwrite=overwrite,
+        progress=progress, log=log, command=command,
+    )  # fmt: skip
+    if draw:
+        from ...figures.gallery import save
+        from .report import write_report
+
+        log("drawing")
+        save(result.path)
+        write_report(result.path)
+    return result
+
+
+def run_sweep(
     model: Path,
     audio: Path,
     run: Path,
     settings: Settings = Settings(),
     *,
+    test: Path | str | None = None,
     overwrite: bool = False,
-    command: str = "",
-    say: Callable[[str], None] = lambda line: None,
     progress: bool = True,
-) -> Swept:
-    """Rank every tap of the ONNX file `model` on the labelled recordings `audio`, into the folder `run`.
-
-    An unfinished run of the same settings is resumed; a finished one is refused unless `overwrite`. With `overwrite`
-    the features are kept where their key still fits, since they are a cache and not a result. `say` hears one line a
-    stage. Raises InputError for anything wrong with what the user gave.
-    """
+    log: Log = lambda line: None,
+    command: str = "",
+) -> SweepResult:
+    """`sweep` without its pictures: arguments as there, the settings as one record."""
     started = time.perf_counter()
-    check_settings(settings)
+    settings.check()
+    names = readouts.parse(settings.readout)
+    selection = Selection.parse(settings.select)
     prepare(run, overwrite)
-    say(f"opening {model}")
+    recordings = training_clips(audio, settings)
+    folded = fold_clips(recordings, settings)  # too few clips or groups is said before the model is opened
+    held_out = None if test is None else held_out_clips(test, settings, folded.classes)
+    score = metric_of(settings.score, recordings, held_out)
+    log(f"opening {model}")
     backbone = Backbone.open(
         model,
         taps=settings.taps,
@@ -101,107 +119,151 @@ def sweep(
         normalise=settings.normalise,
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
-    recordings = choose(
-        read_recordings(
-            audio,
-            group_regex=settings.group_regex,
-            groups_column=settings.groups,
-            fold_regex=settings.fold_regex,
-        ),
-        settings.classes,
-        settings.per_class,
-        settings.seed,
-    )
-    fold_clips(recordings, settings)  # too few clips or groups is said before an hour of extraction, not after
-    say(f"{len(recordings.clips)} clips of {len(recordings.labels)} classes, {len(backbone.taps)} taps, one pass")
-    extraction = extract(
-        backbone,
-        recordings,
-        run / "features.h5",
-        selection=Selection.parse(settings.select),
-        dtype=settings.dtype,
-        batch_size=settings.batch_size,
-        jobs=settings.jobs,
-        seed=settings.seed,
-        overwrite=overwrite,
-        cluster=settings.cluster,
-        progress=progress,
-    )
-    say("timing the model up to each tap")
-    taps = [backbone.architecture.taps[name] for name in backbone.taps]
-    with steps("timing", 2 * len(taps), progress) as tick:
-        cost = ms_per_window(backbone.model, taps, backbone.window_samples, tick=tick)
+    log(f"{len(recordings.clips)} clips of {len(recordings.labels)} classes, {len(backbone.taps)} taps, one pass")
+    given = {
+        "selection": selection,
+        "dtype": settings.dtype,
+        "batch_size": settings.batch_size,
+        "jobs": settings.jobs,
+        "seed": settings.seed,
+        "overwrite": overwrite,
+        "cluster": settings.cluster,
+        "progress": progress,
+        "publish": False,
+    }
+    extraction = extract(backbone, recordings, run / "features.h5", **given)
+    tested = None if held_out is None else extract(backbone, held_out, run / "test.h5", **given)
+    cost = time_taps(backbone, settings, progress, log)
     with FeatureStore.open(extraction.store) as store:
-        say("ranking")
-        clips, folds_said, fold_warnings = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
-        units = make_units(store.rows(), clips, settings.unit)
-        with steps("ranking", len(taps), progress) as tick:
-            verdict = rank_taps(
-                store, units, backbone.architecture, cost, settings.k, settings.metric, settings.seed, tick
-            )
-        say(f"{settings.projection} of the last blocks")
-        projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
-        data_hash = hash_of_audio(store.rows())
+        log("ranking")
+        folded = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
+        units, targets = items_of(store, folded, folded.classes, settings.unit)
+        with Progress("ranking", len(backbone.taps), "taps", wanted=progress) as bar:
+            scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
+        verdict = rank_taps(
+            *(store, units, scores, targets, folded.classes, backbone.architecture, cost),
+            *(settings.k, settings.metric, score, settings.seed),
+        )
+        shift = None
+        if held_out is not None and tested is not None:
+            log(f"scoring {test}")
+            shift = shifted(store, units, targets, tested, held_out, names, verdict, folded.classes, score, settings)
+        projected = None
+        if settings.projection != "none":
+            log(f"{settings.projection} of the last blocks")
+            projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
+        rows = store.rows()
     config = {
         "command": command,
         "model": describe_model(backbone),
-        "audio": {
-            "path": str(audio),
-            "clips": int(units.table["file"].nunique()),
-            "classes": int(units.table["label"].nunique()),
-            "windows": len(units.rows),
-            "units": len(units.table),
-            "groups": int(units.table["group"].nunique()),
-            "sha256": data_hash,
-        },
-        "settings": asdict(settings) | {"projection": projected.attrs["method"]},
-        "folds": {"n": int(units.table["fold"].nunique()), "description": folds_said},
+        "audio": describe_audio(audio, units, rows),
+        "settings": asdict(settings) | projection_used(settings, projected),
+        "readouts": list(names),
+        "score": score,
+        "folds": {"n": int(units.table["fold"].nunique()), "description": folded.description},
         "grouping": recordings.grouping,
-        "warnings": list(dict.fromkeys([*recordings.warnings, *fold_warnings])),
+        "warnings": list(dict.fromkeys([*recordings.warnings, *folded.warnings, *(held_out.warnings if held_out else ())])),
         "skipped": [{"file": s.file, "reason": s.reason} for s in extraction.skipped],
         "answer": verdict.answer.to_json(),
+        "conclusion": conclusion_json(verdict, shift),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
+    }  # fmt: skip
+    if tested is not None:
+        config["test"] = {"path": str(test), "skipped": [{"file": s.file, "reason": s.reason} for s in tested.skipped]}
+    tables = RunTables(verdict.table, verdict.predictions, readouts_table(verdict, shift), projected)
+    write(run, tables, config)
+    publish(extraction.store, run / "features.h5")
+    if tested is not None:
+        publish(tested.store, run / "test.h5")
+    return SweepResult(run)
+
+
+def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -> str:
+    """What read-outs are ranked by: top-1 where every clip has one label and nothing else is tested, else macro AUC."""
+    if score != "auto":
+        return score
+    several = any(len(clip.labels) > 1 for part in (recordings, held_out) if part for clip in part.clips)
+    return "auc" if several or held_out is not None else "top1"
+
+
+def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) -> dict[str, float]:
+    """Milliseconds a window up to each tap, pooled and threaded as the extraction was; nothing with --no-timing."""
+    if not settings.timing:
+        return {}
+    log("timing the model up to each tap")
+    taps = [backbone.architecture.taps[name] for name in backbone.taps]
+    with Progress("timing", 2 * len(taps), "taps", wanted=progress) as bar:
+        return ms_per_window(
+            *(backbone.model, taps, backbone.window_samples, settings.pool),
+            threads=backbone.threads,
+            tick=lambda tap: bar.advance(note=tap),
+        )
+
+
+def items_of(store: FeatureStore, clips: FoldedClips, classes: tuple[str, ...], unit: str) -> tuple[Units, np.ndarray]:
+    """(scored items, their targets bool [n, K]) of a store."""
+    units = make_units(store.rows(), clips.table, unit)
+    return units, multi_hot([clips.labels[clip] for clip in units.table["clip"]], classes)
+
+
+def shifted(
+    store: FeatureStore,
+    units: Units,
+    targets: np.ndarray,
+    tested: Extraction,
+    held_out: Recordings,
+    names: tuple[str, ...],
+    verdict: Verdict,
+    classes: tuple[str, ...],
+    score: str,
+    settings: Settings,
+) -> Shift:
+    """The same read-outs, scored on the test recordings."""
+    with FeatureStore.open(tested.store) as test_store:
+        clips = group_clips(held_out, skipped=set(test_store.skipped()["clip"]))
+        test_units, test_targets = items_of(test_store, clips, classes, settings.unit)
+        scores = score_shift(store, units, targets, test_store, test_units, names, settings.k)
+    groups = test_units.table["group"].to_numpy()
+    return rank_shift(scores, test_targets, groups, verdict.readouts, settings.k, score, settings.seed)
+
+
+def readouts_table(verdict: Verdict, shift: Shift | None) -> pd.DataFrame:
+    """`readouts.csv`, one row a tap and read-out."""
+    table = verdict.readouts.table.reset_index(drop=True)
+    return table if shift is None else table.join(shift.columns().reset_index(drop=True))
+
+
+def conclusion_json(verdict: Verdict, shift: Shift | None) -> dict:
+    """`answer.json`."""
+    found = verdict.conclusion.to_json()
+    if shift is None:
+        return found
+    found["sentence"] = f"{found['sentence']} {shift.sentence}"
+    found["lines"] = [*found["lines"], shift.sentence]
+    return found | {"shifted": shift.to_json()}
+
+
+def projection_used(settings: Settings, projected: pd.DataFrame | None) -> dict[str, str]:
+    """UMAP falls back to PCA where there is too little to learn a manifold from."""
+    return {"projection": settings.projection if projected is None else str(projected.attrs["method"])}
+
+
+def describe_audio(audio: Path, units: Units, rows: pd.DataFrame) -> dict:
+    """What was ranked on, for config.json."""
+    return {
+        "path": str(audio),
+        "clips": int(units.table["file"].nunique()),
+        "classes": int(units.table["label"].nunique()),
+        "windows": len(units.rows),
+        "units": len(units.table),
+        "groups": int(units.table["group"].nunique()),
+        "sha256": hash_of_audio(rows),
     }
-    write(run, verdict.table, verdict.predictions, projected, config)
-    return Swept(run, verdict.answer, verdict.table)
-
-
-def check_settings(settings: Settings) -> None:
-    """Refuse what no later stage would explain as well."""
-    choices = {"metric": ("euclidean", "cosine"), "unit": ("clip", "window"), "projection": ("umap", "pca")}
-    for name, allowed in choices.items():
-        if getattr(settings, name) not in allowed:
-            raise InputError(f"--{name}: {getattr(settings, name)!r} found, one of {', '.join(allowed)} wanted")
-    for name in ("k", "folds", "batch_size", "jobs"):
-        least = 2 if name == "folds" else 1
-        if getattr(settings, name) < least:
-            raise InputError(f"--{name.replace('_', '-')}: {getattr(settings, name)} found, at least {least} wanted")
-
-
-def fold_clips(
-    recordings: Recordings, settings: Settings, skipped: set[int] = frozenset()
-) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """A table of the clips that could be read, indexed by clip number: file, label, group, fold."""
-    kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
-    labels = np.array([clip.label for clip in kept.values()])
-    # A clip without a known group is a group of its own.
-    groups = np.array([clip.group if clip.group is not None else clip.name for clip in kept.values()])
-    given = [clip.fold for clip in kept.values()]
-    folds, said, warnings = assign_folds(
-        labels,
-        None if recordings.grouping == "none" else groups,
-        None if None in given else given,
-        settings.folds,
-        settings.seed,
-        grouping=recordings.grouping,
-        folding=recordings.folding,
-    )
-    table = pd.DataFrame({"label": labels, "group": groups, "fold": folds}, index=pd.Index(kept, name="clip"))
-    return table, said, warnings
 
 
 def describe_model(backbone: Backbone) -> dict:
+    """What was opened, for config.json."""
     return {
         "path": str(backbone.path),
         "sha256": backbone.sha256,
@@ -210,7 +272,7 @@ def describe_model(backbone: Backbone) -> dict:
         "window_s": backbone.window_s,
         "normalise": backbone.normalise,
         "architecture": backbone.architecture.to_json(),
-        "proof": backbone.proof.to_json(),
+        "proof": backbone.verification.to_json(),
         "folding": backbone.folding,
     }
 

@@ -131,10 +131,10 @@ def test_steps_that_a_second_time_changes_nothing(step):
 
 
 def test_ordered_puts_every_step_where_it_belongs():
-    assert [step.stage for step in step.ordered(STEPS[::-1])] == sorted(
-        (step.stage for step in STEPS), key=step.ORDER.index
+    assert [one.stage for one in step.ordered(STEPS[::-1])] == sorted(
+        (one.stage for one in STEPS), key=step.ORDER.index
     )
-    assert {step.stage for step in STEPS} == set(step.ORDER)
+    assert {one.stage for one in STEPS} == set(step.ORDER)
     first, second = temporal.Kernel(), temporal.Gaussian()
     assert step.ordered([first, second]) == (first, second)
 

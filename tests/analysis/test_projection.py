@@ -5,6 +5,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
 
 from birdprobe.analysis import projection
 from birdprobe.features import InputError
@@ -111,3 +114,42 @@ def test_bad_input_is_one_line():
         projection.trajectories({"a": x, "b": x[:4]}, np.arange(5))
     with pytest.raises(InputError, match="tap a: non-finite"):
         projection.trajectories({"a": x * np.nan}, np.arange(5))
+
+
+def test_plane_scores_equal_scikit_learn():
+    features, labels = parting_classes()
+    features["dead"] = np.zeros((60, 4))
+    folds = np.arange(60) % 3
+    planes = projection.plane_scores(features, labels, folds, method="pca")
+    assert list(planes.scores.columns) == list(projection.PLANE_COLUMNS)
+    assert list(planes.points.columns) == ["tap", "item", "label", "x", "y"] and len(planes.points) == 240
+    scores = planes.scores.set_index("tap")
+    for tap in list(features)[:3]:
+        plane = planes.points.loc[planes.points["tap"] == tap, ["x", "y"]].to_numpy()
+        assert scores.loc[tap, "silhouette"] == pytest.approx(silhouette_score(plane, labels))
+        expected = cross_val_predict(KNeighborsClassifier(5), plane, labels, cv=PredefinedSplit(folds))
+        assert scores.loc[tap, "knn"] == pytest.approx(np.mean(expected == labels))
+    assert scores.loc["block_02", "silhouette"] > scores.loc["block_00", "silhouette"]
+    assert (scores["seeds"] == 1).all() and (scores["knn_lo"] == scores["knn_hi"]).all()
+    one = projection.plane_scores(features, ["a"] * 60, folds, method="pca").scores
+    assert one["silhouette"].isna().all() and (one["knn"] == 1).all()
+
+
+def test_plane_scores_over_seeds(monkeypatch):
+    features, labels = parting_classes()
+    seen = []
+
+    def noisy(points, seed):
+        seen.append((points.shape, seed))
+        return points[:, :2] + np.random.default_rng(seed).standard_normal((len(points), 2))
+
+    monkeypatch.setattr(projection, "_umap", noisy)
+    planes = projection.plane_scores(features, labels, np.arange(60) % 3, seeds=(4, 5))
+    assert seen == [((60, d), seed) for d in (12, 40, 50) for seed in (4, 5)]
+    scores = planes.scores
+    assert (scores["silhouette_lo"] < scores["silhouette_hi"]).all() and (scores["method"] == "umap").all()
+    np.testing.assert_allclose(scores["silhouette"], scores[["silhouette_lo", "silhouette_hi"]].mean(axis=1))
+    few = projection.plane_scores({"a": features["block_00"][::3]}, labels[::3], np.arange(20) % 2)
+    assert few.scores["method"].tolist() == ["pca"]
+    with pytest.raises(InputError, match="no seeds found"):
+        projection.plane_scores(features, labels, np.arange(60) % 3, seeds=())

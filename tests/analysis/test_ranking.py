@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, kstest, spearmanr
 
-from birdprobe.analysis import ranking
+from birdprobe.analysis import ranking, resampling
 from birdprobe.features import InputError
 
 
@@ -46,7 +46,7 @@ def test_same_seed_same_numbers_and_chunks_change_nothing(monkeypatch):
     one = ranking.rank(rows, None, "block_01", seed=5)
     assert one.table.equals(ranking.rank(rows, None, "block_01", seed=5).table)
     assert not one.table.equals(ranking.rank(rows, None, "block_01", seed=6).table)
-    monkeypatch.setattr(ranking, "_CHUNK", 1000)
+    monkeypatch.setattr(resampling, "_CHUNK", 1000)
     assert one.table.equals(ranking.rank(rows, None, "block_01", seed=5).table)
 
 
@@ -134,7 +134,7 @@ def test_sign_flips_equal_a_plain_enumeration():
     signs = np.array(list(product([1, -1], repeat=7)))
     totals = np.abs(signs @ difference.T)
     expected = (totals >= np.abs(difference.sum(axis=1))).mean(axis=0)
-    p, adjusted = ranking._sign_flip(difference, 10, rng)
+    p, adjusted = resampling.sign_flip(difference, 10, rng)
     np.testing.assert_allclose(p, expected)
     scaled = totals / np.sqrt((difference**2).sum(axis=1))
     np.testing.assert_allclose(adjusted, [(scaled.max(axis=1) >= one - 1e-9).mean() for one in scaled[0]])
@@ -145,7 +145,7 @@ def test_random_sign_flips_come_close_to_all_of_them():
     difference = rng.integers(1, 4, (3, 14)) * np.where(rng.random((3, 14)) < 0.75, 1.0, -1.0)
     totals = np.abs(np.array(list(product([1, -1], repeat=14))) @ difference.T)
     expected = (totals >= np.abs(difference.sum(axis=1))).mean(axis=0)
-    p, _ = ranking._sign_flip(difference, 20000, rng)  # 14 groups: too many to enumerate
+    p, _ = resampling.sign_flip(difference, 20000, rng)  # 14 groups: too many to enumerate
     np.testing.assert_allclose(p, expected, atol=4 * 0.5 / np.sqrt(20000))
 
 

@@ -53,7 +53,5 @@ def test_accuracy_grows_darker_steadily():
 
 
 def test_names_and_numbers():
-    assert [style.short(tap) for tap in ("block_07", "block_100", "embedding")] == ["7", "100", "embedding"]
-    assert style.spoken("block_07") == "block 7"
     assert [style.number(v) for v in (0.41234, 25.78, 2396.6)] == ["0.412", "25.8", "2,397"]
     assert style.trimmed("Troglodytes troglodytes", 12) == "Troglodytes…"

@@ -14,7 +14,7 @@ from birdprobe.finetune.checkpoint import Description
 from birdprobe.finetune.models import birdmae, members
 from birdprobe.heads.predictor import open_predictor
 from birdprobe.probe.blocks.detection import find_blocks
-from birdprobe.probe.graph import dataflow
+from birdprobe.probe.graph.load import load
 from birdprobe.probe.runtime.backbone import Backbone
 
 LABELS = ("ash", "birch", "cedar")
@@ -121,7 +121,7 @@ def test_heads_that_read_tokens_are_exported_too(head, tmp_path):
     logits = session(made.path).run(["logits"], {"waveform": waves(2)})[0]
     with torch.no_grad():
         np.testing.assert_allclose(logits, model(torch.from_numpy(waves(2))).numpy(), atol=1e-4)
-    assert len(find_blocks(dataflow.load(made.path)).blocks) == 4
+    assert len(find_blocks(load(made.path)).blocks) == 4
 
 
 BLOCKS = [
@@ -138,7 +138,7 @@ def test_blocks_of_the_members(name, count, tmp_path):
     model = trained(name)
     made = export.write(model, Description(name, LABELS, "sigmoid"), tmp_path / "model.onnx")
     assert max(made.max_abs.values()) < 1e-4
-    found = find_blocks(dataflow.load(made.path))
+    found = find_blocks(load(made.path))
     assert len(found.blocks) == count
     assert found.embedding.tensor == "embedding" and found.logits.tensor == "logits"
 
@@ -157,7 +157,7 @@ def test_32_blocks_are_found_at_huges_depth(tmp_path, monkeypatch):
     """At a small width: a file of above 2 GB takes ten minutes here."""
     monkeypatch.setitem(birdmae.SIZES, "huge", birdmae.Size(birdmae.SIZES["huge"].depth, 64, 2))
     made = export.export("birdmae-huge", tmp_path / "huge.onnx")
-    assert made.data is None and len(find_blocks(dataflow.load(made.path)).blocks) == 32
+    assert made.data is None and len(find_blocks(load(made.path)).blocks) == 32
 
 
 # --- members that were not trained here ---
@@ -174,7 +174,7 @@ def test_a_members_name_ends_at_the_embedding_of_the_given_weights(tmp_path):
         network = source.network
         wanted = network.embedding(network.tokens(source.frontend(torch.from_numpy(waves(2)))))
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
-    architecture = find_blocks(dataflow.load(made.path))
+    architecture = find_blocks(load(made.path))
     assert len(architecture.blocks) == 4 and architecture.embedding is not None and architecture.logits is None
     init = json.loads(session(made.path).get_modelmeta().custom_metadata_map["init"])
     assert init["sha256"] == checkpoint.sha256(tmp_path / "model.safetensors")
@@ -184,7 +184,7 @@ def test_a_bare_timm_name_will_do(tmp_path):
     heard = []
     made = export.export("resnet10t", tmp_path / "resnet.onnx", say=heard.append)
     assert made.member == "timm:resnet10t" and "random weights" in heard[0]
-    assert len(find_blocks(dataflow.load(made.path)).blocks) == 4
+    assert len(find_blocks(load(made.path)).blocks) == 4
 
 
 # --- faults ---

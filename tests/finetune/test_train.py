@@ -123,8 +123,8 @@ class Killed(BaseException):
         (training_module.checkpoint, "save", 1),
         (training_module.checkpoint, "save", 4),  # between best and last, or after it
         (training_module.resume, "save", 5),
-        (training_module.folder, "write_log", 2),
-        (training_module.folder, "write_oof", 1),
+        (training_module.results, "write_log", 2),
+        (training_module.results, "write_oof", 1),
         (training_module.resume, "clear", 2),
     ],
     ids=lambda value: str(value) if isinstance(value, str | int) else "",
@@ -258,7 +258,7 @@ def test_an_unfinished_fold_is_not_lost_by_mistake(recordings, tmp_path, monkeyp
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(training_module.folder, "write_log", stops)
+        patched.setattr(training_module.results, "write_log", stops)
         train("pebble", recordings, tmp_path / "run", settings())
     with pytest.raises(InputError, match=r"an unfinished fold found. --resume to go on with it, --over"):
         train("pebble", recordings, tmp_path / "run", settings(), resume=False)

@@ -75,7 +75,9 @@ def test_every_pair_is_compared_over_the_taps_that_both_know(run):
     assert row["kendall"] == pytest.approx(kendalltau(weights, probe[weights.index]).statistic)
     assert row["spearman_lo"] <= row["spearman_hi"]
     for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
-        pd.testing.assert_frame_equal(pd.read_csv(run / f"{name}.csv"), frame, check_exact=False, atol=1e-5)
+        pd.testing.assert_frame_equal(
+            pd.read_csv(run / f"{name}.csv", keep_default_na=False), frame, check_exact=False, atol=1e-5
+        )
     text = (run / "agreement.md").read_text()
     assert "| block_02 " in text
     assert "| weight of scalarmix | linear head |" in text

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 
 import pandas as pd
@@ -18,7 +17,7 @@ from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import recognise
 from birdprobe.paper.runs.readers import PERCH_V2
 from birdprobe.paper.runs.roles import cast, relabelled, weighed_taps
-from birdprobe.probe.sweep.sweep import Settings, sweep
+from birdprobe.probe.sweep.sweep import Settings, run_sweep
 from tests.paper.test_discovery import a_comparison, a_member, an_experiment
 from tests.runs import make_run
 from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
@@ -45,7 +44,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     model, audio = tiny_backbone(folder / "tiny.onnx"), tiny_dataset(folder / "audio", classes=4, clips=12)
     settings = Settings(sample_rate=SAMPLE_RATE, group_regex=r"^G(\d+)-", folds=3, projection="pca")
-    sweep(model, audio, folder / "sweep", settings, progress=False)
+    run_sweep(model, audio, folder / "sweep", settings, progress=False)
     few = loop.Settings(epochs=3, folds=3, dim=8, loss="ce", learning_rate=1e-2)
     train([folder / "sweep" / "features.h5"], folder / "all", few, heads="attention,scalarmix", progress=False)
     agree(folder / "all", folder / "sweep", n_boot=50)
@@ -68,13 +67,13 @@ def test_every_file_is_there_and_in_the_index(built):
     assert there == {*index["files"], INDEX} == set(hashes(built))
     for name, digest in index["files"].items():
         assert hashlib.sha256((built.out / name).read_bytes()).hexdigest() == digest
-    for kind in ("csv", "md", "tex", "typ"):
+    for kind in ("csv", "md", "tex", "json"):
         assert f"tables/table1.{kind}" in there and f"tables/claims.{kind}" in there
-    assert {"figures/sweeps/depth-sweep.png", "figures/sweeps/depth-sweep.pdf", "figures/sweeps/curves.pdf"} <= there
+    assert {"figures/depth-sweep.png", "figures/depth-sweep.pdf", "figures/curves.pdf"} <= there
     assert {
         "figures/sweeps/sample_size-sweep.pdf",
         "figures/sweeps/leakage-sweep.pdf",
-        "figures/predictions/leaderboard.pdf",
+        "figures/leaderboard.pdf",
     } <= there
     assert (built.out / "paper.pdf").read_bytes().startswith(b"%PDF-") and built.pages > 5
 
@@ -134,8 +133,7 @@ def test_roles(runs):
 
 
 def test_the_numbers_are_those_of_the_runs(built, runs):
-    text = (built.out / "macros.typ").read_text(encoding="utf-8")
-    said = dict(re.findall(r'^  "([^"]+)": "(.*)",$', text, flags=re.MULTILINE))
+    said = json.loads((built.out / "numbers.json").read_text(encoding="utf-8"))["values"]
     (one,) = recognise(runs[:1]).sweeps
     best = one.ranking["knn"].max()
     assert said["sweep.best.point"] == f"{best:.3f}" and said["sweep.taps"] == str(len(one.ranking)) == "6"
@@ -173,8 +171,8 @@ def test_perch_v2_is_known_by_its_hash_and_the_text_speaks_of_it(tmp_path):
     alone = build([perch], tmp_path / "out", say=silent)
     keys = {one.key for one in alone.missing}
     assert "perch" not in keys and {"sweep", "budget"} <= keys
-    macros = (alone.out / "macros.typ").read_text(encoding="utf-8")
-    assert '"perch.best.knn"' in macros and '"picture.perch.depth"' in macros
+    numbers = json.loads((alone.out / "numbers.json").read_text(encoding="utf-8"))["values"]
+    assert {"perch.best.knn", "picture.perch.depth"} <= set(numbers)
 
 
 def test_a_figure_that_a_run_cannot_give_is_told_and_the_rest_is_built(runs, tmp_path):

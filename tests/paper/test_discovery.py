@@ -51,8 +51,10 @@ def heads_run(folder: Path, heads=("attention", "linear-embedding")) -> Path:
 
 
 def an_experiment(folder: Path) -> Path:
-    frame = pd.DataFrame([dict.fromkeys(arms.COLUMNS, 0.01) | {"arm": "student", "against": "teacher", "repeats": 1}])
-    first = pd.DataFrame([{"arm": "teacher", "against": "", "oof": 0.8, "heldout": 0.8}])
+    frame = pd.DataFrame(
+        [dict.fromkeys(arms.COLUMNS, 0.01) | {"arm": "student", "against": "teacher", "role": "naive", "repeats": 1}]
+    )
+    first = pd.DataFrame([{"arm": "teacher", "against": "", "oof": 0.8, "heldout": 0.8, "role": ""}])
     about = {name: {"windows": 9, "recordings": 3, "classes_scored": 2, "classes": 2} for name in ("oof", "heldout")}
     finding = outcome.Finding(pd.concat([first, frame]), "It gains.", grid=pd.DataFrame({"alpha": [0.5], "oof": [0.8]}))
     outcome.write(folder, "pseudo", finding, {"repeats": 1}, about)

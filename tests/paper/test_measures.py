@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from birdprobe.analysis import runs
 from birdprobe.paper.measures import comparisons, experiments, heads, members, sweeps
 from birdprobe.paper.measures.measure import Measure, model_name
 from birdprobe.paper.runs.discovery import Sources, recognise
-from birdprobe.paper.runs.readers import PERCH_V2
+from birdprobe.paper.runs.readers import PERCH_V2, with_roles
 from tests.paper.test_discovery import a_comparison, a_member, a_sweep, an_experiment, heads_run
 from tests.runs import PERCH, make_run
 
@@ -181,19 +182,33 @@ def test_heads_on_blocks_are_compared_with_a_linear_one_on_the_embedding(tmp_pat
     assert heads.over_end(other, other.heads[0]) == {}
 
 
-def test_arms_are_found_by_what_they_are_compared_with(tmp_path):
+ARMS = [
+    ("weight 0.5, sigma 1, prior of other folds", "as predicted", runs.MODERATE_HONEST),
+    ("weight 0.5, sigma 1, prior saw the windows", "as predicted", runs.MODERATE_LEAKY),
+    ("weight 1.5, sigma 0, prior saw the windows", "weight 0.5, sigma 1, prior saw the windows", runs.TUNED_LEAKY),
+    ("naive student", "teacher", runs.NAIVE),
+]
+
+
+def test_arms_of_old_experiments_have_the_roles_that_their_names_tell():
+    outcome = pd.DataFrame(ARMS, columns=["arm", "against", "wanted"])
+    first = pd.DataFrame({"arm": ["as predicted"], "against": [None], "wanted": [""]})
+    outcome = pd.concat([first, outcome], ignore_index=True)
+    assert with_roles(outcome, "priors")["role"].tolist() == outcome["wanted"].tolist()
+    changed = pd.DataFrame({"arm": ["attention", "attention, 25-24 for 25"], "against": [None, "attention"]})
+    assert with_roles(changed, "residual")["role"].tolist() == ["", runs.RESIDUAL]
+    told = outcome.assign(role=[None, "a", "b", "c", "d"])  # the column is believed, whatever the names say
+    assert with_roles(told, "priors")["role"].tolist() == ["", "a", "b", "c", "d"]
+
+
+def test_arms_are_found_by_their_roles(tmp_path):
     run = recognise([an_experiment(tmp_path / "run")]).experiments[0]
-    arms = [
-        ("weight 0.5, sigma 1, prior of other folds", "as predicted"),
-        ("weight 0.5, sigma 1, prior saw the windows", "as predicted"),
-        ("weight 1.5, sigma 0, prior saw the windows", "weight 0.5, sigma 1, prior saw the windows"),
-        ("attention, residual", "attention"),
-    ]
-    run = replace(run, gains=pd.DataFrame(arms, columns=["arm", "against"]))
-    assert experiments.moderate(run) == arms[0][0]
-    assert experiments.stronger(run) == arms[2][0]
-    assert experiments.residual(run) == arms[3][0]
-    assert experiments.residual(run, "scalarmix") is None
+    arms = [*ARMS, ("a", "scalarmix", runs.RESIDUAL), ("b", "attention", runs.RESIDUAL)]
+    run = replace(run, gains=pd.DataFrame(arms, columns=["arm", "against", "role"]))
+    assert experiments.arm_of_role(run, runs.MODERATE_HONEST) == ARMS[0][0]
+    assert experiments.arm_of_role(run, runs.TUNED_LEAKY) == ARMS[2][0]
+    assert experiments.arm_of_role(run, runs.RESIDUAL, "attention") == "b"
+    assert experiments.arm_of_role(run, runs.TUNED_HONEST) is None
 
 
 def test_an_arm_gives_its_row(tmp_path):
@@ -255,12 +270,12 @@ def frozen(folder, head, epochs=3):
 
 
 def test_frozen_birdmae_tokens_against_the_pooled_vector(tmp_path):
-    runs = [frozen(tmp_path / head, head) for head in ("plain", "attentive")]
-    (found,) = members.frozen_heads(recognise(runs))
+    folders = [frozen(tmp_path / head, head) for head in ("plain", "attentive")]
+    (found,) = members.frozen_heads(recognise(folders))
     assert found.value == pytest.approx(0.5) and found.n == "12 windows"  # perfect less worst: half are right
-    assert members.frozen_heads(recognise(runs[:1])) == ()
+    assert members.frozen_heads(recognise(folders[:1])) == ()
     thawed = frozen(tmp_path / "thawed", "attentive", epochs=1)
-    assert members.frozen_heads(recognise([runs[0], thawed])) == ()
+    assert members.frozen_heads(recognise([folders[0], thawed])) == ()
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def priors_run(folder):
         (f"{moderate} saw the windows", "as predicted"),
         (f"{strong} saw the windows", f"{moderate} saw the windows"),
     ]
-    one = pd.read_csv(folder / "outcome.csv").iloc[1]
+    one = pd.read_csv(folder / "outcome.csv").iloc[1].drop("role")  # as older versions wrote it
     rows = [
         one.to_dict() | {"arm": arm, "against": other, "heldout": 0.1 * i} for i, (arm, other) in enumerate(against)
     ]

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from birdprobe.features import InputError
 from birdprobe.probe.runtime.backbone import Backbone, sha256
-from birdprobe.probe.runtime.input_spec import read_contract, recognise, waveform_shape
+from birdprobe.probe.runtime.input_spec import read_input_spec, recognise, waveform_shape
 from birdprobe.probe.runtime.sessions import audio_like, open_session
 from birdprobe.probe.surgery.batch_axis import free_batch
 from tests.waveform_models import SAMPLES, Builder, convolutional, transformer
@@ -209,7 +209,9 @@ PERCH = {
     ("shape", "outputs", "wanted"),
     [
         (["N", 160000], PERCH, ("perch-v2", 32000, 5.0, "peak")),
-        (["N", 160000], {"embedding": ["N", 384]}, ("perch-v2", 32000, 5.0, "peak")),  # a headless miniature
+        (["N", 160000], {n: [*s[:-1], 384] for n, s in PERCH.items()}, ("perch-v2", 32000, 5.0, "peak")),  # a miniature
+        (["N", 160000], {"embedding": ["N", 1536], "logits": ["N", 9]}, (None, None, None, "none")),  # 10 s at 16 kHz
+        (["N", 144000], {"scores": ["N", 10]}, (None, None, None, "none")),  # 9 s at 16 kHz
         (["N", 160000], {f"output_{i}": s for i, s in enumerate(PERCH.values())}, ("perch-v2", 32000, 5.0, "peak")),
         (["N", 144000], {"Identity": ["N", 6522]}, ("birdnet-v2.4", 48000, 3.0, "none")),
         (["N", 160000], {"scores": ["N", 10]}, (None, None, None, "none")),
@@ -225,11 +227,11 @@ def test_flags_complete_and_overrule_the_contract():
     perch = contract_of(["N", 160000], PERCH)
     plain = contract_of(["N", 32000], {"scores": ["N", 10]})
     free = contract_of(["N", "S"], {"scores": ["N", 10]})
-    assert read_contract(perch, "m", None, None, None).normalise == "peak"
-    assert read_contract(perch, "m", None, None, "none").normalise == "none"
-    assert read_contract(perch, "m", 16000, None, None).preset is None  # another rate: not what the preset says
-    assert read_contract(plain, "m", 16000, None, None).window_samples == 32000
-    assert read_contract(free, "m", 16000, 1.5, None).window_samples == 24000
+    assert read_input_spec(perch, "m", None, None, None).normalise == "peak"
+    assert read_input_spec(perch, "m", None, None, "none").normalise == "none"
+    assert read_input_spec(perch, "m", 16000, None, None).preset is None  # another rate: not what the preset says
+    assert read_input_spec(plain, "m", 16000, None, None).window_samples == 32000
+    assert read_input_spec(free, "m", 16000, 1.5, None).window_samples == 24000
     assert waveform_shape(contract_of([1, 1, 8], {"y": [1]}), "m", 8) == (1, 1, 8)
     for model, arguments, message in [
         (plain, (None, None, None), "fits no preset, so the audio's rate is unknown: give --sample-rate$"),
@@ -240,7 +242,7 @@ def test_flags_complete_and_overrule_the_contract():
         (plain, (16000, None, "loud"), "--normalise: found 'loud', wanted one of none, peak, file-peak"),
     ]:
         with pytest.raises(InputError, match=message):
-            read_contract(model, "m.onnx", *arguments)
+            read_input_spec(model, "m.onnx", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_flags_complete_and_overrule_the_contract():
 def test_inputs_that_are_no_waveform(shape, message):
     model = contract_of(shape, {"y": ["N", 2]})
     with pytest.raises(InputError, match=message):
-        shape = waveform_shape(model, "m.onnx", read_contract(model, "m.onnx", 16000, None, None).window_samples)
+        shape = waveform_shape(model, "m.onnx", read_input_spec(model, "m.onnx", 16000, None, None).window_samples)
 
 
 def test_files_that_are_no_model(tmp_path, saved):
@@ -278,6 +280,6 @@ def test_birdnet_is_proven_at_all_blocks():
     assert (backbone.preset, backbone.sample_rate, backbone.window_s) == ("birdnet-v2.4", 48000, 3.0)
     assert [backbone.dims[f"block_{i:02d}"][0] for i in range(16)] == 3 * [36] + 4 * [72] + 5 * [108] + 4 * [192]
     assert backbone.dims["embedding"] == (1024,) and backbone.dims["logits"] == (6522,)
-    assert len(backbone.proof.taps) == 18
-    assert max(d.rel_l2 for d in [*backbone.proof.taps.values(), *backbone.proof.outputs.values()]) < 2e-5
+    assert len(backbone.verification.taps) == 18
+    assert max(d.rel_l2 for d in [*backbone.verification.taps.values(), *backbone.verification.outputs.values()]) < 2e-5
     assert "2 linear chains folded" in backbone.folding

@@ -12,7 +12,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.probe.blocks.detection import find_blocks
-from birdprobe.probe.graph.dataflow import load
+from birdprobe.probe.graph.load import load
 from tests.graphs import FIRST_OF_STAGE, MAPS, STAGES, WIDTHS, Nodes, Spelling, perch, timm_export
 
 BIRDNET = Path(__file__).parents[3] / "shared/data/birdnet/BirdNET_GLOBAL_6K_V2.4.onnx"

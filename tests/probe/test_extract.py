@@ -18,7 +18,7 @@ from birdprobe.features import InputError
 from birdprobe.features.recordings import Clip, Recordings
 from birdprobe.features.store import FeatureStore, store
 from birdprobe.features.windows import Selection, grid
-from birdprobe.probe.extraction.clip_batches import Portion, Settings, compute, seed_of
+from birdprobe.probe.extraction.clip_batches import ClipBatch, Settings, compute, seed_of
 from birdprobe.probe.extraction.extract import extract, key_of
 from birdprobe.probe.runtime.backbone import Backbone
 from tests.tiny import N_SAMPLES, SAMPLE_RATE, tiny_backbone
@@ -147,18 +147,18 @@ def test_seeds_differ_by_clip_and_seed():
 
 def test_portions_cover_the_clips_and_fill_batches(recordings):
     for rule, batch_size, most in (("all", 8, 8), ("center", 8, 8), ("random:3", 8, 3), ("energy:20", 8, 1)):
-        portions = Portion(5, recordings.clips).split(Selection.parse(rule), batch_size)
-        assert [clip for portion in portions for clip in portion.clips] == list(recordings.clips)
-        assert [portion.first for portion in portions] == [5 + at for at in range(0, 40, most)]
-    (portion, *_) = Portion(0, recordings.clips).split(ALL, 8)
-    assert portion.without({0, 1, 3}).first == 2 and len(portion.without({0, 1, 3}).clips) == 6
+        batches = ClipBatch(5, recordings.clips).split(Selection.parse(rule), batch_size)
+        assert [clip for batch in batches for clip in batch.clips] == list(recordings.clips)
+        assert [batch.first for batch in batches] == [5 + at for at in range(0, 40, most)]
+    (batch, *_) = ClipBatch(0, recordings.clips).split(ALL, 8)
+    assert batch.without({0, 1, 3}).first == 2 and len(batch.without({0, 1, 3}).clips) == 6
 
 
 def test_one_large_file_is_a_portion_of_its_own(tmp_path):
     (tmp_path / "big.wav").write_bytes(b"x" * 3_000_000)
     (tmp_path / "small.wav").write_bytes(b"x")
     clips = tuple(Clip(tmp_path / f"{name}.wav", name, ("a",)) for name in ("big", "small", "big", "small", "gone"))
-    assert [len(portion.clips) for portion in Portion(0, clips).split(ALL, 8)] == [1, 2, 2]
+    assert [len(batch.clips) for batch in ClipBatch(0, clips).split(ALL, 8)] == [1, 2, 2]
 
 
 # ---- resume, reuse, refuse
@@ -183,10 +183,10 @@ def test_a_complete_store_is_left_as_it_is(backbone, recordings, reference):
 def test_an_interrupted_store_is_resumed(backbone, recordings, reference, tmp_path, monkeypatch):
     path, real = tmp_path / "features.h5", compute
 
-    def interrupted(backbone, portion, settings):
-        if portion.first >= 24:
+    def interrupted(backbone, batch, settings):
+        if batch.first >= 24:
             raise KeyboardInterrupt
-        return real(backbone, portion, settings)
+        return real(backbone, batch, settings)
 
     monkeypatch.setattr("birdprobe.probe.extraction.writer.compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -308,7 +308,7 @@ def test_a_clip_that_the_model_cannot_stand_is_skipped_alone(backbone, recording
     path = tmp_path / "loud.wav"
     soundfile.write(path, 1e38 * np.sign(np.sin(np.arange(8000, dtype=np.float32))), 8000, subtype="FLOAT")
     clips = (*recordings.clips[:3], Clip(path, "loud.wav", ("a",)), *recordings.clips[3:6])
-    computed = compute(backbone, Portion(0, clips), Settings(ALL, 0, 8))
+    computed = compute(backbone, ClipBatch(0, clips), Settings(ALL, 0, 8))
     assert [(number, name) for number, name, _ in computed.skipped] == [(3, "loud.wav")]
     assert sorted(set(computed.rows["clip"])) == [0, 1, 2, 4, 5, 6]
     assert {len(x) for x in computed.features.values()} == {len(computed.rows)}

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 
 from birdprobe.features import InputError
 from birdprobe.probe.blocks.regions import closed_region
-from birdprobe.probe.graph.dataflow import Graph, load
+from birdprobe.probe.graph.dataflow import Graph
+from birdprobe.probe.graph.load import load
 from birdprobe.probe.graph.shapes import measure, window_shape
 from tests.graphs import Nodes
 
@@ -182,6 +183,7 @@ def test_nodes_in_any_order_and_captured_tensors_are_followed():
         for kind in ("Neg", "Abs")
     ]
     model.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=branch[0], else_branch=branch[1]))
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
     assert Graph.of(model).ops[-1].data == ("y",)
 
 

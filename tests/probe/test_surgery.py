@@ -9,11 +9,19 @@ import pytest
 from onnx import TensorProto, helper
 
 from birdprobe.features import InputError
+from birdprobe.probe.runtime.backbone import prepare
 from birdprobe.probe.runtime.sessions import audio_like, open_session, save
 from birdprobe.probe.surgery.expose import expose, rebuild, unpooled
 from birdprobe.probe.surgery.pooling import Pooling, adaptive, pooled
-from birdprobe.probe.surgery.verify import Difference, groups, prove
+from birdprobe.probe.surgery.verify import Difference, Verification, compare_taps, groups
 from tests.waveform_models import SAMPLES, Builder, block, convolutional, transformer
+
+
+def prepared(model, taps, pooling="mean"):
+    """(exposed model, verification) as a backbone is opened."""
+    row = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
+    exposed, verification, _ = prepare(model, taps, pooling, False, row)
+    return exposed, verification
 
 
 def raw_run(model, taps, x):
@@ -48,10 +56,9 @@ def test_taps_equal_unpooled_runs(opset, nhwc, rule):
 @pytest.mark.parametrize("opset", [13, 18])
 def test_token_taps_equal_unpooled_runs(opset, rule):
     model, taps = transformer(opset)
-    exposed = expose(model, taps, rule)
+    exposed, verification = prepared(model, taps, rule)
     onnx.checker.check_model(exposed.model, full_check=True)
-    proof = prove(model, exposed)
-    assert max(d.rel_l2 for d in proof.taps.values()) < 1e-5
+    assert max(d.rel_l2 for d in verification.taps.values()) < 1e-5
     assert exposed.dims["block_00"] == {"grid": (12, 16), "grid:3": (12, 3)}.get(rule, (12,))
     assert exposed.dims["logits"] == (7,)
 
@@ -65,8 +72,7 @@ def test_sequence_first_tokens(rule):
     b.add("Tanh", [now], "sum")
     model = b.model(["N", SAMPLES], {"sum": [16, "N", 16]})
     tap = replace(block("block_00", "sum", (16, 1, 16), 2), batch_axis=1)
-    exposed = expose(model, [tap], rule)
-    prove(model, exposed)
+    exposed, _ = prepared(model, [tap], rule)
     x = audio_like((3, SAMPLES))
     found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
     tokens = np.tanh(x.reshape(3, 16, 16).astype(np.float64))
@@ -95,8 +101,7 @@ def test_adaptive_bins_are_those_of_torch():
 def test_input_model_is_untouched_and_outputs_are_stable():
     model, taps = convolutional()
     before = model.SerializeToString(deterministic=True)
-    exposed = expose(model, taps)
-    prove(model, exposed)
+    exposed, _ = prepared(model, taps)
     assert model.SerializeToString(deterministic=True) == before
     assert exposed.outputs["block_01"] == "birdprobe/block_01"
     assert [o.name for o in exposed.model.graph.output] == list(exposed.outputs.values())
@@ -123,7 +128,7 @@ def test_pruned_equals_exposing_one_tap():
 def test_stale_value_info_is_dropped():
     model, taps = convolutional()
     model.graph.value_info.append(helper.make_tensor_value_info("sum0", TensorProto.FLOAT, [1, 99, 3, 3]))
-    prove(model, expose(model, taps))
+    prepared(model, taps)
 
 
 def test_half_precision_is_pooled_in_float32():
@@ -141,11 +146,11 @@ def test_half_precision_is_pooled_in_float32():
 
 
 @pytest.mark.parametrize("nhwc", [False, True])
-def test_half_precision_is_proven(nhwc):
+def test_half_precision_is_verified(nhwc):
     model, taps = convolutional(dtype=np.float16, nhwc=nhwc)
-    proof = prove(model, expose(model, taps))
-    assert proof.tolerance == 5e-3
-    assert max(d.rel_l2 for d in proof.taps.values()) < 1e-3
+    _, verification = prepared(model, taps)
+    assert verification.tolerance == 5e-3
+    assert max(d.rel_l2 for d in verification.taps.values()) < 1e-3
 
 
 def test_optimised_graphs_in_blocked_layout(tmp_path):
@@ -161,19 +166,17 @@ def test_optimised_graphs_in_blocked_layout(tmp_path):
         pytest.skip("this processor has no blocked layout")
     padded = next(t.dims[0] for t in optimised.graph.initializer if t.name == "reorder")
     tap = block("block_00", back.input[0], (1, padded, 16, 16))
-    exposed = expose(optimised, [tap])
+    exposed, _ = prepared(optimised, [tap])
     assert "ReorderOutput" in {n.op_type for n in exposed.model.graph.node}
-    prove(optimised, exposed)
     x = audio_like((2, SAMPLES))
     found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
     assert close(found[:, :8], raw_run(model, taps, x)["block_00"].mean(axis=(2, 3)))
     assert not found[:, 8:].any()  # channels that fill up a block
-    prove(optimised, expose(optimised, [t for t in taps if t.name != "block_01"], "grid:2x2"))  # plain tensors of it
+    prepared(optimised, [t for t in taps if t.name != "block_01"], "grid:2x2")  # plain tensors of it
     split = next(n for n in optimised.graph.node if n.op_type == "Add").output[0]  # [N, C/b, H, W, b]
     for channels in (8, padded):
         five = replace(block("block_00", split, (1, 1, 16, 16, padded), 4), channels=channels)
-        exposed = expose(optimised, [five])
-        prove(optimised, exposed)
+        exposed, _ = prepared(optimised, [five])
         again = open_session(exposed.model, 1).run(None, {"audio": x})[0]
         assert exposed.dims == {"block_00": (channels,)} and np.allclose(again, found[:, :channels], rtol=1e-5)
     with pytest.raises(InputError, match="Re-export the model without ORT_ENABLE_ALL"):
@@ -246,31 +249,34 @@ def test_proof_refuses_a_changed_weight():
     values[0, 0, 0, 0] += 0.1
     w.CopyFrom(onnx.numpy_helper.from_array(values, "w1"))
     with pytest.raises(InputError, match="block_01: surgery changed it by"):
-        prove(model, exposed)
+        Verification.of(model, compare_taps(model, exposed), {})
 
 
-def test_proof_refuses_rows_that_influence_each_other():
+def test_rows_that_influence_each_other_are_run_one_by_one():
     b = Builder(17)
     b.add("Sub", ["audio", b.add("ReduceMean", ["audio"], "mean", axes=[0], keepdims=1)], "centred")
     model = b.model(["N", 8], {"centred": ["N", 8]})
+    taps = [block("embedding", "centred", (1, 8))]
     with pytest.raises(InputError, match="mix the rows of a batch"):
-        prove(model, expose(model, [block("embedding", "centred", (1, 8))]))
+        Verification.of(model, compare_taps(model, expose(model, taps)), {})
+    exposed, _ = prepared(model, taps)
+    assert exposed.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
 
 
-def test_proof_refuses_nan():
+def test_verification_refuses_nan():
     b = Builder(17)
     b.add("Log", [b.add("Sub", ["audio", b.store("ten", np.array(10, np.float32))], "low")], "nan")
     model = b.model(["N", 8], {"nan": ["N", 8]})
     with pytest.raises(InputError, match="NaN or infinity on random input"):
-        prove(model, expose(model, [block("embedding", "nan", (1, 8))]))
+        prepared(model, [block("embedding", "nan", (1, 8))])
 
 
-def test_proof_prints_and_serialises():
+def test_verification_prints_and_serialises():
     model, taps = convolutional()
-    proof = prove(model, expose(model, taps))
-    assert set(proof.to_json()["taps"]) == {"block_00", "block_01", "embedding", "logits"}
-    assert proof.to_json()["outputs"]["logits"]["rel_l2"] <= 1e-6
-    assert "4 taps within" in str(proof) and "original outputs within" in str(proof)
+    _, verification = prepared(model, taps)
+    assert set(verification.to_json()["taps"]) == {"block_00", "block_01", "embedding", "logits"}
+    assert verification.to_json()["outputs"]["logits"]["rel_l2"] <= 1e-6
+    assert "4 taps within" in str(verification) and "original outputs within" in str(verification)
 
 
 def test_difference():

@@ -16,7 +16,9 @@ import soundfile
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.predictor import WREN, find_model, open_predictor
+from birdprobe.heads.head_predictor import find_model
+from birdprobe.heads.predictor import open_predictor
+from birdprobe.probe.assets import WREN
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.journal import read

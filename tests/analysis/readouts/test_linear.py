@@ -1,15 +1,13 @@
-"""Linear probe against scikit-learn, LogME against the marginal likelihood maximised by brute force."""
+"""Linear probe against scikit-learn."""
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
-from scipy.stats import multivariate_normal
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from birdprobe.analysis import linear
+from birdprobe.analysis.readouts import linear
 from birdprobe.features import InputError
 
 
@@ -51,54 +49,12 @@ def test_a_training_fold_without_a_class_predicts_another():
     assert not np.any(predicted[y == "c"] == "c")
 
 
-def brute_force_evidence(x, y):
-    """The largest log N(y; 0, XX'/alpha + I/beta) over alpha and beta, per row: the definition itself."""
-
-    def loss(log_variances):
-        weight, noise = np.exp(log_variances)
-        return -multivariate_normal(np.zeros(len(y)), weight * x @ x.T + noise * np.eye(len(y))).logpdf(y)
-
-    starts = [(-2.0, -2.0), (-6.0, -2.0)]
-    return -min(minimize(loss, s, method="Nelder-Mead", options={"fatol": 1e-8}).fun for s in starts) / len(y)
-
-
-@pytest.mark.parametrize("d", [2, 10, 60])
-def test_logme_is_the_maximal_evidence(d):
-    rng = np.random.default_rng(d)
-    y = rng.integers(0, 3, 40)
-    x = rng.standard_normal((40, d)) + 0.7 * rng.standard_normal((3, d))[y]
-    expected = np.mean([brute_force_evidence(x, (y == c).astype(float)) for c in range(3)])
-    assert linear.logme(x, y) == pytest.approx(expected, abs=1e-6)
-
-
-def test_logme_prefers_features_that_know_the_label_and_ignores_scale():
-    rng = np.random.default_rng(3)
-    y = rng.integers(0, 5, 300)
-    noise = rng.standard_normal((300, 40))
-    scores = [linear.logme(noise + strength * rng.standard_normal((5, 40))[y], y) for strength in (0.0, 0.2, 1.0)]
-    assert scores == sorted(scores)
-    assert linear.logme(1e6 * noise, y) == pytest.approx(linear.logme(noise, y), abs=1e-9)
-    assert linear.logme(noise.astype(np.float32), y) == pytest.approx(linear.logme(noise, y), abs=1e-6)
-
-
-def test_logme_stays_finite_on_separable_wide_and_dead_features():
-    y = np.arange(40) % 4
-    assert np.isfinite(linear.logme(np.eye(4)[y], y))  # one-hot: no residual at all
-    assert np.isfinite(linear.logme(np.random.default_rng(0).standard_normal((40, 500)), y))
-    dead = linear.logme(np.zeros((40, 3)), y)
-    assert dead == pytest.approx(-0.5 * (np.log(2 * np.pi * 0.25) + 1))  # N(0, 1/4) on a quarter of ones
-
-
 def test_bad_input_is_one_line():
     x, y, folds = noisy_classes(0, 50, 4, 2)
     with pytest.raises(InputError, match="two wanted"):
         linear.predict(x, y, np.zeros(50))
     with pytest.raises(InputError, match=r"folds \(49,\) found"):
         linear.predict(x, y, folds[1:])
-    with pytest.raises(InputError, match="1 class found"):
-        linear.logme(x, np.zeros(50))
-    with pytest.raises(InputError, match=r"labels \(49,\) found"):
-        linear.logme(x, y[1:])
     x[0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
-        linear.logme(x, y)
+        linear.predict(x, y, folds)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birdprobe.analysis import ranking
-from birdprobe.probe.sweep.conclusion import answer, p_text
+from birdprobe.probe.sweep.published_answer import answer
 
 
 def answered(accuracies: dict[str, float], n: int = 400):
@@ -32,9 +32,3 @@ def test_no_clear_winner_is_not_sold_as_one():
 
 def test_the_embedding_may_be_best():
     assert answered({"block_00": 0.5, "embedding": 0.8}).sentence.startswith("Keep reading the final embedding: 0.800")
-
-
-def test_p_is_never_written_as_zero():
-    assert p_text(0.0002) == "p < 0.001"
-    assert p_text(0.03) == "p = 0.030"
-    assert p_text(0.4) == "p = 0.40"

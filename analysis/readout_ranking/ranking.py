@@ -1,0 +1,203 @@
+"""Taps x read-outs, ranked: scores, intervals, paired differences to the reference tap and what a choice is worth.
+
+P values and intervals are those of `resampling`. The null hypothesis of every test is that a tap and the reference
+differ by nothing under the same read-out; the family is all taps and all read-outs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ...features import InputError
+from ..resampling import Jackknife, sign_flip, smallest_p
+from .cells import Cell, make_cells
+from .selection_bias import corrected_score
+
+COLUMNS = (
+    *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
+    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
+)
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best cell of some read-outs.
+
+    score, lo, hi: its score and 95 % interval, which do not know that it was chosen. corrected: the selection-corrected
+    score of choosing among all cells of these read-outs. reference_score: the reference tap under the same read-out;
+    vs_last: the difference, with its interval; p: of this pair alone; p_adjusted: family-wise over all taps and
+    read-outs that were ranked. beats_reference: vs_last > 0 and p_adjusted < 0.05.
+    """
+
+    tap: str
+    readout: str
+    score: float
+    lo: float
+    hi: float
+    corrected: float
+    reference_score: float
+    vs_last: float
+    vs_last_lo: float
+    vs_last_hi: float
+    p: float
+    p_adjusted: float
+    beats_reference: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutRanking:
+    """The ranking of all cells (tap, read-out).
+
+    table: one row a cell, in the order given, columns COLUMNS.
+      score, lo, hi: the metric and its 95 % interval. corrected: for the best tap of each read-out the
+      selection-corrected score of choosing among its taps, for others their score: they were not chosen.
+      p_best: share of the bootstrap draws of groups in which the tap is first under its read-out, equals sharing; it is
+      conditional on the out-of-fold predictions, which are not fitted anew in each draw.
+      vs_last*: against the reference tap under the same read-out: difference, 95 % interval, p, family-wise p over all
+      taps and read-outs.
+    metric, reference: as given. n: rows that the metric reads (of top-1, those with a label). n_groups: their groups.
+    jackknife: every cell's score without each group. drawn, left_out: float64 [C, B], scores in each bootstrap draw and
+    on the groups that it left out.
+    """
+
+    table: pd.DataFrame
+    metric: str
+    reference: str
+    n: int
+    n_groups: int
+    jackknife: Jackknife
+    drawn: np.ndarray
+    left_out: np.ndarray
+    n_perm: int
+    seed: int
+
+    @property
+    def smallest_p(self) -> float:
+        """The least p that this many groups allow."""
+        return smallest_p(self.n_groups)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """(tap, read-out) of every row of the table."""
+        return tuple(zip(self.table["tap"], self.table["readout"]))
+
+    def best(self, readouts: Sequence[str]) -> Choice:
+        """The best cell of some read-outs, the first given of equals.
+
+        Raises:
+            InputError: no read-outs, or one that was not ranked.
+        """
+        known = list(dict.fromkeys(self.table["readout"]))
+        if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
+            raise InputError(f"best read-out: {', '.join(unknown)} found, some of {', '.join(known)} wanted.")
+        among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
+        row = self.table.iloc[among[np.argmax(self.jackknife.value[among])]]
+        vs_last, p_adjusted = float(row["vs_last"]), float(row["vs_last_p_adjusted"])
+        return Choice(
+            tap=str(row["tap"]),
+            readout=str(row["readout"]),
+            score=float(row["score"]),
+            lo=float(row["lo"]),
+            hi=float(row["hi"]),
+            corrected=corrected_score(self.jackknife.value[among], self.drawn[among], self.left_out[among]),
+            reference_score=float(self.jackknife.value[self.cells.index((self.reference, row["readout"]))]),
+            vs_last=vs_last,
+            vs_last_lo=float(row["vs_last_lo"]),
+            vs_last_hi=float(row["vs_last_hi"]),
+            p=float(row["vs_last_p"]),
+            p_adjusted=p_adjusted,
+            beats_reference=vs_last > 0 and p_adjusted < ALPHA,
+        )
+
+    def tied(self, tap: str, readout: str) -> tuple[Cell, ...]:
+        """The cells that no family-wise paired test at 5 % over all cells separates from this one, itself among them.
+
+        Raises:
+            InputError: a cell that was not ranked.
+        """
+        cells = self.cells
+        if (tap, readout) not in cells:
+            raise InputError(f"tied cells: tap {tap!r} under read-out {readout!r} found, a ranked cell wanted.")
+        differences = self.jackknife.minus(self.jackknife.take([cells.index((tap, readout))]))
+        _, adjusted = sign_flip(differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]))
+        return tuple(cell for cell, p in zip(cells, adjusted) if p >= ALPHA or cell == (tap, readout))
+
+
+def rank_readouts(
+    scores: Mapping[Cell, np.ndarray],
+    targets: np.ndarray,
+    groups: np.ndarray | None,
+    reference: str,
+    metric: str = "top1",
+    n_boot: int = 1000,
+    n_perm: int = 5000,
+    seed: int = 0,
+) -> ReadoutRanking:
+    """Rank taps and read-outs by their out-of-fold class scores. Deterministic in `seed`.
+
+    Args:
+        scores: (tap, read-out) -> float64 [n, K], larger is more certain; the same rows and classes for all.
+        targets: bool [n, K], the labels of each row.
+        groups: [n] of any values (recording, author, site), or None: every row its own.
+        reference: the tap that the others are compared with; every read-out must have read it.
+        metric: "top1" (rows with a label), "auc" (macro ROC-AUC) or "cmap" (class-mean average precision).
+        n_boot: bootstrap draws, for p_best and the corrected scores.
+        n_perm: random sign patterns, where more than 12 groups differ.
+    Raises:
+        InputError: no cells, a read-out without the reference, scores or targets that do not fit or are not finite, an
+            unknown metric, a single group, a metric that is undefined on these rows.
+    """
+    cells, _ = make_cells(scores, targets, groups, metric)
+    taps, readouts = (np.array(part) for part in zip(*cells.names))
+    at = np.array([_reference_of(cells.names, reference, readout) for readout in readouts])
+    jackknife = cells.jackknife()
+    drawn, left_out = cells.bootstrap(n_boot, np.random.default_rng([seed, 0]))
+    differences = jackknife.minus(jackknife.take(at))
+    p, adjusted = sign_flip(differences.contributions, n_perm, np.random.default_rng([seed, 1]))
+    low, high = jackknife.score_interval()
+    difference_low, difference_high = differences.difference_interval()
+    corrected, p_best = jackknife.value.copy(), np.empty(len(taps))
+    for readout in dict.fromkeys(readouts):
+        rows = np.flatnonzero(readouts == readout)
+        p_best[rows] = _first_places(drawn[rows])
+        winner = rows[np.argmax(jackknife.value[rows])]
+        corrected[winner] = corrected_score(jackknife.value[rows], drawn[rows], left_out[rows])
+    table = pd.DataFrame(
+        {
+            **{"tap": taps, "readout": readouts, "score": jackknife.value, "lo": low, "hi": high},
+            **{"corrected": corrected, "p_best": p_best, "vs_last": differences.value},
+            **{"vs_last_lo": difference_low, "vs_last_hi": difference_high},
+            **{"vs_last_p": p, "vs_last_p_adjusted": adjusted},
+        }
+    )[list(COLUMNS)]
+    return ReadoutRanking(
+        table=table,
+        metric=metric,
+        reference=reference,
+        n=len(cells.codes),
+        n_groups=cells.n_groups,
+        jackknife=jackknife,
+        drawn=drawn,
+        left_out=left_out,
+        n_perm=n_perm,
+        seed=seed,
+    )
+
+
+def _reference_of(names, reference, readout) -> int:
+    if (reference, readout) not in names:
+        found = ", ".join(tap for tap, name in names if name == readout)
+        raise InputError(f"read-out {readout}: taps {found} found, the reference {reference!r} among them wanted.")
+    return names.index((reference, readout))
+
+
+def _first_places(drawn) -> np.ndarray:
+    """Share of the draws in which each cell [C] is first, equals sharing; draws that are nan are not counted."""
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    if not drawn.shape[1]:
+        return np.full(len(drawn), np.nan)
+    first = drawn == drawn.max(axis=0)
+    return (first / first.sum(axis=0)).mean(axis=1)

@@ -1,0 +1,167 @@
+"""The read-outs of pooled vectors: class scores of rows from other rows.
+
+knn           share of the k nearest raw vectors (Euclidean) that carry the class: the published protocol, Table 1 of
+              Yadav 2026
+knn-cosine    the same by cosine distance
+knn-standard  the same by cosine distance of standardised vectors
+centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
+linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.readouts.linear`)
+logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
+              every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
+
+Standardising takes means and deviations from the training rows alone. Scores are finite and compare within a row and,
+within a class, between rows; the first highest score of a row is its predicted class. A class without a training row
+scores just below every other class of the row.
+
+"linear" equals scikit-learn's RidgeClassifierCV; ours stays because it shares its inner products with "knn-standard".
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...features import InputError
+from .. import knn
+from . import linear
+from .logistic import logistic_scores
+from .split import Split
+
+TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
+LINEAR = ("linear", "logistic")
+DEFAULT = (*TRAINING_FREE, "linear")
+ALL = (*TRAINING_FREE, *LINEAR)
+ATTENTIVE = "attentive"  # reads maps, not vectors: `analysis.readouts.attentive`
+_METRIC = {"knn": "euclidean", "knn-cosine": "cosine"}
+_ROUNDING = 1e-12  # of a cosine distance: rows within it are equally near
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Names of read-outs from `--readout`: comma-separated; `all` stands for the cheap ones, DEFAULT.
+
+    Returns: the names, each once, in the order given.
+    Raises: InputError for a name that is not one of ALL, or for none.
+    """
+    names: list[str] = []
+    for name in (part.strip() for part in text.split(",")):
+        names += DEFAULT if name == "all" else [name] if name else []
+    unknown = [name for name in names if name not in (*ALL, ATTENTIVE)]
+    if unknown or not names:
+        got = repr(unknown[0]) if unknown else "none"
+        raise InputError(f"`--readout` must be `all` or name some of {', '.join((*ALL, ATTENTIVE))}, got {got}.")
+    return tuple(dict.fromkeys(names))
+
+
+def out_of_fold(readout: str, x, targets, folds, k: int = 5) -> np.ndarray:
+    """Class scores of every row from the rows outside its fold.
+
+    Args: readout: one of ALL; x [n, d] features; targets bool [n, K]; folds [n], equal value, same fold; k: neighbours.
+    Returns: float64 [n, K].
+    Raises: InputError: an unknown name, shapes that do not match, features that are not finite, fewer than two folds,
+    a fold that leaves fewer than k rows.
+    """
+    return out_of_fold_all((readout,), x, targets, folds, k)[readout]
+
+
+def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> dict[str, np.ndarray]:
+    """`out_of_fold` of several read-outs, which share what they can: {read-out: float64 [n, K]}."""
+    x, targets = _checked(readouts, x, targets)
+    folds = np.asarray(folds)
+    if folds.shape != (len(x),) or len(np.unique(folds)) < 2:
+        raise InputError(f"read-outs: folds {folds.shape} found, one of at least two folds wanted for {len(x)} rows.")
+    scores = {name: np.empty(targets.shape) for name in readouts}
+    found = {name: knn.neighbours(x, folds, k, _METRIC[name]) for name in readouts if name in _METRIC}
+    for fold in np.unique(folds):
+        held = folds == fold
+        split = Split(x[~held], targets[~held], x[held])
+        for name in readouts:
+            if name in found:
+                part = knn.shares(targets, found[name][held])
+            else:
+                part = _READ[name](split, k)
+            scores[name][held] = _below(part, split.targets)
+    return scores
+
+
+def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
+    """Class scores of other rows, from all rows of x; a row's scores do not depend on the rows beside it.
+
+    Args: readout, x [n, d], targets bool [n, K], k: as `out_of_fold`; x_test [m, d].
+    Returns: float64 [m, K].
+    Raises: InputError as `out_of_fold`.
+    """
+    x, targets = _checked((readout,), x, targets)
+    x_test = np.asarray(x_test)
+    if x_test.ndim != 2 or x_test.shape[1] != x.shape[1] or not np.isfinite(x_test).all():
+        raise InputError(
+            f"read-out {readout}: test features {x_test.shape} found, finite [m, {x.shape[1]}] wanted. Another tap?"
+        )
+    return _below(_READ[readout](Split(x, targets, x_test), k), targets)
+
+
+def _checked(readouts, x, targets):
+    for name in readouts:
+        if name not in ALL:
+            raise InputError(f"read-out: one of {', '.join(ALL)} wanted, {name!r} found.")
+    x, targets = np.asarray(x), np.asarray(targets)
+    if x.ndim != 2 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
+        raise InputError(
+            f"read-outs: features {x.shape}, targets {targets.dtype} {targets.shape} found; [n, d] and bool [n, K] "
+            "wanted. Labels instead of one column a class?"
+        )
+    if not np.isfinite(x).all():
+        raise InputError("read-outs: features that are not finite found, numbers wanted. Overflow in float16?")
+    return x, targets
+
+
+def _below(scores, targets) -> np.ndarray:
+    """The scores, those of classes without a training row just below the row's smallest other score."""
+    present = targets.any(axis=0)
+    if present.any() and not present.all():
+        lowest = scores[:, present].min(axis=1, keepdims=True)
+        scores = np.where(present, scores, np.nextafter(lowest, -np.inf))
+    return scores
+
+
+def _neighbour_shares(metric: str) -> Callable[[Split, int], np.ndarray]:
+    return lambda split, k: knn.shares(split.targets, knn.nearest(split.train, split.test, k, metric))
+
+
+def _standard_shares(split: Split, k: int) -> np.ndarray:
+    knn.check_k(k, len(split.train))
+    train, test = split.standardised
+    if split.wide:
+        across = split.products[1]
+    else:
+        across = test @ train.T
+    length = _lengths(test)[:, None] * _lengths(train)
+    distance = 1.0 - np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+    return knn.shares(split.targets, knn.closest(distance, k, _ROUNDING))
+
+
+def _centroid(split: Split, _: int) -> np.ndarray:
+    train, test = split.train.astype(np.float64), split.test.astype(np.float64)
+    count = split.targets.sum(axis=0)
+    means = split.targets.T.astype(np.float64) @ train / np.maximum(count, 1)[:, None]
+    length = _lengths(test)[:, None] * _lengths(means)
+    across = test @ means.T
+    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+
+
+def _linear(split: Split, _: int) -> np.ndarray:
+    inside, across = split.products if split.wide else (None, None)
+    train, test = split.standardised
+    return linear.ridge(train, np.where(split.targets, 1.0, -1.0), test, inside=inside, across=across)
+
+
+def _lengths(x) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", x, x))
+
+
+_READ: dict[str, Callable[[Split, int], np.ndarray]] = {
+    "knn": _neighbour_shares("euclidean"),
+    "knn-cosine": _neighbour_shares("cosine"),
+    "knn-standard": _standard_shares,
+    "centroid": _centroid,
+    "linear": _linear,
+    "logistic": lambda split, _: logistic_scores(split),
+}

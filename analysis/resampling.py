@@ -1,0 +1,225 @@
+"""Resampling over groups: bootstrap draws, jackknife intervals, sign flips, and what few groups can show at all.
+
+Conventions. Rows of one group (author, recording, site) are not independent, so groups are what is drawn, left out and
+flipped; without groups every row is its own. G groups, B draws, C things that are compared (taps, read-outs).
+`times` [G, B]: how often each draw holds each group. A measure maps times [G, B] to values [C, B], so that one function
+serves the plain value (ones), the bootstrap, what a draw left out (times == 0) and the jackknife (ones less one group).
+
+- Interval: the leave-one-group-out jackknife with Student's t. The percentile bootstrap covers too little with few
+  groups (95 % intervals: 87 % with 8 groups, 91 % with 15). Degrees of freedom are those of groups of unequal size:
+  1 / sum of squared shares of rows, less 1, which is G - 1 for equal groups (Kish 1965; Carter, Schnepel &
+  Steigerwald 2017). Simulated, both kinds of interval cover 93 to 98 % at 8, 15 and 60 groups, scores of 0.5 to 0.95
+  and within-group correlations up to 0.1; at a score of 0.95 and a correlation of 0.2 and more, where most groups are
+  all right, it can be 90 %.
+- p: each group's contribution to a difference keeps or changes its sign, two-sided, (1 + at least as large) / (1 +
+  flips), or all sign patterns where few groups differ. Family-wise p: the largest standardised statistic over all
+  comparisons (max-T, Westfall & Young 1993), so picking the best first is paid for.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..features import InputError
+
+LEVEL = 0.95
+_EXACT_GROUPS = 12  # 2^12 sign patterns: no more than the random flips would be
+_CHUNK = 4_000_000  # entries of one draws x groups matrix
+_ROUNDING = 1e-13  # contributions below this are rounding errors: one row of a million counts 1e-6
+
+
+def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
+    """Groups of any values as codes 0..G-1.
+
+    Args:
+        groups: [n], or None: every row its own group.
+        n: rows.
+        place: what an error names first, e.g. "ranking".
+    Returns:
+        int64 [n].
+    Raises:
+        InputError: groups that are not one a row; a single group.
+    """
+    if groups is None:
+        codes = np.arange(n)
+    else:
+        if np.shape(groups) != (n,):
+            raise InputError(f"{place}: groups {np.shape(groups)} found, {(n,)} wanted, one a row.")
+        codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if codes.max(initial=0) < 1:
+        raise InputError(f"{place}: 1 group found, at least two wanted. Are all rows of one recording?")
+    return codes
+
+
+def bootstrap(n_groups: int, n_boot: int, rng: np.random.Generator) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draws of G groups with replacement, some at a time: (which draws, their times float64 [G, b]).
+
+    The size of a part changes no draw.
+    """
+    step = max(1, _CHUNK // n_groups)
+    for i in range(0, n_boot, step):
+        n = min(step, n_boot - i)
+        drawn = rng.integers(0, n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups).astype(np.float64)
+        yield slice(i, i + n), times.T
+
+
+def percentile_interval(draws: np.ndarray) -> tuple:
+    """(low, high): the 95 % percentiles of draws [B, ...] along the first axis.
+
+    Of one-dimensional draws, nan is left out; all nan gives nan.
+    """
+    draws = np.asarray(draws, dtype=np.float64)
+    if draws.ndim == 1:
+        draws = draws[~np.isnan(draws)]
+        if not len(draws):
+            return np.nan, np.nan
+    tail = 50 * (1 - LEVEL)
+    return tuple(np.percentile(draws, (tail, 100 - tail), axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Jackknife:
+    """Values and what each group does to them.
+
+    value: float64 [C]. left_out: float64 [C, G], the values without each group. shares: float64 [G], the groups' shares
+    of the rows, which sum to 1.
+    """
+
+    value: np.ndarray
+    left_out: np.ndarray
+    shares: np.ndarray
+
+    @property
+    def influence(self) -> np.ndarray:
+        """float64 [C, G]: (G - 1) (value - value without the group), Tukey's pseudo-values less the value."""
+        return (len(self.shares) - 1) * (self.value[:, None] - self.left_out)
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """float64 [C, G]: what each group adds to the value: value - (1 - share) (value without the group).
+
+        Of an accuracy, or a difference of two, exactly the group's correct rows (or their difference) / all rows; of
+        other metrics to first order, made to sum to the value: without that, family-wise tests of average precision
+        in simulated nulls were wrong in 10 of 100 sweeps instead of 5. These are what `sign_flip` flips.
+        """
+        added = self.value[:, None] - (1 - self.shares) * self.left_out
+        added -= self.shares * (added.sum(axis=1) - self.value)[:, None]  # they sum to the value for every metric
+        return np.where(np.abs(added) < _ROUNDING, 0.0, added)
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """float64 [C]: the jackknife's (Efron & Tibshirani 1993, ch. 11)."""
+        return np.sqrt(self.influence.var(axis=1, ddof=1) / len(self.shares))
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of the standard error: the number of equal groups worth these, less 1; at least 1."""
+        return max(1.0, 1.0 / float((self.shares**2).sum()) - 1.0)
+
+    def minus(self, other: "Jackknife") -> "Jackknife":
+        """The paired differences, row by row; `other` may hold one row for all."""
+        return Jackknife(self.value - other.value, self.left_out - other.left_out, self.shares)
+
+    def take(self, rows) -> "Jackknife":
+        """Some of the C rows."""
+        return Jackknife(self.value[rows], self.left_out[rows], self.shares)
+
+    def difference_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high), each [C]: 95 % intervals of differences of scores, clipped to -1..1.
+
+        No width where no group differs.
+        """
+        from scipy.stats import t as student  # slow to import, and reading predictions needs none of it
+
+        half = student.ppf(0.5 + LEVEL / 2, self.degrees) * self.standard_error
+        return np.clip(self.value - half, -1.0, 1.0), np.clip(self.value + half, -1.0, 1.0)
+
+    def score_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high), each [C]: 95 % intervals of scores in 0..1, on the logit scale, so that they stay there.
+
+        Where the groups show no spread (all rows right, or all wrong) Wilson's (1927) interval of as many
+        trials as there are groups, counted as in `degrees`.
+        """
+        from scipy.special import expit, logit
+        from scipy.stats import t as student
+
+        t, error = student.ppf(0.5 + LEVEL / 2, self.degrees), self.standard_error
+        value = np.clip(self.value, 0.0, 1.0)
+        inside = (error > _ROUNDING) & (value > 0) & (value < 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            centre, half = logit(value), t * error / (value * (1 - value))
+            low, high = expit(centre - half), expit(centre + half)
+        trials = 1.0 / float((self.shares**2).sum())
+        middle = (value + t**2 / (2 * trials)) / (1 + t**2 / trials)
+        width = t / (1 + t**2 / trials) * np.sqrt(value * (1 - value) / trials + t**2 / (4 * trials**2))
+        low = np.where(inside, low, np.minimum(value, np.clip(middle - width, 0.0, 1.0)))
+        high = np.where(inside, high, np.maximum(value, np.clip(middle + width, 0.0, 1.0)))
+        undefined = np.isnan(error)
+        return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
+
+
+def jackknife(measure: Callable[[np.ndarray], np.ndarray], shares: np.ndarray) -> Jackknife:
+    """Leave each group out.
+
+    Args:
+        measure: times [G, B] -> values float64 [C, B].
+        shares: float64 [G], the groups' shares of the rows.
+    """
+    n_groups = len(shares)
+    step = max(1, _CHUNK // n_groups)
+    parts = []
+    for i in range(0, n_groups, step):
+        times = np.ones((n_groups, min(step, n_groups - i)))
+        times[i + np.arange(times.shape[1]), np.arange(times.shape[1])] = 0.0
+        parts.append(measure(times))
+    return Jackknife(measure(np.ones((n_groups, 1)))[:, 0], np.concatenate(parts, axis=1), shares)
+
+
+def jackknife_ratio(sums: np.ndarray, sizes: np.ndarray) -> Jackknife:
+    """`jackknife` of sums [C, G] / sizes [G], a share of rows, in closed form."""
+    total, n = sums.sum(axis=1), sizes.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Jackknife(total / n, (total[:, None] - sums) / (n - sizes), sizes / n)
+
+
+def sign_flip(contributions: np.ndarray, n_perm: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Test whether differences are zero by flipping the signs of whole groups.
+
+    Args:
+        contributions: float64 [C, G], what each group adds to each difference (`Jackknife.contributions`, or summed
+            differences of rows).
+        n_perm: random sign patterns; all patterns are taken instead where at most 12 groups differ.
+    Returns:
+        (two-sided p, family-wise two-sided p), each [C]. A row of zeros, or one with nan, has p 1 in both.
+    """
+    contributions = np.where(np.isfinite(contributions).all(axis=1, keepdims=True), contributions, 0.0)
+    contributions = contributions[:, np.any(contributions != 0, axis=0)]  # flipping a zero changes nothing
+    n_groups = contributions.shape[1]
+    spread = np.sqrt((contributions**2).sum(axis=1))  # the statistic's standard deviation over all sign patterns
+    spread[spread == 0] = np.inf
+    observed = np.abs(contributions.sum(axis=1)) / spread
+    exact = n_groups <= _EXACT_GROUPS
+    n = 2**n_groups if exact else n_perm
+    at_least, at_least_max = np.zeros(len(observed)), np.zeros(len(observed))
+    step = max(1, _CHUNK // max(1, n_groups, len(observed)))
+    for i in range(0, n, step):
+        if exact:
+            bits = np.arange(i, min(i + step, n))[:, None] >> np.arange(n_groups) & 1
+        else:
+            bits = rng.integers(0, 2, size=(min(step, n - i), n_groups), dtype=np.int8)
+        statistic = np.abs((1.0 - 2.0 * bits) @ contributions.T) / spread
+        at_least += (statistic >= observed - 1e-12).sum(axis=0)
+        at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
+    if exact:  # the observed pattern is among those counted
+        return at_least / n, at_least_max / n
+    return (1 + at_least) / (1 + n), (1 + at_least_max) / (1 + n)
+
+
+def smallest_p(n_groups: int) -> float:
+    """The least two-sided p that sign flips of n_groups groups allow: all groups one way, 2 of 2^G patterns.
+
+    6 groups: p cannot fall below 0.03.
+    """
+    return min(1.0, 2.0 ** (1 - n_groups))

@@ -1,0 +1,251 @@
+"""Files written whole or not at all: the one home of atomic writes, file hashes and locks that name their holder."""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no advisory locks, so none are taken
+    fcntl = None
+
+CHUNK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "no space left on the disk, or a limit on the size of files",
+    errno.ENAMETOOLONG: "a name that is too long",
+    errno.ENOTDIR: "a file found where a parent folder was wanted",
+    errno.EEXIST: "a file found where a folder was wanted",
+    errno.EISDIR: "a folder found, the name of a file wanted",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "no permission to write there, the disk is read-only",
+    errno.ELOOP: "a circle of symbolic links",
+}
+KEPT = "Nothing that was there is lost."
+
+
+class Locked(InputError):
+    """The file or folder is in use elsewhere, at least one of the two for writing."""
+
+
+def sha256(*paths: Path | str) -> str:
+    """The hash of a file's bytes, or of several files' one after another, read in pieces; 64 hexadecimal digits.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with Path(path).open("rb") as file:
+                while block := file.read(CHUNK):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    return digest.hexdigest()
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Refuse a path that cannot be written, or holds something already unless `overwrite`. Nothing is changed.
+
+    Raises:
+        InputError: a folder of that name, a parent that is a file, a name too long; an existing file or link, unless
+            `overwrite`.
+    """
+    path = Path(path)
+    with explained(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "", str(path))
+        if not overwrite and os.path.lexists(path):
+            what = "a dangling symbolic link found" if not path.exists() else "exists"
+            raise InputError(f"{path}: {what}, a new file wanted. Use --overwrite to replace it.")
+        check_parents(path.parent)
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # a name too long is said now, not after the work
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary file beside `path`, with the same suffix, that takes its place when the block ends.
+
+    After any failure, a kill included, `path` is as it was. A link at `path` is replaced, not written through; one
+    that lies where the temporary name would be is not followed.
+
+    Yields:
+        The path of an empty file to write to.
+
+    Raises:
+        InputError: no space left, a parent that is a file, a name too long, a folder in its place.
+    """
+    path = Path(path)
+    with explained(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _create_beside(path)
+    try:
+        with explained(path, only=fresh):
+            yield fresh
+        with explained(path):
+            flush(fresh)
+            if path.is_file():
+                fresh.chmod(path.stat().st_mode & 0o7777)
+            fresh.replace(path)
+            flush(path.parent)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Put `content` in the place of what is at `path`, see `replacing`."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(content)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Put `text` (UTF-8, line ends as they are) in the place of what is at `path`, see `replacing`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, content: object, indent: int | None = 2) -> None:
+    """Put `content` as JSON in the place of what is at `path`, see `replacing`."""
+    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> dict:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: no such file, not readable, not a JSON object.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: {type(found).__name__} found, a JSON object wanted.")
+    return found
+
+
+def flush(path: Path) -> None:
+    """Hand a file, or the names in a folder, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # a file system that cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explained(path: Path, only: Path | None = None) -> Iterator[None]:
+    """What the system says about a file that cannot be written, as one InputError line.
+
+    Args:
+        path: the file that the line names.
+        only: tell errors about this file alone, and full disks; others pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        ours = only is None or error.errno in FULL or error.filename in (str(only), only)
+        if not ours or error.errno is None:
+            raise
+        reason = REASONS.get(error.errno, error.strerror or str(error))
+        raise InputError(f"{path}: {reason}. {KEPT}") from error
+
+
+class Lock:
+    """Held by one process at a time: a context manager over a small file beside `path` that names its holder.
+
+    The system lets go of it when the holder dies, however it dies.
+
+    Raises:
+        Locked: another process holds it; told are its number, its machine and since when.
+    """
+
+    def __init__(self, path: Path | str):
+        path = Path(path)
+        self.path, self.file = path, path.with_name(f".{path.name[:200]}.lock")
+        self._handle: int | None = None
+
+    def __enter__(self) -> "Lock":
+        if fcntl is None:
+            return self
+        with explained(self.path):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            while self._handle is None:
+                self._handle = self._acquire()
+            about = {"pid": os.getpid(), "host": socket.gethostname()}
+            about["since"] = datetime.now(UTC).isoformat(timespec="seconds")
+            os.ftruncate(self._handle, 0)
+            os.write(self._handle, json.dumps(about).encode())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            self.file.unlink(missing_ok=True)  # while it is held, so that nobody else's is removed
+            os.close(self._handle)
+            self._handle = None
+
+    def _acquire(self) -> int | None:
+        """A locked handle; None where the file was removed meanwhile and another try is due."""
+        handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.lexists(self.file) and os.path.samestat(os.fstat(handle), os.lstat(self.file)):
+                return handle
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                holder = _holder(os.read(handle, 4096))
+                os.close(handle)
+                raise Locked(
+                    f"{self.path}: in use by {holder}. Wait until it is done, or give another name. {KEPT}"
+                ) from None
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
+                os.close(handle)
+                raise
+            return handle
+        os.close(handle)
+        return None
+
+
+def _holder(text: bytes) -> str:
+    try:
+        found = json.loads(text)
+        return f"process {found['pid']} on {found['host']}, since {found['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _create_beside(path: Path) -> Path:
+    """A new empty file in the folder of `path`, under a name that nobody can foresee."""
+    stem = path.stem.encode("utf-8", "surrogateescape")[:40].decode("utf-8", "ignore")
+    fresh = path.with_name(f".{stem}.{secrets.token_hex(8)}{path.suffix[:40]}")
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return fresh
+
+
+def check_parents(folder: Path) -> None:
+    """NotADirectoryError where the nearest of `folder` and its parents that exists is no folder."""
+    for parent in (folder, *folder.parents):
+        if os.path.lexists(parent):
+            if not parent.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "", str(parent))
+            return

@@ -1,0 +1,112 @@
+"""Score against training clips a class: `analysis.studies.few_shot` drawn, one panel a read-out."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from ...analysis.studies import few_shot
+from .. import style
+from .readouts import NAMES, WINNERS
+from .sample_size import label
+
+TABLE = "shots.csv"
+EACH_IN, TITLE_IN, AXIS_IN, LEFT_IN = 1.85, 0.3, 0.28, 0.58
+MOST = 4  # taps in colour besides the reference
+
+
+def has_data(run: Path) -> bool:
+    return (Path(run) / TABLE).is_file()
+
+
+@style.styled
+def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
+    """Draw RUN/shots.csv, the CSV itself, or the table of `analysis.studies.few_shot.few_shot`.
+
+    Args:
+        source: the folder, the file or the table.
+        reference: the tap that is drawn dashed and always named; by default `embedding`, else the last in the table.
+    Returns:
+        The figure. In colour, besides the reference: the taps that lead most often at some number of shots.
+    Raises:
+        InputError: it is not there, or another table.
+    """
+    if not isinstance(source, pd.DataFrame):
+        source = Path(source)
+        source = few_shot.read(source / TABLE if source.is_dir() else source)
+    taps, readouts = list(pd.unique(source["tap"])), list(pd.unique(source["readout"]))
+    reference = reference or ("embedding" if "embedding" in taps else taps[-1])
+    colours = _colours(source, reference)
+    figure = style.new_figure(1)
+    foot = 0.56 + 0.13 * style.caption(figure, _caption(source, len(taps) - len(colours)))
+    height = foot + len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    widths = [style.size_in(figure.text(0, 0, style.spoken(tap), fontsize=9)) for tap in colours]
+    for text in list(figure.texts[1:]):
+        text.remove()
+    width = style.WIDTH_IN - LEFT_IN - max(w for w, _ in widths) - 0.3
+    low, high = source["lo"].min(), source["hi"].max()
+    for i, readout in enumerate(readouts):
+        bottom = height - (i + 1) * (EACH_IN + TITLE_IN) - i * AXIS_IN
+        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width / style.WIDTH_IN, EACH_IN / height)
+        axes = figure.add_axes(place)
+        axes.set_title(NAMES.get(readout, readout).replace("\n", " "), fontsize=9.5, loc="left", pad=5)
+        axes.set_ylim(low - 0.03 * (high - low or 1), high + 0.03 * (high - low or 1))
+        _lines(axes, source[source["readout"] == readout], colours, reference)
+        _finish(axes, sorted(pd.unique(source["shots"])))
+    axes.set_xlabel("training clips a class (logarithmic)", labelpad=3)
+    return figure
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, colours: dict[str, str], reference: str) -> None:
+    ends = []
+    for tap in sorted(pd.unique(rows["tap"]), key=lambda tap: (tap in colours, tap == reference)):
+        curve = rows[rows["tap"] == tap].sort_values("shots")
+        x, y = curve["shots"], curve["score"]
+        if tap not in colours:
+            axes.plot(x, y, color=style.FAINT, lw=0.9, zorder=1)
+            continue
+        colour = colours[tap]
+        axes.fill_between(x, curve["lo"], curve["hi"], color=colour, alpha=0.1, lw=0)
+        axes.plot(x, y, color=colour, lw=1.9, ls=(0, (4, 1.5)) if tap == reference else "-", zorder=3)
+        axes.plot(x, y, "o", ms=4.2, mfc=style.PAPER, mec=colour, mew=1.2, zorder=4)
+        ends.append((float(y.iloc[-1]), style.spoken(tap), colour))
+    label(axes, ends)
+
+
+def _finish(axes: Axes, shots: list[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(shots[0] / 1.15, shots[-1] * 1.15)
+    axes.xaxis.set_major_locator(FixedLocator(shots))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([str(size) for size in shots])
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.set_ylabel("top-1 accuracy")
+
+
+def _colours(table: pd.DataFrame, reference: str) -> dict[str, str]:
+    """The reference and up to MOST taps that lead most often, in order of that."""
+    top = table.loc[table.groupby(["readout", "shots"])["score"].idxmax(), "tap"]
+    counts = top[top != reference].value_counts()
+    names = sorted(counts.index, key=lambda tap: (-counts[tap], tap))[:MOST]
+    if not names:  # the reference leads everywhere: show the next best
+        others = table[table["tap"] != reference].groupby("tap", sort=False)["score"].mean()
+        names = list(others.nlargest(1).index)
+    return dict(zip(names, WINNERS)) | {reference: style.REFERENCE}
+
+
+def _caption(table: pd.DataFrame, grey: int) -> str:
+    first = table.iloc[0]
+    tested = np.sort(pd.unique(table["n_test"].round().astype(int)))
+    span = f"{tested[0]:,}" if len(tested) == 1 else f"{tested[0]:,} to {tested[-1]:,}"
+    others = f" Grey: the {grey} other taps." if grey else ""
+    return (
+        f"Mean of {first['n_draws']} draws of training clips, {first['n_classes']} classes; tested on {span} clips of "
+        f"groups that were not drawn. Bands: 95 % of the draws.{others}"
+    )

@@ -1,0 +1,134 @@
+"""Every tap's own plane, side by side: where a block gains or loses its species.
+
+Each title says what is left of the labels in that plane: k-NN accuracy and silhouette, as `projection.plane_scores`
+gave them. Colours and marks stand for the commonest classes, the same in all planes; the rest is grey.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...analysis.runs import Run
+from .. import style
+
+TABLE, SCORES = "planes.csv", "plane_scores.csv"
+ACROSS = 3
+MARKS = "os^Dvp"
+GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
+
+
+def has_data(run: Path) -> bool:
+    return (Path(run) / TABLE).is_file()
+
+
+@style.styled
+def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Figure:
+    """Draw RUN/planes.csv with RUN/plane_scores.csv, or the two frames of `projection.Planes`.
+
+    Args:
+        source: the run folder, or columns tap, item, label, x, y.
+        scores: one row a tap, columns `projection.PLANE_COLUMNS`; without it planes have no scores in their titles.
+    Returns:
+        The figure.
+    Raises:
+        InputError: the table is not there, or another.
+    """
+    if not isinstance(source, pd.DataFrame):
+        run = Run(Path(source))
+        source = run.planes
+        if scores is None and (run.folder / SCORES).is_file():
+            scores = run.plane_scores
+    taps = list(pd.unique(source["tap"]))
+    across = min(ACROSS, len(taps))
+    down = -(-len(taps) // across)
+    shown = _classes(source)
+    each = (style.WIDTH_IN - 2 * SIDE_IN - (across - 1) * GAP_IN) / max(across, 2)
+    figure = style.new_figure(1)
+    lines = style.caption(figure, _caption(source, scores, shown))
+    figure.set_figheight(20)
+    used = _legend(figure, source, shown)
+    foot = 0.16 + 0.13 * lines + used
+    height = foot + down * (each + TITLE_IN) + (down - 1) * 0.04 + HEAD_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    figure.legends[0].set_bbox_to_anchor((0.5, (0.12 + 0.13 * lines) / height), figure.transFigure)
+    size = float(np.clip(90 / np.sqrt(len(source) / len(taps)), 1.6, 4.2))
+    for i, tap in enumerate(taps):
+        left = SIDE_IN + (i % across) * (each + GAP_IN)
+        bottom = height - HEAD_IN - (i // across + 1) * (each + TITLE_IN) - (i // across) * 0.04
+        axes = figure.add_axes(
+            (left / style.WIDTH_IN, bottom / height, each / style.WIDTH_IN, each / height), facecolor=style.SHADE
+        )
+        _plane(axes, source[source["tap"] == tap], shown, size)
+        axes.text(
+            0, 1 + 0.2 / each, style.spoken(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
+        )
+        axes.text(0, 1 + 0.05 / each, _said(tap, scores), transform=axes.transAxes, fontsize=8, va="bottom")
+    return figure
+
+
+def _plane(axes, points: pd.DataFrame, shown: dict[str, tuple[str, str]], size: float) -> None:
+    rest = points[~points["label"].isin(list(shown))]
+    axes.plot(rest["x"], rest["y"], "o", ms=0.8 * size, mfc=style.FAINT, mec="none", ls="", zorder=1)
+    order = points[points["label"].isin(list(shown))].sample(frac=1, random_state=0)  # so that no class hides another
+    for part in np.array_split(np.arange(len(order)), max(1, min(len(order), 12))):
+        for label, rows in order.iloc[part].groupby("label", sort=False):
+            colour, mark = shown[str(label)]
+            axes.plot(rows["x"], rows["y"], mark, ms=size, mfc=colour, mec=style.PAPER, mew=0.2, ls="", zorder=2)
+    axes.set(xticks=[], yticks=[])
+    axes.margins(0.06)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _classes(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """The commonest classes -> colour and mark."""
+    counts = points["label"].astype(str).value_counts()
+    names = sorted(counts.index, key=lambda name: (-counts[name], name))[: len(style.SHOWCASE)]
+    return dict(zip(sorted(names), zip(style.SHOWCASE, MARKS)))
+
+
+def _legend(figure: Figure, points: pd.DataFrame, shown: dict[str, tuple[str, str]]) -> float:
+    """The classes at the foot, in rows of three; returns its height in inches."""
+    handles = [
+        Line2D([], [], marker=mark, color=colour, ls="", ms=5, label=style.trimmed(name, 24))
+        for name, (colour, mark) in shown.items()
+    ]
+    others = points["label"].nunique() - len(shown)
+    if others:
+        words = f"{others} other class{'es' if others > 1 else ''}"
+        handles.append(Line2D([], [], marker="o", color=style.FAINT, ls="", ms=5, label=words))
+    legend = figure.legend(
+        handles=handles,
+        ncols=min(3, len(handles)),
+        loc="lower center",
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.2,
+        columnspacing=1.2,
+        borderpad=0.2,
+        labelspacing=0.35,
+    )
+    return legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.08
+
+
+def _said(tap: str, scores: pd.DataFrame | None) -> str:
+    if scores is None or tap not in set(scores["tap"]):
+        return ""
+    row = scores.set_index("tap").loc[tap]
+    silhouette = "" if pd.isna(row["silhouette"]) else f"   sil. {row['silhouette']:.2f}".replace("-", "−")
+    return f"k-NN {row['knn']:.2f}{silhouette}"
+
+
+def _caption(points: pd.DataFrame, scores: pd.DataFrame | None, shown) -> str:
+    n = int((points["tap"] == points["tap"].iloc[0]).sum())
+    words = f"{n:,} items in each tap's own plane; orientation and scale of a plane mean nothing."
+    if scores is None:
+        return words
+    method = {"umap": "UMAP", "pca": "PCA"}.get(str(scores["method"].iloc[0]), str(scores["method"].iloc[0]))
+    seeds = int(scores["seeds"].max())
+    over = f" (means over {seeds} seeds, the first drawn)" if seeds > 1 else ""
+    return f"{method}: {words} k-NN: accuracy out of fold in the plane; sil.: silhouette of the labels in it{over}."

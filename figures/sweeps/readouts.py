@@ -1,0 +1,205 @@
+"""Taps under every read-out: a heat map of the scores, and a bump chart of the ranks.
+
+Where the outlined cells lie in one row, the answer does not depend on how the tap is read; where they do not, it does.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ...analysis.runs import Run
+from ...features import InputError
+from .. import style
+
+TABLE = "readouts.csv"
+NAMES = {
+    "knn": "k-NN\nEuclidean",
+    "knn-cosine": "k-NN\ncosine",
+    "knn-standard": "k-NN\nstandard.",
+    "centroid": "class\nmeans",
+    "linear": "ridge",
+    "logistic": "logistic",
+    "attentive": "attentive",
+}
+HEAD_IN, SIDE_IN = 0.5, 0.1
+WINNERS = (style.BEST, style.PROBE, *(c for c in style.SHOWCASE if c not in (style.BEST, style.PROBE, style.REFERENCE)))
+
+
+def has_data(run: Path) -> bool:
+    return (Path(run) / TABLE).is_file()
+
+
+def has_ranks(run: Path) -> bool:
+    """Whether the run was read in two ways or more."""
+    return has_data(run) and Run(Path(run)).readouts["readout"].nunique() > 1
+
+
+@style.styled
+def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
+    """The heat map of a run folder, or of the table READOUT_COLUMNS: taps down, read-outs across.
+
+    Args:
+        source: a folder with readouts.csv, or that table.
+        reference: the tap to mark; by default that of config.json, else `embedding`, else the last.
+    Returns:
+        The figure.
+    Raises:
+        InputError: the table is not there, or another.
+    """
+    scores, reference = _scores(source, reference)
+    row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))
+    figure = style.new_figure(1)
+    foot = 0.16 + 0.13 * style.caption(figure, _caption(scores, reference))
+    height = foot + row_in * len(scores) + HEAD_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    size = min(9.0, row_in * 72 * 0.8)
+    left = SIDE_IN + _widest(figure, scores.index, size) + 0.1
+    room = style.WIDTH_IN - left - SIDE_IN
+    axes = figure.add_axes((left / style.WIDTH_IN, foot / height, room / style.WIDTH_IN, row_in * len(scores) / height))
+    values = np.ma.masked_invalid(scores.to_numpy())
+    mesh = axes.pcolormesh(values, cmap=style.ACCURACY, vmin=values.min() - 1e-9, vmax=values.max() + 1e-9)
+    axes.set_ylim(len(scores), 0)
+    axes.hlines(np.arange(1, len(scores)), 0, scores.shape[1], color=style.PAPER, lw=0.7)
+    axes.vlines(np.arange(1, scores.shape[1]), 0, len(scores), color=style.PAPER, lw=2.5)
+    axes.set_xticks(np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in scores], fontsize=8.5)
+    axes.xaxis.tick_top()
+    axes.set_yticks(np.arange(len(scores)) + 0.5, [style.spoken(tap) for tap in scores.index], fontsize=size)
+    axes.tick_params(length=0, pad=3)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    _write(axes, scores, mesh, size)
+    _mark(axes, scores, reference)
+    return figure
+
+
+@style.styled
+def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
+    """The bump chart of a run folder or table, arguments as in `draw`: a line a tap, its rank under each read-out.
+
+    Coloured: the best tap of each read-out and the reference tap; equal scores share their mean rank.
+    InputError: the table is not there, another, or of a single read-out.
+    """
+    scores, reference = _scores(source, reference)
+    if scores.shape[1] < 2:
+        raise InputError(f"ranks: {scores.shape[1]} read-out found, at least two wanted.")
+    ranks = scores.rank(ascending=False)
+    colours = _colours(scores, reference)
+    figure = style.new_figure(1)
+    shares = "coloured: the best tap of each read-out, and "
+    foot = 0.16 + 0.13 * style.caption(
+        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {style.spoken(reference)} (dashed)."
+    )
+    body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
+    height = foot + body + HEAD_IN
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    side = SIDE_IN + _widest(figure, colours, 9) + 0.1
+    left, room = 0.42, style.WIDTH_IN - 0.42 - side
+    axes = figure.add_axes((left / style.WIDTH_IN, foot / height, room / style.WIDTH_IN, body / height))
+    axes.set(xlim=(-0.15, ranks.shape[1] - 0.85), ylim=(len(ranks) + 0.5, 0.5))
+    x = np.arange(ranks.shape[1])
+    for tap in sorted(ranks.index, key=lambda tap: (tap in colours, tap == reference)):
+        y, colour = ranks.loc[tap], colours.get(tap, style.FAINT)
+        strong = tap in colours
+        dashes = (0, (4, 1.5)) if tap == reference else "-"
+        axes.plot(x, y, color=colour, lw=2.2 if strong else 0.9, ls=dashes, zorder=3 if strong else 1)
+        axes.plot(x, y, "o", ms=5 if strong else 2.5, color=colour, zorder=4 if strong else 2)
+    axes.set_xticks(x, [NAMES.get(name, name) for name in ranks], fontsize=8.5)
+    axes.xaxis.tick_top()
+    shown = sorted({1, *range(5, len(ranks) - 1, 5), len(ranks)})
+    axes.set_yticks(shown, [str(rank) for rank in shown])
+    axes.set_ylabel("rank", labelpad=1)
+    axes.tick_params(length=0, pad=3)
+    for edge in axes.spines.values():
+        edge.set_visible(False)
+    _name_lines(axes, ranks.iloc[:, -1], colours, body)
+    return figure
+
+
+def _scores(source, reference) -> tuple[pd.DataFrame, str]:
+    """[taps, read-outs], both in the order of the table; and the reference tap."""
+    if not isinstance(source, pd.DataFrame):
+        run = Run(Path(source))
+        if reference is None and (run.folder / "config.json").is_file():
+            reference = run.reference
+        source = run.readouts
+    scores = source.pivot(index="tap", columns="readout", values="score")
+    scores = scores.loc[pd.unique(source["tap"]), pd.unique(source["readout"])].astype(float)
+    if reference is None:
+        reference = "embedding" if "embedding" in scores.index else str(scores.index[-1])
+    if reference not in scores.index:
+        raise InputError(f"read-outs: no tap {reference} found, one of {', '.join(scores.index)} wanted.")
+    return scores, reference
+
+
+def _colours(scores: pd.DataFrame, reference: str) -> dict[str, str]:
+    """Each read-out's winner, the most frequent first, and the reference."""
+    winners = scores.idxmax().value_counts(sort=True).index
+    others = [tap for tap in winners if tap != reference]
+    return {tap: WINNERS[i % len(WINNERS)] for i, tap in enumerate(others)} | {reference: style.REFERENCE}
+
+
+def _write(axes: Axes, scores: pd.DataFrame, mesh: QuadMesh, size: float) -> None:
+    best = scores.max()
+    for i, tap in enumerate(scores.index):
+        for j, readout in enumerate(scores):
+            value = scores.loc[tap, readout]
+            words = "–" if np.isnan(value) else f"{value:.3f}".removeprefix("0")
+            ink = style.ink_on(mesh.cmap(mesh.norm(value))) if not np.isnan(value) else style.QUIET
+            weight = "bold" if value == best[readout] else "normal"
+            axes.text(
+                j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink, weight=weight
+            )
+
+
+def _mark(axes: Axes, scores: pd.DataFrame, reference: str) -> None:
+    """An outline around each read-out's best cell, and the reference tap's name and row set off."""
+    for j, readout in enumerate(scores):
+        i = int(np.argmax(scores[readout].fillna(-np.inf)))
+        axes.add_patch(
+            Rectangle((j + 0.03, i + 0.04), 0.94, 0.92, fill=False, ec=style.BEST, lw=2, clip_on=False, zorder=5)
+        )
+    i = list(scores.index).index(reference)
+    name = axes.get_yticklabels()[i]
+    name.set_color(style.REFERENCE)
+    name.set_weight("bold")
+    axes.hlines([i, i + 1], 0, scores.shape[1], color=style.REFERENCE, lw=1.1, zorder=4, clip_on=False)
+
+
+def _name_lines(axes: Axes, last: pd.Series, colours: dict[str, str], body: float) -> None:
+    per_inch = len(last) / body
+    taps = list(colours)
+    texts = [
+        axes.annotate(
+            style.spoken(tap), (1.02, last[tap]), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=c
+        )
+        for tap, c in colours.items()
+    ]
+    heights = [(style.size_in(text)[1] + 0.03) * per_inch for text in texts]
+    for text, y in zip(texts, style.spread([float(last[tap]) for tap in taps], heights, 0.0, len(last) + 1.0)):
+        text.set_y(y)
+
+
+def _widest(figure: Figure, taps, size: float) -> float:
+    """Inches of the longest tap name in bold."""
+    widths = []
+    for tap in taps:
+        text = figure.text(0, 0, style.spoken(tap), fontsize=size, weight="bold")
+        widths.append(style.size_in(text)[0])
+        text.remove()
+    return max(widths)
+
+
+def _caption(scores: pd.DataFrame, reference: str) -> str:
+    same = scores.idxmax().nunique() == 1
+    return (
+        "Score of every tap under every read-out, darker is higher. Outlined: the best tap of each read-out"
+        f"{', the same for all' if same and scores.shape[1] > 1 else ''}. Between green lines: the "
+        f"{style.spoken(reference)}, which the others are compared with."
+    )

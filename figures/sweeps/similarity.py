@@ -1,0 +1,90 @@
+"""How alike the taps arrange the clips: linear CKA between all pairs, as a heat map."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from ...analysis.runs import Run
+from .. import style
+
+TABLE = "cka.csv"
+MAP_IN, RIGHT_IN = 3.9, 0.62
+MOST_NUMBERS = 14  # taps whose cells have room for a number
+
+
+def has_data(run: Path) -> bool:
+    return (Path(run) / TABLE).is_file()
+
+
+@style.styled
+def draw(source: Path | pd.DataFrame) -> Figure:
+    """Draw RUN/cka.csv, or the frame that `analysis.transferability.cka` returned. InputError: it is not there."""
+    table = source if isinstance(source, pd.DataFrame) else Run(Path(source)).cka
+    taps = list(table.index)
+    figure = style.new_figure(1)
+    lines = style.caption(
+        figure,
+        "Linear CKA (Kornblith et al. 2019): 1 where two taps arrange the clips alike up to rotation and scale. Few "
+        "clips and wide taps raise it everywhere. Taps in the order of the graph; grey: a tap that is constant.",
+    )
+    spoken = [style.spoken(tap) if not tap.startswith("block_") else style.short(tap) for tap in taps]
+    size = float(np.clip(MAP_IN / len(taps) * 72 * 0.7, 7, 8.5))
+    left = 0.3 + _widest(figure, spoken, size)
+    map_in = min(MAP_IN, style.WIDTH_IN - left - RIGHT_IN - 0.1)
+    foot, head = 0.2 + 0.13 * lines, 0.1 + _widest(figure, spoken, size) + 0.08
+    height = foot + map_in + head
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    place = (left / style.WIDTH_IN, foot / height, map_in / style.WIDTH_IN, map_in / height)
+    axes = figure.add_axes(place, facecolor=style.FAINT)
+    values = np.ma.masked_invalid(table.to_numpy(dtype=float))
+    mesh = axes.pcolormesh(values, cmap=style.ACCURACY, vmin=0, vmax=1)
+    places, shown = _thinned(spoken, taps, (1.15 * size + 1) / 72, map_in)
+    axes.set_yticks(places, shown, fontsize=size)
+    axes.set_xticks(places, shown, fontsize=size, rotation=90)
+    axes.set(xlim=(0, len(taps)), ylim=(len(taps), 0))
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, pad=3)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if len(taps) <= MOST_NUMBERS:
+        _write(axes, values, mesh, min(8.0, map_in / len(taps) * 72 * 0.33))
+    bar = figure.add_axes(((left + map_in + 0.14) / style.WIDTH_IN, foot / height, 0.11 / style.WIDTH_IN, place[3]))
+    figure.colorbar(mesh, cax=bar, ticks=[0, 0.5, 1])
+    bar.tick_params(length=0, labelsize=8.5)
+    bar.set_ylabel("linear CKA", labelpad=2, fontsize=8.5)
+    bar.spines["outline"].set_visible(False)
+    return figure
+
+
+def _thinned(names: list[str], taps: list[str], name_in: float, map_in: float) -> tuple[list[float], list[str]]:
+    """Places and words of the names that have room of `name_in` each; blocks give way to the other taps."""
+    room = name_in / (map_in / len(taps))
+    named = [i for i, tap in enumerate(taps) if not tap.startswith("block_")]
+    apart = style.spread([i + 0.5 for i in named], [room] * len(named), 0.0, len(taps))
+    places = dict(zip(named, apart))
+    for i in range(len(taps)):
+        if i not in places and all(abs(i + 0.5 - place) >= room for place in places.values()):
+            places[i] = i + 0.5
+    return [places[i] for i in sorted(places)], [names[i] for i in sorted(places)]
+
+
+def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -> None:
+    for i, j in zip(*np.nonzero(~np.ma.getmaskarray(values))):
+        value = float(values[i, j])
+        words = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
+        ink = style.ink_on(mesh.cmap(mesh.norm(value)))
+        axes.text(j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink)
+
+
+def _widest(figure: Figure, names: list[str], size: float) -> float:
+    widths = []
+    for name in names:
+        text = figure.text(0, 0, name, fontsize=size)
+        widths.append(style.size_in(text)[0])
+        text.remove()
+    return max(widths)

@@ -1,0 +1,124 @@
+"""A training's run as a predictor: its backbone at the taps that the heads read, then the heads of all folds, averaged.
+
+The same two steps that were trained, nothing exported; `birdprobe fuse` makes one file of them, which needs no torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..features import InputError
+from ..features.store import FeatureStore, StoreKey
+from ..probe.assets import WREN
+from ..probe.runtime.backbone import Backbone, sha256
+from .ensemble import Ensemble, Members, load_members
+from .inputs import taps_of
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPredictor:
+    """Backbone and heads. The backbone's file and settings are those that the heads were trained on."""
+
+    backbone: Backbone
+    ensemble: Ensemble = field(repr=False)
+    labels: tuple[str, ...]
+    identity: str
+
+    @property
+    def sample_rate(self) -> int:
+        return self.backbone.sample_rate
+
+    @property
+    def window_samples(self) -> int:
+        return self.backbone.window_samples
+
+    @property
+    def normalise(self) -> str:
+        return self.backbone.normalise
+
+    @property
+    def threads(self) -> int | None:
+        return self.backbone.threads
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Meanwhile torch computes with as many threads as the backbone's session: with more, small heads would wait
+        for cores that the backbones of other files keep busy."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        features = self.backbone(windows)
+        with torch.inference_mode():
+            return self.ensemble(*(torch.from_numpy(features[tap]) for tap in self.ensemble.taps)).numpy()
+
+
+def open_run(
+    run: Path, model: Path | str | None, head: str | None, fold: int | None, threads: int | None = 1
+) -> HeadPredictor:
+    """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
+    members = load_members(run, head, "all" if fold is None else fold)
+    key = members.description.store_key
+    path = find_model(run, key) if model is None else Path(model)
+    if model is not None and path.is_file() and (found := sha256(path)) != key.model_sha256:
+        raise InputError(
+            f"{path}: model_sha256 {found[:12]} found, {key.model_sha256[:12]} wanted by {run}. "
+            "Were the features extracted with another model?"
+        )
+    taps = taps_of(members.description.tokens)
+    backbone = Backbone.open(
+        path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise, threads=threads
+    )
+    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
+
+
+def find_model(run: Path, key: StoreKey) -> Path:
+    """The file of this hash: where the run's stores say that it was, else the bundled Wren. InputError: neither."""
+    tried = [path for store in stores_of(run) for path in model_of(store, run)] + [WREN]
+    for path in dict.fromkeys(tried):
+        if path.is_file() and path.suffix == ".onnx" and sha256(path) == key.model_sha256:
+            return path
+    raise InputError(
+        f"{run}: no backbone found whose sha256 is {key.model_sha256[:12]} (looked at "
+        f"{', '.join(str(path) for path in dict.fromkeys(tried))}). Give it with --model."
+    )
+
+
+def stores_of(run: Path) -> list[Path]:
+    """As config.json names them, relative to here or to the run's folder; those that are still there."""
+    try:
+        named = [Path(store["path"]) for store in json.loads((run / "config.json").read_text())["stores"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    places = [place for path in named for place in (path, run.parent / path, run.parent / path.name)]
+    return [place for place in dict.fromkeys(places) if place.is_file()]
+
+
+def model_of(store: Path, run: Path) -> list[Path]:
+    """Where a store's features came from, as its meta say."""
+    try:
+        with FeatureStore.open(store) as opened:
+            named = opened.meta.get("model")
+    except InputError:
+        return []
+    return [Path(named), run.parent / named, store.parent / named] if named else []
+
+
+def identity_of(members: Members, key: StoreKey) -> str:
+    """A hash over the backbone's, the key's other fields and every weight of the heads."""
+    digest = hashlib.sha256(key.to_json().encode())
+    digest.update(json.dumps([members.name, members.folds, members.description.activation]).encode())
+    for module in members.modules:
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

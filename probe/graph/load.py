@@ -1,0 +1,112 @@
+"""Reads an ONNX file: its weights beside it, its faults, its one audio input and its outputs."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper
+from onnx.inliner import inline_local_functions
+
+from ...features import InputError
+
+FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
+
+
+def load(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file, its external data included, ready for `find_blocks` and for surgery.
+
+    Local functions are inlined (so that every tensor has a name in one graph) and the recorded shapes of intermediate
+    tensors are dropped: exporters and graph editors leave stale ones behind, and they are measured when needed.
+
+    Raises InputError: no such file; not an ONNX file; cut short; external data missing; not exactly one required
+    input, or that input is not floating point.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; wanted an ONNX model")
+    try:
+        with path.open("rb") as file:  # by name, onnx would leave it open after an error
+            model = onnx.load(file, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise InputError(f"{path}: {_not_onnx(path)}") from error
+    if not model.graph.node or not model.opset_import:
+        raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise InputError(
+            f"{path}: its weights live in a second file that cannot be read ({error}). "
+            "Was the .data file left behind when the model was copied?"
+        ) from error
+    for tensor in model.graph.initializer:
+        _check_length(path, tensor)
+    if model.functions:
+        model = inline_local_functions(model)
+    del model.graph.value_info[:]
+    audio_input(model, str(path))
+    return model
+
+
+def _not_onnx(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[4:8] == b"TFL3":
+        return "this is a TensorFlow Lite file, not an ONNX model; convert it first, for instance with tf2onnx"
+    if head[:2] == b"PK":
+        return "this is a zip archive (a PyTorch checkpoint?), not an ONNX model; export it first"
+    size = path.stat().st_size
+    return f"cannot be read as ONNX ({size:,} bytes). Is the download incomplete, or is it another kind of file?"
+
+
+def _check_length(path: Path, tensor: TensorProto) -> None:
+    """A protobuf cut at a field boundary still parses; a weight that is shorter than its dimensions gives it away."""
+    try:
+        itemsize = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+    except (KeyError, TypeError):
+        return
+    wanted = int(np.prod(tensor.dims, dtype=np.int64)) * itemsize
+    if tensor.HasField("raw_data") and tensor.data_type <= TensorProto.BFLOAT16 and len(tensor.raw_data) != wanted:
+        raise InputError(
+            f"{path}: weight {tensor.name!r} has {len(tensor.raw_data):,} bytes, its shape {tuple(tensor.dims)} wants "
+            f"{wanted:,}. Is the file cut short?"
+        )
+
+
+def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoProto:
+    """The one required input. Raises InputError when there are none or several, or when it is not floating point."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    required = [value for value in model.graph.input if value.name not in constants]
+    described = ", ".join(f"{value.name} {input_dims(value)}" for value in required)
+    if len(required) != 1:
+        raise InputError(
+            f"{place}: {len(required)} required inputs ({described or 'none'}); wanted exactly one, the audio window"
+        )
+    if required[0].type.tensor_type.elem_type not in FLOATS:
+        kind = TensorProto.DataType.Name(required[0].type.tensor_type.elem_type)
+        raise InputError(
+            f"{place}: input {described} holds {kind}; wanted floating-point audio. Is this a text or token model?"
+        )
+    return required[0]
+
+
+def input_dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
+    """Dimensions as declared: an int where fixed, a name or None where free."""
+    dims = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else (d.dim_param or None) for d in dims]
+
+
+def tensor_outputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The outputs that are tensors; sequences, maps (of a ZipMap) and optionals are no features."""
+    return [value for value in model.graph.output if value.type.WhichOneof("value") in (None, "tensor_type")]
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """The input's first dimension when it is a number, None when it is dynamic."""
+    shape = audio_input(model).type.tensor_type.shape.dim
+    return (shape[0].dim_value or None) if len(shape) > 1 else None
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators that the model uses."""
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)

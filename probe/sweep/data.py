@@ -1,0 +1,96 @@
+"""What a sweep is scored on: which clips, in which folds and groups, with which targets."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...features import InputError
+from ...features.recordings import Recordings, assign_folds, choose, drop_rare, read_recordings
+from .settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedClips:
+    """The clips that could be read, and the folds they are in.
+
+    table: indexed by clip number, columns label, group, fold. labels: clip number -> all its labels. description: how
+    the folds were made, in words.
+    """
+
+    table: pd.DataFrame
+    labels: dict[int, tuple[str, ...]]
+    description: str
+    warnings: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are scored: every primary label."""
+        return tuple(sorted(set(self.table["label"])))
+
+
+def training_clips(audio: Path | str, settings: Settings) -> Recordings:
+    """The clips of AUDIO that a sweep ranks on; classes that are too rare for the folds are left out and told."""
+    recordings = read_recordings(
+        audio,
+        group_regex=settings.group_regex,
+        groups_column=settings.groups,
+        fold_regex=settings.fold_regex,
+    )
+    least = settings.min_per_class or (2 if recordings.folding != "none" else settings.folds)
+    return choose(drop_rare(recordings, least), settings.classes, settings.per_class, settings.seed)
+
+
+def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[str]) -> Recordings:
+    """The clips that a sweep is tested on, grouped by file or by site.
+
+    Raises:
+        InputError: none of them carries a class of the training clips, or no sites are known.
+    """
+    recordings = read_recordings(audio)
+    if settings.test_groups == "file":
+        clips = tuple(replace(clip, group=str(clip.path)) for clip in recordings.clips)
+        recordings = replace(recordings, clips=clips, grouping="file")
+    elif recordings.grouping in ("none", "file"):
+        raise InputError(f"{audio}: `--test-groups site` needs sites, found none. Use `--test-groups file`?")
+    if not any(set(clip.labels) & set(classes) for clip in recordings.clips):
+        raise InputError(
+            f"{audio}: no clip carries one of the {len(classes)} classes that AUDIO teaches. Are the labels spelled alike?"
+        )
+    return recordings
+
+
+def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:
+    """Folds of the clips that could be read; `skipped` are the numbers of the others."""
+    kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
+    labels = np.array([clip.label for clip in kept.values()])
+    # A clip without a known group is a group of its own.
+    groups = np.array([clip.group if clip.group is not None else clip.name for clip in kept.values()])
+    given = [clip.fold for clip in kept.values()]
+    folds, said, warnings = assign_folds(
+        labels,
+        None if recordings.grouping == "none" else groups,
+        None if None in given else given,
+        settings.folds,
+        settings.seed,
+        grouping=recordings.grouping,
+        folding=recordings.folding,
+    )
+    table = pd.DataFrame({"label": labels, "group": groups, "fold": folds}, index=pd.Index(kept, name="clip"))
+    return FoldedClips(table, {i: clip.labels for i, clip in kept.items()}, said, warnings)
+
+
+def group_clips(recordings: Recordings, skipped: Collection[int] = ()) -> FoldedClips:
+    """Clips that are only tested on: groups, one fold."""
+    kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
+    table = pd.DataFrame(
+        {
+            "label": [clip.label for clip in kept.values()],
+            "group": [clip.group if clip.group is not None else clip.name for clip in kept.values()],
+            "fold": 0,
+        },
+        index=pd.Index(kept, name="clip"),
+    )
+    return FoldedClips(table, {i: clip.labels for i, clip in kept.items()}, recordings.grouping, ())

@@ -1,0 +1,93 @@
+"""SweepResult: a finished sweep, as a notebook has it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...analysis.runs import Run
+from ...analysis.scored_items import read_run
+from ...features import InputError
+from ...features.files import read_json
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A finished sweep, read from its folder.
+
+    path: the run folder; everything below is read from it when it is first asked for.
+    """
+
+    path: Path
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        """`ranking.csv`, one row a tap: the published read-out with intervals, p-values and costs."""
+        return Run(self.path).ranking.reset_index(drop=True)
+
+    @cached_property
+    def readouts(self) -> pd.DataFrame:
+        """`readouts.csv`, one row a tap and read-out."""
+        return Run(self.path).readouts
+
+    @cached_property
+    def answer(self) -> dict[str, Any]:
+        """`answer.json`: which tap to read for each use, the published protocol's, and the sentence."""
+        return read_json(self.path / "answer.json")
+
+    @property
+    def sentence(self) -> str:
+        """The conclusion in words."""
+        return str(self.answer["sentence"])
+
+    @property
+    def report(self) -> Path:
+        """The page of the run, `report.html`."""
+        return self.path / "report.html"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """`config.json`: everything resolved, versions, hashes, warnings."""
+        return Run(self.path).config
+
+    def features(self, tap: str) -> tuple[np.ndarray, pd.DataFrame]:
+        """The vectors that were ranked at a tap.
+
+        Args:
+            tap: a tap of this run, such as "block_11" or "embedding".
+
+        Returns:
+            float32 [n, d] and a DataFrame of n rows: file, start_s, end_s, label, group, fold.
+
+        Raises:
+            InputError: no such tap, or a store that does not belong to this run.
+        """
+        items = read_run(self.path)
+        if tap not in items.features:
+            raise InputError(f"{self.path}: tap must be one of {', '.join(items.features)}, got {tap!r}.")
+        return items.features[tap], items.table
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.answer["lines"])
+        return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+
+
+def open_sweep(run: Path | str) -> SweepResult:
+    """A finished sweep of this edition or the first.
+
+    Args:
+        run: the folder that a sweep wrote.
+
+    Returns:
+        The result; of a run of the first edition `readouts` and `answer` are not there.
+
+    Raises:
+        InputError: a folder that is no finished sweep.
+    """
+    found = SweepResult(Path(run))
+    _ = found.ranking
+    return found

@@ -1,0 +1,68 @@
+"""Everything that a sweep can be told, checked before anything is opened."""
+
+from dataclasses import dataclass
+
+from ...features import InputError
+
+CHOICES = {
+    "metric": ("euclidean", "cosine"),
+    "unit": ("clip", "window"),
+    "projection": ("umap", "pca", "none"),
+    "score": ("auto", "top1", "auc", "cmap"),
+    "test_groups": ("file", "site"),
+    "dtype": ("float32", "float16"),
+}
+LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a sweep; the defaults are the command's. Lengths in seconds, rates in Hz."""
+
+    taps: str = "all"
+    pool: str = "mean"
+    select: str = "all"
+    dtype: str = "float32"
+    sample_rate: int | None = None
+    window_s: float | None = None
+    normalise: str | None = None
+    batch_size: int = 8
+    jobs: int = 1
+    cluster: str | None = None
+    classes: int | None = 30
+    per_class: int | None = 20
+    min_per_class: int | None = None
+    group_regex: str | None = None
+    groups: str | None = None
+    fold_regex: str | None = None
+    k: int = 5
+    folds: int = 5
+    metric: str = "euclidean"
+    unit: str = "clip"
+    readout: str = "all"
+    score: str = "auto"
+    test_groups: str = "file"
+    shots: str | None = None
+    planes: bool = False
+    timing: bool = True
+    projection: str = "umap"
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what no later stage would explain as well.
+
+        Raises:
+            InputError: a word that is not among its choices, or a number that is too small.
+        """
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{flag(name)} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{flag(name)} must be at least {least}, got {value}.")
+
+
+def flag(name: str) -> str:
+    """`batch_size` -> `--batch-size`."""
+    return f"--{name.replace('_', '-')}"
