@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
 
 from ..features import InputError
 
@@ -133,6 +131,8 @@ class Jackknife:
 
         No width where no group differs.
         """
+        from scipy.stats import t as student  # slow to import, and reading predictions needs none of it
+
         half = student.ppf(0.5 + LEVEL / 2, self.degrees) * self.standard_error
         return np.clip(self.value - half, -1.0, 1.0), np.clip(self.value + half, -1.0, 1.0)
 
@@ -142,6 +142,9 @@ class Jackknife:
         Where the groups show no spread (all rows right, or all wrong) Wilson's (1927) interval of as many
         trials as there are groups, counted as in `degrees`.
         """
+        from scipy.special import expit, logit
+        from scipy.stats import t as student
+
         t, error = student.ppf(0.5 + LEVEL / 2, self.degrees), self.standard_error
         value = np.clip(self.value, 0.0, 1.0)
         inside = (error > _ROUNDING) & (value > 0) & (value < 1)

@@ -121,10 +121,12 @@ def _check_span(path: Path, first: int, last: int, frames: int, rate: int) -> No
 
 def _decode_elsewhere(path: Path, start_s: float, end_s: float | None, reason: str) -> tuple[np.ndarray, int]:
     """What libsndfile cannot open, through librosa (and behind it audioread, which finds ffmpeg), decoded in full."""
-    import librosa  # seconds to import, and seldom needed
-    from audioread import DecodeError, NoBackendError
-
     reason = re.sub(r"^Error opening .*?: ", "", str(reason)).strip(" .")
+    try:
+        import librosa  # seconds to import, and seldom needed
+        from audioread import DecodeError, NoBackendError
+    except ImportError as error:  # as on Kaggle without internet
+        raise InputError(f"{path}: undecodable ({reason}). Another format, for which librosa is missing?") from error
     try:
         with warnings.catch_warnings():  # librosa warns that soundfile failed, which is why we are here
             warnings.simplefilter("ignore")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft, signal
 
 from . import InputError
 
@@ -139,6 +138,8 @@ def _energy_starts(waveform: np.ndarray, sample_rate: int, window: int, count: i
 
 def _energy_curve(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Denoised log-mel energy summed over frequency, float [frames], frame i centred on sample i * hop."""
+    from scipy import fft, signal  # predicting needs neither
+
     hop, length = round(sample_rate / FRAMES_PER_S), round(FRAME_S * sample_rate)
     padded = np.pad(waveform.astype(np.float32, copy=False), length // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]  # [frames, length], a view
@@ -154,7 +155,7 @@ def _energy_curve(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _mel_matrix(sample_rate: int, length: int) -> np.ndarray:
     """Triangles on the HTK mel scale, float32 [length // 2 + 1, MELS]. (librosa's costs seconds to import.)"""
-    low, high, bins = _mel(LOW_HZ), _mel(min(HIGH_HZ, sample_rate / 2)), _mel(fft.rfftfreq(length, 1 / sample_rate))
+    low, high, bins = _mel(LOW_HZ), _mel(min(HIGH_HZ, sample_rate / 2)), _mel(np.fft.rfftfreq(length, 1 / sample_rate))
     edges, bins = np.linspace(low, high, MELS + 2), bins[:, None]
     rising, falling = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
@@ -193,6 +194,8 @@ def _peaks(curve: np.ndarray) -> np.ndarray:
 
 def _wavelet_peaks(curve: np.ndarray) -> list[int]:
     """scipy's find_peaks_cwt minute by minute with 10 s of margin, because its cost grows with the length's square."""
+    from scipy import signal
+
     found = []
     for start in range(0, len(curve), MINUTE):
         low = max(0, start - MINUTE // 6)

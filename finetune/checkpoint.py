@@ -116,7 +116,9 @@ def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple[nn.Module,
             "Were files of two runs mixed?"
         )
     if labels is not None and tuple(labels) != description.labels:
-        raise InputError(f"{text}: labels {_unlike(description.labels, tuple(labels))}. Trained on other classes?")
+        raise InputError(
+            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
+        )
     model = _assemble(description)
     try:
         model.network.load_state_dict(load_file(weights))
@@ -162,7 +164,8 @@ def _assemble(description: Description) -> nn.Module:
     return members.assemble(members.get(description.member), len(description.labels), **description.options)
 
 
-def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+def label_difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How two different lists of classes differ, in words."""
     if len(found) != len(wanted):
         return f"of {len(found)} classes found, {len(wanted)} wanted"
     i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)

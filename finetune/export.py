@@ -9,11 +9,8 @@ on anything yet (published weights, a fresh head) ends at its embedding. What is
 
 import copy
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +22,7 @@ from torch import Tensor, nn
 from ..features import InputError
 from . import checkpoint, initial_weights
 from .checkpoint import Description
+from .exporter_log import quiet
 from .models import members, timm_backbone
 from .models.members import Model
 
@@ -244,16 +242,3 @@ def rounded(module: Outputs) -> Outputs:
         for weight in other.parameters():
             weight.mul_(1 + eps * torch.randn(weight.shape, generator=draws))
     return other
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Torch's exporter tells its own deprecations and traces every step to its log: no news to the user, and slow."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

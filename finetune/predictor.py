@@ -108,7 +108,6 @@ def open_member(
     folds: str | int | Sequence[int] = "all",
     tta: Sequence[str] = TTA,
     *,
-    which: str = "best",
     no_call: str = "damp",
     device: str = "auto",
     precision: str = "float32",
@@ -117,7 +116,7 @@ def open_member(
     """The trained folds of a run as one predictor.
 
     folds: "all", one or several. tta: what is averaged beside the windows as they are: "reverse" (in time), "gain"
-    (6 dB quieter) or "gain:DB"; () for nothing. which: the "best" or "last" checkpoints. no_call: what a trained class
+    (6 dB quieter) or "gain:DB"; () for nothing. no_call: what a trained class
     `nocall` does: "damp" the others by 1 - p and go, just "drop" out, or "keep" its column. device: "auto" is CUDA
     where there is any. threads: of one call on the CPU; several calls at a time are faster than several threads.
     InputError: no such run, fold, variant or choice; folds of different members, labels or settings.
@@ -126,7 +125,7 @@ def open_member(
     for name, value, allowed in (("no-call", no_call, NO_CALLS), ("precision", precision, PRECISIONS)):
         if value not in allowed:
             raise InputError(f"{name} {value!r} found, one of {', '.join(allowed)} wanted.")
-    paths = chosen(run, folds, which)
+    paths = chosen(run, folds)
     loaded = [checkpoint.load(path) for path in paths.values()]
     first = loaded[0][1]
     for path, (_, other) in zip(paths.values(), loaded):
@@ -175,9 +174,9 @@ def variants_of(tta: Sequence[str]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def chosen(run: Path, folds: str | int | Sequence[int], which: str) -> dict[int, Path]:
+def chosen(run: Path, folds: str | int | Sequence[int]) -> dict[int, Path]:
     """Fold -> its checkpoint. InputError: no run, or a fold that it does not have."""
-    there = checkpoint.of_run(run, which)
+    there = checkpoint.of_run(run)
     if folds == "all":
         return there
     try:

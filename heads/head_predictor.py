@@ -22,7 +22,7 @@ from .inputs import taps_of
 
 
 @dataclass(frozen=True, eq=False)
-class Unfused:
+class HeadPredictor:
     """Backbone and heads. The backbone's file and settings are those that the heads were trained on."""
 
     backbone: Backbone
@@ -65,7 +65,7 @@ class Unfused:
 
 def open_run(
     run: Path, model: Path | str | None, head: str | None, fold: int | None, threads: int | None = 1
-) -> Unfused:
+) -> HeadPredictor:
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
     members = load_members(run, head, "all" if fold is None else fold)
     key = members.description.store_key
@@ -79,7 +79,7 @@ def open_run(
     backbone = Backbone.open(
         path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise, threads=threads
     )
-    return Unfused(backbone, members.over(taps), members.description.labels, identity_of(members, key))
+    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
 
 
 def find_model(run: Path, key: StoreKey) -> Path:

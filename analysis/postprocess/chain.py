@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import GroupKFold
 
 from ...features import InputError
 from .. import predictions
@@ -77,6 +76,8 @@ def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | si
     own = np.isin(predictions.files(labels.index), np.unique(predictions.files(row_ids)))
     if not own.any():
         return site_hour.SiteHour(site_hour.fit(labels, wanted.prior_kind), wanted.prior_weight)
+    from sklearn.model_selection import GroupKFold  # only here: a fitted prior needs none of it
+
     recordings = predictions.files(labels.index)
     n = min(FOLDS, len(np.unique(recordings)))
     say(f"{path}: labels of {int(own.sum())} of the rows to be processed found; the prior is cross-fitted by recording")

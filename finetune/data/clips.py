@@ -20,7 +20,7 @@ from ...features import InputError
 from ...features.recordings import Clip
 from ...features.windows import Selection
 from .energy_peaks import Peaks
-from .folds import multi_hot
+from .folds import clip_targets
 from .waveforms import CACHE_BYTES, Waveforms
 
 SAMPLE_RATE, WINDOW_S = 32_000, 5.0
@@ -53,7 +53,7 @@ class Clips:
         if selection not in SELECTIONS:
             raise InputError(f"--selection: {selection!r} found, one of {', '.join(SELECTIONS)} wanted.")
         self.clips, self.labels = tuple(clips), tuple(labels)
-        self.targets = multi_hot(self.clips, self.labels)  # float32 [n, K]
+        self.targets = clip_targets(self.clips, self.labels)  # float32 [n, K]
         self.sample_rate, self.window_samples = sample_rate, round(window_s * sample_rate)
         self.window_s, self.selection = window_s, selection
         self.waveforms = Waveforms(self.clips, sample_rate, cache_bytes)

@@ -44,7 +44,7 @@ class Settings:
         recipe = self.recipe
         for name, value, allowed in (
             ("--precision", self.precision, PRECISIONS),
-            ("--best", self.best, BEST),
+            ("best", self.best, BEST),
             ("--cache", self.cache, CACHES),
             ("--loss", recipe.loss, LOSSES),
         ):

@@ -21,9 +21,9 @@ from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
 from ..surgery.pooling import Pooling
-from ..surgery.verify import Verification, compare_outputs, compare_taps, together
+from ..surgery.verify import Verification, compare_outputs, compare_taps
 from .input_spec import declared, read_input_spec, row_of, waveform_shape
-from .sessions import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks
+from .sessions import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks, together
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,10 +10,9 @@ from ...features import InputError
 from ..blocks.architecture import Block
 from ..surgery.expose import Exposed
 from ..surgery.pooling import Pooling
-from ..surgery.verify import together
 from .backbone import build, candidates
 from .input_spec import row_of, waveform_shape
-from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks
+from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks, together
 
 BATCH = 4  # windows a call; conclusions at batch 1 are noise
 REST_S = 0.02  # between calls

@@ -6,6 +6,7 @@ recordings are in memory, however many files there are, and of each at most one 
 whole: an hour at 32 kHz is 0.46 GB.
 """
 
+import os
 import platform
 import sys
 import threading
@@ -19,12 +20,10 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256, write_json
-from ..extraction.writer import cores
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
 from .predictor import Predictor
-from .progress import Progress
 from .rows import Soundscape, expected, find
 from .submission import Form, about_path, assemble, published
 from .time_budget import Budget
@@ -187,7 +186,7 @@ def _run(
     workers = workers or _workers(predictor)
     waiting, upcoming = {}, iter(todo)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
-    with getattr(predictor, "at_work", nullcontext)(), Progress(len(files), progress) as bar:
+    with getattr(predictor, "at_work", nullcontext)(), _bar(len(files), progress) as bar:
         bar.advance(len(files) - len(todo), budget, left_s)
         try:
             while True:
@@ -214,8 +213,30 @@ def _run(
 
 def _workers(predictor: Predictor) -> int:
     """A thread per core where the predictor computes with one; at least two, so that one decodes meanwhile."""
-    threads = getattr(predictor, "threads", 1) or cores()
-    return max(2, cores() // threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = getattr(predictor, "threads", 1) or cores
+    return max(2, cores // threads)
+
+
+class _NoBar:
+    """Where no bar is shown, and rich need not be installed."""
+
+    def __enter__(self) -> "_NoBar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def advance(self, files: int, budget: Budget, audio_left_s: float) -> None:
+        pass
+
+
+def _bar(total: int, wanted: bool):
+    if not wanted or not sys.stderr.isatty():
+        return _NoBar()
+    from .progress import Progress
+
+    return Progress(total, wanted)
 
 
 def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]) -> tuple[Soundscape, ...]:

@@ -21,10 +21,10 @@ from onnx import NodeProto, helper, numpy_helper
 from ...features import InputError
 from ..graph.dataflow import sort_nodes
 from ..graph.load import audio_input
-from ..runtime.sessions import audio_like, data_input, open_session
+from ..runtime.sessions import audio_like, data_input, open_session, together
 from .expose import rebuild
 from .linear_chains import Chain, Finder, Shapes
-from .verify import Difference, feed_shape, gather, together
+from .verify import Difference, feed_shape, gather
 
 TOLERANCE = 1e-5  # relative L2 of each folded chain's output
 
