@@ -61,15 +61,24 @@ class Description:
     @classmethod
     def from_json(cls, found: dict) -> "Description":
         """InputError: another format, fields missing or unknown, an activation that is none."""
-        names = {f.name for f in fields(cls)}
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"{what} found, {FORMAT!r} wanted. Another file, or another version of birdprobe?")
-        if odd := sorted(names ^ (set(found) - {"format"})):
-            raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
         if found["activation"] not in ACTIVATIONS:
             raise InputError(f"activation {found['activation']!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
         return cls(**{name: found[name] for name in names} | {"labels": tuple(found["labels"])})
+
+
+def require_fields(found: object, form: str, names: set[str]) -> set[str]:
+    """The names, once `found` is a description of this format with just these fields.
+
+    Raises:
+        InputError: another format, fields missing or unknown.
+    """
+    if not isinstance(found, dict) or found.get("format") != form:
+        what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
+        raise InputError(f"{what} found, {form!r} wanted. Another file, or another version of birdprobe?")
+    if odd := sorted(names ^ (set(found) - {"format"})):
+        raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+    return names
 
 
 def save(path: Path, network: nn.Module, description: Description, overwrite: bool = False) -> Path:

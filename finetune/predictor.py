@@ -10,8 +10,8 @@ averaging over folds, test-time augmentation by time reversal and gain, no-call 
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..features import InputError
 from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
+from .torch_threads import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
 TTA = ("reverse", "gain")
@@ -56,15 +57,9 @@ class MemberPredictor:
     silent: int | None = None  # column of the no-call class among the networks' outputs
     normalise: str = "none"
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Meanwhile torch computes with as many threads as were asked for."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.threads)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""

@@ -5,8 +5,7 @@ The same two steps that were trained, nothing exported; `birdprobe fuse` makes o
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 
 from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
+from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
 from ..probe.runtime.backbone import Backbone, sha256
 from .ensemble import Ensemble, Members, load_members
@@ -46,16 +46,10 @@ class HeadPredictor:
     def threads(self) -> int | None:
         return self.backbone.threads
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Meanwhile torch computes with as many threads as the backbone's session: with more, small heads would wait
         for cores that the backbones of other files keep busy."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.threads)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         features = self.backbone(windows)

@@ -17,7 +17,7 @@ from safetensors.torch import save as to_bytes
 from ...features import InputError
 from ...features.files import sha256, write_bytes, write_json
 from ...features.store import StoreKey
-from ...finetune.checkpoint import files, label_difference
+from ...finetune.checkpoint import files, label_difference, require_fields
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -56,12 +56,7 @@ class Description:
 
     @classmethod
     def from_json(cls, found: dict) -> "Description":
-        names = {f.name for f in fields(cls)}
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"{what} found, {FORMAT!r} wanted. Another file, or another version of birdprobe?")
-        if odd := sorted(names ^ (set(found) - {"format"})):
-            raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
         values = {name: found[name] for name in names}
         values["store_key"] = StoreKey.from_json(json.dumps(found["store_key"]))
         return cls(**values | {"labels": tuple(found["labels"])})
