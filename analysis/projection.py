@@ -92,7 +92,7 @@ def plane_scores(
     rows, points = [], []
     for tap, x in zip(features, checked):
         narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
-        seen = []
+        seen: list[tuple[float, float]] = []
         for seed in seeds if used == "umap" else seeds[:1]:
             plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2, seed)
             if not seen:
@@ -162,7 +162,7 @@ def _aligned(taps, seed) -> list[np.ndarray]:
     """Each tap as [n, d], d common, unit mean row norm, turned onto the tap before it."""
     n = len(taps[0])
     d = min(_COMMON_DIMS, n - 1, *(x.shape[1] for x in taps))
-    aligned = []
+    aligned: list[np.ndarray] = []
     for x in taps:
         z = _pca(StandardScaler().fit_transform(x), d, seed)
         z /= np.linalg.norm(z, axis=1).mean() or 1.0

@@ -153,9 +153,9 @@ def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataF
     label_free = label_free.reindex(labelled.index)
     if label_free.isna().to_numpy().any() or labelled.isna().any():
         raise InputError("label-free scores: missing values found, a score for every tap wanted. A dead tap?")
-    best, rows = labelled.idxmax(), []
+    best, rows = str(labelled.idxmax()), []
     for name, score in label_free.items():
-        chosen = score.idxmax()
+        chosen = str(score.idxmax())
         varied = score.nunique() > 1 and labelled.nunique() > 1
         rho = spearmanr(score, labelled).statistic if varied else np.nan
         regret = labelled[best] - labelled[chosen]
@@ -179,7 +179,7 @@ def combined_regret(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = pd.concat([frame.assign(run=name) for name, frame in runs.items()], ignore_index=True)
     table = []
     for name, group in rows.groupby("label_free", sort=False):
-        worst = group.loc[group["regret"].idxmax()]
+        worst = group.iloc[int(group["regret"].to_numpy().argmax())]
         table.append(
             {
                 "label_free": name,

@@ -112,7 +112,7 @@ def _decode(path: Path, head: bytes, start_s: float, end_s: float | None) -> tup
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), rate
 
 
-def _check_span(path: Path, first: int, last: int, frames: int, rate: int) -> None:
+def _check_span(path: Path, first: int, last: int, frames: int, rate: float) -> None:
     if frames <= 0:
         raise InputError(f"{path}: no samples, only a header.")
     if first >= last:
@@ -182,11 +182,12 @@ def _mpeg_source(path: Path, head: bytes, whole: bool) -> tuple[Path | io.BytesI
     data = path.read_bytes()
     tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0))) if tagged else 0
     start = _next_mpeg_frame(data, tag)
-    if start is None:
+    first = None if start is None else _mpeg_frame(data, start)
+    if start is None or first is None:
         if named and data[tag : tag + 4] != b"fLaC":
             raise InputError(f"{path}: undecodable (no MPEG audio frames in it). Not an mp3, or cut off?")
         return path, 0
-    size, samples = _mpeg_frame(data, start)
+    size, samples = first
     slack = 2 * samples  # encoders count their delay and padding differently
     if marker := re.search(rb"Xing|Info", data[start : start + 44]):
         flags, _, promised = struct.unpack(">3I", data[start + marker.end() :][:12].ljust(12, b"\0"))
@@ -196,7 +197,8 @@ def _mpeg_source(path: Path, head: bytes, whole: bool) -> tuple[Path | io.BytesI
                 "Was a download cut off?"
             )
         return path, slack
-    count, constant, at = 0, True, start
+    count, constant = 0, True
+    at: int | None = start
     while at is not None and (frame := _mpeg_frame(data, at)):
         count, constant, at = count + 1, constant and abs(frame[0] - size) <= 1, at + frame[0]
         at = at if _mpeg_frame(data, at) else _next_mpeg_frame(data, at)
@@ -210,7 +212,9 @@ def _xing_frame(header: bytes, count: int) -> bytes:
     side = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}  # (MPEG-1, mono): its offset
     at = side[bool(header[1] & 8), header[3] >> 6 == 3]
     frame[at : at + 12] = b"Xing" + struct.pack(">2I", 1, count)
-    return bytes(frame[: _mpeg_frame(bytes(frame), 0)[0]])
+    whole = _mpeg_frame(bytes(frame), 0)
+    assert whole is not None  # the header of a frame that was found
+    return bytes(frame[: whole[0]])
 
 
 _KBIT_S = {

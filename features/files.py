@@ -16,7 +16,7 @@ from . import InputError
 try:
     import fcntl
 except ImportError:  # Windows: no advisory locks, so none are taken
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that only some platforms have
 
 CHUNK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

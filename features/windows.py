@@ -61,15 +61,16 @@ def select(waveform: np.ndarray, sample_rate: int, window_s: float, selection: S
     if selection.rule == "all" or n == 0:
         return grid(n, window)
     room = max(0, n - window)  # the last start that needs no padding
+    wanted = selection.count or 1  # only random and energy have a count
     if selection.rule == "first" or room == 0:
         return np.zeros(1, dtype=np.int64)
     if selection.rule == "center":
         return np.array([room // 2], dtype=np.int64)
     if selection.rule == "random":
-        count = min(selection.count, room + 1)
+        count = min(wanted, room + 1)
         return np.sort(np.random.default_rng(seed).choice(room + 1, size=count, replace=False)).astype(np.int64)
     if selection.rule == "energy":
-        return _energy_starts(waveform, sample_rate, window, selection.count)
+        return _energy_starts(waveform, sample_rate, window, wanted)
     raise ValueError(f"no such rule: {selection.rule}")
 
 

@@ -138,12 +138,12 @@ def search(
     scores = np.array([into(value, space)[:, pairs.classes] for value in values])  # [M, n, K]
     found, tried = grid.best(lambda shares: pairs.macro_auc(np.tensordot(shares, scores, 1)))  # [1 + F, M]
     auc = {name: metrics.macro_auc(y_true, value) for name, value in zip(tables, values)}
-    best = max(auc, key=auc.get)  # the first of equals
+    best = max(auc, key=auc.__getitem__)  # the first of equals
     nested = _nested(list(tables.values()), space, found[1:], codes)
     gain, low, high = metrics.paired(
         metrics.macro_auc, y_true, nested.to_numpy(), tables[best].to_numpy(), groups, n_boot, seed
     )
-    tuned, equal = (blend(tables.values(), weights, space) for weights in (found[0], None))
+    tuned, equal = (blend(list(tables.values()), weights, space) for weights in (found[0], None))
     return Search(
         space=space,
         weights=dict(zip(tables, map(float, found[0]))),

@@ -1,6 +1,6 @@
 """The chain of steps that a few numbers and tables ask for, in the order in which steps belong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Wanted:
 
 
 def chain(
-    wanted: Wanted, row_ids: Sequence[str], classes: Sequence[str], say: Callable[[str], None] = lambda line: None
+    wanted: Wanted, row_ids: Collection[str], classes: Iterable[str], say: Callable[[str], None] = lambda line: None
 ) -> tuple[step.Step, ...]:
     """The steps for a table of these rows and classes. InputError: whatever a step refuses, two temporal kernels."""
     steps: list[step.Step] = []
@@ -69,6 +69,8 @@ def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | si
     Where the labels are those of the very recordings to be processed, each recording meets a prior that was fitted
     without its own labels: otherwise the truth would tell the predictions what to say.
     """
+    if wanted.prior is None:
+        raise ValueError("no prior is wanted")
     path = Path(wanted.prior)
     if path.suffix == ".json":
         return site_hour.SiteHour(site_hour.Prior.read(path), wanted.prior_weight)

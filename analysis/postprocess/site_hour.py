@@ -85,12 +85,14 @@ def labels_table(path: Path | str, classes, say: Callable[[str], None] | None = 
     recordings = read_recordings(path)
     if any(clip.end_s is None for clip in recordings.clips):
         raise InputError(f"{path}: windows without an end found; filename, start, end, primary_label wanted.")
-    for warning in recordings.warnings if say else ():
-        say(warning)
+    if say is not None:
+        for warning in recordings.warnings:
+            say(warning)
     number = {name: i for i, name in enumerate(classes)}
     if strange := sorted({label for clip in recordings.clips for label in clip.labels} - set(number)):
         raise InputError(f"{path}: labels that are no class: {some(strange)}. The taxonomy of another competition?")
-    names = {}  # two windows of other starts may share their end, and so their row: it has the labels of both
+    # Two windows of other starts may share their end, and so their row: it has the labels of both.
+    names: dict[str, list[int]] = {}
     for clip in recordings.clips:
         names.setdefault(f"{clip.path.stem}_{clip.end_s:.12g}", []).extend(number[label] for label in clip.labels)
     values = np.zeros((len(names), len(number)), dtype=bool)

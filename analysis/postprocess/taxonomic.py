@@ -71,7 +71,7 @@ class Taxonomic:
 
 def _families(table, names) -> list[list[int]]:
     """Positions of the columns that share a name, where they are two or more."""
-    found = {}
+    found: dict[str, list[int]] = {}
     for i, column in enumerate(table.columns):
         if column in names:
             found.setdefault(names[column], []).append(i)

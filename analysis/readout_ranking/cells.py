@@ -94,7 +94,7 @@ def make_cells(
         except InputError as error:
             raise InputError(f"read-out {readout} of tap {tap}: {error}") from None
         arrays.append(array.astype(np.float64, copy=False))
-    rows = truth.any(axis=1) if metric == "top1" else np.ones(len(truth), dtype=bool)
+    rows = np.asarray(truth.any(axis=1)) if metric == "top1" else np.ones(len(truth), dtype=bool)
     if not rows.any():
         raise InputError("read-outs: no row with a label found, at least one wanted.")
     if groups is not None and np.shape(groups) != (len(truth),):

@@ -5,7 +5,8 @@ knn           share of the k nearest raw vectors (Euclidean) that carry the clas
 knn-cosine    the same by cosine distance
 knn-standard  the same by cosine distance of standardised vectors
 centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
-linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.readouts.linear`)
+linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows
+              (`analysis.readouts.linear`)
 logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
               every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
 

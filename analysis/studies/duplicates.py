@@ -116,7 +116,7 @@ def _candidates(taps: list[np.ndarray], groups: np.ndarray, tolerance: float) ->
     loose = [np.mean(_cosine(x, one, other) >= 1 - tolerance - _SLACK) for x in taps]
     narrow = taps[int(np.argmin(loose))]  # the narrowest of those that separate best
     unit = _unit(narrow).astype(np.float32)
-    dead = ~unit.any(axis=1)
+    dead = np.asarray(~unit.any(axis=1))
     firsts, seconds = [], []
     step = max(1, _CHUNK_BYTES // (4 * n))
     for start in range(0, n, step):

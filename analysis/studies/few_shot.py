@@ -182,11 +182,13 @@ def _sentence(records: list[dict], table: pd.DataFrame, reference: str) -> str:
     if not records:
         return f"No tap's curve crosses that of {reference} between {least} and {most} clips a class."
     parts = []
-    for readout, rows in pd.DataFrame(records).groupby("readout", sort=False):
+    for readout in dict.fromkeys(record["readout"] for record in records):
         each = [
-            f"{row.leads_after} overtakes {row.tap if row.leads_after == row.reference else row.reference} between "
-            f"{row.before} and {row.after}"
-            for row in rows.itertuples()
+            f"{row['leads_after']} overtakes "
+            f"{row['tap'] if row['leads_after'] == row['reference'] else row['reference']} between "
+            f"{row['before']} and {row['after']}"
+            for row in records
+            if row["readout"] == readout
         ]
         parts.append(f"under {readout}, {', '.join(each)}")
     sentence = "; ".join(parts)

@@ -10,6 +10,7 @@ over groups.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,8 +62,8 @@ def compare(
     if not has_sibling.any():
         raise InputError("leakage: every group is one row, so nothing can leak. Was no grouping given to the sweep?")
     splits = {
-        kind: [assign_folds(labels, known, None, n_folds, seed + r)[0] for r in range(repeats)]
-        for kind, known in (("random", None), ("grouped", names))
+        kind: [assign_folds(labels.tolist(), known, None, n_folds, seed + r)[0] for r in range(repeats)]
+        for kind, known in (("random", None), ("grouped", names.tolist()))
     }
     scores = {  # kind -> [taps, n], the share of dealings in which a row was labelled rightly
         kind: np.array(
@@ -92,7 +93,7 @@ def of_run(run: Path | str, n_folds: int = 5, repeats: int = 10, seed: int = 0) 
     """`compare` of a finished sweep, from the features.h5 and predictions.csv in its folder. Given folds are not used:
     both kinds are dealt anew, in the same number."""
     run = read_run(run)
-    how = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
+    how: dict[str, Any] = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
     return compare(run.features, run.labels, run.groups, n_folds=n_folds, repeats=repeats, seed=seed, **how)
 
 

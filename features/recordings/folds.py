@@ -65,13 +65,14 @@ def _known(values: Sequence[str | None] | None) -> list[str | None] | None:
 def _given_folds(
     labels: np.ndarray, groups: list[str | None] | None, given: list[str | None], folding: str
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    if None in given:
-        raise InputError(f"given folds: {_n(given.count(None), 'clip')} without one, wanted one each, or none at all.")
-    names = sorted(set(given), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
+    known = [fold for fold in given if fold is not None]
+    if missing := len(given) - len(known):
+        raise InputError(f"given folds: {_n(missing, 'clip')} without one, wanted one each, or none at all.")
+    names = sorted(set(known), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
     if len(names) < 2:
         raise InputError(f"given folds: found only {some(names)}, wanted at least 2. Does the pattern find the fold?")
-    homes = defaultdict(set)
-    for group, fold in zip(groups or [], given):
+    homes: dict[str | None, set[str]] = defaultdict(set)
+    for group, fold in zip(groups or [], known):
         homes[group].add(fold)
     torn = [group for group, folds in homes.items() if group is not None and len(folds) > 1]
     if torn:
@@ -79,11 +80,11 @@ def _given_folds(
             f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, wanted one "
             f"({_n(len(torn), 'group')} of {len(homes)} split). Clips of one group on both sides would leak."
         )
-    folds = np.array([names.index(name) for name in given], dtype=np.int64)
+    folds = np.array([names.index(name) for name in known], dtype=np.int64)
     if lost := _unlearnable(labels, folds):
         clips = labels == lost[0]
         raise InputError(
-            f"class '{lost[0]}': all {_n(clips.sum(), 'clip')} in the given fold '{given[int(clips.argmax())]}', so "
+            f"class '{lost[0]}': all {_n(clips.sum(), 'clip')} in the given fold '{known[int(clips.argmax())]}', so "
             "none is left to learn from. Leave the class out, or use --folds without given folds?"
         )
     source = f" ({folding})" if folding not in ("", "none") else ""
@@ -101,7 +102,7 @@ def _grouped_folds(
             f"groups: found {len(names)}, fewer than the {n_folds} folds; try --folds {max(2, len(names))}."
         )
     per_class = {label: len(np.unique(ids[labels == label])) for label in np.unique(labels)}
-    scarcest = min(per_class, key=per_class.get)
+    scarcest = min(per_class, key=per_class.__getitem__)
     if per_class[scarcest] < 2:
         raise InputError(
             f"class '{scarcest}': all {_n((labels == scarcest).sum(), 'clip')} in one group, so the fold that tests "

@@ -72,7 +72,7 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
             raise InputError(f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, wanted start_s < end_s.")
         file = path.parent / row["path"]
         name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
-        group, fold = (row.get(key, "").strip() or None for key in (column, "fold"))
+        group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
         clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
     _require_files(path, clips)
     without = [clip.name for clip in clips if clip.fold is None]
@@ -93,7 +93,8 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         if not labels[0] or not row["filename"].strip():
             raise InputError(f"{path}, line {line}: an empty primary_label or filename.")
         name = f"train_audio/{row['filename']}"
-        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), row.get(column, "").strip() or None))
+        group = (row.get(column, "").strip() if column else "") or None
+        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), group))
     _require_files(path, clips)
     return clips, f"column {column}" if column else "none", _strangers(path, clips)
 
@@ -130,7 +131,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
     windows: dict[tuple[str, float, float], dict] = {}
-    clashes = defaultdict(int)
+    clashes: dict[str, int] = defaultdict(int)
     for line, row in rows:
         name, labels = row["filename"].strip(), [label.strip() for label in row["primary_label"].split(";")]
         if not name or not all(labels):
@@ -163,10 +164,10 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
 
 
 def _by_site(clips: list[Clip]) -> tuple[list[Clip], str]:
-    names = {clip.path: SoundscapeName.parse(clip.path) for clip in clips}
-    if not all(names.values()):
+    names = [SoundscapeName.parse(clip.path) for clip in clips]
+    if not all(names):
         return [replace(clip, group=clip.name) for clip in clips], "file"
-    return [replace(clip, group=names[clip.path].site) for clip in clips], "site in the file name"
+    return [replace(clip, group=name.site) for clip, name in zip(clips, names) if name], "site in the file name"
 
 
 def _clock(path: Path, line: int, column: str, text: str) -> float:

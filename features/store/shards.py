@@ -64,10 +64,11 @@ def _merge(shards: list[FeatureStore]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Row table (with columns `shard` and `row`, where each row lies) and skipped clips, both sorted by clip."""
     tables = [shard.rows().assign(shard=i, row=np.arange(len(shard))) for i, shard in enumerate(shards)]
     skips = [shard.skipped() for shard in shards]
-    return tuple(
+    rows, skipped = (
         pd.concat(parts, ignore_index=True).sort_values("clip", kind="stable", ignore_index=True)
         for parts in (tables, skips)
     )
+    return rows, skipped
 
 
 def _runs(shard: np.ndarray, row: np.ndarray) -> list[tuple[int, int, int, int]]:

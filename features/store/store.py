@@ -237,7 +237,7 @@ class FeatureStore:
             ends = [n + len(rows)]
             ends.append(layout.put(file["rows"], row_bytes, row_text))
             ends.append(layout.put(file["skipped"], skip_bytes, skip_text))
-            checks = [zlib.crc32(row_text), zlib.crc32(skip_text), *(crcs.get(tap, 0) for tap in self.taps)]
+            checks = [zlib.crc32(row_text.data), zlib.crc32(skip_text.data), *(crcs.get(tap, 0) for tap in self.taps)]
             layout.put(file["commits"], done, np.array([ends + checks], np.int64))
             layout.sync(file)
             file["committed"][0] = done + 1

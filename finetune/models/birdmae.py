@@ -1,9 +1,10 @@
 """Bird-MAE (Rauch et al. 2025, arXiv 2504.12880): a ViT over log-mel patches, with the official weight names.
 
 One file, read top to bottom: sizes, position embedding, block, network; `probes` has the two heads that read tokens.
-Published checkpoints (12 * depth + 8 tensors: 152 Base, 296 Large, 392 Huge) load strictly through `finetune.models.published_weights`;
-everything that they do not hold lies under `head.`. Three quirks of the published network are kept, because its weights
-were trained with them: the position embedding's grid, the mean over raw tokens, and the prototypes' map.
+Published checkpoints (12 * depth + 8 tensors: 152 Base, 296 Large, 392 Huge) load strictly through
+`finetune.models.published_weights`; everything that they do not hold lies under `head.`. Three quirks of the published
+network are kept, because its weights were trained with them: the position embedding's grid, the mean over raw tokens,
+and the prototypes' map.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,8 @@ class BirdSetEfficientNet(BatchNormed):
     """dB mel spectrogram float32 [N, 1, 256, 626] (any size) -> logits [N, n_classes].
 
     drop_path: dropout rate on the last block's residual, growing linearly to it from the first (the published class
-    drops single elements here, not whole paths). dropout: before the classifier. batch_norm: see finetune.models.batch_norm.
+    drops single elements here, not whole paths). dropout: before the classifier. batch_norm: see
+    finetune.models.batch_norm.
     """
 
     depth = BLOCKS

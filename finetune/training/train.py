@@ -1,9 +1,10 @@
 """Train one fold of a member, whatever the member is: one loop, into a run folder that every fold shares.
 
-    recordings -> folds -> windows -> `finetune.training.loop` -> held-out scores an epoch -> best and last checkpoints -> tables
+    recordings -> folds -> windows -> `finetune.training.loop` -> held-out scores an epoch
+    -> best and last checkpoints -> tables
 
-Recipes and their sources: `finetune.models.members`. The epoch that `best` keeps is chosen on the held-out fold, so that
-fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
+Recipes and their sources: `finetune.models.members`. The epoch that `best` keeps is chosen on the held-out fold, so
+that fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
 """
 
 import math

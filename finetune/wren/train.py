@@ -1,8 +1,8 @@
 """Wren: the recipe of `probe/assets/wren.onnx`, a model organism of 26 blocks and no bird model.
 
-`python -m finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch v2 to tell them
-apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json (recipe, versions,
-losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
+`python -m finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch v2 to tell
+them apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json (recipe,
+versions, losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
 
 The network is fully convolutional and its early maps cost most, so it learns on crops of about two seconds and ends at
 the full five. Log-mels are computed once: augmentation works on them.

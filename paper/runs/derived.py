@@ -27,7 +27,10 @@ class Evidence:
 
 
 def gather(sources: Sources, say: Callable[[str], None] = print, draws: int = 200, repeats: int = 10) -> Evidence:
-    """Probe budgets and leakage of all sweeps. draws: of `analysis.studies.sample_size.curve`; repeats: of `leakage.compare`."""
+    """Probe budgets and leakage of all sweeps.
+
+    draws: of `analysis.studies.sample_size.curve`; repeats: of `leakage.compare`.
+    """
     found = Evidence()
     for sweep in sources.sweeps:
         if sweep.store is None:

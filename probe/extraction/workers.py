@@ -38,8 +38,16 @@ class Opening:
 
 @lru_cache(maxsize=1)
 def _open(how: Opening) -> Backbone:
-    input_spec = {"sample_rate": how.sample_rate, "window_s": how.window_s, "normalise": how.normalise}
-    return Backbone.open(how.path, ",".join(how.taps), how.pooling, **input_spec, threads=1, spinning=False)
+    return Backbone.open(
+        how.path,
+        ",".join(how.taps),
+        how.pooling,
+        sample_rate=how.sample_rate,
+        window_s=how.window_s,
+        normalise=how.normalise,
+        threads=1,
+        spinning=False,
+    )
 
 
 def shards_of(path: Path) -> Path:

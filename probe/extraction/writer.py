@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -96,9 +96,10 @@ def fill(
 
 def _in_order(
     backbone, batches: list[ClipBatch], settings: Settings, workers: int
-) -> Iterator[tuple[ClipBatch, BatchFeatures]]:
+) -> Generator[tuple[ClipBatch, BatchFeatures], None, None]:
     """What was computed, in the batches' order, by `workers` threads that are never far ahead of the reader."""
-    todo, waiting = iter(batches), deque()
+    todo = iter(batches)
+    waiting: deque[tuple[ClipBatch, Future[BatchFeatures]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         try:
             while True:

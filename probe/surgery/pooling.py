@@ -7,6 +7,7 @@ Blocks are plain here: batch first, in no blocked layout, float32 (layouts.plain
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ...features import InputError
 from ..blocks.architecture import Block
 
+REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max, "std": np.std}
 RULES = ("mean", "max", "std", "cls", "grid")
 
 
@@ -86,7 +88,7 @@ def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
     if pooling.rule == "cls":
         return x[:, 0]
     if pooling.rule != "grid":
-        return {"mean": np.mean, "max": np.max, "std": np.std}[pooling.rule](x, axis=axes)
+        return REDUCTIONS[pooling.rule](x, axis=axes)
     x = np.moveaxis(x, block.channel_axis, 1)
     for axis, bins in enumerate(pooling.grid, start=2):
         x = np.moveaxis(np.moveaxis(x, axis, -1) @ adaptive(x.shape[axis], bins).T, -1, axis)

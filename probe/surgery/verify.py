@@ -169,7 +169,7 @@ def feed_shape(spec: Input) -> tuple[int, ...]:
     row = spec.shape[1:] if len(spec.shape) > 1 else spec.shape
     if None in row:
         raise InputError(f"input {spec.name}: found a dynamic length {list(spec.shape)}, wanted a window length")
-    return row
+    return tuple(size for size in row if size is not None)
 
 
 def own_chunk(spec: Input) -> int:

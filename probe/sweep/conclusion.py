@@ -170,7 +170,8 @@ class Conclusion:
         if self.published is None:
             return ""
         tap, last = self.published.tap, wording.tap_name(self.reference)
-        told = f"The published protocol ({self.words(PUBLISHED)}, the best tap as it comes) says {tap} ({self.published.score:.3f})"
+        protocol = f"The published protocol ({self.words(PUBLISHED)}, the best tap as it comes)"
+        told = f"{protocol} says {tap} ({self.published.score:.3f})"
         others = {advice.read for advice in (self.training_free, self.linear) if advice is not None}
         if tap in others or self.training_free is None:
             return f"{told}."

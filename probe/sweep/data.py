@@ -57,7 +57,8 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
         raise InputError(f"{audio}: `--test-groups site` needs sites, found none. Use `--test-groups file`?")
     if not any(set(clip.labels) & set(classes) for clip in recordings.clips):
         raise InputError(
-            f"{audio}: no clip carries one of the {len(classes)} classes that AUDIO teaches. Are the labels spelled alike?"
+            f"{audio}: no clip carries one of the {len(classes)} classes that AUDIO teaches. "
+            "Are the labels spelled alike?"
         )
     return recordings
 

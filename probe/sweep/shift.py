@@ -1,4 +1,4 @@
-"""The same read-outs on other recordings: fitted on all of AUDIO, scored on TEST, such as focal clips on soundscapes."""
+"""The same read-outs on other recordings: fitted on AUDIO, scored on TEST, such as focal clips on soundscapes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,8 @@ class Shift:
         if self.chosen == self.best:
             return f"{told} It is the best in domain too."
         lost = wording.number(self.regret)
-        return f"{told} {other} by {words(other_readout)}, best in domain, scores {self.chosen_score:.3f} there: {lost} less."
+        there = f"scores {self.chosen_score:.3f} there: {lost} less."
+        return f"{told} {other} by {words(other_readout)}, best in domain, {there}"
 
     def columns(self) -> pd.DataFrame:
         """`shifted_*` columns for readouts.csv, in the order of its rows."""

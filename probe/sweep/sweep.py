@@ -91,7 +91,7 @@ def run_sweep(
     model: Path,
     audio: Path,
     run: Path,
-    settings: Settings = Settings(),
+    settings: Settings = Settings(),  # noqa: B008 - frozen, so the one default can be shared
     *,
     test: Path | str | None = None,
     overwrite: bool = False,
@@ -120,7 +120,7 @@ def run_sweep(
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
     log(f"{len(recordings.clips)} clips of {len(recordings.labels)} classes, {len(backbone.taps)} taps, one pass")
-    given = {
+    given: dict[str, Any] = {
         "selection": selection,
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,
@@ -153,6 +153,7 @@ def run_sweep(
             log(f"{settings.projection} of the last blocks")
             projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
         rows = store.rows()
+    warnings = [*recordings.warnings, *folded.warnings, *(held_out.warnings if held_out else ())]
     config = {
         "command": command,
         "model": describe_model(backbone),
@@ -162,7 +163,7 @@ def run_sweep(
         "score": score,
         "folds": {"n": int(units.table["fold"].nunique()), "description": folded.description},
         "grouping": recordings.grouping,
-        "warnings": list(dict.fromkeys([*recordings.warnings, *folded.warnings, *(held_out.warnings if held_out else ())])),
+        "warnings": list(dict.fromkeys(warnings)),
         "skipped": [{"file": s.file, "reason": s.reason} for s in extraction.skipped],
         "answer": verdict.answer.to_json(),
         "conclusion": conclusion_json(verdict, shift),
