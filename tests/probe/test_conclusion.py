@@ -83,7 +83,10 @@ def test_an_inner_tap_leads_under_every_readout_with_what_few_groups_can_show():
     names = ("knn", "knn-cosine", "centroid", "linear")
     inner = {"block_07": 0.60, "block_09": 0.58, "block_10": 0.58, "embedding": 0.52, "logits": 0.4}
     accuracy = {name: inner for name in names} | {"linear": inner | {"block_10": 0.62}}
-    accuracy |= {"knn-cosine": inner | {"block_09": 0.62}}
+    accuracy |= {
+        "knn-cosine": inner | {"block_09": 0.62},
+        "centroid": {tap: share + 0.1 for tap, share in inner.items()},
+    }
     accuracy["logistic"] = {"block_07": 0.50, "block_09": 0.60, "block_10": 0.50, "embedding": 0.50, "logits": 0.40}
     found = conclude(ranked(accuracy, 6, rough=names), 5)
     assert found.lines[0] == (
