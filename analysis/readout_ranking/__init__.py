@@ -1,10 +1,11 @@
 """Which tap, read how: taps x read-outs with intervals, family-wise tests and what choosing among them costs."""
 
 from .nested import NestedChoice, nested_choice
-from .ranking import COLUMNS, Choice, ReadoutRanking, rank_readouts
+from .ranking import ALPHA, COLUMNS, Choice, ReadoutRanking, rank_readouts
 from .selection_bias import corrected_score
 
 __all__ = [
+    "ALPHA",
     "COLUMNS",
     "Choice",
     "NestedChoice",

@@ -242,6 +242,7 @@ def conclusion_json(verdict: Verdict, shift: Shift | None) -> dict:
         return found
     found["sentence"] = f"{found['sentence']} {shift.sentence}"
     found["lines"] = [*found["lines"], shift.sentence]
+    found["parts"] = found["parts"] | {"shifted": shift.sentence}
     return found | {"shifted": shift.to_json()}
 
 

@@ -12,13 +12,13 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ...analysis.runs import Run
-from ...analysis.wording import in_points as points
-from ...analysis.wording import number_of_p
-from ...features.output_folder import adding
-from ..assets import REPORT_CSS
+from ....analysis.runs import Run
+from ....analysis.wording import in_points as points
+from ....analysis.wording import number_of_p
+from ....features.output_folder import adding
+from ...assets import REPORT_CSS
 from .html import bar, bracketed, interval, number, table, unbroken
-from .published_answer import plain
+from ..published_answer import plain
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
