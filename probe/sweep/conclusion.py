@@ -204,14 +204,14 @@ def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:
     table = ranking.table
     known = tuple(dict.fromkeys(table["readout"]))
     firsts = {name: ranking.best([name]).tap for name in known}
-    free = _advice(ranking, [name for name in TRAINING_FREE if name in known])
-    published = _advice(ranking, [PUBLISHED]) if PUBLISHED in known else None
+    free = advise(ranking, [name for name in TRAINING_FREE if name in known])
+    published = advise(ranking, [PUBLISHED]) if PUBLISHED in known else None
     elsewhere = None
     if free is not None and published is not None and published.tap != ranking.reference:
         elsewhere = _cell(table, published.tap, free.read_readout)
     return Conclusion(
         training_free=free,
-        linear=_advice(ranking, [name for name in LINEAR if name in known]),
+        linear=advise(ranking, [name for name in LINEAR if name in known]),
         published=published,
         reference=ranking.reference,
         metric=ranking.metric,
@@ -226,15 +226,17 @@ def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:
     )
 
 
-def _advice(ranking: ReadoutRanking, readouts: Sequence[str]) -> Advice | None:
+def advise(ranking: ReadoutRanking, readouts: Sequence[str]) -> Advice | None:
+    """The advice for a use, given its read-outs that were ranked; None where there are none."""
     if not readouts:
         return None
     best: Choice = ranking.best(readouts)
     read, readout, score = best.tap, best.readout, best.score
     if not best.beats_reference:
-        at_last = ranking.table[(ranking.table["tap"] == ranking.reference) & ranking.table["readout"].isin(readouts)]
+        last = ranking.references[best.tap]
+        at_last = ranking.table[(ranking.table["tap"] == last) & ranking.table["readout"].isin(readouts)]
         place = int(np.argmax(at_last["score"].to_numpy()))
-        read, readout = ranking.reference, str(at_last["readout"].iloc[place])
+        read, readout = last, str(at_last["readout"].iloc[place])
         score = float(at_last["score"].iloc[place])
     return Advice(
         readout=best.readout,
