@@ -10,6 +10,7 @@ from ..analysis.runs import Run
 from ..features import InputError
 from ..features.output_folder import adding
 from . import style
+from .comparisons import models
 from .predictions import agreement, comparison, experiments, pipelines
 from .sweeps import (
     architecture,
@@ -42,12 +43,16 @@ WHERE_DATA = {  # each drawn where its module finds its tables
     "shots": few_shot,
     "planes": planes,
     "similarity": similarity,
+    "models": models,
 }
 
 
 def drawable(run: Path) -> tuple[str, ...]:
     """The figures that this run has data for: of a sweep all, or all but the paths where only one tap was projected; of
-    a train run those of its heads; and what a comparison, an experiment, a budget or a leakage test left there."""
+    a train run those of its heads; and what a comparison, an experiment, a budget or a leakage test left there. Of a
+    comparison of models that one alone."""
+    if models.has_data(run):  # its tables are of several models, which the figures of one cannot read
+        return ("models",)
     data = Run(Path(run))
     others = tuple(name for name, module in WHERE_DATA.items() if module.has_data(run))
     if others and not (data.folder / "ranking.csv").is_file():

@@ -132,6 +132,38 @@ def sweep(
     rank_and_tell(given.pop("model"), given.pop("audio"), given.pop("output"), **given)
 
 
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Finished sweeps on the same clips, at least two.")
+    ],
+    output: Annotated[Path, out("RUN", "The folder to write the comparison into.")],
+    readout: Readout = "all",
+    score: Annotated[
+        ScoreName, typer.Option(help="What cells are ranked by; as the runs were, where they agree.")
+    ] = ScoreName.auto,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Several sweeps on the same clips, one ranking: model x tap x read-out, with family-wise tests and the cost."""
+    from .sweep.compare import compare
+
+    done = compare(
+        runs,
+        output,
+        readout=readout,
+        score=score.value,
+        seed=seed,
+        overwrite=overwrite,
+        log=say,
+        command=command_line(),
+    )
+    print(done.summary)
+    for line in done.answer["lines"]:
+        print(line)
+    warn(done.warnings)
+    print(f"Table: {output / 'compare.md'}")
+
+
 def demo(
     output: Annotated[Path, out("RUN", "The folder to write the run into.")] = Path("runs/demo"),
     species: Annotated[int | None, typer.Option(min=2, help="Made-up species; 30, in a competition 24.")] = None,

@@ -2,8 +2,10 @@
 
 from .conclusion import PUBLISHED, Conclusion, advise, conclude
 from .findings import READOUT_WORDS, SCORE_WORDS, USES, Advice, Cell, Findings
+from .text import MANY
 
 __all__ = [
+    "MANY",
     "PUBLISHED",
     "READOUT_WORDS",
     "SCORE_WORDS",

@@ -101,9 +101,10 @@ def advise(ranking: ReadoutRanking, readouts: Sequence[str]) -> Advice | None:
     best: Choice = ranking.best(readouts)
     read, readout, score = best.tap, best.readout, best.score
     if not best.beats_reference:
-        at_last = ranking.table[(ranking.table["tap"] == ranking.reference) & ranking.table["readout"].isin(readouts)]
+        last = ranking.references[best.tap]
+        at_last = ranking.table[(ranking.table["tap"] == last) & ranking.table["readout"].isin(readouts)]
         place = int(np.argmax(at_last["score"].to_numpy()))
-        read, readout = ranking.reference, str(at_last["readout"].iloc[place])
+        read, readout = last, str(at_last["readout"].iloc[place])
         score = float(at_last["score"].iloc[place])
     return Advice(
         readout=best.readout,

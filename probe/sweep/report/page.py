@@ -17,8 +17,8 @@ from ....analysis.wording import in_points as points
 from ....analysis.wording import number_of_p
 from ....features.output_folder import adding
 from ...assets import REPORT_CSS
-from .html import bar, bracketed, interval, number, table, unbroken
 from ..published_answer import plain
+from .html import bar, bracketed, interval, number, table, unbroken
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
