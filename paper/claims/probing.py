@@ -67,7 +67,7 @@ def beaten(sources: Sources, published: Published) -> Iterator[Claim]:
         "source": published.table1.attrs["source"],
         "published": "one read-out, Euclidean 5-NN; the embedding was not probed",
         "test": "score of each read-out's best block less that of the embedding under the same read-out, paired; holds "
-        f"if it is above 0 at a p below {verdicts.LEVEL}, family-wise over all taps and read-outs, does not hold if its "
+        f"if it is above 0 at a p below {verdicts.LEVEL}, family-wise over taps and read-outs, does not hold if its "
         "interval ends at 0 or below",
     }
     found = [row for sweep in sources.sweeps for row in _beaten(sweep).values()]
