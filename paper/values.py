@@ -12,7 +12,7 @@ import numpy as np
 from ..analysis.studies import sample_size
 from ..analysis.wording import interval, p_value, points, tap_label, tap_name
 from .claims import Claim
-from .claims.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED
+from .claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED
 from .macros import verdict
 from .published import Published
 from .runs.derived import Evidence, order_kept
@@ -138,7 +138,7 @@ def of_sources(sources: Sources) -> dict[str, str]:
 def of_claims(claims: Iterable[Claim]) -> dict[str, str]:
     """How many rows of the claims table have each verdict."""
     counts = Counter(one.verdict for one in claims)
-    names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "untested": UNTESTED}
+    names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "artefacts": ARTEFACT, "untested": UNTESTED}
     return {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
 
 
