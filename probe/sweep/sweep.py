@@ -21,11 +21,11 @@ import pandas as pd
 
 from ...analysis.scored_items import make_units
 from ...features import InputError
+from ...features.progress import Progress
 from ...features.recordings import Recordings, assign_folds, choose, read_recordings
 from ...features.store import FeatureStore
 from ...features.windows import Selection
 from ..extraction.extract import extract, publish
-from ..progress import steps
 from ..runtime.backbone import Backbone
 from ..runtime.cost import ms_per_window
 from .conclusion import Answer
@@ -130,13 +130,14 @@ def sweep(
     )
     say("timing the model up to each tap")
     taps = [backbone.architecture.taps[name] for name in backbone.taps]
-    with steps("timing", 2 * len(taps), progress) as tick:
-        cost = ms_per_window(backbone.model, taps, backbone.window_samples, tick=tick)
+    with Progress("timing", 2 * len(taps), "taps", wanted=progress) as bar:
+        cost = ms_per_window(backbone.model, taps, backbone.window_samples, tick=lambda name: bar.advance(note=name))
     with FeatureStore.open(extraction.store) as store:
         say("ranking")
         clips, folds_said, fold_warnings = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
         units = make_units(store.rows(), clips, settings.unit)
-        with steps("ranking", len(taps), progress) as tick:
+        with Progress("ranking", len(taps), "taps", wanted=progress) as bar:
+            tick = lambda name: bar.advance(note=name)  # noqa: E731
             verdict = rank_taps(
                 store, units, backbone.architecture, cost, settings.k, settings.metric, settings.seed, tick
             )
