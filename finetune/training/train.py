@@ -17,12 +17,12 @@ import torch
 from accelerate import Accelerator
 
 from ...features import InputError
+from ...features.progress import Progress
 from ...features.recordings import Recordings
 from .. import smoke as smoke_test
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
-from ..progress import Progress
 from . import results, tracking
 from . import resume as resume_state
 from .fold_training import Training
@@ -102,10 +102,10 @@ def train(
         elif accelerator.is_main_process:
             results.prepare(run, fold, config)
             training.save_state()
-        name = f"{run.name}-fold{fold}"
+        name, wanted = f"{run.name}-fold{fold}", progress and accelerator.is_main_process
         with (
             tracking.Tracker(track if accelerator.is_main_process else None, name, settings.to_json()) as tracker,
-            Progress(training.loop.steps, training.loop.step, progress and accelerator.is_main_process) as bar,
+            Progress("training", training.loop.steps, "steps", training.loop.step, wanted) as bar,
         ):
             for row in training.epochs(bar):
                 tracker.log(row, row["step"])

@@ -10,8 +10,8 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
 from ...features import InputError
+from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
-from ..progress import Progress
 from ..runtime.backbone import Backbone
 from .clip_batches import ClipBatch, Settings
 from .writer import cores, fill, fingerprint, misfit
@@ -84,7 +84,7 @@ def extract_shards(
             for part, place in zip(parts, paths)
         ]
         for n_clips, n_windows in parallel(tasks):
-            bar.advance(n_clips, n_windows)
+            bar.advance(n_clips, f"{n_windows} windows")
     join(paths, path.resolve(), meta=meta)
 
 
@@ -111,9 +111,7 @@ def _shard(
     if backbone.sha256 != key.model_sha256:
         raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
     meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips)}
-    return len(clips.clips), fill(
-        path, key, backbone, clips, meta, settings, workers, Progress(len(clips.clips), False)
-    )
+    return len(clips.clips), fill(path, key, backbone, clips, meta, settings, workers, Progress("", 1, wanted=False))
 
 
 @contextmanager

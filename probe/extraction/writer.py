@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from ...features import InputError, audio
+from ...features.progress import Progress
 from ...features.store import FeatureStore, Locked, StoreKey
-from ..progress import Progress
 from .clip_batches import BatchFeatures, ClipBatch, Settings, compute
 
 AHEAD = 3  # clip batches under way or waiting for the writer, for each worker: this bounds the memory
@@ -89,7 +89,7 @@ def fill(
                         store.skip(number, file, reason)
                 if len(computed.rows):
                     store.append(computed.rows, computed.features)
-                bar.advance(len(batch.clips), len(computed.rows))
+                bar.advance(len(batch.clips), f"{len(computed.rows)} windows")
         store.finish()
         return len(store)
 

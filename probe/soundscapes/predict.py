@@ -20,13 +20,14 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256, write_json
+from ...features.progress import Progress
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
 from .predictor import Predictor
 from .rows import Soundscape, expected, find
 from .submission import Form, about_path, assemble, published
-from .time_budget import Budget
+from .time_budget import Budget, told
 
 AHEAD = 2  # files handed out for each worker: the next one begins while the last one's rows are written
 WRITING_S, WRITING_S_A_CELL = 2.0, 6e-6  # kept back from a budget: a few times what writing and checking take
@@ -186,8 +187,11 @@ def _run(
     workers = workers or _workers(predictor)
     waiting, upcoming = {}, iter(todo)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
-    with getattr(predictor, "at_work", nullcontext)(), _bar(len(files), progress) as bar:
-        bar.advance(len(files) - len(todo), budget, left_s)
+    with (
+        getattr(predictor, "at_work", nullcontext)(),
+        Progress("predicting", len(files), "files", wanted=progress) as bar,
+    ):
+        bar.skip(len(files) - len(todo))
         try:
             while True:
                 while len(waiting) < AHEAD * workers and (file := next(upcoming, None)):
@@ -204,7 +208,7 @@ def _run(
                     except InputError as error:
                         skipped[file.stem] = Skipped(file.path.name, str(error))
                         say(f"warning: {error} Its rows are fallback.")
-                    bar.advance(1, budget, left_s)
+                    bar.advance(note=told(budget, left_s).removeprefix(", "))
         finally:  # after an error or Ctrl-C, what has begun ends at its next batch
             ended.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -216,27 +220,6 @@ def _workers(predictor: Predictor) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = getattr(predictor, "threads", 1) or cores
     return max(2, cores // threads)
-
-
-class _NoBar:
-    """Where no bar is shown, and rich need not be installed."""
-
-    def __enter__(self) -> "_NoBar":
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def advance(self, files: int, budget: Budget, audio_left_s: float) -> None:
-        pass
-
-
-def _bar(total: int, wanted: bool):
-    if not wanted or not sys.stderr.isatty():
-        return _NoBar()
-    from .progress import Progress
-
-    return Progress(total, wanted)
 
 
 def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]) -> tuple[Soundscape, ...]:
