@@ -1,4 +1,4 @@
-"""What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run."""
+"""Opens what turns windows into probabilities: a fused file, any ONNX classifier with labels, or a training's run."""
 
 from pathlib import Path
 
