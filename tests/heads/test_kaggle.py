@@ -22,7 +22,7 @@ from birdprobe.analysis.postprocess.chain import Wanted, chain
 from birdprobe.analysis.predictions.table import faults, read
 from birdprobe.features import InputError
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.kaggle import notebook, write
+from birdprobe.heads.kaggle import notebook, wheel, write
 from birdprobe.heads.kaggle.wheel import NEEDED, build_wheel
 from birdprobe.probe.runtime import sessions
 from birdprobe.probe.runtime.backbone import Backbone
@@ -349,6 +349,15 @@ def test_again_gives_the_same_bytes_and_keeps_the_wheels(fused, tmp_path):
     write(fused, tmp_path / "k", overwrite=True)
     assert {path: path.read_bytes() for path in first} == first
     assert (kernel.package / "wheels" / "a.whl").read_bytes() == b"wheel"
+
+
+def test_the_wheel_is_one_of_the_kernels_own_files(fused, tmp_path, monkeypatch):
+    kernel = write(fused, tmp_path / "k")
+    old = f"package/wheels/{kernel.config['wheel']}"
+    assert old in json.loads((kernel.package / "config.json").read_text())["files"]
+    monkeypatch.setattr(wheel, "version", lambda name: "99.0")
+    write(fused, tmp_path / "k", overwrite=True)  # an older version's wheel beside it would be installed by chance
+    assert [path.name for path in (kernel.package / "wheels").iterdir()] == ["birdprobe-99.0-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize(
