@@ -6,6 +6,7 @@ lengths). Up: the tap's best read-out for the use. Each model's best tap is fill
 
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,8 +75,9 @@ def draw(run: Path) -> Figure:
             axes.set_xlabel("multiply-accumulates up to the tap, per second of audio", labelpad=3)
     handles = [key(figure.axes[0], *looks[model]) for model in models]
     names = [style.trimmed(model, 34) for model in models]
-    place = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - 0.04 / height), "ncols": 2, "columnspacing": 1.6}
-    figure.legend(handles, names, frameon=False, borderpad=0, borderaxespad=0, handletextpad=0.5, **place)
+    look: dict[str, Any] = {"frameon": False, "borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "ncols": 2}
+    look |= {"bbox_to_anchor": (0.01, 1 - 0.04 / height), "columnspacing": 1.6}
+    figure.legend(handles, names, loc="upper left", **look)
     return figure
 
 
@@ -131,15 +133,15 @@ def name_best(axes: Axes, ends: list[tuple[float, float]], labels: list[tuple[st
         axes.annotate(words, (1.05, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
         for words, y, colour in labels
     ]
-    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    per_inch = (high - low) * style.DPI / axes.get_window_extent().height
     heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
     centres = style.spread([y for _, y, _ in labels], heights, low - 0.15 * per_inch, high + 0.15 * per_inch)
     for text, (x, y), (_, _, colour), centre in zip(texts, ends, labels, centres):
         text.set_y(centre)
         right = axes.get_xlim()[1]
         axes.plot([x, right], [y] * 2, color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1)
-        joint = {"transform": axes.get_yaxis_transform(), "clip_on": False}
-        axes.plot([1, 1.04], [y, centre], color=colour, lw=0.6, ls=(0, (1, 2)), **joint)
+        joint = axes.get_yaxis_transform()
+        axes.plot([1, 1.04], [y, centre], color=colour, lw=0.6, ls=(0, (1, 2)), transform=joint, clip_on=False)
 
 
 def scale(axes: Axes, cost: np.ndarray) -> None:
