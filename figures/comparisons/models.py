@@ -6,12 +6,13 @@ lengths). Up: the tap's best read-out for the use. Each model's best tap is fill
 
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ...analysis import wording
 from ...features import InputError
@@ -29,8 +30,9 @@ READOUTS = {
     "logistic": "logistic",
 }
 LEFT_IN, NAMES_IN, PANEL_IN, GAP_IN, AXIS_IN, LINE_IN = 0.6, 1.5, 1.95, 0.34, 0.42, 0.17
-LETTERS = 22  # of a model's name, where it is written
-MARKS = "oshpPX"
+LABEL_IN = 0.32  # height that a model's best tap takes beside a panel
+WIDE = 3.0  # from this ratio of costs on, the axis is logarithmic
+MARKS = "oshpPXD"  # one more than colours, so that a colour that comes again has another mark
 
 
 def has_data(run: Path) -> bool:
@@ -52,27 +54,30 @@ def draw(run: Path) -> Figure:
     table = read(Path(run))
     uses = [use for use in USES if table[use].notna().any()]
     models = list(dict.fromkeys(table["model"]))
+    panel_in = max(PANEL_IN, LABEL_IN * len(models))
     looks = dict(zip(models, zip(cycle(style.SHOWCASE), cycle(MARKS))))
     figure = style.new_figure(1)
     foot = 0.16 + 0.13 * style.caption(figure, caption(table))
     head = 0.1 + LINE_IN * -(-len(models) // 2)
-    height = foot + AXIS_IN + len(uses) * PANEL_IN + (len(uses) - 1) * GAP_IN + head + 0.22
+    height = foot + AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)
     width = (style.WIDTH_IN - LEFT_IN - NAMES_IN) / style.WIDTH_IN
     axes: Axes | None = None
     for i, use in enumerate(reversed(uses)):
-        bottom = foot + AXIS_IN + i * (PANEL_IN + GAP_IN)
-        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width, PANEL_IN / height)
+        bottom = foot + AXIS_IN + i * (panel_in + GAP_IN)
+        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width, panel_in / height)
         axes = figure.add_axes(place, sharex=axes)
+        scale(axes, table["macs_per_s"].to_numpy())
         panel(axes, table, use, looks)
         axes.tick_params(labelbottom=i == 0, which="both")
         if i == 0:
             axes.set_xlabel("multiply-accumulates up to the tap, per second of audio", labelpad=3)
     handles = [key(figure.axes[0], *looks[model]) for model in models]
     names = [style.trimmed(model, 34) for model in models]
-    place = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - 0.04 / height), "ncols": 2, "columnspacing": 1.6}
-    figure.legend(handles, names, frameon=False, borderpad=0, borderaxespad=0, handletextpad=0.5, **place)
+    look: dict[str, Any] = {"frameon": False, "borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "ncols": 2}
+    look |= {"bbox_to_anchor": (0.01, 1 - 0.04 / height), "columnspacing": 1.6}
+    figure.legend(handles, names, loc="upper left", **look)
     return figure
 
 
@@ -101,9 +106,9 @@ def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str,
             continue
         x, y = own["macs_per_s"].to_numpy(), own[use].to_numpy()
         axes.plot(x, y, color=colour, lw=1.0, alpha=0.6, zorder=2)
-        axes.plot(x, y, mark, ms=3.6, mfc=style.PAPER, mec=colour, mew=1.0, zorder=3)
+        axes.plot(x, y, mark, ms=3.8 if len(own) < 12 else 3.0, mfc=style.PAPER, mec=colour, mew=1.0, zorder=3)
         last = own["last"].to_numpy(dtype=bool)
-        axes.plot(x[last], y[last], "x", ms=8, color=colour, mew=1.6, zorder=4)
+        axes.plot(x[last], y[last], "x", ms=5.5, color=style.INK, mew=1.3, zorder=6)
         best = own.iloc[int(np.argmax(y))]
         at = float(best["macs_per_s"]), float(best[use])
         axes.plot([at[0]] * 2, [best[f"{use}_lo"], best[f"{use}_hi"]], color=colour, lw=1.3, zorder=4)
@@ -112,15 +117,11 @@ def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str,
         name = wording.tap_title(str(best["tap"]))
         labels.append((f"{name}, {at[1]:.3f}\n{readout}", at[1], colour))
         ends.append(at)
-    axes.set_xscale("log")
-    axes.margins(x=0.08, y=0.1)
+    axes.margins(y=0.1)
     axes.set_title(USES[use], fontsize=9, loc="left", pad=4)
     axes.set_ylabel("score, cross-validated")
     axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades(axes) < 2.5 else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     name_best(axes, ends, labels)
 
 
@@ -132,20 +133,31 @@ def name_best(axes: Axes, ends: list[tuple[float, float]], labels: list[tuple[st
         axes.annotate(words, (1.05, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
         for words, y, colour in labels
     ]
-    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    per_inch = (high - low) * style.DPI / axes.get_window_extent().height
     heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
     centres = style.spread([y for _, y, _ in labels], heights, low - 0.15 * per_inch, high + 0.15 * per_inch)
     for text, (x, y), (_, _, colour), centre in zip(texts, ends, labels, centres):
         text.set_y(centre)
         right = axes.get_xlim()[1]
-        axes.plot([x, right], [y, y], color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1)
-        joint = {"transform": axes.get_yaxis_transform(), "clip_on": False}
-        axes.plot([1, 1.04], [y, centre], color=colour, lw=0.6, ls=(0, (1, 2)), **joint)
+        axes.plot([x, right], [y] * 2, color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1)
+        joint = axes.get_yaxis_transform()
+        axes.plot([1, 1.04], [y, centre], color=colour, lw=0.6, ls=(0, (1, 2)), transform=joint, clip_on=False)
 
 
-def decades(axes: Axes) -> float:
-    low, high = axes.get_xlim()
-    return float(np.log10(high / low)) if low > 0 else 1.0
+def scale(axes: Axes, cost: np.ndarray) -> None:
+    """The axis of costs: logarithmic where models differ much."""
+    low, high = float(np.nanmin(cost)), float(np.nanmax(cost))
+    if low > 0 and high / low > WIDE:
+        axes.set_xscale("log")
+        pad = (high / low) ** 0.06
+        axes.set_xlim(low / pad, high * pad)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        pad = 0.06 * (high - low) or 0.1 * high
+        axes.set_xlim(low - pad, high + pad)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value)))
 
 
 def counted(value: float) -> str:

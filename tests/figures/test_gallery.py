@@ -73,7 +73,7 @@ def test_equal_runs_give_equal_bytes_without_a_date(birdnet, tmp_path):
 
 def test_unknown_name_is_told_the_names(birdnet):
     names = r"'heat' found, one of depth, .*agreement, pipelines, comparison, experiment, budget, leakage, "
-    names += "readouts, ranks, shots, planes, similarity wanted"
+    names += "readouts, ranks, shots, planes, similarity, models wanted"
     with pytest.raises(InputError, match=names):
         gallery.save(birdnet, ["depth", "heat"])
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ....analysis import readouts
-from ....analysis.readout_ranking import rank_readouts
+from ....analysis.readout_ranking import Cell, rank_readouts
 from ....features import InputError
 from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
@@ -169,14 +169,15 @@ def metric_of(score: str, paired: PairedRuns) -> str:
 
 def score_models(
     paired: PairedRuns, names: Sequence[str], progress: bool = True
-) -> tuple[dict[tuple[str, str], np.ndarray], dict[str, tuple[str, str]]]:
+) -> tuple[dict[Cell, np.ndarray], dict[str, tuple[str, str]]]:
     """Out-of-fold class scores of every model's taps, all with the folds of the first run.
 
     Returns:
         ((model/tap, read-out) -> float64 [n, K], model/tap -> (model, tap)).
     """
     folds = paired.table["fold"].to_numpy()
-    scores, cells = {}, {}
+    scores: dict[Cell, np.ndarray] = {}
+    cells: dict[str, tuple[str, str]] = {}
     with Progress("reading out", sum(len(model.taps) for model in paired.models), "taps", wanted=progress) as bar:
         for model in paired.models:
             for tap in model.taps:

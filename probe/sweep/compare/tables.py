@@ -61,7 +61,7 @@ def taps_table(paired: PairedRuns, readouts: pd.DataFrame) -> pd.DataFrame:
 def _best_of(cells: pd.DataFrame, use: str) -> dict[str, object]:
     if cells.empty:
         return {use: np.nan, f"{use}_lo": np.nan, f"{use}_hi": np.nan, f"{use}_readout": ""}
-    best = cells.loc[cells["score"].idxmax()]
+    best = cells.iloc[int(np.argmax(cells["score"]))]
     return {use: best["score"], f"{use}_lo": best["lo"], f"{use}_hi": best["hi"], f"{use}_readout": best["readout"]}
 
 
