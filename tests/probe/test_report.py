@@ -11,7 +11,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.figures import gallery
-from birdprobe.probe.sweep.html import bracketed, number, unbroken
+from birdprobe.probe.sweep.report.html import bracketed, number, unbroken
 from birdprobe.probe.sweep.report import write_report
 from tests.runs import make_run
 
