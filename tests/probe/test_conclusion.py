@@ -82,7 +82,7 @@ def test_a_lead_of_several_points_is_not_called_worthless():
 def test_an_inner_tap_leads_under_every_readout_with_what_few_groups_can_show():
     names = ("knn", "knn-cosine", "centroid", "linear")
     inner = {"block_07": 0.60, "block_09": 0.58, "block_10": 0.58, "embedding": 0.52, "logits": 0.4}
-    accuracy = {name: inner for name in names} | {"linear": inner | {"block_10": 0.62}}
+    accuracy = dict.fromkeys(names, inner) | {"linear": inner | {"block_10": 0.62}}
     accuracy |= {
         "knn-cosine": inner | {"block_09": 0.62},
         "centroid": {tap: share + 0.1 for tap, share in inner.items()},

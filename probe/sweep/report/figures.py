@@ -66,7 +66,9 @@ def depth_said(data: Run) -> tuple[str, str]:
     else:
         alt += f": {best.ms_per_window:.1f} ms a window at {best.tap}, {last.ms_per_window:.1f} at {last.tap}."
     how = (
-        f" Read as published: {readout(data)}; other read-outs can order the taps otherwise." if concluded(data) else ""
+        f" This is the published read-out, {readout(data)}; others can order the taps otherwise."
+        if concluded(data)
+        else ""
     )
     return alt, (
         f"<b>Accuracy against depth.</b> What each tap knows about these classes, and what it costs to get there.{how} "
@@ -82,7 +84,7 @@ def architecture_said(data: Run) -> tuple[str, str]:
     )
     return alt, (
         "<b>The backbone, as found in the file.</b> Every box is a block; the darker it is, the better the probe does "
-        "on what it puts out."
+        f"on what it puts out{_as_published(data)}."
     )
 
 
@@ -97,7 +99,14 @@ def paths_said(data: Run) -> tuple[str, str]:
 def classes_said(data: Run) -> tuple[str, str]:
     size = f"{data.n_classes} classes by {len(data.ranking)} taps"
     alt = f"Heat map of accuracy, {size}; the column of {data.best} is framed."
-    return alt, "<b>Which class at which depth.</b> The best tap over all classes need not be the best for yours."
+    return alt, (
+        "<b>Which class at which depth.</b> The best tap over all classes need not be the best for yours"
+        f"{_as_published(data)}."
+    )
+
+
+def _as_published(data: Run) -> str:
+    return f" (the published read-out, {readout(data)})" if concluded(data) else ""
 
 
 def shots_said(data: Run) -> Said:

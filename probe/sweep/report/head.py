@@ -3,6 +3,7 @@
 import re
 from html import escape
 
+from ....analysis import wording
 from ....analysis.runs import Run
 from ..published_answer import plain
 from . import published
@@ -56,9 +57,15 @@ def _line(part: str, words: str, misled: bool) -> str:
 
 def _marked(data: Run, words: str) -> str:
     """The headline; names of taps stand out and do not break."""
-    names = sorted({*data.readouts.tap, "final embedding"} - {"embedding", "logits", "stem"}, key=len, reverse=True)
+    last = wording.tap_title(data.reference) if data.reference == "embedding" else data.reference
+    names = sorted({*data.readouts.tap, last} - {"embedding", "logits", "stem"}, key=len, reverse=True)
     pattern = "|".join(re.escape(escape(name)) for name in names)
-    return re.sub(rf"(?<!\w)({pattern})(?!\w)", r"<strong>\1</strong>", typeset(words))
+
+    def strong(found: re.Match) -> str:
+        look = ' class="last"' if found[1] == escape(last) else ""
+        return f"<strong{look}>{found[1]}</strong>"
+
+    return re.sub(rf"(?<!\w)({pattern})(?!\w)", strong, typeset(words))
 
 
 def _counted(data: Run) -> str:
@@ -67,7 +74,8 @@ def _counted(data: Run) -> str:
     groups = f" in {data.n_groups:,} groups" if data.n_groups else ""
     over = "groups" if data.n_groups else data.unit
     words = [
-        f"Measured on {conclusion['n']:,} {data.unit}{groups}, {data.n_classes} classes, {data.config['folds']['description']}: "
+        f"Measured on {conclusion['n']:,} {data.unit}{groups}, {data.n_classes} classes, "
+        f"{data.config['folds']['description']}: "
         f"{table.tap.nunique()} taps under {table.readout.nunique()} read-outs.",
         f"Scores are {score_name(data)}, brackets 95 % intervals over {over}; p is family-wise over all taps and "
         "read-outs.",

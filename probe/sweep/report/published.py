@@ -25,15 +25,16 @@ def sentence(data: Run) -> str:
 def lede(data: Run) -> str:
     """What the answer rests on: counts, intervals, the paired difference, what the p-value takes into account."""
     answer, over = data.answer, "groups" if data.n_groups else data.unit
+    intervals = f"Brackets are 95 % intervals{'' if data.has_readouts else ', bootstrap'} over {over}"
     accuracy = bracketed(answer["knn"], answer["knn_lo"], answer["knn_hi"], "{:.3f}")
     words = [f"Measured on {data.counted}, {data.config['folds']['description']}."]
     if data.best == data.reference:
-        words.append(f"Accuracy of {plain(data.best)} {accuracy}. Brackets are 95 % intervals, bootstrap over {over}.")
+        words.append(f"Accuracy of {plain(data.best)} {accuracy}. {intervals}.")
     else:
         gain = bracketed(points(answer["difference"]), points(answer["lo"]), points(answer["hi"]), "{:+.1f}")
         words.append(
             f"Accuracy of {plain(data.best)} {accuracy}, of {plain(data.reference)} {answer['reference_knn']:.3f}; "
-            f"paired difference {gain} points. Brackets are 95 % intervals, bootstrap over {over}; "
+            f"paired difference {gain} points. {intervals}; "
             f"p is corrected for having picked the best of {len(data.ranking)} taps."
         )
     return unbroken(escape(" ".join([*words, f"Chance is {answer['chance']:.3f}."])))
