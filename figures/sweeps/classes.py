@@ -23,6 +23,7 @@ HEAD_IN, FOOT_IN, NAMED_IN = (
     0.82,
     0.2,
 )  # room above for tap names, below for bar and caption; width of a named column
+BAR_LABEL_IN = 0.68  # the word before the colour bar
 
 
 @style.styled
@@ -129,6 +130,7 @@ def write_values(axes: Axes, rows: np.ndarray, mesh: QuadMesh, edges: np.ndarray
 
 def draw_bar(figure: Figure, mesh: QuadMesh, left: float) -> None:
     height = figure.get_figheight()
+    left = max(left, BAR_LABEL_IN / style.WIDTH_IN)  # names may be shorter than the word before the bar
     bar = figure.add_axes((left, (FOOT_IN - 0.24) / height, 0.26, 0.1 / height))
     drawn = figure.colorbar(mesh, cax=bar, orientation="horizontal", ticks=[0, 0.5, 1])
     drawn.outline.set_visible(False)

@@ -19,7 +19,10 @@ TABLES = (
     "predictions.csv",
     "report.html",
 )
-FIGURES = ("readouts", "ranks", "depth", "architecture", "trajectories", "classes")
+FIGURES = (
+    *("readouts", "ranks", "depth", "architecture", "trajectories", "classes"),
+    *("shots", "planes", "similarity"),
+)
 KIND = Kind(
     "sweep",
     "a finished run",
