@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
@@ -64,7 +65,7 @@ def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Fig
         )
         _plane(axes, source[source["tap"] == tap], shown, size)
         axes.text(
-            0, 1 + 0.2 / each, style.spoken(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
+            0, 1 + 0.2 / each, wording.tap_title(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
         )
         axes.text(0, 1 + 0.05 / each, _said(tap, scores), transform=axes.transAxes, fontsize=8, va="bottom")
     return figure

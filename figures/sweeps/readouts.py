@@ -12,6 +12,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
@@ -69,7 +70,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     axes.vlines(np.arange(1, scores.shape[1]), 0, len(scores), color=style.PAPER, lw=2.5)
     axes.set_xticks(np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in scores], fontsize=8.5)
     axes.xaxis.tick_top()
-    axes.set_yticks(np.arange(len(scores)) + 0.5, [style.spoken(tap) for tap in scores.index], fontsize=size)
+    axes.set_yticks(np.arange(len(scores)) + 0.5, [wording.tap_title(tap) for tap in scores.index], fontsize=size)
     axes.tick_params(length=0, pad=3)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -93,7 +94,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
     figure = style.new_figure(1)
     shares = "coloured: the best tap of each read-out, and "
     foot = 0.16 + 0.13 * style.caption(
-        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {style.spoken(reference)} (dashed)."
+        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed)."
     )
     body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
     height = foot + body + HEAD_IN
@@ -177,7 +178,12 @@ def _name_lines(axes: Axes, last: pd.Series, colours: dict[str, str], body: floa
     taps = list(colours)
     texts = [
         axes.annotate(
-            style.spoken(tap), (1.02, last[tap]), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=c
+            wording.tap_title(tap),
+            (1.02, last[tap]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color=c,
         )
         for tap, c in colours.items()
     ]
@@ -190,7 +196,7 @@ def _widest(figure: Figure, taps, size: float) -> float:
     """Inches of the longest tap name in bold."""
     widths = []
     for tap in taps:
-        text = figure.text(0, 0, style.spoken(tap), fontsize=size, weight="bold")
+        text = figure.text(0, 0, wording.tap_title(tap), fontsize=size, weight="bold")
         widths.append(style.size_in(text)[0])
         text.remove()
     return max(widths)
@@ -201,5 +207,5 @@ def _caption(scores: pd.DataFrame, reference: str) -> str:
     return (
         "Score of every tap under every read-out, darker is higher. Outlined: the best tap of each read-out"
         f"{', the same for all' if same and scores.shape[1] > 1 else ''}. Between green lines: the "
-        f"{style.spoken(reference)}, which the others are compared with."
+        f"{wording.tap_title(reference)}, which the others are compared with."
     )
