@@ -30,6 +30,10 @@ class Pooling:
         """`mean`, `max`, `std`, `cls`, `grid`, `grid:HxW` or `grid:T`. InputError for anything else."""
         if isinstance(text, Pooling):
             return text
+        if "," in text:
+            raise InputError(
+                f"`--pool` must be one pooling, got {text!r}. Run once with each; `birdprobe compare` joins."
+            )
         rule, _, size = text.strip().lower().partition(":")
         parts = size.split("x") if size else []
         if rule not in RULES or (size and rule != "grid") or not all(p.isdigit() and int(p) > 0 for p in parts):

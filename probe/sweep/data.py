@@ -31,6 +31,35 @@ class FoldedClips:
         return tuple(sorted(set(self.table["label"])))
 
 
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a sweep is asked to rank on, read and checked before the model is opened.
+
+    recordings: the clips of AUDIO; folded: them in folds; held_out: the clips of TEST, or None. score: the metric.
+    """
+
+    recordings: Recordings
+    folded: FoldedClips
+    held_out: Recordings | None
+    score: str
+
+
+def read_data(audio: Path | str, test: Path | str | None, settings: Settings) -> Data:
+    """The recordings; too few clips or groups, or a test without a known class, is said before the model is opened."""
+    recordings = training_clips(audio, settings)
+    folded = fold_clips(recordings, settings)
+    held_out = None if test is None else held_out_clips(test, settings, folded.classes)
+    return Data(recordings, folded, held_out, metric_of(settings.score, recordings, held_out))
+
+
+def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -> str:
+    """What read-outs are ranked by: top-1 where every clip has one label and nothing else is tested, else macro AUC."""
+    if score != "auto":
+        return score
+    several = any(len(clip.labels) > 1 for part in (recordings, held_out) if part for clip in part.clips)
+    return "auc" if several or held_out is not None else "top1"
+
+
 def training_clips(audio: Path | str, settings: Settings) -> Recordings:
     """The clips of AUDIO that a sweep ranks on; classes that are too rare for the folds are left out and told."""
     recordings = read_recordings(

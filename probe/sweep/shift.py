@@ -1,4 +1,4 @@
-"""The same read-outs on other recordings: fitted on AUDIO, scored on TEST, such as focal clips on soundscapes."""
+"""The same read-outs on other recordings: fitted on all of AUDIO, scored on TEST, such as soundscapes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
