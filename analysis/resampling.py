@@ -13,7 +13,7 @@ serves the plain value (ones), the bootstrap, what a draw left out (times == 0) 
   all right, it can be 90 %.
 - p: each group's contribution to a difference keeps or changes its sign, two-sided, (1 + at least as large) / (1 +
   flips), or all sign patterns where few groups differ. Family-wise p: the largest standardised statistic over all
-  comparisons (max-T, Westfall & Young 1993), so picking the best first is paid for.
+  comparisons (max-T, Westfall & Young 1993), which corrects for picking the best first.
 """
 
 from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ matrices and one read-out.
 Taps are put on one scale without labels, over all rows: see `analysis.pairwise`.
 
 What the scores mean. The score of a step is the best of all candidates on the rows that chose it, so it errs upwards.
-The nested estimate pays for the choice: every fold is read with taps (and penalty) chosen on the other folds alone.
+The nested estimate is not inflated by the choice: every fold is read with taps (and penalty) chosen on the other folds alone.
 """
 
 from collections.abc import Mapping

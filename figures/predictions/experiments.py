@@ -1,7 +1,7 @@
 """What an experiment promised out of fold and what it gave on recordings held out.
 
 Each arm that is compared with another has two dots: its gain in macro AUC out of fold and held out, with 95 % bars.
-Where the upper lies further right than the lower, the out-of-fold score flatters.
+Where the upper lies further right than the lower, the out-of-fold score is too optimistic.
 """
 
 import json

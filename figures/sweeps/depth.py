@@ -223,6 +223,6 @@ def name(tap: str) -> str:
 def caption(data: Run) -> str:
     what = "groups of clips" if data.n_groups else data.unit
     return (
-        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %, bootstrap over {what}. "
+        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %, jackknife over {what}. "
         f"Grouping: {data.config.get('grouping', 'none')}."
     )

@@ -186,7 +186,7 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A member trained through. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
+    """A fine-tuned model. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
     windows of all finished folds and their labels, None before the first."""
 
     name: str
