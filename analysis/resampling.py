@@ -50,7 +50,7 @@ def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
             raise InputError(f"{place}: groups {np.shape(groups)} found, {(n,)} wanted, one a row.")
         codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if codes.max(initial=0) < 1:
-        raise InputError(f"{place}: 1 group found, at least two wanted. Are all rows of one recording?")
+        raise InputError(f"{place}: expected at least two groups, got 1. Are all rows of one recording?")
     return codes
 
 

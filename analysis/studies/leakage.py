@@ -55,7 +55,7 @@ def compare(
     if not features or not len(labels) == len(names):
         raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; one a row and at least a tap wanted.")
     if repeats < 1:
-        raise InputError(f"leakage: {repeats} repeats found, at least 1 wanted.")
+        raise InputError(f"leakage: expected at least 1 repeat, got {repeats}.")
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
     has_sibling = sizes[codes] > 1
     if not has_sibling.any():

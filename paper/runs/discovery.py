@@ -68,7 +68,7 @@ def runs_in(path: Path) -> dict[str, list]:
     if any(path.glob("fold*/log.csv")):
         found["members"] = [Member.of(path)]
     if not found:
-        raise InputError(f"{path}: no run found, {WANTED} wanted. Was it cut off, or is it in a folder further down?")
+        raise InputError(f"{path}: expected a run ({WANTED}), got none. Was it cut off, or is it in a folder further down?")
     return found
 
 

@@ -247,7 +247,7 @@ def configuration(path: Path, needed: Sequence[str] = ()) -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: not found, the configuration of a run wanted. Was the run cut off?") from None
+        raise InputError(f"{path}: not found; expected the configuration of a run. Was the run cut off?") from None
     except (OSError, ValueError) as fault:
         raise InputError(f"{path}: no JSON ({fault}). Was the run cut off while writing it?") from None
     for key in needed:
