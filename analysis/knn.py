@@ -95,7 +95,7 @@ def _checked(x, y, folds, k, metric):
     _check_metric(metric)
     if x.ndim != 2 or not len(x) or y.shape != x.shape[:1] or folds.shape != x.shape[:1]:
         raise InputError(
-            f"k-NN: features {x.shape}, labels {y.shape}, folds {folds.shape} found; [n, d], [n] and [n] wanted. "
+            f"k-NN: expected [n, d], [n] and [n], got features {x.shape}, labels {y.shape}, folds {folds.shape}. "
             "Is the pooled feature still a map?"
         )
     _check_finite(x)
@@ -105,7 +105,7 @@ def _checked(x, y, folds, k, metric):
 
 def _check_metric(metric):
     if metric not in METRICS:
-        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+        raise InputError(f"k-NN metric: expected one of {', '.join(METRICS)}, got {metric!r}.")
 
 
 def _check_finite(x):

@@ -38,13 +38,13 @@ def validate(y_true, scores) -> tuple[np.ndarray, np.ndarray]:
     y_true, scores = np.asarray(y_true), np.asarray(scores)
     if y_true.ndim != 2 or y_true.shape != scores.shape or not y_true.size:
         raise InputError(
-            f"metrics: truth {y_true.shape} and scores {scores.shape} found, the same [rows, classes] wanted. "
+            f"metrics: expected the same [rows, classes], got truth {y_true.shape} and scores {scores.shape}. "
             "Class numbers instead of one column a class?"
         )
     if y_true.dtype != bool:
         if not np.isin(y_true, (0, 1)).all():
             wrong = y_true[~np.isin(y_true, (0, 1))][0]
-            raise InputError(f"metrics, truth: {wrong} found, 0 or 1 wanted. Are truth and predictions swapped?")
+            raise InputError(f"metrics, truth: expected 0 or 1, got {wrong}. Are truth and predictions swapped?")
         y_true = y_true.astype(bool)
     if not np.issubdtype(scores.dtype, np.floating):
         scores = scores.astype(np.float64)

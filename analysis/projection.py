@@ -36,7 +36,7 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     """
     labels = np.asarray(labels)
     if method not in METHODS:
-        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     points = np.concatenate(_aligned(_checked(features, labels), seed))
     if method == "umap" and len(points) < _UMAP_MIN_POINTS:
         method = "pca"
@@ -84,9 +84,9 @@ def plane_scores(
     """
     labels = np.asarray(labels)
     if method not in METHODS:
-        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     if not len(seeds):
-        raise InputError("projection: no seeds found, at least one wanted.")
+        raise InputError("projection: expected at least one seed, got none.")
     checked = _checked(features, labels)
     used = "pca" if method == "umap" and len(labels) < _UMAP_MIN_POINTS else method
     rows, points = [], []
@@ -144,16 +144,16 @@ def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
 
 def _checked(features, labels):
     if not features:
-        raise InputError("projection: no taps found, at least one wanted.")
+        raise InputError("projection: expected at least one tap, got none.")
     if labels.ndim != 1 or len(labels) < 3:
-        raise InputError(f"projection: labels {labels.shape} found, 3 or more rows wanted.")
+        raise InputError(f"projection: expected 3 or more rows, got labels {labels.shape}.")
     checked = []
     for tap, x in features.items():
         x = np.asarray(x, dtype=np.float64)
         if x.ndim != 2 or len(x) != len(labels) or not x.shape[1]:
-            raise InputError(f"projection, tap {tap}: features {x.shape} found, [{len(labels)}, d] wanted. A map?")
+            raise InputError(f"projection, tap {tap}: expected [{len(labels)}, d], got features {x.shape}. A map?")
         if not np.isfinite(x).all():
-            raise InputError(f"projection, tap {tap}: non-finite features found, numbers wanted. Overflow in float16?")
+            raise InputError(f"projection, tap {tap}: expected numbers, got non-finite features. Overflow in float16?")
         checked.append(x)
     return checked
 

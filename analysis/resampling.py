@@ -13,7 +13,7 @@ serves the plain value (ones), the bootstrap, what a draw left out (times == 0) 
   all right, it can be 90 %.
 - p: each group's contribution to a difference keeps or changes its sign, two-sided, (1 + at least as large) / (1 +
   flips), or all sign patterns where few groups differ. Family-wise p: the largest standardised statistic over all
-  comparisons (max-T, Westfall & Young 1993), so picking the best first is paid for.
+  comparisons (max-T, Westfall & Young 1993), which corrects for picking the best first.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
             raise InputError(f"{place}: groups {np.shape(groups)} found, {(n,)} wanted, one a row.")
         codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if codes.max(initial=0) < 1:
-        raise InputError(f"{place}: 1 group found, at least two wanted. Are all rows of one recording?")
+        raise InputError(f"{place}: expected at least two groups, got 1. Are all rows of one recording?")
     return codes
 
 

@@ -99,7 +99,7 @@ def read_run(run: Path | str) -> Probed:
     run = Path(run)
     for name in ("config.json", "predictions.csv", "features.h5"):
         if not (run / name).is_file():
-            raise InputError(f"{run}: no {name} found, the folder of a finished sweep wanted.")
+            raise InputError(f"{run}: expected the folder of a finished sweep, got one without {name}.")
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         settings = config["settings"]

@@ -42,7 +42,7 @@ def read(path: Path | str, sample_rate: int, *, start_s: float | None = None, en
     path = Path(path)
     start_s = 0.0 if start_s is None else float(start_s)
     if not (0 <= start_s < (end_s if end_s is not None else np.inf)):
-        raise InputError(f"{path}: piece from {start_s:g} to {end_s} s, wanted 0 <= start < end.")
+        raise InputError(f"{path}: piece from {start_s:g} to {end_s} s, expected 0 <= start < end.")
     try:
         with path.open("rb") as file:
             head = file.read(12)

@@ -135,7 +135,7 @@ def read_json(path: Path | str) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: {type(found).__name__} found, a JSON object wanted.")
+        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}.")
     return found
 
 

@@ -32,7 +32,7 @@ class Selection:
         if rule in ("random", "energy") and number.isascii() and number.isdigit() and int(number) > 0:
             return cls(rule, int(number))
         raise InputError(
-            f"--select: found '{text}', wanted all, center, first, random:N or energy:N with N of at least 1."
+            f"--select: expected all, center, first, random:N or energy:N with N of at least 1, got '{text}'."
         )
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ def _loudest(windows: np.ndarray) -> np.ndarray:
 
 def _known(rule: str) -> str:
     if rule not in NORMALISATIONS:
-        raise InputError(f"--normalise: found '{rule}', wanted one of {', '.join(NORMALISATIONS)}.")
+        raise InputError(f"--normalise: expected one of {', '.join(NORMALISATIONS)}, got '{rule}'.")
     return rule
 
 

@@ -70,7 +70,7 @@ def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
     every = FIGURES | {name: module.draw for name, module in WHERE_DATA.items()}
     for name in names or ():
         if name not in every:
-            raise InputError(f"figures: {name!r} found, one of {', '.join(every)} wanted")
+            raise InputError(f"figures: expected one of {', '.join(every)}, got {name!r}")
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
         figure = every[name](run)

@@ -92,7 +92,7 @@ class Listing:
             values = _row(here, row, columns)
             name, note = values[columns[0]], texts(here, {"note": ""} | row, ("note",))["note"]
             if name in rows:
-                raise InputError(f"{here}: a second row for {columns[0]} {name} found, one wanted.")
+                raise InputError(f"{here}: expected one row for {columns[0]} {name}, got two.")
             rows[name] = [values.get(column) for column in columns]
             cells += [
                 Entry(f"{key}.{name}.{column}", values[column], _text(row[column]), "", source, note)
@@ -120,7 +120,7 @@ class Contradiction:
         about = tuple(_list(f"{place}, about", given["about"]))
         for one in about:
             if one not in entries:
-                raise InputError(f"{place}: about {one!r} found, the key of an entry wanted.")
+                raise InputError(f"{place}: expected the key of an entry, got about {one!r}.")
         source = _source(place, given["source"], works)
         return cls(key, source, about, **texts(place, given, ("says", "but")))
 
@@ -150,23 +150,23 @@ class Printed(float):
 
 def as_dict(place: str, given: object) -> dict:
     if not isinstance(given, dict):
-        raise InputError(f"{place}: {given!r} found, a table wanted.")
+        raise InputError(f"{place}: expected a table, got {given!r}.")
     return given
 
 
 def check_keys(place: str, given: dict, needed: tuple[str, ...], allowed: Collection[str] = ()) -> None:
     for key in given:
         if key not in (*needed, *allowed):
-            raise InputError(f"{place}: unknown key {key!r} found, one of {', '.join((*needed, *allowed))} wanted.")
+            raise InputError(f"{place}: expected one of {', '.join((*needed, *allowed))}, got the key {key!r}.")
     for key in needed:
         if key not in given:
-            raise InputError(f"{place}: no {key} found, {', '.join(needed)} wanted.")
+            raise InputError(f"{place}: expected the keys {', '.join(needed)}, got none called {key}.")
 
 
 def texts(place: str, given: dict, names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         if not isinstance(given.get(name, ""), str):
-            raise InputError(f"{place}: {name} = {given[name]!r} found, text wanted.")
+            raise InputError(f"{place}: expected text, got {name} = {given[name]!r}.")
     return {name: given[name] for name in names if name in given}
 
 
@@ -184,7 +184,7 @@ def _row(place: str, given: object, columns: tuple[str, ...]) -> dict[str, Value
 
 def _list(place: str, given: object) -> list:
     if not isinstance(given, list) or not given:
-        raise InputError(f"{place}: {given!r} found, a list wanted.")
+        raise InputError(f"{place}: expected a list, got {given!r}.")
     return given
 
 
@@ -199,7 +199,7 @@ def _value(place: str, given: object) -> Value:
     if isinstance(given, list):
         return tuple(_value(place, one) for one in given)
     if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise InputError(f"{place}: {given!r} found, a number, text or a list of them wanted.")
+        raise InputError(f"{place}: expected a number, text or a list of them, got {given!r}.")
     return float(given) if isinstance(given, float) else given
 
 

@@ -136,10 +136,17 @@ def of_sources(sources: Sources) -> dict[str, str]:
 
 
 def of_claims(claims: Iterable[Claim]) -> dict[str, str]:
-    """How many rows of the claims table have each verdict."""
+    """How many rows of the claims table have each verdict, and under how many read-outs the embedding is beaten."""
+    claims = tuple(claims)
     counts = Counter(one.verdict for one in claims)
     names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "artefacts": ARTEFACT, "untested": UNTESTED}
-    return {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
+    found = {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
+    read = [one for one in claims if one.key == "beaten" and one.tested]  # the embedding, once a sweep and read-out
+    if not read:
+        return found
+    said = Counter(one.verdict for one in read)
+    found["beaten.rows"], found["beaten.sweeps"] = str(len(read)), str(len({one.run for one in read}))
+    return found | {f"beaten.{name}": str(said[names[name]]) for name in ("holds", "fails", "undecided")}
 
 
 def of_leakage(frame, reference: str) -> dict[str, str]:

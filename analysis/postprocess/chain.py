@@ -49,7 +49,7 @@ def chain(
     if wanted.prior is not None:
         steps.append(prior_step(wanted, row_ids, classes, say))
     if wanted.gaussian is not None and wanted.kernel is not None:
-        raise InputError(f"smoothing: Gaussian {wanted.gaussian:g} and a kernel found, one of them wanted.")
+        raise InputError(f"smoothing: expected a Gaussian or a kernel, got both (Gaussian {wanted.gaussian:g}).")
     if wanted.gaussian is not None:
         steps.append(temporal.Gaussian(wanted.gaussian))
     if wanted.kernel is not None:

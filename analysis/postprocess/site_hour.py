@@ -84,7 +84,7 @@ def labels_table(path: Path | str, classes, say: Callable[[str], None] | None = 
     """
     recordings = read_recordings(path)
     if any(clip.end_s is None for clip in recordings.clips):
-        raise InputError(f"{path}: windows without an end found; filename, start, end, primary_label wanted.")
+        raise InputError(f"{path}: expected filename, start, end, primary_label, got windows without an end.")
     if say is not None:
         for warning in recordings.warnings:
             say(warning)
@@ -114,7 +114,7 @@ class SiteHour:
 
     def __post_init__(self):
         if self.weight is not None and not 0 <= self.weight < np.inf:
-            raise InputError(f"site/hour prior: weight {self.weight} found, 0 or more wanted.")
+            raise InputError(f"site/hour prior: expected a weight of 0 or more, got {self.weight}.")
 
     @property
     def strength(self) -> float:
@@ -200,7 +200,7 @@ def cross_fit(
     torn = sorted({a for (a, _), (b, _) in pairwise(pairs) if a == b})
     if torn or len({fold for _, fold in pairs}) < 2:
         found = f"recordings in two folds ({some(torn)})" if torn else "one fold"
-        raise InputError(f"priors by fold: {found} found, whole recordings in two folds or more wanted.")
+        raise InputError(f"priors by fold: expected whole recordings in two folds or more, got {found}.")
     by_fold = {
         str(fold): SiteHour(fit(labels[folds != fold], kind, **constants), weight) for fold in np.unique(folds).tolist()
     }

@@ -93,11 +93,11 @@ def compare(
 
 def _cells(members) -> dict[tuple[str, str], pd.DataFrame]:
     if not members:
-        raise InputError("comparison: no members found, at least one wanted.")
+        raise InputError("comparison: expected at least one member, got none.")
     cells = {}
     for member, steps in members.items():
         if not steps:
-            raise InputError(f"comparison, member {member!r}: no tables found, at least the raw one wanted.")
+            raise InputError(f"comparison, member {member!r}: expected at least the raw table, got none.")
         for step, table in steps:
             if (member, step) in cells:
                 raise InputError(f"comparison, member {member!r}: step {step!r} found twice, once wanted.")

@@ -24,7 +24,7 @@ def row_id(stem: str, end_s: float) -> str:
 def _microseconds(place: str, seconds: float) -> int:
     """Whole microseconds: steps of a tenth of a second add up to no 0.30000000000000004."""
     if not (np.isfinite(seconds) and round(seconds * 1e6) > 0):
-        raise InputError(f"{place}: {seconds:g} s found, more than 0 wanted.")
+        raise InputError(f"{place}: expected more than 0, got {seconds:g} s.")
     return round(seconds * 1e6)
 
 

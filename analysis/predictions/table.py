@@ -84,7 +84,7 @@ def _numeric(path, table):
         if not bad.any():  # True and nothing, or integers beyond 64 bits
             continue
         row = column[bad].index[0]
-        raise InputError(f"{path}, row {row}, column {name!r}: {column[bad].iloc[0]!r} found, a number wanted.")
+        raise InputError(f"{path}, row {row}, column {name!r}: expected a number, got {column[bad].iloc[0]!r}.")
 
 
 def faults(

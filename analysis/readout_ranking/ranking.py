@@ -95,7 +95,7 @@ class ReadoutRanking:
         """
         known = list(dict.fromkeys(self.table["readout"]))
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
-            raise InputError(f"best read-out: {', '.join(unknown)} found, some of {', '.join(known)} wanted.")
+            raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
         row = self.table.iloc[among[np.argmax(self.jackknife.value[among])]]
         vs_last, p_adjusted = float(row["vs_last"]), float(row["vs_last_p_adjusted"])
@@ -125,7 +125,7 @@ class ReadoutRanking:
         """
         cells = self.cells
         if (tap, readout) not in cells:
-            raise InputError(f"tied cells: tap {tap!r} under read-out {readout!r} found, a ranked cell wanted.")
+            raise InputError(f"tied cells: expected a ranked cell, got tap {tap!r} under read-out {readout!r}.")
         differences = self.jackknife.minus(self.jackknife.take([cells.index((tap, readout))]))
         _, adjusted = sign_flip(differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]))
         return tuple(cell for cell, p in zip(cells, adjusted) if p >= ALPHA or cell == (tap, readout))
@@ -208,7 +208,7 @@ def _references(taps, reference) -> dict[str, str]:
 def _reference_of(names, reference, readout) -> int:
     if (reference, readout) not in names:
         found = ", ".join(tap for tap, name in names if name == readout)
-        raise InputError(f"read-out {readout}: taps {found} found, the reference {reference!r} among them wanted.")
+        raise InputError(f"read-out {readout}: expected the reference {reference!r} among them, got taps {found}.")
     return names.index((reference, readout))
 
 

@@ -96,7 +96,7 @@ def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
     x_test = np.asarray(x_test)
     if x_test.ndim != 2 or x_test.shape[1] != x.shape[1] or not np.isfinite(x_test).all():
         raise InputError(
-            f"read-out {readout}: test features {x_test.shape} found, finite [m, {x.shape[1]}] wanted. Another tap?"
+            f"read-out {readout}: expected finite [m, {x.shape[1]}], got test features {x_test.shape}. Another tap?"
         )
     return _below(_READ[readout](Split(x, targets, x_test), k), targets)
 
@@ -112,7 +112,7 @@ def _checked(readouts, x, targets):
             "wanted. Labels instead of one column a class?"
         )
     if not np.isfinite(x).all():
-        raise InputError("read-outs: features that are not finite found, numbers wanted. Overflow in float16?")
+        raise InputError("read-outs: expected numbers, got features that are not finite. Overflow in float16?")
     return x, targets
 
 

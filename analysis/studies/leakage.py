@@ -47,7 +47,7 @@ def compare(
     """k-NN accuracy of every tap under random and under group folds, one row a tap, columns COLUMNS.
 
     features: tap -> [n, d]; labels, groups [n]. random, grouped: accuracy, mean over `repeats` dealings of `n_folds`
-    folds; difference: random less grouped, so what random folds flatter by (shares, 95 % intervals). rank_*: 1 is the
+    folds; difference: random less grouped, so how much random folds inflate accuracy (shares, 95 % intervals). rank_*: 1 is the
     best tap, equals share their mean rank. siblings: the difference among the n_siblings rows that share their group
     with another row, the only ones that random folds can help directly (nan when there are none).
     InputError: lengths that differ, groups that are all of one row (nothing to leak), too few groups for the folds.
@@ -56,7 +56,7 @@ def compare(
     if not features or not len(labels) == len(names):
         raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; one a row and at least a tap wanted.")
     if repeats < 1:
-        raise InputError(f"leakage: {repeats} repeats found, at least 1 wanted.")
+        raise InputError(f"leakage: expected at least 1 repeat, got {repeats}.")
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
     has_sibling = sizes[codes] > 1
     if not has_sibling.any():

@@ -32,11 +32,11 @@ def assign_folds(
     given = _known(given)
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
-        raise InputError(f"folds: found only the class {some(classes.tolist())}, wanted at least two.")
+        raise InputError(f"folds: expected at least two classes, got only {some(classes.tolist())}.")
     if given is not None:
         return _given_folds(labels, groups, given, folding)
     if n_folds < 2:
-        raise InputError(f"--folds: found {n_folds}, wanted at least 2.")
+        raise InputError(f"--folds: expected at least 2, got {n_folds}.")
     smallest = int(counts.argmin())
     if counts[smallest] < n_folds:
         advice = f"try --folds {counts[smallest]}" if counts[smallest] > 1 else "leave it out, or add clips"
@@ -67,17 +67,17 @@ def _given_folds(
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     known = [fold for fold in given if fold is not None]
     if missing := len(given) - len(known):
-        raise InputError(f"given folds: {_n(missing, 'clip')} without one, wanted one each, or none at all.")
+        raise InputError(f"given folds: {_n(missing, 'clip')} without one, expected one each, or none at all.")
     names = sorted(set(known), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
     if len(names) < 2:
-        raise InputError(f"given folds: found only {some(names)}, wanted at least 2. Does the pattern find the fold?")
+        raise InputError(f"given folds: expected at least 2, got only {some(names)}. Does the pattern find the fold?")
     homes: dict[str | None, set[str]] = defaultdict(set)
     for group, fold in zip(groups or [], known):
         homes[group].add(fold)
     torn = [group for group, folds in homes.items() if group is not None and len(folds) > 1]
     if torn:
         raise InputError(
-            f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, wanted one "
+            f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, expected one "
             f"({_n(len(torn), 'group')} of {len(homes)} split). Clips of one group on both sides would leak."
         )
     folds = np.array([names.index(name) for name in known], dtype=np.int64)

@@ -23,7 +23,7 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
     """Files at any depth below a class folder belong to it. Hidden files and other than audio are passed over."""
     for there, missing in (("train_audio", "train.csv"), ("train.csv", "train_audio")):
         if (root / there).exists():
-            raise InputError(f"{root}: found {there} without {missing}, wanted both in a BirdCLEF folder.")
+            raise InputError(f"{root}: expected both in a BirdCLEF folder, got {there} without {missing}.")
     visible = sorted(entry for entry in root.iterdir() if not entry.name.startswith((".", "__MACOSX")))
     clips, empty, loose = [], [], 0
     for folder in visible:
@@ -39,7 +39,7 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
         empty += [] if files else [folder.name]
     if not clips:
         found = f"{loose} audio files beside each other" if loose else "no audio files"
-        raise InputError(f"{root}: found {found}, wanted a sub-folder of audio files for every class.")
+        raise InputError(f"{root}: expected a sub-folder of audio files for every class, got {found}.")
     warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
     if loose:
         warnings.append(f"{root}: {loose} audio files lie outside the class folders; left out.")
@@ -51,7 +51,7 @@ def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
     clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in files if not file.name.startswith(".")]
     if not clips:
-        raise InputError(f"{root}: no audio files found, a folder of recordings wanted.")
+        raise InputError(f"{root}: expected a folder of recordings, got one without audio files.")
     return (*_by_site(clips), [])
 
 
@@ -65,11 +65,13 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         labels = re.split(r"\s*;\s*", row["label"])
         if not row["path"].strip() or not all(label.strip() for label in labels):
             raise InputError(
-                f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', wanted both filled."
+                f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', expected both filled."
             )
         start_s, end_s = (_seconds(path, line, name, row.get(name, "")) for name in ("start_s", "end_s"))
         if end_s is not None and end_s <= (start_s or 0.0):
-            raise InputError(f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, wanted start_s < end_s.")
+            raise InputError(
+                f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s."
+            )
         file = path.parent / row["path"]
         name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
         group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
@@ -77,7 +79,7 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
     _require_files(path, clips)
     without = [clip.name for clip in clips if clip.fold is None]
     if 0 < len(without) < len(clips):
-        raise InputError(f"{path}: no fold for {some(without)}, wanted one for every clip or for none.")
+        raise InputError(f"{path}: no fold for {some(without)}, expected one for every clip or for none.")
     return clips, f"column {column}" if column else "none", []
 
 
@@ -141,7 +143,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
             )
         start_s, end_s = (_clock(path, line, column, row[column]) for column in ("start", "end"))
         if end_s <= start_s:
-            raise InputError(f"{path}, line {line}: start {row['start']}, end {row['end']}, wanted start before end.")
+            raise InputError(f"{path}, line {line}: start {row['start']}, end {row['end']}, expected start before end.")
         group = row[groups_column].strip() or None if groups_column else None
         seen = windows.setdefault((name, start_s, end_s), {"labels": dict.fromkeys(labels), "group": group})
         if set(labels) != set(seen["labels"]):
@@ -174,7 +176,7 @@ def _clock(path: Path, line: int, column: str, text: str) -> float:
     """HH:MM:SS in seconds. Nothing looser: a spreadsheet that saved 00:05 may have meant hours or minutes."""
     match = CLOCK.fullmatch(text.strip())
     if not match:
-        raise InputError(f"{path}, line {line}: {column} '{text}', wanted HH:MM:SS. Saved by a spreadsheet?")
+        raise InputError(f"{path}, line {line}: {column} '{text}', expected HH:MM:SS. Saved by a spreadsheet?")
     hours, minutes, seconds = map(int, match.groups())
     return float(3600 * hours + 60 * minutes + seconds)
 
@@ -193,18 +195,18 @@ def read_csv(
     for name in columns:
         close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
         if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
-            raise InputError(f"{path}: found column '{name}', wanted '{close[0]}'. Mistyped?")
+            raise InputError(f"{path}: expected '{close[0]}', got column '{name}'. Mistyped?")
     if len(set(columns)) < len(columns):
-        raise InputError(f"{path}: found columns {', '.join(columns)}, wanted every name once.")
+        raise InputError(f"{path}: expected every name once, got columns {', '.join(columns)}.")
     if missing := [name for name in wanted if name not in columns]:
         raise InputError(
-            f"{path}: found columns {', '.join(columns) or '(none)'}; wanted {', '.join(wanted)}"
+            f"{path}: expected {', '.join(wanted)}, got columns {', '.join(columns) or '(none)'}"
             f"{' and, if known, ' * bool(optional)}{', '.join(optional)}. "
             f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
         )
     for line, fields in rows:
         if len(fields) != len(columns):
-            raise InputError(f"{path}, line {line}: {len(fields)} fields, wanted {len(columns)}. An unquoted comma?")
+            raise InputError(f"{path}, line {line}: {len(fields)} fields, expected {len(columns)}. An unquoted comma?")
     if not rows:
         raise InputError(f"{path}: no rows below the header.")
     return columns, [(line, dict(zip(columns, fields))) for line, fields in rows]
@@ -216,7 +218,7 @@ def _seconds(path: Path, line: int, column: str, text: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if seconds is not None and not 0 <= seconds < math.inf:
-        raise InputError(f"{path}, line {line}: {column} '{text}', wanted seconds from 0 on.")
+        raise InputError(f"{path}, line {line}: {column} '{text}', expected seconds from 0 on.")
     return seconds
 
 
@@ -227,7 +229,9 @@ def _list(path: Path, line: int, text: str) -> list[str]:
     except (ValueError, SyntaxError):
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise InputError(f"{path}, line {line}: secondary_labels {text}, wanted a list such as ['tattin1', 'gretit1'].")
+        raise InputError(
+            f"{path}, line {line}: secondary_labels {text}, expected a list such as ['tattin1', 'gretit1']."
+        )
     return [item.strip() for item in items if item.strip()]
 
 

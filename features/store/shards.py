@@ -56,7 +56,7 @@ def _agree(shards: list[FeatureStore]):
             raise InputError(f"{shard.path}: not complete, so it cannot be joined. Was its extraction interrupted?")
         for clip in sorted(shard.done_clips() | set(shard.skipped()["clip"])):
             if clip in seen:
-                raise InputError(f"{shard.path}: clip {clip} is also in {seen[clip]}, wanted shards without overlap")
+                raise InputError(f"{shard.path}: clip {clip} is also in {seen[clip]}, expected shards without overlap")
             seen[clip] = shard.path
 
 

@@ -71,7 +71,7 @@ class FeatureStore:
         try:
             if file.attrs.get("format") != layout.FORMAT:
                 found = file.attrs.get("format", "another HDF5 file")
-                raise InputError(f"{path}: {found}, wanted a {layout.FORMAT}. Made by something else?")
+                raise InputError(f"{path}: {found}, expected a {layout.FORMAT}. Made by something else?")
             layout.check_shards(path, file)
             if mode == "a" and layout.is_joined(file):
                 raise InputError(f"{path}: joined from shards, so it cannot be added to. Give --overwrite to redo it.")
@@ -289,7 +289,7 @@ def _narrow(array: np.ndarray, dtype: str, tap: str, rows: pd.DataFrame) -> np.n
     finite = np.isfinite(array)
     if not finite.all():
         file = rows["file"].iloc[np.argwhere(~finite)[0][0]]
-        raise InputError(f"{file}, tap {tap}: {array[~finite][0]}, wanted finite values. Does the model overflow?")
+        raise InputError(f"{file}, tap {tap}: {array[~finite][0]}, expected finite values. Does the model overflow?")
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(array, dtype=dtype)
     if not np.isfinite(stored).all():

@@ -39,7 +39,7 @@ def draw(run: Path) -> Figure:
     scores, pairs = (read(Path(run), name) for name in TABLES)
     pairs = pairs[pairs["against"] == PROBE]
     if pairs.empty:
-        raise InputError(f"{Path(run) / 'agreement.csv'}: no score against {PROBE} found, at least one wanted.")
+        raise InputError(f"{Path(run) / 'agreement.csv'}: expected at least one score against {PROBE}, got none.")
     rows = -(-len(pairs) // 2)
     figure = style.new_figure(1)
     lines = style.caption(figure, caption(scores))
@@ -57,7 +57,7 @@ def draw(run: Path) -> Figure:
 def read(run: Path, name: str) -> pd.DataFrame:
     path = run / name
     if not path.is_file():
-        raise InputError(f"{run}: no {name} in it; wanted a train run whose heads were compared with a probe")
+        raise InputError(f"{run}: no {name} in it; expected a train run whose heads were compared with a probe")
     text = {"tap": str, "score": str, "against": str, "head": str}
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in TABLES[name] if column not in table]:

@@ -77,7 +77,7 @@ def dots(attempts: pd.DataFrame) -> list[Dot]:
     if missing := [column for column in COLUMNS if column not in attempts]:
         raise InputError(f"leaderboard: no column {', '.join(missing)}; name, public and private wanted.")
     if attempts.empty:
-        raise InputError("leaderboard: no attempt found, at least one wanted.")
+        raise InputError("leaderboard: expected at least one attempt, got none.")
     scores = attempts[["public", "private"]].to_numpy(dtype=float)
     if not ((scores >= 0) & (scores <= 1)).all():
         bad = attempts["name"].to_numpy()[~((scores >= 0) & (scores <= 1)).all(axis=1)][0]

@@ -57,7 +57,7 @@ def of_blocks(table: pd.DataFrame, name: str, n_blocks: int, chance: float, abou
     if missing := [column for column in ("block", "knn") if column not in table]:
         raise InputError(f"published curve {name!r}: no column {', '.join(missing)}, block and knn wanted.")
     if not table["block"].between(0, n_blocks - 1).all():
-        raise InputError(f"published curve {name!r}: blocks {table['block'].max()} found, 0 to {n_blocks - 1} wanted.")
+        raise InputError(f"published curve {name!r}: expected 0 to {n_blocks - 1}, got blocks {table['block'].max()}.")
     frame = pd.DataFrame({"tap": [f"block_{block:02d}" for block in table["block"]], "knn": table["knn"].to_numpy()})
     frame["depth"] = table["block"].to_numpy() / max(n_blocks - 1, 1)
     return frame.assign(series=name, published=True, knn_lo=np.nan, knn_hi=np.nan, chance=chance, about=about)[
@@ -72,10 +72,10 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     InputError: no curve, more than six, a missing column, two series of one name."""
     frame = curves if isinstance(curves, pd.DataFrame) else pd.concat(_checked(curves), ignore_index=True)
     if missing := [column for column in COLUMNS if column not in frame]:
-        raise InputError(f"curves: no column {', '.join(missing)}; wanted what of_run or of_blocks made.")
+        raise InputError(f"curves: no column {', '.join(missing)}; expected what of_run or of_blocks made.")
     names = list(dict.fromkeys(frame["series"]))
     if not 1 <= len(names) <= len(MARKS):
-        raise InputError(f"curves: {len(names)} series found, 1 to {len(MARKS)} wanted.")
+        raise InputError(f"curves: expected 1 to {len(MARKS)} series, got {len(names)}.")
     figure = style.new_figure(1)
     foot = 0.5 + 0.14 * style.caption(figure, caption(frame))
     height = foot + 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
@@ -102,7 +102,7 @@ def _checked(curves: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"curves: two series are called {twice[0]!r}. Give each a name of its own?")
     if not names:
-        raise InputError("curves: none found, at least one wanted.")
+        raise InputError("curves: expected at least one curve, got none.")
     return list(curves)
 
 

@@ -222,7 +222,7 @@ def name(tap: str) -> str:
 
 def caption(data: Run) -> str:
     what = "groups of clips" if data.n_groups else data.unit
-    how = "" if data.has_readouts else ", bootstrap"  # runs of the first edition
+    how = ", jackknife" if data.has_readouts else ", bootstrap"  # runs of the first edition
     return (
         f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %{how} over {what}. "
         f"Grouping: {data.config.get('grouping', 'none')}."

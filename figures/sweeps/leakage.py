@@ -1,4 +1,4 @@
-"""What random folds flatter by: `analysis.studies.leakage` drawn, one line a tap.
+"""How much random folds inflate accuracy: `analysis.studies.leakage` drawn, one line a tap.
 
 Left: accuracy with clips dealt at random (open) and with groups kept whole (filled), joined by a line. Right: the
 paired difference with its 95 % interval, filled where the interval leaves 0 out.

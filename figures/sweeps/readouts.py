@@ -88,7 +88,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
     """
     scores, reference = _scores(source, reference)
     if scores.shape[1] < 2:
-        raise InputError(f"ranks: {scores.shape[1]} read-out found, at least two wanted.")
+        raise InputError(f"ranks: expected at least two read-outs, got {scores.shape[1]}.")
     ranks = scores.rank(ascending=False)
     colours = _colours(scores, reference)
     figure = style.new_figure(1)
@@ -135,7 +135,7 @@ def _scores(source, reference) -> tuple[pd.DataFrame, str]:
     if reference is None:
         reference = "embedding" if "embedding" in scores.index else str(scores.index[-1])
     if reference not in scores.index:
-        raise InputError(f"read-outs: no tap {reference} found, one of {', '.join(scores.index)} wanted.")
+        raise InputError(f"read-outs: expected one of {', '.join(scores.index)}, got {reference}.")
     return scores, reference
 
 

@@ -45,7 +45,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         source = sample_size.read(source / TABLE if source.is_dir() else source)
     frame = source.sort_values("n_clips").reset_index(drop=True)
     if not (frame["n_clips"] < frame["n_all"]).any():
-        raise InputError("budget: only the full size found, at least one smaller set wanted.")
+        raise InputError("budget: expected at least one smaller set, got only the full size.")
     figure = style.new_figure(HEIGHT_IN)
     lines = style.caption(figure, caption(frame))
     foot = (0.5 + 0.14 * lines) / HEIGHT_IN

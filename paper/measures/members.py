@@ -1,4 +1,4 @@
-"""What members trained through measured: what reading the tokens gains over the pooled vector."""
+"""What fine-tuned models measured: what reading the tokens gains over the pooled vector."""
 
 import math
 
