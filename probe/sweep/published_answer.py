@@ -79,19 +79,19 @@ def answer(
 ) -> Answer:
     """The answer that a ranking gives. `ms_per_window` and `linear` map each tap to its measured cost and its linear
     probe's accuracy; `chance` is the accuracy of always naming the largest class."""
-    linear_best = max(linear, key=linear.get)
-    best = ranking.table.loc[ranking.best]
+    linear_best = max(linear, key=linear.__getitem__)
+    best = ranking.table.loc[ranking.best].to_dict()
     return Answer(
         best=ranking.best,
-        knn=float(best.knn),
-        knn_lo=float(best.knn_lo),
-        knn_hi=float(best.knn_hi),
+        knn=float(best["knn"]),
+        knn_lo=float(best["knn_lo"]),
+        knn_hi=float(best["knn_hi"]),
         reference=reference,
-        reference_knn=float(ranking.table.loc[reference, "knn"]),
-        difference=float(best.vs_last),
-        lo=float(best.vs_last_lo),
-        hi=float(best.vs_last_hi),
-        p=float(best.vs_last_p),
+        reference_knn=float(ranking.table["knn"].loc[reference]),
+        difference=float(best["vs_last"]),
+        lo=float(best["vs_last_lo"]),
+        hi=float(best["vs_last_hi"]),
+        p=float(best["vs_last_p"]),
         p_adjusted=float(ranking.best_p_adjusted),
         cost_share=ms_per_window[ranking.best] / ms_per_window[reference],
         tied=tuple(ranking.tied),

@@ -147,12 +147,13 @@ def figures(data: Run) -> Iterable[str]:
 
 
 def depth_said(data: Run) -> tuple[str, str]:
+    cost = data.ranking["ms_per_window"].astype(float)
     first, best, last = (data.ranking.loc[tap] for tap in (data.ranking.tap.iloc[0], data.best, data.reference))
     alt = (
         f"Line chart of {data.neighbours} accuracy against depth: {first.knn:.3f} at {first.tap}, highest at "
         f"{best.tap} with {best.knn:.3f}, {last.knn:.3f} at {last.tap}. Below, the cost up to each tap: "
-        f"{number(best.ms_per_window, '{:.1f}')} ms a window at {best.tap}, "
-        f"{number(last.ms_per_window, '{:.1f}')} at {last.tap}."
+        f"{number(cost[data.best], '{:.1f}')} ms a window at {best.tap}, "
+        f"{number(cost[data.reference], '{:.1f}')} at {last.tap}."
     )
     return alt, (
         "<b>Accuracy against depth.</b> What each tap knows about these classes, and what it costs to get there. "
