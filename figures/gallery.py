@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "trajectories": trajectories.draw,
     "classes": classes.draw,
 }
-WHERE_DATA = {  # each drawn where its module finds its tables
+WHERE_DATA: dict[str, Any] = {  # each drawn where its module finds its tables
     "agreement": agreement,
     "pipelines": pipelines,
     "comparison": comparison,

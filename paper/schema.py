@@ -40,8 +40,9 @@ class Work:
 
     @classmethod
     def of(cls, place: str, key: str, given: object) -> "Work":
-        check_keys(place, as_dict(place, given), ("title", "author", "kind"))
-        return cls(key, **texts(place, given, ("title", "author", "kind")))
+        table = as_dict(place, given)
+        check_keys(place, table, ("title", "author", "kind"))
+        return cls(key, **texts(place, table, ("title", "author", "kind")))
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Entry:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str]) -> "Entry":
-        check_keys(place, as_dict(place, given), ("value", "source"), ("text", "unit", "note"))
-        words = texts(place, {"text": _text(given["value"]), "unit": "", "note": ""} | given, ("text", "unit", "note"))
-        return cls(key, _value(place, given["value"]), source=_source(place, given["source"], works), **words)
+        table = as_dict(place, given)
+        check_keys(place, table, ("value", "source"), ("text", "unit", "note"))
+        words = texts(place, {"text": _text(table["value"]), "unit": "", "note": ""} | table, ("text", "unit", "note"))
+        return cls(key, _value(place, table["value"]), source=_source(place, table["source"], works), **words)
 
     @property
     def number(self) -> float:
@@ -84,10 +86,13 @@ class Listing:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str]) -> "Listing":
-        check_keys(place, as_dict(place, given), ("title", "source", "rows"), ("note",))
-        words = texts(place, {"note": ""} | given, ("title", "note"))
-        source, columns, cells, rows = _source(place, given["source"], works), TABLES[key], [], {}
-        for number, row in enumerate(_list(f"{place}, rows", given["rows"]), start=1):
+        table = as_dict(place, given)
+        check_keys(place, table, ("title", "source", "rows"), ("note",))
+        words = texts(place, {"note": ""} | table, ("title", "note"))
+        source, columns = _source(place, table["source"], works), TABLES[key]
+        cells: list[Entry] = []
+        rows: dict[Value, list[Value | None]] = {}
+        for number, row in enumerate(_list(f"{place}, rows", table["rows"]), start=1):
             here = f"{place}, row {number}"
             values = _row(here, row, columns)
             name, note = values[columns[0]], texts(here, {"note": ""} | row, ("note",))["note"]
@@ -116,13 +121,14 @@ class Contradiction:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str], entries: Collection[str]):
-        check_keys(place, as_dict(place, given), ("source", "about", "says", "but"))
-        about = tuple(_list(f"{place}, about", given["about"]))
+        table = as_dict(place, given)
+        check_keys(place, table, ("source", "about", "says", "but"))
+        about = tuple(_list(f"{place}, about", table["about"]))
         for one in about:
             if one not in entries:
                 raise InputError(f"{place}: expected the key of an entry, got about {one!r}.")
-        source = _source(place, given["source"], works)
-        return cls(key, source, about, **texts(place, given, ("says", "but")))
+        source = _source(place, table["source"], works)
+        return cls(key, source, about, **texts(place, table, ("says", "but")))
 
 
 @dataclass(frozen=True)
@@ -173,8 +179,9 @@ def texts(place: str, given: dict, names: tuple[str, ...]) -> dict[str, str]:
 def _row(place: str, given: object, columns: tuple[str, ...]) -> dict[str, Value]:
     """column -> value of a table's row. Numbers stand where numbers belong, text where text does."""
     optional = [column for column in columns if column in OPTIONAL]
-    check_keys(place, as_dict(place, given), tuple(c for c in columns if c not in optional), ("note", *optional))
-    values = {column: _value(place, given[column]) for column in columns if column in given}
+    cells = as_dict(place, given)
+    check_keys(place, cells, tuple(c for c in columns if c not in optional), ("note", *optional))
+    values = {column: _value(place, cells[column]) for column in columns if column in cells}
     for column, value in values.items():
         if column not in MIXED and isinstance(value, str | tuple) != (column in WORDS):
             wanted = "text" if column in WORDS else "a number"
@@ -197,7 +204,11 @@ def _source(place: str, given: object, works: Collection[str]) -> str:
 
 def _value(place: str, given: object) -> Value:
     if isinstance(given, list):
-        return tuple(_value(place, one) for one in given)
+        return tuple(_scalar(place, one) for one in given)
+    return _scalar(place, given)
+
+
+def _scalar(place: str, given: object) -> int | float | str:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         raise InputError(f"{place}: expected a number, text or a list of them, got {given!r}.")
     return float(given) if isinstance(given, float) else given

@@ -6,6 +6,7 @@ stand Spearman's and Kendall's rank agreement with their intervals.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     axes.grid(color=style.FAINT, lw=0.5, alpha=0.7)
     axes.set_axisbelow(True)
     up, across = (np.maximum([s["value"] - s["lo"], s["hi"] - s["value"]], 0) for s in (y, x))
-    bars = {"fmt": "none", "ecolor": style.FAINT, "elinewidth": 0.8, "zorder": 2}
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": style.FAINT, "elinewidth": 0.8, "zorder": 2}
     axes.errorbar(x["value"], y["value"], up, across, **bars)
     blocks = [tap for tap in taps if tap.startswith("block_")]
     axes.plot(x.loc[blocks, "value"], y.loc[blocks, "value"], color=style.FAINT, lw=0.9, zorder=3)
@@ -87,7 +88,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
         face = style.ACCURACY(0.12 + 0.88 * place / max(len(taps) - 1, 1))
         at = (x.loc[tap, "value"], y.loc[tap, "value"])
         axes.plot(*at, "o", ms=size, mfc=face, mec=style.PAPER, mew=0.6, zorder=5)
-        centred = {"ha": "center", "va": "center_baseline", "zorder": 6}
+        centred: dict[str, Any] = {"ha": "center", "va": "center_baseline", "zorder": 6}
         axes.text(*at, mark(tap), fontsize=0.55 * size, color=style.ink_on(face), **centred)
     axes.margins(0.08)
     for axis in (axes.xaxis, axes.yaxis):
@@ -98,7 +99,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
         f"{name} {rank_agreement(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
         for name, key in (("Spearman", "spearman"), ("Kendall", "kendall"))
     ]
-    top = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    top: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     axes.annotate(title, (0, 1), (0, 26), fontsize=9, **top)
     axes.annotate("\n".join(words), (0, 1), (0, 4), fontsize=7, color=style.QUIET, linespacing=1.3, **top)
 

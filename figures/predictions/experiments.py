@@ -7,6 +7,7 @@ Where the upper lies further right than the lower, the out-of-fold score is too 
 import json
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def read(run: Path) -> pd.DataFrame:
 
 def block(axes: Axes, arm: dict, top: float) -> None:
     """The lines of one arm: its name, what it is compared with, a dot and a bar a gain."""
-    at = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left", "zorder": 6}
+    at: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left", "zorder": 6}
     at["bbox"] = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1}  # the line at 0 passes behind names
     axes.text(0, top + 0.09, style.trimmed(arm["arm"], LONGEST), fontsize=8, **at)
     axes.text(0, top + 0.23, style.trimmed(f"against {arm['against']}", LONGEST), fontsize=7, color=style.QUIET, **at)

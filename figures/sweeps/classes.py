@@ -5,6 +5,7 @@ With more than 60 classes the middle ones are drawn as one mean row.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,13 +120,14 @@ def label_columns(axes: Axes, data: Run, edges: np.ndarray) -> None:
 
 def write_values(axes: Axes, rows: np.ndarray, mesh: QuadMesh, edges: np.ndarray) -> None:
     """Per cent in every cell, where cells are large enough for it."""
-    tall = axes.get_position().height * axes.figure.get_figheight() / len(rows)
+    tall = axes.get_position().height * style.figure_of(axes).get_figheight() / len(rows)
     if np.diff(edges).min() < 0.2 or tall < 0.13:
         return
     middles = (edges[:-1] + edges[1:]) / 2
     for (row, column), value in np.ndenumerate(rows):
-        look = {"ha": "center", "va": "center_baseline", "fontsize": 6.2, "color": style.ink_on(mesh.to_rgba(value))}
-        axes.text(middles[column], row + 0.5, f"{100 * value:.0f}", **look)
+        look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 6.2}
+        ink = style.ink_on(mesh.to_rgba(value))
+        axes.text(middles[column], row + 0.5, f"{100 * value:.0f}", color=ink, **look)
 
 
 def draw_bar(figure: Figure, mesh: QuadMesh, left: float) -> None:

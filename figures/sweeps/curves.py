@@ -5,8 +5,9 @@ behind. Upper panel: k-NN top-1 accuracy with its 95 % interval. Lower panel: th
 series' own best block, so that an easy data set and a hard one can be compared in shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,9 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     shares = frame.assign(**of_best(frame))
     for axes, table, words in zip(panels, (frame, shares), ("top-1 accuracy", "share of own best")):
         for at, name in enumerate(names):
-            curve(axes, table[table["series"] == name], *looks[name], shift=0.018 * (at - (len(names) - 1) / 2))
+            shift = 0.018 * (at - (len(names) - 1) / 2)
+            colour, mark, dashes = looks[name]
+            curve(axes, table[table["series"] == name], colour, mark, dashes, shift)
         finish(axes, frame, words)
     panels[0].tick_params(labelbottom=False)
     panels[1].set_xlabel("depth, as a share of the model's blocks", labelpad=3)
@@ -106,7 +109,7 @@ def _checked(curves: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     return list(curves)
 
 
-def looked(frame: pd.DataFrame, names: list[str]):
+def looked(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, str, Any]]:
     """(colour, marker, dashes) of each series: what was published in ink and dashed, ours in colours."""
     colours = iter(style.SHOWCASE)
     for name, mark in zip(names, MARKS):
@@ -128,13 +131,13 @@ def curve(axes: Axes, rows: pd.DataFrame, colour: str, mark: str, dashes, shift:
     if inside["knn_lo"].notna().any():
         axes.fill_between(inside["depth"], inside["knn_lo"], inside["knn_hi"], color=colour, alpha=0.13, lw=0)
     axes.plot(inside["depth"], inside["knn"], color=colour, lw=1.4, ls=dashes, zorder=3)
-    look = {"mfc": style.PAPER, "mec": colour, "mew": 1.1, "ls": ""}
+    look: dict[str, Any] = {"mfc": style.PAPER, "mec": colour, "mew": 1.1, "ls": ""}
     axes.plot(inside["depth"], inside["knn"], mark, ms=3.8, zorder=4, **look)
     up, down = aside["knn_hi"] - aside["knn"], aside["knn"] - aside["knn_lo"]
     axes.errorbar(aside["depth"], aside["knn"], [down, up], fmt="none", ecolor=colour, elinewidth=1, alpha=0.6)
     axes.plot(aside["depth"], aside["knn"], mark, ms=4.6, zorder=4, **look)
     if inside["knn"].notna().any():
-        best = inside.loc[inside["knn"].idxmax()]
+        best = inside.iloc[int(np.nanargmax(inside["knn"]))]
         axes.plot(best["depth"], best["knn"], mark, ms=6, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
 
 
@@ -159,11 +162,11 @@ def key(figure: Figure, names: list[str], looks: dict, frame: pd.DataFrame, heig
     for at, name in enumerate(names):
         colour, mark, dashes = looks[name]
         y = 1 - (0.16 + KEY_IN * at) / height
-        place = {"transform": figure.transFigure, "color": colour}
+        place: dict[str, Any] = {"transform": figure.transFigure, "color": colour}
         figure.add_artist(Line2D([LEFT, LEFT + 0.055], [y, y], lw=1.4, ls=dashes, **place))
         figure.add_artist(Line2D([LEFT + 0.0275], [y], marker=mark, ms=4.6, mfc=style.PAPER, mec=colour, **place))
         rows = frame[(frame["series"] == name) & frame["depth"].between(0, 1)]
-        best = rows.loc[rows["knn"].idxmax()]
+        best = rows.iloc[int(np.nanargmax(rows["knn"]))]
         words = f", best {wording.tap_title(best['tap'])}: {best['knn']:.3f}"
         for limit in range(60, 10, -1):
             text = figure.text(LEFT + 0.07, y, style.trimmed(name, limit) + words, fontsize=8, va="center_baseline")
@@ -177,6 +180,6 @@ def caption(frame: pd.DataFrame) -> str:
         name: f"{rows['about'].iloc[0]}, chance {rows['chance'].iloc[0]:.3f}"
         for name, rows in frame.groupby("series", sort=False)
     }
-    words = "; ".join(f"{style.trimmed(name, 60)}: {about}" for name, about in counts.items())
+    words = "; ".join(f"{style.trimmed(str(name), 60)}: {about}" for name, about in counts.items())
     bare = " Dashed: published, without intervals." if frame["published"].any() else ""
     return f"{words}. Cross-validated k-NN; bands and bars 95 %, bootstrap over groups. Filled: the best block.{bare}"

@@ -104,7 +104,7 @@ def _colours(table: pd.DataFrame, reference: str) -> dict[str, str]:
 
 def _caption(table: pd.DataFrame, grey: int) -> str:
     first = table.iloc[0]
-    tested = np.sort(pd.unique(table["n_test"].round().astype(int)))
+    tested = np.unique(table["n_test"].round().astype(int).to_numpy())
     span = f"{tested[0]:,}" if len(tested) == 1 else f"{tested[0]:,} to {tested[-1]:,}"
     others = f" Grey: the {grey} other taps." if grey else ""
     return (

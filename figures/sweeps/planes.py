@@ -113,14 +113,14 @@ def _legend(figure: Figure, points: pd.DataFrame, shown: dict[str, tuple[str, st
         borderpad=0.2,
         labelspacing=0.35,
     )
-    return legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.08
+    return legend.get_window_extent().height / figure.dpi + 0.08
 
 
 def _said(tap: str, scores: pd.DataFrame | None) -> str:
     if scores is None or tap not in set(scores["tap"]):
         return ""
     row = scores.set_index("tap").loc[tap]
-    silhouette = "" if pd.isna(row["silhouette"]) else f"   sil. {row['silhouette']:.2f}".replace("-", "−")
+    silhouette = f"   sil. {row['silhouette']:.2f}".replace("-", "−") if np.isfinite(row["silhouette"]) else ""
     return f"k-NN {row['knn']:.2f}{silhouette}"
 
 

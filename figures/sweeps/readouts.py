@@ -68,7 +68,9 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     axes.set_ylim(len(scores), 0)
     axes.hlines(np.arange(1, len(scores)), 0, scores.shape[1], color=style.PAPER, lw=0.7)
     axes.vlines(np.arange(1, scores.shape[1]), 0, len(scores), color=style.PAPER, lw=2.5)
-    axes.set_xticks(np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in scores], fontsize=8.5)
+    axes.set_xticks(
+        np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in map(str, scores)], fontsize=8.5
+    )
     axes.xaxis.tick_top()
     axes.set_yticks(np.arange(len(scores)) + 0.5, [wording.tap_title(tap) for tap in scores.index], fontsize=size)
     axes.tick_params(length=0, pad=3)
@@ -111,7 +113,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         dashes = (0, (4, 1.5)) if tap == reference else "-"
         axes.plot(x, y, color=colour, lw=2.2 if strong else 0.9, ls=dashes, zorder=3 if strong else 1)
         axes.plot(x, y, "o", ms=5 if strong else 2.5, color=colour, zorder=4 if strong else 2)
-    axes.set_xticks(x, [NAMES.get(name, name) for name in ranks], fontsize=8.5)
+    axes.set_xticks(x, [NAMES.get(name, name) for name in map(str, ranks)], fontsize=8.5)
     axes.xaxis.tick_top()
     shown = sorted({1, *range(5, len(ranks) - 1, 5), len(ranks)})
     axes.set_yticks(shown, [str(rank) for rank in shown])
@@ -131,7 +133,7 @@ def _scores(source, reference) -> tuple[pd.DataFrame, str]:
             reference = run.reference
         source = run.readouts
     scores = source.pivot(index="tap", columns="readout", values="score")
-    scores = scores.loc[pd.unique(source["tap"]), pd.unique(source["readout"])].astype(float)
+    scores = scores.reindex(index=list(source["tap"].unique()), columns=list(source["readout"].unique())).astype(float)
     if reference is None:
         reference = "embedding" if "embedding" in scores.index else str(scores.index[-1])
     if reference not in scores.index:
@@ -148,11 +150,12 @@ def _colours(scores: pd.DataFrame, reference: str) -> dict[str, str]:
 
 def _write(axes: Axes, scores: pd.DataFrame, mesh: QuadMesh, size: float) -> None:
     best = scores.max()
-    for i, tap in enumerate(scores.index):
-        for j, readout in enumerate(scores):
-            value = scores.loc[tap, readout]
+    values = scores.to_numpy()
+    for i in range(len(scores)):
+        for j, readout in enumerate(scores.columns):
+            value = float(values[i, j])
             words = "–" if np.isnan(value) else f"{value:.3f}".removeprefix("0")
-            ink = style.ink_on(mesh.cmap(mesh.norm(value))) if not np.isnan(value) else style.QUIET
+            ink = style.ink_on(mesh.to_rgba(values[i, j])) if not np.isnan(value) else style.QUIET
             weight = "bold" if value == best[readout] else "normal"
             axes.text(
                 j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink, weight=weight
@@ -169,7 +172,7 @@ def _mark(axes: Axes, scores: pd.DataFrame, reference: str) -> None:
     i = list(scores.index).index(reference)
     name = axes.get_yticklabels()[i]
     name.set_color(style.REFERENCE)
-    name.set_weight("bold")
+    name.set_fontweight("bold")
     axes.hlines([i, i + 1], 0, scores.shape[1], color=style.REFERENCE, lw=1.1, zorder=4, clip_on=False)
 
 

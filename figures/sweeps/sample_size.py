@@ -92,7 +92,7 @@ def line(axes: Axes, frame: pd.DataFrame, columns: tuple[str, str, str], words: 
 def label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Each line's name at the right, at the height of its last dot as near as may be."""
     low, high = axes.get_ylim()
-    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    per_inch = (high - low) / (axes.get_position().height * style.figure_of(axes).get_figheight())
     texts = [
         axes.annotate(
             words, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour, linespacing=1.1

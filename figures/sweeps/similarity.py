@@ -78,7 +78,7 @@ def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -
     for i, j in zip(*np.nonzero(~np.ma.getmaskarray(values))):
         value = float(values[i, j])
         words = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
-        ink = style.ink_on(mesh.cmap(mesh.norm(value)))
+        ink = style.ink_on(mesh.to_rgba(values[i, j]))
         axes.text(j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink)
 
 

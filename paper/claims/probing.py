@@ -15,7 +15,7 @@ PUBLISHED = "knn"  # the published read-out, Euclidean k-NN on raw vectors
 
 def ranks(sources: Sources, published: Published) -> Iterator[Claim]:
     table = published.table1
-    low, high = (published[f"table1.{table.loc[at, 'block']}.knn"].text for at in _ends(table["knn"]))
+    low, high = (published[f"table1.{table['block'].loc[at]}.knn"].text for at in _ends(table["knn"]))
     about = {
         "key": "ranks",
         "claim": "A cheap 5-NN probe ranks the blocks of a frozen backbone",
@@ -110,7 +110,7 @@ def cheap(sources: Sources, published: Published) -> Iterator[Claim]:
 def _sweeps(
     sources: Sources,
     about: dict[str, str],
-    measure: Callable[[object], Measure | None],
+    measure: Callable[[Sweep], Measure | None],
     verdict: Callable[[Measure], verdicts.Verdict],
     form: str = "{:+.3f}",
 ) -> Iterator[Claim]:

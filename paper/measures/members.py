@@ -18,6 +18,8 @@ def frozen_heads(sources: Sources) -> tuple[Measure, ...]:
     for plain, attentive in pairs:
         if (plain.member, plain.config["labels"]) != (attentive.member, attentive.config["labels"]):
             continue
+        if plain.truth is None or plain.oof is None or attentive.oof is None:
+            continue
         ends, n = paired(metrics.cmap, plain.truth, attentive.oof, plain.oof), len(predictions.read(plain.truth))
         at = f"{attentive.name} less {plain.name}"
         found.append(Measure(plain.name, f"{plain.member}, {plain.name}", *ends, f"{n:,} windows", at))

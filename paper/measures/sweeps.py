@@ -56,10 +56,11 @@ def block_over_end(sweep: Sweep) -> Measure | None:
     blocks, end = sweep.blocks, sweep.run.reference
     if blocks.empty or end in blocks.index:
         return None
-    row = blocks.loc[blocks["knn"].idxmax()]
-    ends = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
-    at = f"{row.name} less {end}"
-    return Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    top = str(blocks["knn"].idxmax())
+    row = blocks.loc[top].to_dict()
+    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
+    at = f"{top} less {end}"
+    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
 
 
 def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None:
@@ -111,7 +112,8 @@ def _correct(sweep: Sweep, taps: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def difference(sweep: Sweep, tap: str, other: str) -> Measure:
     correct, codes = _correct(sweep, [tap, other])
-    row = ranking.rank(dict(zip((tap, other), correct)), codes, other, N_BOOT, n_perm=1, seed=SEED).table.loc[tap]
-    ends = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
+    ranked = ranking.rank(dict(zip((tap, other), correct)), codes, other, N_BOOT, n_perm=1, seed=SEED)
+    row = ranked.table.loc[tap].to_dict()
+    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
     at = f"{tap} less {other}"
-    return Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)

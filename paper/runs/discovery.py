@@ -62,7 +62,9 @@ def runs_in(path: Path) -> dict[str, list]:
         return {"comparisons": [Comparison.of(path)]}
     if not path.is_dir():
         raise InputError(f"{path}: no such folder, that of a run wanted.")
-    found = {kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)}
+    found: dict[str, list] = {
+        kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)
+    }
     if tables := sorted({*path.glob(COMPARED), *path.glob(f"*-{COMPARED}")}):
         found["comparisons"] = [Comparison.of(one) for one in tables]
     if any(path.glob("fold*/log.csv")):

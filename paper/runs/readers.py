@@ -129,7 +129,7 @@ class Heads:
     @property
     def parameters(self) -> dict[str, int]:
         """head -> trained parameters."""
-        return {head: int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
+        return {str(head): int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -185,7 +185,8 @@ def _run(
         return Entry(found, audio_s)
 
     workers = workers or _workers(predictor)
-    waiting, upcoming = {}, iter(todo)
+    waiting: dict[Future[Entry], Soundscape] = {}
+    upcoming = iter(todo)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
     with (
         getattr(predictor, "at_work", nullcontext)(),
@@ -224,7 +225,7 @@ def _workers(predictor: Predictor) -> int:
 
 def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]) -> tuple[Soundscape, ...]:
     """The files that a sample submission names, all of them without one."""
-    if form.stems is None:
+    if form.stems is None or form.row_ids is None:
         return files
     asked = tuple(file for file in files if file.stem in form.stems)
     if not asked:

@@ -56,7 +56,7 @@ class OnnxPredictor:
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         spec = sessions.data_input(self._session)
         row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
-        x = np.ascontiguousarray(windows, spec.dtype).reshape(len(windows), *row)
+        x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
         try:
             runs = [out for (out,) in run_chunks(self._session, x, together(spec), [self._output])]
         except ORT_ERRORS as error:

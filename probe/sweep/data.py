@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ...features import InputError
@@ -95,9 +94,9 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
 def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:
     """Folds of the clips that could be read; `skipped` are the numbers of the others."""
     kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
-    labels = np.array([clip.label for clip in kept.values()])
+    labels = [clip.label for clip in kept.values()]
     # A clip without a known group is a group of its own.
-    groups = np.array([clip.group if clip.group is not None else clip.name for clip in kept.values()])
+    groups = [clip.group if clip.group is not None else clip.name for clip in kept.values()]
     given = [clip.fold for clip in kept.values()]
     folds, said, warnings = assign_folds(
         labels,

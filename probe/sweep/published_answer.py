@@ -77,19 +77,19 @@ def plain(tap: str) -> str:
 def answer(ranking: Ranking, reference: str, cost: dict[str, float], linear: dict[str, float], chance: float) -> Answer:
     """The answer that a ranking gives. `cost` and `linear` map each tap to the multiply-accumulates up to it and to its
     linear probe's accuracy; `chance` is the accuracy of always naming the largest class."""
-    linear_best = max(linear, key=linear.get)
-    best = ranking.table.loc[ranking.best]
+    linear_best = max(linear, key=linear.__getitem__)
+    best = ranking.table.loc[ranking.best].to_dict()
     return Answer(
         best=ranking.best,
-        knn=float(best.knn),
-        knn_lo=float(best.knn_lo),
-        knn_hi=float(best.knn_hi),
+        knn=float(best["knn"]),
+        knn_lo=float(best["knn_lo"]),
+        knn_hi=float(best["knn_hi"]),
         reference=reference,
-        reference_knn=float(ranking.table.loc[reference, "knn"]),
-        difference=float(best.vs_last),
-        lo=float(best.vs_last_lo),
-        hi=float(best.vs_last_hi),
-        p=float(best.vs_last_p),
+        reference_knn=float(ranking.table["knn"].loc[reference]),
+        difference=float(best["vs_last"]),
+        lo=float(best["vs_last_lo"]),
+        hi=float(best["vs_last_hi"]),
+        p=float(best["vs_last_p"]),
         p_adjusted=float(ranking.best_p_adjusted),
         cost_share=cost[ranking.best] / cost[reference],
         tied=tuple(ranking.tied),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -115,8 +116,8 @@ def rank_shift(
         The shift.
     """
     ranked = rank_readouts(scores, targets, groups, domain.reference, metric, seed=seed)
-    inside, outside = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
-    chosen, best = inside.idxmax(), outside.idxmax()
+    tables = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
+    (inside, chosen), (outside, best) = ((scores.to_dict(), cast(Cell, scores.idxmax())) for scores in tables)
     return Shift(
         readouts=ranked,
         conclusion=conclude(ranked, k),
