@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,6 +20,9 @@ from torch import nn
 
 from ..features import InputError
 from ..features.files import replacing, sha256
+
+if TYPE_CHECKING:
+    from .models.members import Model
 
 FORMAT = "birdprobe member 1"
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -111,7 +115,7 @@ def describe(path: Path) -> Description:
         raise InputError(f"{text}: {error}") from None
 
 
-def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple[nn.Module, Description]:
+def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
     """(the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU, its description).
 
     path: either of the two files, or their common stem. InputError, naming the field: files missing or damaged, weights
@@ -167,7 +171,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _assemble(description: Description) -> nn.Module:
+def _assemble(description: Description) -> "Model":
     from .models import members
 
     return members.assemble(members.get(description.member), len(description.labels), **description.options)

@@ -68,7 +68,8 @@ class Outputs(nn.Module):
         if self.activation is None:
             return (embedding,)
         # one path from the embedding to the logits where there is one, so that the graph computes nothing twice
-        logits = network.logits(tokens) if network.classifier is None else network.classifier(embedding)
+        last = network.classifier
+        logits = last(embedding) if isinstance(last, nn.Module) else network.logits(tokens)
         probabilities = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
         return logits, embedding, probabilities
 
@@ -134,8 +135,9 @@ def fresh(
     began = initial_weights.begin(model.network, member, init, pretrained)
     if began["source"] == "random":
         say(f"{name}: random weights, good for a look at its blocks. Give --init or --pretrained for trained ones.")
-    size = {"sample_rate": member.sample_rate, "window_s": member.window_s}
-    return model, Description(member.name, (), "sigmoid", **size, options=options, init=began)
+    return model, Description(
+        *(member.name, (), "sigmoid", member.sample_rate, member.window_s), options=options, init=began
+    )
 
 
 def write(model: Model, said: Description, out: Path) -> Exported:
@@ -170,7 +172,7 @@ def write(model: Model, said: Description, out: Path) -> Exported:
 def trace(module: Outputs, samples: int) -> torch.onnx.ONNXProgram:
     """The module as a graph with a free batch and a window of fixed length."""
     with quiet(), torch.no_grad():
-        return torch.onnx.export(
+        program = torch.onnx.export(
             module,
             (torch.zeros(2, samples),),
             input_names=["waveform"],
@@ -180,6 +182,8 @@ def trace(module: Outputs, samples: int) -> torch.onnx.ONNXProgram:
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             verbose=False,
         )
+    assert program is not None  # the older exporter alone returns nothing
+    return program
 
 
 def metadata(said: Description) -> dict:

@@ -73,7 +73,7 @@ class MemberPredictor:
     def logits(self, windows: Tensor) -> Tensor:
         """float32 [n, S] -> [n, classes of the networks] on the CPU, the mean over folds and variants."""
         windows = windows.to(self.device)
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for gain in self.variants:
             x = self.frontend(abs(gain) * (windows.flip(1) if gain < 0 else windows))
             with self._mixed():

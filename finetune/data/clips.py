@@ -8,8 +8,8 @@ and numpy release the GIL, so threads decode beside the training.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +166,9 @@ class Clips:
         first = next(iter(self.skipped.values()))
         return InputError(f"clips: none of {len(self.clips)} can be read; the first: {first}")
 
-    def _in_order(self, work: Callable, jobs: Iterable, ahead: int) -> Iterator:
+    def _in_order(self, work: Callable, jobs: Iterable, ahead: int) -> Generator:
         """work(job) for each job, in their order, computed by threads at most `ahead` jobs early."""
-        jobs, waiting = iter(jobs), deque()
+        waiting: deque[Future] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="clips")
         try:
             for job in jobs:

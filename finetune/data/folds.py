@@ -61,7 +61,7 @@ def make_folds(recordings: Recordings, n_folds: int = 5, seed: int = 0) -> Folds
             [clip.label for clip in some], [clip.group for clip in some], None, n_folds, seed, **words
         )
         home = {clip.group: fold for clip, fold in zip(some, folds) if clip.group}
-        of_clip = np.array([home.get(group, ALWAYS) for group in groups], dtype=np.int64)
+        of_clip = np.array([home.get(group, ALWAYS) if group else ALWAYS for group in groups], dtype=np.int64)
         of_clip[common] = folds
         shown = ", ".join(sorted(rare)[:5]) + (", ..." if len(rare) > 5 else "")
         said += f"; {int((~common).sum())} clips of {len(rare)} rare classes with their group, or never held out"

@@ -6,6 +6,7 @@ input channel. The front end is `finetune.frontends.melspec`.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ BLOCKS, WIDTH = 23, 1280
 STEM, HEAD = "efficientnet.embeddings.convolution.weight", "classifier.weight"
 STEM_SHAPE = (32, 1, 3, 3)
 PUBLISHED_HEADS = {9736: "XCL", 411: "XCM"}  # number of labels -> BirdSet's training set
-CONFIGURATION = {  # of google/efficientnet-b1; what decides the function that the weights belong to
+CONFIGURATION: dict[str, Any] = {  # of google/efficientnet-b1; what decides the function that the weights belong to
     "width_coefficient": 1.0,
     "depth_coefficient": 1.1,
     "depth_divisor": 8,

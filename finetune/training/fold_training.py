@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...features import InputError
 from ...features.progress import Progress
 from .. import checkpoint
 from ..checkpoint import Description
 from ..data.clips import Clips
+from ..models.members import Model
 from . import results, resume, throughput
 from .job import Job
 from .loop import Loop
@@ -30,7 +31,7 @@ class Training:
     freezable: whether the recipe's frozen epochs make sense, which they do not for random weights.
     """
 
-    def __init__(self, job: Job, model: nn.Module, own: Path, init: dict, freezable: bool):
+    def __init__(self, job: Job, model: Model, own: Path, init: dict, freezable: bool):
         self.job, self.own, self.init, self.main = job, own, init, job.accelerator.is_main_process
         recipe = job.settings.recipe
         seen = job.folds.train(job.fold)

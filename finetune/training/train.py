@@ -82,6 +82,8 @@ def train(
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
+    if recordings is None:
+        raise ValueError("recordings: None found, which only a smoke test takes")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
     say(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)

@@ -77,7 +77,8 @@ def train(net: Miniature, songs: Songs, recipe: Recipe, checkpoint: Path | None 
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
     began, step, progress, log, recent, order = time.monotonic(), 0, 0.0, [], [], np.zeros(0, np.int64)
-    net.to(memory_format=torch.channels_last).train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this documented form
+    net.train()
     while progress < 1:
         whole = progress > 1 - recipe.full_length_share
         frames = songs.mels.shape[1] if whole else int(rng.choice(recipe.crop_frames))
