@@ -66,7 +66,9 @@ def _given_folds(
     labels: np.ndarray, groups: list[str | None] | None, given: list[str | None], folding: str
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     if None in given:
-        raise InputError(f"given folds: {_n(given.count(None), 'clip')} without one, expected one each, or none at all.")
+        raise InputError(
+            f"given folds: {_n(given.count(None), 'clip')} without one, expected one each, or none at all."
+        )
     names = sorted(set(given), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
     if len(names) < 2:
         raise InputError(f"given folds: expected at least 2, got only {some(names)}. Does the pattern find the fold?")

@@ -54,7 +54,9 @@ def read_recordings(
     if fold_regex is not None:
         folds = _search("--fold-regex", fold_regex, clips)
         if missing := [clip.name for clip, fold in zip(clips, folds) if not fold]:
-            raise InputError(f"--fold-regex '{fold_regex}': no fold in {some(missing)}, expected one in every file name.")
+            raise InputError(
+                f"--fold-regex '{fold_regex}': no fold in {some(missing)}, expected one in every file name."
+            )
         clips = [replace(clip, fold=fold) for clip, fold in zip(clips, folds)]
         folding = f"file-name pattern '{fold_regex}'"
     clips, grouping, more = _complete_groups(clips, grouping)

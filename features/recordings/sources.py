@@ -69,7 +69,9 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
             )
         start_s, end_s = (_seconds(path, line, name, row.get(name, "")) for name in ("start_s", "end_s"))
         if end_s is not None and end_s <= (start_s or 0.0):
-            raise InputError(f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s.")
+            raise InputError(
+                f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s."
+            )
         file = path.parent / row["path"]
         name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
         group, fold = (row.get(key, "").strip() or None for key in (column, "fold"))
@@ -136,7 +138,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
         if not name or not all(labels):
             raise InputError(
                 f"{path}, line {line}: filename '{row['filename']}' and primary_label '{row['primary_label']}', "
-                "wanted both filled."
+                "expected both filled."
             )
         start_s, end_s = (_clock(path, line, column, row[column]) for column in ("start", "end"))
         if end_s <= start_s:
@@ -226,7 +228,9 @@ def _list(path: Path, line: int, text: str) -> list[str]:
     except (ValueError, SyntaxError):
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise InputError(f"{path}, line {line}: secondary_labels {text}, expected a list such as ['tattin1', 'gretit1'].")
+        raise InputError(
+            f"{path}, line {line}: secondary_labels {text}, expected a list such as ['tattin1', 'gretit1']."
+        )
     return [item.strip() for item in items if item.strip()]
 
 

@@ -61,14 +61,16 @@ def runs_in(path: Path) -> dict[str, list]:
     if path.is_file():
         return {"comparisons": [Comparison.of(path)]}
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder, that of a run wanted.")
+        raise InputError(f"{path}: no such folder, expected a run.")
     found = {kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)}
     if tables := sorted({*path.glob(COMPARED), *path.glob(f"*-{COMPARED}")}):
         found["comparisons"] = [Comparison.of(one) for one in tables]
     if any(path.glob("fold*/log.csv")):
         found["members"] = [Member.of(path)]
     if not found:
-        raise InputError(f"{path}: expected a run ({WANTED}), got none. Was it cut off, or is it in a folder further down?")
+        raise InputError(
+            f"{path}: expected a run ({WANTED}), got none. Was it cut off, or is it in a folder further down?"
+        )
     return found
 
 
