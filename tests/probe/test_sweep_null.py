@@ -13,15 +13,19 @@ CLASSES, GROUPS, PER_GROUP, DIMS = 3, 15, 4, 6
 NAMED_AT_MOST = 0.05  # of the sweeps, the size that the family-wise tests promise
 
 
-def sweep_names_a_tap(seed: int) -> bool:
+def sweep_names_a_tap(seed: int, of_groups: bool = False) -> bool:
     """One simulated sweep: whether a tap is named in place of the embedding, in either use.
 
-    Clips come in groups with a centre of their own at every tap; classes are dealt to clips at random.
+    Clips come in groups with a centre of their own at every tap; classes are dealt at random to clips, or
+    to whole groups with `of_groups`.
     """
     rng = np.random.default_rng([seed, 20])
     groups = np.repeat(np.arange(GROUPS), PER_GROUP)
     folds = groups % 5
-    labels = rng.permutation(np.arange(len(groups)) % CLASSES)
+    if of_groups:
+        labels = rng.permutation(np.arange(GROUPS) % CLASSES)[groups]
+    else:
+        labels = rng.permutation(np.arange(len(groups)) % CLASSES)
     targets = labels[:, None] == np.arange(CLASSES)
     scores = {}
     for tap in TAPS:
@@ -54,3 +58,15 @@ def test_at_most_one_null_sweep_in_twenty_names_a_tap(sweeps):
     """Classes dealt at random. More than the 99.9 % quantile of Binomial(sweeps, 0.05) would refute the promise."""
     named = sum(sweep_names_a_tap(seed) for seed in range(sweeps))
     assert named <= binom.ppf(0.999, sweeps, NAMED_AT_MOST), f"{named} of {sweeps}"
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True,
+    reason="Not met: 8.5 % of these null sweeps name a tap (169 of 2000; 6.0 % where classes are dealt to clips). Sign "
+    "flips take groups as independent; at chance, out-of-fold hits of two groups depend on each other by training.",
+)
+def test_at_most_one_null_sweep_in_twenty_names_a_tap_where_a_group_has_one_class():
+    """2000 sweeps, because 400 are too few to tell 8 % from 5 %."""
+    named = sum(sweep_names_a_tap(seed, of_groups=True) for seed in range(2000))
+    assert named <= binom.ppf(0.999, 2000, NAMED_AT_MOST), f"{named} of 2000"
