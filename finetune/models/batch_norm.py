@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...features import InputError
-from .network import Network
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 SETTLED = 491  # batches after which the share is the last of SHARES
@@ -27,7 +26,7 @@ def momentum(seen: int) -> float:
     return next((share for share in SHARES if share <= 10 / (seen + 10)), SHARES[-1])
 
 
-class BatchNormed(Network):
+class BatchNormed(nn.Module):
     """A network that may have BatchNorms. rule: "running" as above; "frozen" keeps the statistics that were loaded,
     which is the better choice for batches of a few clips. Sub-classes call `track()` before a forward in training."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from .batch_norm import BatchNormed
+from .network import Network
 from .published_weights import check_config, load_strict
 from .timm_import import import_timm
 
@@ -34,7 +35,7 @@ CONFIGURATION: dict[str, Any] = {  # of google/efficientnet-b1; what decides the
 }
 
 
-class BirdSetEfficientNet(BatchNormed):
+class BirdSetEfficientNet(BatchNormed, Network):
     """dB mel spectrogram float32 [N, 1, 256, 626] (any size) -> logits [N, n_classes].
 
     drop_path: dropout rate on the last block's residual, growing linearly to it from the first (the published class

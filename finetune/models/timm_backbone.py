@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from .batch_norm import BatchNormed
+from .network import Network
 from .published_weights import check_config, load_strict
 from .timm_import import import_timm
 
@@ -57,7 +58,7 @@ def near(name: str, count: int = 4) -> list[str]:
     return get_close_matches(name, names, n=count, cutoff=0.75)
 
 
-class TimmBackbone(BatchNormed):
+class TimmBackbone(BatchNormed, Network):
     """float32 [N, 1, F, T] -> logits [N, n_classes]. drop_path has no effect on the few models that have no such thing.
 
     picture: (F, T) that the network is built for. in_chans: 1, or 3 to leave pretrained stems untouched (the picture is
