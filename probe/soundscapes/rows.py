@@ -5,11 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
 from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
-from ...features.audio import SUFFIXES, UNKNOWN_FRAMES
+from ...features.audio import SUFFIXES, info
 from ...features.windows import grid
 
 
@@ -50,11 +48,8 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
 
 def duration(path: Path) -> float | None:
     """Seconds, from the header alone."""
-    try:
-        about = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return None
-    return about.frames / about.samplerate if 0 < about.frames < UNKNOWN_FRAMES else None
+    about = info(path)
+    return about.frames / about.sample_rate if about and about.frames else None
 
 
 def count(n_samples: int, row_samples: int) -> int:

@@ -153,6 +153,8 @@ def run_sweep(
             log(f"{settings.projection} of the last blocks")
             projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
         rows = store.rows()
+    warnings = [*recordings.warnings, *extraction.warnings, *folded.warnings]
+    warnings += [*held_out.warnings, *tested.warnings] if held_out is not None and tested is not None else []
     config = {
         "command": command,
         "model": describe_model(backbone),
@@ -162,7 +164,7 @@ def run_sweep(
         "score": score,
         "folds": {"n": int(units.table["fold"].nunique()), "description": folded.description},
         "grouping": recordings.grouping,
-        "warnings": list(dict.fromkeys([*recordings.warnings, *folded.warnings, *(held_out.warnings if held_out else ())])),
+        "warnings": list(dict.fromkeys(warnings)),
         "skipped": [{"file": s.file, "reason": s.reason} for s in extraction.skipped],
         "answer": verdict.answer.to_json(),
         "conclusion": conclusion_json(verdict, shift),
