@@ -1,4 +1,4 @@
-"""Files whose headers lie, hold more than one stream, stand behind a tag or cancel when mixed: read, or told why not."""
+"""Wrong headers, joined streams, tags in front, channels that cancel: read whole, or refused with the reason."""
 
 import io
 import struct
@@ -25,7 +25,8 @@ def encoded(samples: np.ndarray, rate: int = RATE, **options) -> bytes:
 def wav(rate: int = RATE, channels: int = 1, size: int | None = None, content: bytes = b"\1\2" * 32_000) -> bytes:
     fmt = struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels & 0xFFFFFFFF, 2 * channels & 0xFFFF, 16)
     size = len(content) if size is None else size
-    return b"RIFF" + struct.pack("<I", 36 + len(content)) + b"WAVEfmt \x10\0\0\0" + fmt + b"data" + struct.pack("<I", size) + content  # fmt: skip
+    body = b"WAVEfmt \x10\0\0\0" + fmt + b"data" + struct.pack("<I", size) + content
+    return b"RIFF" + struct.pack("<I", 36 + len(content)) + body
 
 
 def au(rate: int, channels: int) -> bytes:

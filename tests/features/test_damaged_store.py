@@ -6,8 +6,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, join
-
-from .test_store import fill, table, values
+from tests.features.test_store import fill, table, values
 
 
 def changed(path, old: bytes, at: int, new: int):
