@@ -8,6 +8,7 @@ from pathlib import Path
 from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
 from ...features.audio import SUFFIXES, info
+from ...features.recordings.folders import audio_files
 from ...features.windows import grid
 
 
@@ -29,8 +30,7 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
     if isinstance(soundscapes, (str, Path)):
         place = Path(soundscapes)
         if place.is_dir():
-            paths = [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-            paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(place).parts)]
+            paths = [path for path in audio_files(place).files if path.is_file()]
         else:
             paths = [place]
     else:
