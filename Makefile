@@ -30,6 +30,8 @@ test-slow: .venv/full.stamp
 lint: .venv/full.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p .venv/types && ln -sfn "$(CURDIR)" .venv/types/birdprobe
+	$(BIN)/mypy
 
 bench: .venv/full.stamp  ## ratios measured side by side; leave the machine alone meanwhile
 	$(BIN)/python -m tests.bench

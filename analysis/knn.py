@@ -95,7 +95,7 @@ def _checked(x, y, folds, k, metric):
     _check_metric(metric)
     if x.ndim != 2 or not len(x) or y.shape != x.shape[:1] or folds.shape != x.shape[:1]:
         raise InputError(
-            f"k-NN: features {x.shape}, labels {y.shape}, folds {folds.shape} found; [n, d], [n] and [n] wanted. "
+            f"k-NN: expected [n, d], [n] and [n], got features {x.shape}, labels {y.shape}, folds {folds.shape}. "
             "Is the pooled feature still a map?"
         )
     _check_finite(x)
@@ -105,7 +105,7 @@ def _checked(x, y, folds, k, metric):
 
 def _check_metric(metric):
     if metric not in METRICS:
-        raise InputError(f"k-NN metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+        raise InputError(f"k-NN metric: expected one of {', '.join(METRICS)}, got {metric!r}.")
 
 
 def _check_finite(x):
@@ -140,6 +140,7 @@ def _neighbours(x, folds, identity, k, metric, first=0) -> np.ndarray:
     found = _search(x, folds, identity, zero, k, np.float32, first, max_pairs=8 * k * (len(x) - first))
     if found is None:
         found = _search(x, folds, identity, zero, k, np.float64, first, max_pairs=None)
+        assert found is not None  # without a limit it finds
     return found
 
 
@@ -155,14 +156,15 @@ def _search(x, folds, identity, zero, k, dtype, first, max_pairs) -> np.ndarray 
     step = max(1, min(n, _CHUNK_BYTES // (n_padded * left.itemsize)))
     pairs = 0
     for start in range(first, n, step):
-        rows = slice(start, min(start + step, n))
+        stop = min(start + step, n)
+        rows = slice(start, stop)
         score = left[rows] @ right.T  # [c, n_padded], |y|^2/2 - x.y = (distance^2 - |x|^2) / 2
         if zero.any():  # cosine distance 1 is a squared distance of 2
             to_unit = (1.0 - norm2[rows] / 2).astype(dtype)
             score[:, :n][:, zero] = to_unit[:, None]
             score[zero[rows], :n] = to_unit[zero[rows], None]
-        for low, high in pairwise(bounds):
-            inside = slice(max(low, start) - start, max(min(high, rows.stop), start) - start)
+        for low, high in pairwise(bounds.tolist()):
+            inside = slice(max(low, start) - start, max(min(high, stop), start) - start)
             score[inside, low:high] = np.inf
         value, column = _candidates(score, n_blocks, k, norm2[rows], unit)
         value_k = value[:, k - 1].astype(np.float64)
@@ -171,7 +173,7 @@ def _search(x, folds, identity, zero, k, dtype, first, max_pairs) -> np.ndarray 
         pairs += np.count_nonzero(near[unclear])
         if max_pairs is not None and pairs > max_pairs:
             return None
-        result[start - first : rows.stop - first] = column[:, :k]
+        result[start - first : stop - first] = column[:, :k]
         row, place = np.nonzero(near[unclear])
         some = column[unclear[row], place]
         distance = _squared_distances(x, start + unclear[row], some, zero)

@@ -16,13 +16,16 @@ counts.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from ..features import InputError
 from .resampling import bootstrap as bootstrap_groups
 from .resampling import group_codes, percentile_interval
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _CHUNK = 4_000_000  # entries of one slots x draws matrix
 
@@ -35,13 +38,13 @@ def validate(y_true, scores) -> tuple[np.ndarray, np.ndarray]:
     y_true, scores = np.asarray(y_true), np.asarray(scores)
     if y_true.ndim != 2 or y_true.shape != scores.shape or not y_true.size:
         raise InputError(
-            f"metrics: truth {y_true.shape} and scores {scores.shape} found, the same [rows, classes] wanted. "
+            f"metrics: expected the same [rows, classes], got truth {y_true.shape} and scores {scores.shape}. "
             "Class numbers instead of one column a class?"
         )
     if y_true.dtype != bool:
         if not np.isin(y_true, (0, 1)).all():
             wrong = y_true[~np.isin(y_true, (0, 1))][0]
-            raise InputError(f"metrics, truth: {wrong} found, 0 or 1 wanted. Are truth and predictions swapped?")
+            raise InputError(f"metrics, truth: expected 0 or 1, got {wrong}. Are truth and predictions swapped?")
         y_true = y_true.astype(bool)
     if not np.issubdtype(scores.dtype, np.floating):
         scores = scores.astype(np.float64)
@@ -210,7 +213,7 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
     return values
 
 
-def _slots(y_true, scores, codes, n_groups) -> tuple[np.ndarray, sparse.csr_array, sparse.csr_array]:
+def _slots(y_true, scores, codes, n_groups) -> "tuple[np.ndarray, sparse.csr_array, sparse.csr_array]":
     """(first threshold of each class [K], positives on each threshold [m, G], negatives in each slot but the lowest
     [2m, G]), the m thresholds of all classes one below the other."""
     starts, above, higher, n = [], [], [], 0
@@ -225,8 +228,10 @@ def _slots(y_true, scores, codes, n_groups) -> tuple[np.ndarray, sparse.csr_arra
     return np.array(starts), _count(above, (n, n_groups)), _count(higher, (2 * n, n_groups))
 
 
-def _count(parts, shape) -> sparse.csr_array:
+def _count(parts, shape) -> "sparse.csr_array":
     """Rows per slot and group, from (slots, codes) of each class; duplicates add up."""
+    from scipy import sparse  # reading a table of predictions needs none of it
+
     slots, codes = (np.concatenate(side) for side in zip(*parts))
     return sparse.csr_array(sparse.coo_array((np.ones(len(slots)), (slots, codes)), shape=shape))
 

@@ -36,7 +36,7 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     """
     labels = np.asarray(labels)
     if method not in METHODS:
-        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     points = np.concatenate(_aligned(_checked(features, labels), seed))
     if method == "umap" and len(points) < _UMAP_MIN_POINTS:
         method = "pca"
@@ -84,15 +84,15 @@ def plane_scores(
     """
     labels = np.asarray(labels)
     if method not in METHODS:
-        raise InputError(f"projection method: {method!r} found, one of {', '.join(METHODS)} wanted.")
+        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     if not len(seeds):
-        raise InputError("projection: no seeds found, at least one wanted.")
+        raise InputError("projection: expected at least one seed, got none.")
     checked = _checked(features, labels)
     used = "pca" if method == "umap" and len(labels) < _UMAP_MIN_POINTS else method
     rows, points = [], []
     for tap, x in zip(features, checked):
         narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
-        seen = []
+        seen: list[tuple[float, float]] = []
         for seed in seeds if used == "umap" else seeds[:1]:
             plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2, seed)
             if not seen:
@@ -144,16 +144,16 @@ def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
 
 def _checked(features, labels):
     if not features:
-        raise InputError("projection: no taps found, at least one wanted.")
+        raise InputError("projection: expected at least one tap, got none.")
     if labels.ndim != 1 or len(labels) < 3:
-        raise InputError(f"projection: labels {labels.shape} found, 3 or more rows wanted.")
+        raise InputError(f"projection: expected 3 or more rows, got labels {labels.shape}.")
     checked = []
     for tap, x in features.items():
         x = np.asarray(x, dtype=np.float64)
         if x.ndim != 2 or len(x) != len(labels) or not x.shape[1]:
-            raise InputError(f"projection, tap {tap}: features {x.shape} found, [{len(labels)}, d] wanted. A map?")
+            raise InputError(f"projection, tap {tap}: expected [{len(labels)}, d], got features {x.shape}. A map?")
         if not np.isfinite(x).all():
-            raise InputError(f"projection, tap {tap}: non-finite features found, numbers wanted. Overflow in float16?")
+            raise InputError(f"projection, tap {tap}: expected numbers, got non-finite features. Overflow in float16?")
         checked.append(x)
     return checked
 
@@ -162,7 +162,7 @@ def _aligned(taps, seed) -> list[np.ndarray]:
     """Each tap as [n, d], d common, unit mean row norm, turned onto the tap before it."""
     n = len(taps[0])
     d = min(_COMMON_DIMS, n - 1, *(x.shape[1] for x in taps))
-    aligned = []
+    aligned: list[np.ndarray] = []
     for x in taps:
         z = _pca(StandardScaler().fit_transform(x), d, seed)
         z /= np.linalg.norm(z, axis=1).mean() or 1.0

@@ -71,7 +71,7 @@ def rank(
     sums, sizes = _group_sums(correct, groups)
     taps = list(correct)
     if reference not in taps:
-        raise InputError(f"ranking: reference {reference!r} found, one of {', '.join(taps)} wanted.")
+        raise InputError(f"ranking: expected one of {', '.join(taps)}, got {reference!r} as the reference.")
     at, total = taps.index(reference), sizes.sum()
     accuracies = jackknife_ratio(sums, sizes)
     differences = accuracies.minus(accuracies.take([at]))
@@ -120,7 +120,7 @@ def tied(
     sums, _ = _group_sums(correct, groups)
     taps = list(correct)
     if tap not in taps:
-        raise InputError(f"ranking: tap {tap!r} found, one of {', '.join(taps)} wanted.")
+        raise InputError(f"ranking: expected one of {', '.join(taps)}, got {tap!r}.")
     _, adjusted = sign_flip(sums - sums[taps.index(tap)], n_perm, np.random.default_rng([seed, 2]))
     return tuple(name for name, p in zip(taps, adjusted) if p >= level or name == tap)
 
@@ -135,7 +135,7 @@ def agreement(a, b, draws_a=None, draws_b=None, n_boot: int = 2000, seed: int = 
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 3:
-        raise InputError(f"rank agreement: scores {a.shape} and {b.shape} found, 3 or more of each wanted.")
+        raise InputError(f"rank agreement: expected 3 or more of each, got scores {a.shape} and {b.shape}.")
     if draws_a is None and draws_b is None:
         chosen = np.random.default_rng([seed, 3]).integers(0, len(a), size=(n_boot, len(a)))
         many_a, many_b = a[chosen], b[chosen]
@@ -145,7 +145,7 @@ def agreement(a, b, draws_a=None, draws_b=None, n_boot: int = 2000, seed: int = 
         many_a = np.broadcast_to(a, (n, len(a))) if draws_a is None else np.asarray(draws_a, dtype=np.float64)[:n]
         many_b = np.broadcast_to(b, (n, len(b))) if draws_b is None else np.asarray(draws_b, dtype=np.float64)[:n]
         if many_a.shape != (n, len(a)) or many_b.shape != (n, len(a)):
-            raise InputError(f"rank agreement: draws {many_a.shape}, {many_b.shape} found, [draws, {len(a)}] wanted.")
+            raise InputError(f"rank agreement: expected [draws, {len(a)}], got draws {many_a.shape}, {many_b.shape}.")
     spearman_lo, spearman_hi = percentile_interval(spearman(many_a, many_b))
     kendall_lo, kendall_hi = percentile_interval(_kendall(many_a, many_b))
     return Agreement(
@@ -162,7 +162,7 @@ def agreement(a, b, draws_a=None, draws_b=None, n_boot: int = 2000, seed: int = 
 def _group_sums(correct, groups):
     """(correct rows per tap and group [T, G], rows per group [G]), float64 whole numbers, so sums are exact."""
     if not correct:
-        raise InputError("ranking: no taps found, at least one wanted.")
+        raise InputError("ranking: expected at least one tap, got none.")
     lengths = {tap: np.shape(rows) for tap, rows in correct.items()}
     shape = next(iter(lengths.values()))
     for tap, found in lengths.items():

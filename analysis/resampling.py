@@ -13,15 +13,13 @@ serves the plain value (ones), the bootstrap, what a draw left out (times == 0) 
   all right, it can be 90 %.
 - p: each group's contribution to a difference keeps or changes its sign, two-sided, (1 + at least as large) / (1 +
   flips), or all sign patterns where few groups differ. Family-wise p: the largest standardised statistic over all
-  comparisons (max-T, Westfall & Young 1993), so picking the best first is paid for.
+  comparisons (max-T, Westfall & Young 1993), which corrects for picking the best first.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
 
 from ..features import InputError
 
@@ -50,7 +48,7 @@ def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
             raise InputError(f"{place}: groups {np.shape(groups)} found, {(n,)} wanted, one a row.")
         codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if codes.max(initial=0) < 1:
-        raise InputError(f"{place}: 1 group found, at least two wanted. Are all rows of one recording?")
+        raise InputError(f"{place}: expected at least two groups, got 1. Are all rows of one recording?")
     return codes
 
 
@@ -133,6 +131,8 @@ class Jackknife:
 
         No width where no group differs.
         """
+        from scipy.stats import t as student  # slow to import, and reading predictions needs none of it
+
         half = student.ppf(0.5 + LEVEL / 2, self.degrees) * self.standard_error
         return np.clip(self.value - half, -1.0, 1.0), np.clip(self.value + half, -1.0, 1.0)
 
@@ -142,6 +142,9 @@ class Jackknife:
         Where the groups show no spread (all rows right, or all wrong) Wilson's (1927) interval of as many
         trials as there are groups, counted as in `degrees`.
         """
+        from scipy.special import expit, logit
+        from scipy.stats import t as student
+
         t, error = student.ppf(0.5 + LEVEL / 2, self.degrees), self.standard_error
         value = np.clip(self.value, 0.0, 1.0)
         inside = (error > _ROUNDING) & (value > 0) & (value < 1)
@@ -197,21 +200,38 @@ def sign_flip(contributions: np.ndarray, n_perm: int, rng: np.random.Generator) 
     spread = np.sqrt((contributions**2).sum(axis=1))  # the statistic's standard deviation over all sign patterns
     spread[spread == 0] = np.inf
     observed = np.abs(contributions.sum(axis=1)) / spread
+    at_least, at_least_max = np.zeros(len(observed)), np.zeros(len(observed))
+    n = 0
+    for signs in sign_patterns(n_groups, len(observed), n_perm, rng):
+        statistic = np.abs(signs @ contributions.T) / spread
+        at_least += (statistic >= observed - 1e-12).sum(axis=0)
+        at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
+        n += len(signs)
+    return share_at_least(at_least, n, n_groups), share_at_least(at_least_max, n, n_groups)
+
+
+def sign_patterns(n_groups: int, width: int, n_perm: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Signs of groups, some patterns at a time: float64 [b, G] of -1 and 1.
+
+    All 2^G patterns where there are at most 12 groups, else n_perm random ones. width: statistics a pattern, which sets
+    how many patterns come at a time.
+    """
     exact = n_groups <= _EXACT_GROUPS
     n = 2**n_groups if exact else n_perm
-    at_least, at_least_max = np.zeros(len(observed)), np.zeros(len(observed))
-    step = max(1, _CHUNK // max(1, n_groups, len(observed)))
+    step = max(1, _CHUNK // max(1, n_groups, width))
     for i in range(0, n, step):
         if exact:
             bits = np.arange(i, min(i + step, n))[:, None] >> np.arange(n_groups) & 1
         else:
             bits = rng.integers(0, 2, size=(min(step, n - i), n_groups), dtype=np.int8)
-        statistic = np.abs((1.0 - 2.0 * bits) @ contributions.T) / spread
-        at_least += (statistic >= observed - 1e-12).sum(axis=0)
-        at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
-    if exact:  # the observed pattern is among those counted
-        return at_least / n, at_least_max / n
-    return (1 + at_least) / (1 + n), (1 + at_least_max) / (1 + n)
+        yield 1.0 - 2.0 * bits
+
+
+def share_at_least(counted: np.ndarray, n: int, n_groups: int) -> np.ndarray:
+    """p from how many of n sign patterns gave at least the observed statistic."""
+    if n_groups <= _EXACT_GROUPS:  # the observed pattern is among those counted
+        return counted / n
+    return (1 + counted) / (1 + n)
 
 
 def smallest_p(n_groups: int) -> float:

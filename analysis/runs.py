@@ -168,7 +168,7 @@ class Run:
         path = self.folder / name
         if not path.is_file():
             found = "no such folder" if not self.folder.is_dir() else f"no {name} in it"
-            raise InputError(f"{self.folder}: {found}; wanted the folder that `birdprobe sweep -o` wrote")
+            raise InputError(f"{self.folder}: {found}; expected the folder that `birdprobe sweep -o` wrote")
         return path
 
     def _table(self, name: str, columns: tuple[str, ...], text: bool = False) -> pd.DataFrame:

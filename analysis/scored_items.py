@@ -25,20 +25,30 @@ class Units:
     rows: np.ndarray
 
     def vectors(self, features: np.ndarray) -> np.ndarray:
-        """float32 [rows, ...] of a store -> [units, dims]: the mean over a unit's rows."""
-        flat = features.reshape(len(features), -1)
+        """[rows, dims] or maps [rows, dims, ...] of a store -> float32 [units, dims].
+
+        The mean over the positions of a map and over a unit's rows.
+        """
+        if features.ndim > 2:
+            features = features.mean(axis=tuple(range(2, features.ndim)), dtype=np.float64).astype(np.float32)
+        return self._means(features)
+
+    def maps(self, features: np.ndarray) -> np.ndarray:
+        """Maps [rows, dims, ...] of a store -> float32 [units, positions, dims]: the mean over a unit's rows.
+
+        A vector [rows, dims] is a map of one position.
+        """
+        dims = features.shape[1]
+        flat = self._means(features.reshape(len(features), -1))
+        return np.ascontiguousarray(flat.reshape(len(self.table), dims, -1).transpose(0, 2, 1))
+
+    def _means(self, flat: np.ndarray) -> np.ndarray:
+        """[rows, d] -> float32 [units, d], the mean over a unit's rows."""
         if len(self.table) == len(flat):
             return flat.astype(np.float32, copy=False)
         first = np.flatnonzero(np.diff(self.rows, prepend=-1))  # where each unit's rows begin
         sums = np.add.reduceat(flat, first, axis=0, dtype=np.float64)
         return (sums / np.bincount(self.rows)[:, None]).astype(np.float32)
-
-    def maps(self, features: np.ndarray) -> np.ndarray:
-        """float32 [rows, ..., dims] of a store, un-pooled -> [units, positions, dims]: the mean over a unit's rows."""
-        if features.ndim < 3:
-            raise InputError("read-out attentive needs maps, found pooled vectors. Give --pool grid.")
-        positions = int(np.prod(features.shape[1:-1]))
-        return self.vectors(features).reshape(len(self.table), positions, features.shape[-1])
 
 
 def make_units(rows: pd.DataFrame, clips: pd.DataFrame, unit: str) -> Units:
@@ -89,7 +99,7 @@ def read_run(run: Path | str) -> Probed:
     run = Path(run)
     for name in ("config.json", "predictions.csv", "features.h5"):
         if not (run / name).is_file():
-            raise InputError(f"{run}: no {name} found, the folder of a finished sweep wanted.")
+            raise InputError(f"{run}: expected the folder of a finished sweep, got one without {name}.")
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         settings = config["settings"]

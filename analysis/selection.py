@@ -7,7 +7,7 @@ matrices and one read-out.
 Taps are put on one scale without labels, over all rows: see `analysis.pairwise`.
 
 What the scores mean. The score of a step is the best of all candidates on the rows that chose it, so it errs upwards.
-The nested estimate pays for the choice: every fold is read with taps (and penalty) chosen on the other folds alone.
+The nested estimate is not inflated by the choice: every fold is read with taps (and penalty) chosen on the other folds alone.
 """
 
 from collections.abc import Mapping
@@ -164,17 +164,17 @@ def _checked(features, y, folds, groups, n_taps, probe):
     y, folds = np.asarray(y), np.asarray(folds)
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     if probe not in PROBES:
-        raise InputError(f"tap selection, probe: {probe!r} found, one of {', '.join(PROBES)} wanted.")
+        raise InputError(f"tap selection, probe: expected one of {', '.join(PROBES)}, got {probe!r}.")
     if not 1 <= n_taps <= len(features):
         raise InputError(f"tap selection: {n_taps} taps asked for, 1 to {len(features)} wanted: there are no more.")
     if y.ndim != 1 or not len(y) or folds.shape != y.shape or groups.shape != y.shape:
         raise InputError(
-            f"tap selection: labels {y.shape}, folds {folds.shape}, groups {groups.shape} found; one each a row wanted."
+            f"tap selection: expected one each a row, got labels {y.shape}, folds {folds.shape}, groups {groups.shape}."
         )
     for tap, x in features.items():
         x = np.asarray(x)
         if x.ndim != 2 or not x.size or len(x) != len(y):
-            raise InputError(f"tap selection, tap {tap}: features {x.shape} found, [{len(y)}, d] wanted. A map?")
+            raise InputError(f"tap selection, tap {tap}: expected [{len(y)}, d], got features {x.shape}. A map?")
         if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
             raise InputError(f"tap selection, tap {tap}: values that are not finite found. Overflow in float16?")
     return y, folds, groups
@@ -182,9 +182,9 @@ def _checked(features, y, folds, groups, n_taps, probe):
 
 def _check_thinned(folds, groups, probe):
     if folds.max(initial=0) < 1:
-        raise InputError("tap selection: 1 fold found, at least two wanted.")
+        raise InputError("tap selection: expected at least two folds, got 1.")
     if groups.max() < 1:
-        raise InputError("tap selection: 1 group found, at least two wanted. Are all clips of one recording?")
+        raise InputError("tap selection: expected at least two groups, got 1. Are all clips of one recording?")
     training = len(folds) - np.bincount(folds).max()
     if probe == "knn" and training < pairwise.NEIGHBOURS:
         raise InputError(

@@ -44,7 +44,7 @@ class Column:
 
     def __post_init__(self):
         if self.align not in _ALIGNMENTS:
-            raise InputError(f"table column {self.title!r}: align {self.align!r} found, left, right or center wanted.")
+            raise InputError(f"table column {self.title!r}: expected left, right or center, got align {self.align!r}.")
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Table:
         for column in columns:
             for _, name, _, _ in string.Formatter().parse(column.template):
                 if name is not None and name not in fields:
-                    raise InputError(f"table column {column.title!r}: field {name!r} found, one of {fields} wanted.")
+                    raise InputError(f"table column {column.title!r}: expected one of {fields}, got field {name!r}.")
         if not bold <= set(range(len(rows))):
-            raise InputError(f"table: bold rows {sorted(bold)} found, 0 to {len(rows) - 1} wanted.")
+            raise InputError(f"table: expected bold rows from 0 to {len(rows) - 1}, got {sorted(bold)}.")
         return cls(columns, fields, rows, caption, bold)
 
     def cells(self) -> list[list[str]]:

@@ -26,10 +26,10 @@ def logme(x, y) -> float:
     """
     x, y = _checked(x), np.asarray(y)
     if y.shape != x.shape[:1]:
-        raise InputError(f"LogME: features {x.shape}, labels {y.shape} found; one label a row wanted.")
+        raise InputError(f"LogME: expected one label a row, got features {x.shape}, labels {y.shape}.")
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise InputError(f"LogME: {len(classes)} class found, at least two wanted. Are the labels one constant?")
+        raise InputError(f"LogME: expected at least two classes, got {len(classes)}. Are the labels one constant?")
     n, d = x.shape
     x = x.astype(np.float64)
     x /= np.abs(x).max() or 1.0  # a common scale cancels in L; this one keeps the squares in range
@@ -107,7 +107,7 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """
     taps = list(features)
     if not taps:
-        raise InputError("CKA: no taps found, at least one wanted.")
+        raise InputError("CKA: expected at least one tap, got none.")
     n = len(np.asarray(features[taps[0]]))
     held = []  # per tap: the centred features, or their n x n Gram matrix where that is smaller
     for tap in taps:
@@ -152,10 +152,10 @@ def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataF
         )
     label_free = label_free.reindex(labelled.index)
     if label_free.isna().to_numpy().any() or labelled.isna().any():
-        raise InputError("label-free scores: missing values found, a score for every tap wanted. A dead tap?")
-    best, rows = labelled.idxmax(), []
+        raise InputError("label-free scores: expected a score for every tap, got missing values. A dead tap?")
+    best, rows = str(labelled.idxmax()), []
     for name, score in label_free.items():
-        chosen = score.idxmax()
+        chosen = str(score.idxmax())
         varied = score.nunique() > 1 and labelled.nunique() > 1
         rho = spearmanr(score, labelled).statistic if varied else np.nan
         regret = labelled[best] - labelled[chosen]
@@ -175,11 +175,11 @@ def combined_regret(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         InputError: no runs.
     """
     if not runs:
-        raise InputError("label-free scores: no runs found, at least one wanted.")
+        raise InputError("label-free scores: expected at least one run, got none.")
     rows = pd.concat([frame.assign(run=name) for name, frame in runs.items()], ignore_index=True)
     table = []
     for name, group in rows.groupby("label_free", sort=False):
-        worst = group.loc[group["regret"].idxmax()]
+        worst = group.iloc[int(group["regret"].to_numpy().argmax())]
         table.append(
             {
                 "label_free": name,
@@ -214,7 +214,7 @@ def _scaled(x: np.ndarray) -> np.ndarray:
 def _checked(x, place: str = "label-free score") -> np.ndarray:
     x = np.asarray(x)
     if x.ndim != 2 or not x.size:
-        raise InputError(f"{place}: features {x.shape} found, [n, d] wanted. A map?")
+        raise InputError(f"{place}: expected [n, d], got features {x.shape}. A map?")
     if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
-        raise InputError(f"{place}: features that are not finite found, numbers wanted. Overflow in float16?")
+        raise InputError(f"{place}: expected numbers, got features that are not finite. Overflow in float16?")
     return x

@@ -72,7 +72,7 @@ def read(
     path = Path(path)
     start_s = 0.0 if start_s is None else float(start_s)
     if not (0 <= start_s < (end_s if end_s is not None else np.inf)):
-        raise InputError(f"{path}: piece from {start_s:g} to {end_s} s, wanted 0 <= start < end.")
+        raise InputError(f"{path}: piece from {start_s:g} to {end_s} s, expected 0 <= start < end.")
     head = _head(path)
     if not head:
         raise InputError(f"{path}: zero-length file (0 bytes). Was a download or a copy cut off?")
@@ -232,7 +232,7 @@ def _mix(file: soundfile.SoundFile, first: int, last: int, channel: int | None =
     return blocks[1] if len(blocks) == 2 else np.concatenate(blocks), power
 
 
-def _check_span(path: Path, first: int, last: int, frames: int, rate: int) -> None:
+def _check_span(path: Path, first: int, last: int, frames: int, rate: float) -> None:
     if frames <= 0:
         raise InputError(f"{path}: no samples, only a header.")
     if first >= last:

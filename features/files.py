@@ -16,7 +16,7 @@ from . import InputError
 try:
     import fcntl
 except ImportError:  # Windows: no advisory locks, so none are taken
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that only some platforms have
 
 CHUNK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -135,7 +135,7 @@ def read_json(path: Path | str) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: {type(found).__name__} found, a JSON object wanted.")
+        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}.")
     return found
 
 

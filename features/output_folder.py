@@ -68,12 +68,12 @@ class OutputFolder:
         path = self.path
         with explained(path):
             if os.path.lexists(path) and not path.is_dir():
-                raise InputError(f"{path}: a file found, a folder wanted.")
+                raise InputError(f"{path}: expected a folder, got a file.")
             check_parents(path)
         owned = self.owned()
         if owned is not None and not overwrite and not read_index(path / self.kind.index).get("unfinished"):
             raise InputError(
-                f"{path}: {self.kind.what} found, a new folder wanted. Use --overwrite to replace the results in it."
+                f"{path}: expected a new folder, got {self.kind.what}. Use --overwrite to replace the results in it."
             )
         self._refuse_foreign(owned or (), [*(name for name in self.kind.written if "*" not in name), *planned])
         if owned is None and not overwrite:
@@ -81,7 +81,7 @@ class OutputFolder:
             others = sorted(name for name in self._names() if not name.startswith(expected))
             if others:
                 raise InputError(
-                    f"{path}: other files ({', '.join(others[:3])}) found, a new folder wanted. With --overwrite they "
+                    f"{path}: expected a new folder, got other files ({', '.join(others[:3])}). With --overwrite they "
                     "stay where they are."
                 )
 
@@ -97,7 +97,7 @@ class OutputFolder:
         found = read_index(place)
         if "format" in found and found["format"] != self.kind.format:
             raise InputError(
-                f"{place}: {found['format']!r} found, {self.kind.format!r} or another folder wanted. {KEPT}"
+                f"{place}: expected {self.kind.format!r} or another folder, got {found['format']!r}. {KEPT}"
             )
         if missing := [name for name in self.kind.known_by if name not in found and "format" not in found]:
             raise InputError(
@@ -234,7 +234,7 @@ def read_index(path: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Another program's file? {KEPT}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: {type(found).__name__} found, a JSON object wanted. Another program's file? {KEPT}")
+        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}. Another program's file? {KEPT}")
     return found
 
 

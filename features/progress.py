@@ -1,10 +1,8 @@
 """The one progress bar: on stderr, only on a terminal, gone when it is done."""
 
 import sys
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+import time
+from typing import Any
 
 
 class Progress:
@@ -20,41 +18,52 @@ class Progress:
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, wanted: bool = True):
         self.quiet = not wanted or not sys.stderr.isatty()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit + "{task.fields[note]}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Bar(*columns, console=Console(stderr=True), disable=self.quiet, transient=True)
-        self._task = self._bar.add_task(what, total=total, completed=done, note="")
+        self.done = done
+        self._began = time.perf_counter()
+        self._bar: Any = None  # rich's, which a silent run need not have
+        if not self.quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit + "{task.fields[note]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(what, total=total, completed=done, note="")
 
     def __enter__(self) -> "Progress":
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
-
-    @property
-    def done(self) -> int:
-        """Steps done so far."""
-        return int(self._bar.tasks[0].completed)
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the bar began."""
-        return self._bar.tasks[0].elapsed or 0.0
+        return time.perf_counter() - self._began
 
     def describe(self, what: str) -> None:
         """Change the words before the bar."""
-        self._bar.update(self._task, description=what)
+        if self._bar is not None:
+            self._bar.update(self._task, description=what)
 
     def skip(self, steps: int) -> None:
         """Steps that were done before: no part of the speed."""
-        self._bar.reset(self._task, completed=self.done + steps)
+        self.done += steps
+        self._began = time.perf_counter()
+        if self._bar is not None:
+            self._bar.reset(self._task, completed=self.done)
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` is shown behind the unit, such as the name of the last one."""
-        self._bar.update(self._task, advance=steps, note=f", {note}" if note else "")
+        self.done += steps
+        if self._bar is not None:
+            self._bar.update(self._task, advance=steps, note=f", {note}" if note else "")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft, signal
 
 from . import InputError
 
@@ -33,7 +32,7 @@ class Selection:
         if rule in ("random", "energy") and number.isascii() and number.isdigit() and int(number) > 0:
             return cls(rule, int(number))
         raise InputError(
-            f"--select: found '{text}', wanted all, center, first, random:N or energy:N with N of at least 1."
+            f"--select: expected all, center, first, random:N or energy:N with N of at least 1, got '{text}'."
         )
 
     def __str__(self) -> str:
@@ -62,15 +61,16 @@ def select(waveform: np.ndarray, sample_rate: int, window_s: float, selection: S
     if selection.rule == "all" or n == 0:
         return grid(n, window)
     room = max(0, n - window)  # the last start that needs no padding
+    wanted = selection.count or 1  # only random and energy have a count
     if selection.rule == "first" or room == 0:
         return np.zeros(1, dtype=np.int64)
     if selection.rule == "center":
         return np.array([room // 2], dtype=np.int64)
     if selection.rule == "random":
-        count = min(selection.count, room + 1)
+        count = min(wanted, room + 1)
         return np.sort(np.random.default_rng(seed).choice(room + 1, size=count, replace=False)).astype(np.int64)
     if selection.rule == "energy":
-        return _energy_starts(waveform, sample_rate, window, selection.count)
+        return _energy_starts(waveform, sample_rate, window, wanted)
     raise ValueError(f"no such rule: {selection.rule}")
 
 
@@ -108,7 +108,7 @@ def _loudest(windows: np.ndarray) -> np.ndarray:
 
 def _known(rule: str) -> str:
     if rule not in NORMALISATIONS:
-        raise InputError(f"--normalise: found '{rule}', wanted one of {', '.join(NORMALISATIONS)}.")
+        raise InputError(f"--normalise: expected one of {', '.join(NORMALISATIONS)}, got '{rule}'.")
     return rule
 
 
@@ -139,6 +139,8 @@ def _energy_starts(waveform: np.ndarray, sample_rate: int, window: int, count: i
 
 def _energy_curve(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Denoised log-mel energy summed over frequency, float [frames], frame i centred on sample i * hop."""
+    from scipy import fft, signal  # predicting needs neither
+
     hop, length = round(sample_rate / FRAMES_PER_S), round(FRAME_S * sample_rate)
     padded = np.pad(waveform.astype(np.float32, copy=False), length // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]  # [frames, length], a view
@@ -154,7 +156,7 @@ def _energy_curve(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _mel_matrix(sample_rate: int, length: int) -> np.ndarray:
     """Triangles on the HTK mel scale, float32 [length // 2 + 1, MELS]. (librosa's costs seconds to import.)"""
-    low, high, bins = _mel(LOW_HZ), _mel(min(HIGH_HZ, sample_rate / 2)), _mel(fft.rfftfreq(length, 1 / sample_rate))
+    low, high, bins = _mel(LOW_HZ), _mel(min(HIGH_HZ, sample_rate / 2)), _mel(np.fft.rfftfreq(length, 1 / sample_rate))
     edges, bins = np.linspace(low, high, MELS + 2), bins[:, None]
     rising, falling = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
@@ -193,6 +195,8 @@ def _peaks(curve: np.ndarray) -> np.ndarray:
 
 def _wavelet_peaks(curve: np.ndarray) -> list[int]:
     """scipy's find_peaks_cwt minute by minute with 10 s of margin, because its cost grows with the length's square."""
+    from scipy import signal
+
     found = []
     for start in range(0, len(curve), MINUTE):
         low = max(0, start - MINUTE // 6)

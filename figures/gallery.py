@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -10,6 +11,7 @@ from ..analysis.runs import Run
 from ..features import InputError
 from ..features.output_folder import adding
 from . import style
+from .comparisons import models
 from .predictions import agreement, comparison, experiments, pipelines
 from .sweeps import (
     architecture,
@@ -30,7 +32,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "trajectories": trajectories.draw,
     "classes": classes.draw,
 }
-WHERE_DATA = {  # each drawn where its module finds its tables
+WHERE_DATA: dict[str, Any] = {  # each drawn where its module finds its tables
     "agreement": agreement,
     "pipelines": pipelines,
     "comparison": comparison,
@@ -42,12 +44,16 @@ WHERE_DATA = {  # each drawn where its module finds its tables
     "shots": few_shot,
     "planes": planes,
     "similarity": similarity,
+    "models": models,
 }
 
 
 def drawable(run: Path) -> tuple[str, ...]:
     """The figures that this run has data for: of a sweep all, or all but the paths where only one tap was projected; of
-    a train run those of its heads; and what a comparison, an experiment, a budget or a leakage test left there."""
+    a train run those of its heads; and what a comparison, an experiment, a budget or a leakage test left there. Of a
+    comparison of models that one alone."""
+    if models.has_data(run):  # its tables are of several models, which the figures of one cannot read
+        return ("models",)
     data = Run(Path(run))
     others = tuple(name for name, module in WHERE_DATA.items() if module.has_data(run))
     if others and not (data.folder / "ranking.csv").is_file():
@@ -65,7 +71,7 @@ def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
     every = FIGURES | {name: module.draw for name, module in WHERE_DATA.items()}
     for name in names or ():
         if name not in every:
-            raise InputError(f"figures: {name!r} found, one of {', '.join(every)} wanted")
+            raise InputError(f"figures: expected one of {', '.join(every)}, got {name!r}")
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
         figure = every[name](run)

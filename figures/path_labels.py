@@ -1,6 +1,7 @@
 """Names beside paths: each one near its own path, where it hides the least."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,14 +20,14 @@ def place(axes: Axes, paths: dict[str, np.ndarray], colours: dict[str, str], siz
     The path's end is preferred, then its start. Names never cover one another or leave the axes while a place is left
     where they do not.
     """
-    renderer = axes.figure.canvas.get_renderer()
     scale = axes.figure.dpi / 72
     marks = np.concatenate([dense(axes.transData.transform(path)) for path in paths.values()])
-    window, taken = axes.get_window_extent(renderer), []
+    window = axes.get_window_extent()
+    taken: list[Bbox] = []
     for label, path in paths.items():
-        look = {"color": colours[label], "weight": "bold", "fontsize": size, "ha": "center", "va": "center"}
-        text = axes.text(0, 0, style.trimmed(label), zorder=30, **look)
-        box = text.get_window_extent(renderer)
+        look: dict[str, Any] = {"color": colours[label], "weight": "bold", "fontsize": size}
+        text = axes.text(0, 0, style.trimmed(label), zorder=30, ha="center", va="center", **look)
+        box = text.get_window_extent()
         text.set_path_effects([withStroke(linewidth=2.5, foreground=style.PAPER)])
         half = np.array([box.width, box.height]) / 2
         ends = axes.transData.transform(path)
@@ -39,7 +40,8 @@ def place(axes: Axes, paths: dict[str, np.ndarray], colours: dict[str, str], siz
         areas = [Bbox([centre - half - 3 * scale, centre + half + 3 * scale]) for _, centre in places]
         costs = [cost + hidden(area, marks, taken, window) for (cost, _), area in zip(places, areas)]
         cheapest = int(np.argmin(costs))
-        text.set_position(axes.transData.inverted().transform(places[cheapest][1]))
+        across, along = axes.transData.inverted().transform(places[cheapest][1])
+        text.set_position((across, along))
         taken.append(areas[cheapest])
 
 

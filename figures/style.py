@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -88,8 +89,15 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
 
 def size_in(text: Text) -> tuple[float, float]:
     """Width and height of a text in inches, as it will be drawn."""
-    box = text.get_window_extent(text.figure.canvas.get_renderer())
-    return box.width / text.figure.dpi, box.height / text.figure.dpi
+    box, dpi = text.get_window_extent(), figure_of(text).dpi
+    return box.width / dpi, box.height / dpi
+
+
+def figure_of(artist: Artist) -> Figure:
+    """The figure that holds an artist; this project nests none."""
+    if not isinstance(artist.figure, Figure):
+        raise ValueError(f"{artist} stands in no figure of its own")
+    return artist.figure
 
 
 def caption(figure: Figure, words: str) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,6 +20,9 @@ from torch import nn
 
 from ..features import InputError
 from ..features.files import replacing, sha256
+
+if TYPE_CHECKING:
+    from .models.members import Model
 
 FORMAT = "birdprobe member 1"
 ACTIVATIONS = ("sigmoid", "softmax")
@@ -61,15 +65,24 @@ class Description:
     @classmethod
     def from_json(cls, found: dict) -> "Description":
         """InputError: another format, fields missing or unknown, an activation that is none."""
-        names = {f.name for f in fields(cls)}
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"{what} found, {FORMAT!r} wanted. Another file, or another version of birdprobe?")
-        if odd := sorted(names ^ (set(found) - {"format"})):
-            raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
         if found["activation"] not in ACTIVATIONS:
             raise InputError(f"activation {found['activation']!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
         return cls(**{name: found[name] for name in names} | {"labels": tuple(found["labels"])})
+
+
+def require_fields(found: object, form: str, names: set[str]) -> set[str]:
+    """The names, once `found` is a description of this format with just these fields.
+
+    Raises:
+        InputError: another format, fields missing or unknown.
+    """
+    if not isinstance(found, dict) or found.get("format") != form:
+        what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
+        raise InputError(f"{what} found, {form!r} wanted. Another file, or another version of birdprobe?")
+    if odd := sorted(names ^ (set(found) - {"format"})):
+        raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+    return names
 
 
 def save(path: Path, network: nn.Module, description: Description, overwrite: bool = False) -> Path:
@@ -102,7 +115,7 @@ def describe(path: Path) -> Description:
         raise InputError(f"{text}: {error}") from None
 
 
-def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple[nn.Module, Description]:
+def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
     """(the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU, its description).
 
     path: either of the two files, or their common stem. InputError, naming the field: files missing or damaged, weights
@@ -116,7 +129,9 @@ def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple[nn.Module,
             "Were files of two runs mixed?"
         )
     if labels is not None and tuple(labels) != description.labels:
-        raise InputError(f"{text}: labels {_unlike(description.labels, tuple(labels))}. Trained on other classes?")
+        raise InputError(
+            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
+        )
     model = _assemble(description)
     try:
         model.network.load_state_dict(load_file(weights))
@@ -156,13 +171,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _assemble(description: Description) -> nn.Module:
+def _assemble(description: Description) -> "Model":
     from .models import members
 
     return members.assemble(members.get(description.member), len(description.labels), **description.options)
 
 
-def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+def label_difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How two different lists of classes differ, in words."""
     if len(found) != len(wanted):
         return f"of {len(found)} classes found, {len(wanted)} wanted"
     i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)

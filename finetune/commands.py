@@ -1,4 +1,4 @@
-"""Commands on the members that are trained through: fine-tune one, make a backbone of one."""
+"""Commands on fine-tuned models: fine-tune one, make a backbone of one."""
 
 from pathlib import Path
 from typing import Annotated

@@ -9,11 +9,8 @@ on anything yet (published weights, a fresh head) ends at its embedding. What is
 
 import copy
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +22,7 @@ from torch import Tensor, nn
 from ..features import InputError
 from . import checkpoint, initial_weights
 from .checkpoint import Description
+from .exporter_log import quiet
 from .models import members, timm_backbone
 from .models.members import Model
 
@@ -70,7 +68,8 @@ class Outputs(nn.Module):
         if self.activation is None:
             return (embedding,)
         # one path from the embedding to the logits where there is one, so that the graph computes nothing twice
-        logits = network.logits(tokens) if network.classifier is None else network.classifier(embedding)
+        last = network.classifier
+        logits = last(embedding) if isinstance(last, nn.Module) else network.logits(tokens)
         probabilities = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
         return logits, embedding, probabilities
 
@@ -136,8 +135,9 @@ def fresh(
     began = initial_weights.begin(model.network, member, init, pretrained)
     if began["source"] == "random":
         say(f"{name}: random weights, good for a look at its blocks. Give --init or --pretrained for trained ones.")
-    size = {"sample_rate": member.sample_rate, "window_s": member.window_s}
-    return model, Description(member.name, (), "sigmoid", **size, options=options, init=began)
+    return model, Description(
+        *(member.name, (), "sigmoid", member.sample_rate, member.window_s), options=options, init=began
+    )
 
 
 def write(model: Model, said: Description, out: Path) -> Exported:
@@ -172,7 +172,7 @@ def write(model: Model, said: Description, out: Path) -> Exported:
 def trace(module: Outputs, samples: int) -> torch.onnx.ONNXProgram:
     """The module as a graph with a free batch and a window of fixed length."""
     with quiet(), torch.no_grad():
-        return torch.onnx.export(
+        program = torch.onnx.export(
             module,
             (torch.zeros(2, samples),),
             input_names=["waveform"],
@@ -182,6 +182,8 @@ def trace(module: Outputs, samples: int) -> torch.onnx.ONNXProgram:
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             verbose=False,
         )
+    assert program is not None  # the older exporter alone returns nothing
+    return program
 
 
 def metadata(said: Description) -> dict:
@@ -244,16 +246,3 @@ def rounded(module: Outputs) -> Outputs:
         for weight in other.parameters():
             weight.mul_(1 + eps * torch.randn(weight.shape, generator=draws))
     return other
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Torch's exporter tells its own deprecations and traces every step to its log: no news to the user, and slow."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

@@ -10,8 +10,8 @@ averaging over folds, test-time augmentation by time reversal and gain, no-call 
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..features import InputError
 from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
+from .torch_threads import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
 TTA = ("reverse", "gain")
@@ -56,15 +57,9 @@ class MemberPredictor:
     silent: int | None = None  # column of the no-call class among the networks' outputs
     normalise: str = "none"
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Meanwhile torch computes with as many threads as were asked for."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.threads)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""
@@ -78,7 +73,7 @@ class MemberPredictor:
     def logits(self, windows: Tensor) -> Tensor:
         """float32 [n, S] -> [n, classes of the networks] on the CPU, the mean over folds and variants."""
         windows = windows.to(self.device)
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for gain in self.variants:
             x = self.frontend(abs(gain) * (windows.flip(1) if gain < 0 else windows))
             with self._mixed():
@@ -108,7 +103,6 @@ def open_member(
     folds: str | int | Sequence[int] = "all",
     tta: Sequence[str] = TTA,
     *,
-    which: str = "best",
     no_call: str = "damp",
     device: str = "auto",
     precision: str = "float32",
@@ -117,7 +111,7 @@ def open_member(
     """The trained folds of a run as one predictor.
 
     folds: "all", one or several. tta: what is averaged beside the windows as they are: "reverse" (in time), "gain"
-    (6 dB quieter) or "gain:DB"; () for nothing. which: the "best" or "last" checkpoints. no_call: what a trained class
+    (6 dB quieter) or "gain:DB"; () for nothing. no_call: what a trained class
     `nocall` does: "damp" the others by 1 - p and go, just "drop" out, or "keep" its column. device: "auto" is CUDA
     where there is any. threads: of one call on the CPU; several calls at a time are faster than several threads.
     InputError: no such run, fold, variant or choice; folds of different members, labels or settings.
@@ -126,7 +120,7 @@ def open_member(
     for name, value, allowed in (("no-call", no_call, NO_CALLS), ("precision", precision, PRECISIONS)):
         if value not in allowed:
             raise InputError(f"{name} {value!r} found, one of {', '.join(allowed)} wanted.")
-    paths = chosen(run, folds, which)
+    paths = chosen(run, folds)
     loaded = [checkpoint.load(path) for path in paths.values()]
     first = loaded[0][1]
     for path, (_, other) in zip(paths.values(), loaded):
@@ -175,9 +169,9 @@ def variants_of(tta: Sequence[str]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def chosen(run: Path, folds: str | int | Sequence[int], which: str) -> dict[int, Path]:
+def chosen(run: Path, folds: str | int | Sequence[int]) -> dict[int, Path]:
     """Fold -> its checkpoint. InputError: no run, or a fold that it does not have."""
-    there = checkpoint.of_run(run, which)
+    there = checkpoint.of_run(run)
     if folds == "all":
         return there
     try:

@@ -14,6 +14,7 @@ import torch
 
 from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
+from ..finetune.data.targets import multi_hot
 from .inputs import assemble, parse_tokens, taps_of
 from .training.checkpoint import key_difference
 
@@ -90,20 +91,6 @@ def load(
 def label_set(text: str | None) -> tuple[str, ...]:
     """The labels of a row: its text split at `;`, blanks around names and empty names dropped."""
     return tuple(name for name in (part.strip() for part in (text or "").split(";")) if name)
-
-
-def multi_hot(rows: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
-    """float32 [n, K]. InputError: a label that is no column."""
-    at = {label: i for i, label in enumerate(labels)}
-    targets = np.zeros((len(rows), len(labels)), dtype=np.float32)
-    for i, names in enumerate(rows):
-        for name in names:
-            if name not in at:
-                raise InputError(
-                    f"row {i}: label {name!r} found, one of the {len(labels)} classes wanted. Another taxonomy?"
-                )
-            targets[i, at[name]] = 1.0
-    return targets
 
 
 def known(values) -> list[str | None]:

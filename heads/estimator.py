@@ -7,6 +7,8 @@
 way of copying it between processes; what is kept or passed on belongs in a checkpoint.
 """
 
+import copy
+
 import numpy as np
 import torch
 from scipy.sparse import issparse
@@ -108,11 +110,16 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        """float64 [n, classes]; for one label a row each row sums to 1."""
+        """float64 [n, classes]; for one label a row each row sums to 1.
+
+        Computed in float64: in float32 a row's last digits depend on the rows beside it, because a processor's matrix
+        products sum in another order for other numbers of rows.
+        """
         check_is_fitted(self)
         X = validate_data(self, self._stacked(X, self.widths_), dtype=np.float32, order="C", reset=False)
+        module = copy.deepcopy(self.module_).double()
         with torch.inference_mode():
-            logits = torch.cat([self.module_(piece) for piece in _batches(self._pieces(X))]).double()
+            logits = torch.cat([module(piece) for piece in _batches([x.double() for x in self._pieces(X)])])
         if self._several:
             return logits.sigmoid().numpy()
         scores = logits.softmax(-1) if self._resolved_loss() == "ce" else logits.sigmoid()

@@ -5,8 +5,7 @@ The same two steps that were trained, nothing exported; `birdprobe fuse` makes o
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 
 from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
+from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
 from ..probe.runtime.backbone import Backbone, sha256
 from .ensemble import Ensemble, Members, load_members
@@ -22,7 +22,7 @@ from .inputs import taps_of
 
 
 @dataclass(frozen=True, eq=False)
-class Unfused:
+class HeadPredictor:
     """Backbone and heads. The backbone's file and settings are those that the heads were trained on."""
 
     backbone: Backbone
@@ -46,16 +46,10 @@ class Unfused:
     def threads(self) -> int | None:
         return self.backbone.threads
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Meanwhile torch computes with as many threads as the backbone's session: with more, small heads would wait
         for cores that the backbones of other files keep busy."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.threads)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         features = self.backbone(windows)
@@ -65,7 +59,7 @@ class Unfused:
 
 def open_run(
     run: Path, model: Path | str | None, head: str | None, fold: int | None, threads: int | None = 1
-) -> Unfused:
+) -> HeadPredictor:
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
     members = load_members(run, head, "all" if fold is None else fold)
     key = members.description.store_key
@@ -79,7 +73,7 @@ def open_run(
     backbone = Backbone.open(
         path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise, threads=threads
     )
-    return Unfused(backbone, members.over(taps), members.description.labels, identity_of(members, key))
+    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
 
 
 def find_model(run: Path, key: StoreKey) -> Path:

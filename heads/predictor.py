@@ -1,4 +1,4 @@
-"""What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run."""
+"""What turns windows into probabilities: a fused file, an ONNX classifier with its labels, or a training's run."""
 
 from pathlib import Path
 

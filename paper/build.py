@@ -1,6 +1,7 @@
 """The paper, built: published numbers and runs in, tables, figures, macros and a PDF out.
 
-    OUT/  paper.pdf  paper.typ  perch.sh  numbers.json  macros.typ  macros.tex  tables/*.csv|md|tex|json  figures/*.png|pdf
+    OUT/  paper.pdf  paper.typ  perch.sh  numbers.json  macros.typ  macros.tex
+          tables/*.csv|md|tex|json  figures/*.png|pdf
           index.json: every file with its hash, the runs, and what could not be made, why, and the command that makes it
 
 The same runs give the same bytes of every file. A part without a run says so in the text; the PDF is always built.

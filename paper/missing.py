@@ -63,7 +63,7 @@ PARTS = {  # key -> (what, why, command)
         f"{MADE_UP}\nbirdprobe experiment priors runs/comp -o runs/priors",
     ),
     "members": (
-        "members trained through",
+        "fine-tuned models",
         NO_RUN,
         "birdprobe finetune birdmae-large birdclef-2026 -o runs/birdmae --pretrained",
     ),

@@ -40,8 +40,9 @@ class Work:
 
     @classmethod
     def of(cls, place: str, key: str, given: object) -> "Work":
-        check_keys(place, as_dict(place, given), ("title", "author", "kind"))
-        return cls(key, **texts(place, given, ("title", "author", "kind")))
+        table = as_dict(place, given)
+        check_keys(place, table, ("title", "author", "kind"))
+        return cls(key, **texts(place, table, ("title", "author", "kind")))
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Entry:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str]) -> "Entry":
-        check_keys(place, as_dict(place, given), ("value", "source"), ("text", "unit", "note"))
-        words = texts(place, {"text": _text(given["value"]), "unit": "", "note": ""} | given, ("text", "unit", "note"))
-        return cls(key, _value(place, given["value"]), source=_source(place, given["source"], works), **words)
+        table = as_dict(place, given)
+        check_keys(place, table, ("value", "source"), ("text", "unit", "note"))
+        words = texts(place, {"text": _text(table["value"]), "unit": "", "note": ""} | table, ("text", "unit", "note"))
+        return cls(key, _value(place, table["value"]), source=_source(place, table["source"], works), **words)
 
     @property
     def number(self) -> float:
@@ -84,15 +86,18 @@ class Listing:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str]) -> "Listing":
-        check_keys(place, as_dict(place, given), ("title", "source", "rows"), ("note",))
-        words = texts(place, {"note": ""} | given, ("title", "note"))
-        source, columns, cells, rows = _source(place, given["source"], works), TABLES[key], [], {}
-        for number, row in enumerate(_list(f"{place}, rows", given["rows"]), start=1):
+        table = as_dict(place, given)
+        check_keys(place, table, ("title", "source", "rows"), ("note",))
+        words = texts(place, {"note": ""} | table, ("title", "note"))
+        source, columns = _source(place, table["source"], works), TABLES[key]
+        cells: list[Entry] = []
+        rows: dict[Value, list[Value | None]] = {}
+        for number, row in enumerate(_list(f"{place}, rows", table["rows"]), start=1):
             here = f"{place}, row {number}"
             values = _row(here, row, columns)
             name, note = values[columns[0]], texts(here, {"note": ""} | row, ("note",))["note"]
             if name in rows:
-                raise InputError(f"{here}: a second row for {columns[0]} {name} found, one wanted.")
+                raise InputError(f"{here}: expected one row for {columns[0]} {name}, got two.")
             rows[name] = [values.get(column) for column in columns]
             cells += [
                 Entry(f"{key}.{name}.{column}", values[column], _text(row[column]), "", source, note)
@@ -116,13 +121,14 @@ class Contradiction:
 
     @classmethod
     def of(cls, place: str, key: str, given: object, works: Collection[str], entries: Collection[str]):
-        check_keys(place, as_dict(place, given), ("source", "about", "says", "but"))
-        about = tuple(_list(f"{place}, about", given["about"]))
+        table = as_dict(place, given)
+        check_keys(place, table, ("source", "about", "says", "but"))
+        about = tuple(_list(f"{place}, about", table["about"]))
         for one in about:
             if one not in entries:
-                raise InputError(f"{place}: about {one!r} found, the key of an entry wanted.")
-        source = _source(place, given["source"], works)
-        return cls(key, source, about, **texts(place, given, ("says", "but")))
+                raise InputError(f"{place}: expected the key of an entry, got about {one!r}.")
+        source = _source(place, table["source"], works)
+        return cls(key, source, about, **texts(place, table, ("says", "but")))
 
 
 @dataclass(frozen=True)
@@ -150,31 +156,32 @@ class Printed(float):
 
 def as_dict(place: str, given: object) -> dict:
     if not isinstance(given, dict):
-        raise InputError(f"{place}: {given!r} found, a table wanted.")
+        raise InputError(f"{place}: expected a table, got {given!r}.")
     return given
 
 
 def check_keys(place: str, given: dict, needed: tuple[str, ...], allowed: Collection[str] = ()) -> None:
     for key in given:
         if key not in (*needed, *allowed):
-            raise InputError(f"{place}: unknown key {key!r} found, one of {', '.join((*needed, *allowed))} wanted.")
+            raise InputError(f"{place}: expected one of {', '.join((*needed, *allowed))}, got the key {key!r}.")
     for key in needed:
         if key not in given:
-            raise InputError(f"{place}: no {key} found, {', '.join(needed)} wanted.")
+            raise InputError(f"{place}: expected the keys {', '.join(needed)}, got none called {key}.")
 
 
 def texts(place: str, given: dict, names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         if not isinstance(given.get(name, ""), str):
-            raise InputError(f"{place}: {name} = {given[name]!r} found, text wanted.")
+            raise InputError(f"{place}: expected text, got {name} = {given[name]!r}.")
     return {name: given[name] for name in names if name in given}
 
 
 def _row(place: str, given: object, columns: tuple[str, ...]) -> dict[str, Value]:
     """column -> value of a table's row. Numbers stand where numbers belong, text where text does."""
     optional = [column for column in columns if column in OPTIONAL]
-    check_keys(place, as_dict(place, given), tuple(c for c in columns if c not in optional), ("note", *optional))
-    values = {column: _value(place, given[column]) for column in columns if column in given}
+    cells = as_dict(place, given)
+    check_keys(place, cells, tuple(c for c in columns if c not in optional), ("note", *optional))
+    values = {column: _value(place, cells[column]) for column in columns if column in cells}
     for column, value in values.items():
         if column not in MIXED and isinstance(value, str | tuple) != (column in WORDS):
             wanted = "text" if column in WORDS else "a number"
@@ -184,7 +191,7 @@ def _row(place: str, given: object, columns: tuple[str, ...]) -> dict[str, Value
 
 def _list(place: str, given: object) -> list:
     if not isinstance(given, list) or not given:
-        raise InputError(f"{place}: {given!r} found, a list wanted.")
+        raise InputError(f"{place}: expected a list, got {given!r}.")
     return given
 
 
@@ -197,9 +204,13 @@ def _source(place: str, given: object, works: Collection[str]) -> str:
 
 def _value(place: str, given: object) -> Value:
     if isinstance(given, list):
-        return tuple(_value(place, one) for one in given)
+        return tuple(_scalar(place, one) for one in given)
+    return _scalar(place, given)
+
+
+def _scalar(place: str, given: object) -> int | float | str:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise InputError(f"{place}: {given!r} found, a number, text or a list of them wanted.")
+        raise InputError(f"{place}: expected a number, text or a list of them, got {given!r}.")
     return float(given) if isinstance(given, float) else given
 
 

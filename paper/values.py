@@ -6,13 +6,15 @@ Names: those of `published.toml` as they stand there ("table1.24.knn"), with the
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..analysis.studies import sample_size
 from ..analysis.wording import interval, p_value, points, tap_label, tap_name
 from .claims import Claim
-from .claims.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED
+from .claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED
 from .macros import verdict
 from .published import Published
 from .runs.derived import Evidence, order_kept
@@ -50,9 +52,8 @@ def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]
 def of_sweep(sweep: Sweep) -> dict[str, str]:
     run, answer, table = sweep.run, sweep.run.answer, sweep.ranking
     blocks = sweep.blocks
-    top, last = blocks["knn"].idxmax(), blocks.index[-1]
-    best, reference = table.loc[run.best], table.loc[run.reference]
-    linear = table["linear"].idxmax()
+    top, last, linear = str(blocks["knn"].idxmax()), str(blocks.index[-1]), str(table["linear"].idxmax())
+    best, reference = table.loc[run.best].to_dict(), table.loc[run.reference].to_dict()
     found = {
         "name": sweep.name,
         "model": sweep.model,
@@ -78,18 +79,24 @@ def of_sweep(sweep: Sweep) -> dict[str, str]:
         "verdict": "the same tap" if run.best == run.reference else verdict(answer["lo"], answer["hi"]),
         "tied": str(len(run.tied)),
         "top-block": tap_name(top),
-        "top-block.knn": interval(*table.loc[top, ["knn", "knn_lo", "knn_hi"]]),
-        "top-block.depth": f"{100 * blocks.loc[top, 'depth']:.0f} %",
+        "top-block.knn": _interval(table.loc[[top]].iloc[0], "knn"),
+        "top-block.depth": f"{100 * blocks['depth'].loc[top]:.0f} %",
         "last-block": tap_name(last),
-        "last-block.knn": interval(*table.loc[last, ["knn", "knn_lo", "knn_hi"]]),
+        "last-block.knn": _interval(table.loc[[last]].iloc[0], "knn"),
         "linear.best": tap_name(linear),
-        "linear.best.score": f"{table.loc[linear, 'linear']:.3f}",
+        "linear.best.score": f"{table['linear'].loc[linear]:.3f}",
         "linear.at-best": f"{best['linear']:.3f}",
         "linear.reference": f"{reference['linear']:.3f}",
     }
     if "logits" in table.index:
-        found["logits.knn"] = interval(*table.loc["logits", ["knn", "knn_lo", "knn_hi"]])
+        found["logits.knn"] = _interval(table.loc[["logits"]].iloc[0], "knn")
     return found
+
+
+def _interval(row: pd.Series, name: str, digits: int = 3) -> str:
+    """A row's number `name` with its interval `name`_lo, `name`_hi."""
+    value, low, high = row[[name, f"{name}_lo", f"{name}_hi"]].to_numpy(dtype=float)
+    return interval(value, low, high, digits)
 
 
 def of_budget(frame) -> dict[str, str]:
@@ -102,7 +109,7 @@ def of_budget(frame) -> dict[str, str]:
         "budget.top": tap_name(first["top"]),
         "budget.tied": str(len(str(first["tied"]).split(";"))),
         "budget.largest.n": f"{smaller['n_clips'].iloc[-1]:,}",
-        "budget.largest.same": interval(*smaller.iloc[-1][["p_same_top", "p_same_top_lo", "p_same_top_hi"]], 2),
+        "budget.largest.same": _interval(smaller.iloc[-1], "p_same_top", 2),
     }
     enough = sample_size.enough(frame)
     found["budget.enough"] = f"{enough:,}" if enough is not None and enough < first["n_all"] else "none of the sizes"
@@ -111,8 +118,8 @@ def of_budget(frame) -> dict[str, str]:
         last = rows.iloc[-1]
         found |= {
             "budget.two.n": f"{last['n_clips']:,}",
-            "budget.two.agree": interval(*last[["p_two_agree", "p_two_agree_lo", "p_two_agree_hi"]], 2),
-            "budget.two.order": interval(*last[["spearman_two", "spearman_two_lo", "spearman_two_hi"]], 2),
+            "budget.two.agree": _interval(last, "p_two_agree", 2),
+            "budget.two.order": _interval(last, "spearman_two", 2),
             "budget.two.reading": reading(last["p_two_agree_lo"], last["p_two_agree_hi"], last["spearman_two_lo"]),
         }
     at = np.flatnonzero(frame["n_clips"] == enough)
@@ -136,10 +143,17 @@ def of_sources(sources: Sources) -> dict[str, str]:
 
 
 def of_claims(claims: Iterable[Claim]) -> dict[str, str]:
-    """How many rows of the claims table have each verdict."""
+    """How many rows of the claims table have each verdict, and under how many read-outs the embedding is beaten."""
+    claims = tuple(claims)
     counts = Counter(one.verdict for one in claims)
-    names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "untested": UNTESTED}
-    return {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
+    names = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED, "artefacts": ARTEFACT, "untested": UNTESTED}
+    found = {"claims.rows": str(counts.total())} | {f"claims.{name}": str(counts[of]) for name, of in names.items()}
+    read = [one for one in claims if one.key == "beaten" and one.tested]  # the embedding, once a sweep and read-out
+    if not read:
+        return found
+    said = Counter(one.verdict for one in read)
+    found["beaten.rows"], found["beaten.sweeps"] = str(len(read)), str(len({one.run for one in read}))
+    return found | {f"beaten.{name}": str(said[names[name]]) for name in ("holds", "fails", "undecided")}
 
 
 def of_leakage(frame, reference: str) -> dict[str, str]:
@@ -169,19 +183,23 @@ def of_leakage(frame, reference: str) -> dict[str, str]:
 
 
 def of_weights(run: Heads) -> dict[str, str]:
+    if run.tap_scores is None or run.agreement is None:
+        return {}
     found = {"weights.name": run.name, "weights.taps": str(weighed_taps(run))}
     probe = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"].astype(float)
-    found["weights.probe.best"] = tap_name(probe.idxmax())
+    probed = str(probe.idxmax())
+    found["weights.probe.best"] = tap_name(probed)
     rows = run.agreement[(run.agreement["against"] == "knn") & (run.agreement["head"] != "")]
     means = run.weights.groupby(["head", "tap"], sort=False)["weight"].mean()
     said = []
+    row: Any
     for row in rows.itertuples():
         head = row.head
         agreed = interval(row.spearman, row.spearman_lo, row.spearman_hi, 2)
-        tap = means[head].idxmax()
+        tap = str(means[head].idxmax())
         found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": tap_name(tap)}
         found[f"weights.{head}.heaviest.weight"] = f"{means[head][tap]:.3f}"
-        found[f"weights.{head}.probe-best.weight"] = f"{means[head].get(probe.idxmax(), np.nan):.3f}"
+        found[f"weights.{head}.probe-best.weight"] = f"{means[head].get(probed, np.nan):.3f}"
         said.append(f"{head} {agreed}, heaviest {tap_name(tap)} ({means[head][tap]:.3f})")
     if said:
         found["weights.sentence"] = "; ".join(said)
@@ -203,10 +221,11 @@ def of_heads(run: Heads) -> dict[str, str]:
         found[f"heads.{head}.accuracy"] = interval(row["accuracy"], row["acc_lo"], row["acc_hi"])
         found[f"heads.{head}.auc"] = interval(row["macro_auc"], row["auc_lo"], row["auc_hi"])
         found[f"heads.{head}.parameters"] = f"{int(row['parameters']):,}"
+    rows: Iterable[Any] = run.differences.itertuples()
     gains = [
         f"{row.head} {points(row.accuracy, row.accuracy_lo, row.accuracy_hi)} and "
         f"{interval(row.macro_auc, row.macro_auc_lo, row.macro_auc_hi, signed=True)} of macro ROC-AUC"
-        for row in run.differences.itertuples()
+        for row in rows
     ]
     if gains:
         found |= {"heads.gains": "; ".join(gains), "heads.baseline": str(run.differences["baseline"].iloc[0])}
@@ -216,7 +235,8 @@ def of_heads(run: Heads) -> dict[str, str]:
 def of_comparison(run: Comparison) -> dict[str, str]:
     first = run.frame.iloc[0]
     raw = run.frame[run.frame["step"] == "raw"]
-    rows = [f"{row.member} {interval(row.macro_auc, row.lo, row.hi)}" for row in raw.itertuples()]
+    cells: Iterable[Any] = raw.itertuples()
+    rows = [f"{row.member} {interval(row.macro_auc, row.lo, row.hi)}" for row in cells]
     found = {
         "comparison.name": run.name,
         "comparison.rows": f"{int(first['n_rows']):,}",

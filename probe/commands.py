@@ -26,6 +26,7 @@ from .cli.options import (
     Normalise,
     Overwrite,
     PerClass,
+    Planes,
     Pool,
     Projection,
     Readout,
@@ -33,6 +34,7 @@ from .cli.options import (
     ScoreName,
     Seed,
     Select,
+    Shots,
     Taps,
     Test,
     TestGroups,
@@ -125,12 +127,46 @@ def sweep(
     unit: Annotated[Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.")] = Unit.clip,
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Measure milliseconds up to each tap.")] = True,
     projection: Annotated[Projection, typer.Option(help="Plane of the trajectories picture.")] = Projection.umap,
+    shots: Shots = None,
+    planes: Planes = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """The main job: which block of MODEL to read for AUDIO, and how: read-outs, intervals, paired tests, cost."""
     given = {name: getattr(value, "value", value) for name, value in locals().items()}
     rank_and_tell(given.pop("model"), given.pop("audio"), given.pop("output"), **given)
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Finished sweeps on the same clips, at least two.")
+    ],
+    output: Annotated[Path, out("RUN", "The folder to write the comparison into.")],
+    readout: Readout = "all",
+    score: Annotated[
+        ScoreName, typer.Option(help="What cells are ranked by; as the runs were, where they agree.")
+    ] = ScoreName.auto,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Several sweeps on the same clips, one ranking: model x tap x read-out, with family-wise tests and the cost."""
+    from .sweep.compare import compare
+
+    done = compare(
+        runs,
+        output,
+        readout=readout,
+        score=score.value,
+        seed=seed,
+        overwrite=overwrite,
+        log=say,
+        command=command_line(),
+    )
+    print(done.summary)
+    for line in done.answer["lines"]:
+        print(line)
+    warn(done.warnings)
+    print(f"Table: {output / 'compare.md'}")
 
 
 def demo(

@@ -1,7 +1,7 @@
 """The embedded default: made-up species through Wren, the bundled miniature of Perch v2. Needs no download.
 
-Wren is a model organism, not a bird model: it was trained by `finetune/wren/train.py` on made-up species, and the demo's
-species are others. What the demo shows is the tool, on a curve that is neither at chance nor at 1. On request, a
+Wren is a model organism, not a bird model: it was trained by `finetune/wren/train.py` on made-up species, and the
+demo's species are others. What the demo shows is the tool, on a curve that is neither at chance nor at 1. On request, a
 made-up competition of yet other species is written instead.
 """
 

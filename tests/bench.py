@@ -28,9 +28,8 @@ from birdprobe.probe.demo import GROUP_REGEX, WREN
 from birdprobe.probe.extraction.extract import extract
 from birdprobe.probe.runtime.backbone import Backbone, build
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
-from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks
+from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 from birdprobe.probe.surgery.expose import rebuild, unpooled
-from birdprobe.probe.surgery.verify import together
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"

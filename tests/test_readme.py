@@ -52,7 +52,7 @@ BIRDNET = ROOT.parent / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.
 @pytest.mark.slow
 @pytest.mark.skipif(not BIRDNET.exists(), reason="the real BirdNET and ESC-10 are not here")
 def test_readmes_table_is_what_its_command_gives(tmp_path):
-    text = re.search(r"^birdprobe sweep \S*BirdNET\S* .*?(?:[^\\]\n)", README, flags=re.DOTALL | re.MULTILINE)[0]
+    text = re.search(r"^birdprobe sweep \S*BirdNET\S* esc10 .*?(?:[^\\]\n)", README, flags=re.DOTALL | re.MULTILINE)[0]
     arguments = shlex.split(text.replace("\\\n", " "))[1:]
     arguments[1:3] = [BIRDNET, BIRDNET.parent.parent / "esc10"]
     arguments[arguments.index("-o") + 1] = tmp_path / "run"

@@ -46,7 +46,7 @@ def blend(
     shares = normalised(weights, names)
     check_space(space)
     if missing not in MISSING:
-        raise InputError(f"blend, missing: {missing!r} found, one of {', '.join(MISSING)} wanted.")
+        raise InputError(f"blend, missing: expected one of {', '.join(MISSING)}, got {missing!r}.")
     classes = pd.Index(tables[0].columns if classes is None else list(classes))
     rows = tables[0].index
     total, carried = np.zeros((len(rows), len(classes))), np.zeros(len(classes))
@@ -82,16 +82,16 @@ def normalised(weights: Sequence[float] | None, names: Sequence[str]) -> np.ndar
         raise InputError(f"blend: {len(weights)} weights found, {len(names)} wanted, one a member.")
     for name, weight in zip(names, weights):
         if not np.isfinite(weight) or weight < 0:
-            raise InputError(f"blend, weight of {name}: {weight:g} found, 0 or more wanted.")
+            raise InputError(f"blend, weight of {name}: expected 0 or more, got {weight:g}.")
     if not weights.any():
-        raise InputError("blend: only weights of 0 found, at least one above 0 wanted.")
+        raise InputError("blend: expected at least one above 0, got only weights of 0.")
     weights = weights / weights.max()  # a sum of huge weights may overflow
     return weights / weights.sum()
 
 
 def check_space(space: str) -> None:
     if space not in SPACES:
-        raise InputError(f"blend, space: {space!r} found, one of {', '.join(SPACES)} wanted.")
+        raise InputError(f"blend, space: expected one of {', '.join(SPACES)}, got {space!r}.")
 
 
 def into(values: np.ndarray, space: str) -> np.ndarray:
@@ -111,5 +111,5 @@ def out_of(mean: np.ndarray, space: str) -> np.ndarray:
 def _names(tables, names) -> list[str]:
     names = [f"member {i}" for i in range(1, len(tables) + 1)] if names is None else [str(name) for name in names]
     if not tables or len(names) != len(tables):
-        raise InputError(f"blend: {len(tables)} members and {len(names)} names found, the same number, not 0, wanted.")
+        raise InputError(f"blend: expected as many members as names, at least one, got {len(tables)} and {len(names)}.")
     return names

@@ -21,7 +21,7 @@ def diversity(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     InputError, naming the member: rows or classes other than the first member's, bad values; fewer than two members.
     """
     if len(members) < 2:
-        raise InputError(f"diversity: {len(members)} members found, at least two wanted.")
+        raise InputError(f"diversity: expected at least two members, got {len(members)}.")
     first = next(iter(members.values()))
     scaled = {name: _standardised(predictions.aligned(table, first, name)) for name, table in members.items()}
     rows = []

@@ -124,7 +124,7 @@ def search(
     """
     check_space(space)
     if len(members) < 2:
-        raise InputError(f"blend search: {len(members)} members found, at least two wanted.")
+        raise InputError(f"blend search: expected at least two members, got {len(members)}.")
     tables = {name: predictions.aligned(table, truth, name) for name, table in members.items()}
     y_true = metrics.validate(truth.to_numpy(), np.zeros(truth.shape))[0]
     groups = predictions.files(truth.index) if groups is None else np.asarray(groups)
@@ -138,12 +138,12 @@ def search(
     scores = np.array([into(value, space)[:, pairs.classes] for value in values])  # [M, n, K]
     found, tried = grid.best(lambda shares: pairs.macro_auc(np.tensordot(shares, scores, 1)))  # [1 + F, M]
     auc = {name: metrics.macro_auc(y_true, value) for name, value in zip(tables, values)}
-    best = max(auc, key=auc.get)  # the first of equals
+    best = max(auc, key=auc.__getitem__)  # the first of equals
     nested = _nested(list(tables.values()), space, found[1:], codes)
     gain, low, high = metrics.paired(
         metrics.macro_auc, y_true, nested.to_numpy(), tables[best].to_numpy(), groups, n_boot, seed
     )
-    tuned, equal = (blend(tables.values(), weights, space) for weights in (found[0], None))
+    tuned, equal = (blend(list(tables.values()), weights, space) for weights in (found[0], None))
     return Search(
         space=space,
         weights=dict(zip(tables, map(float, found[0]))),
@@ -189,7 +189,7 @@ def _check_defined(defined, names):
     if not defined.all():
         where = f" without fold {names[int(np.argmin(defined)) - 1]}" if defined[0] else ""
         raise InputError(
-            f"blend search: no class with positive and negative rows{where} found, at least one wanted. "
+            f"blend search: expected at least one class with positive and negative rows{where}, got none. "
             "Fewer folds, or more labelled recordings?"
         )
 
@@ -203,7 +203,7 @@ def _folds(groups, folds, seed) -> tuple[np.ndarray, list]:
             raise InputError(f"blend search: folds {given.shape} found, {groups.shape} wanted, one a row of the truth.")
         names, of_row = np.unique(given, return_inverse=True)
         if len(names) < 2:
-            raise InputError("blend search: 1 fold found, at least two wanted.")
+            raise InputError("blend search: expected at least two folds, got 1.")
         low, high = np.full(len(kinds), len(names)), np.full(len(kinds), -1)
         np.minimum.at(low, codes, of_row)
         np.maximum.at(high, codes, of_row)
@@ -215,7 +215,7 @@ def _folds(groups, folds, seed) -> tuple[np.ndarray, list]:
         return of_row, names.tolist()
     if not 2 <= folds <= len(kinds):
         raise InputError(
-            f"blend search: {folds} folds of {len(kinds)} groups found, 2 folds or more and as many groups wanted. "
+            f"blend search: expected 2 folds or more and as many groups, got {folds} folds of {len(kinds)} groups. "
             "Too few recordings?"
         )
     sizes, rows = np.bincount(codes), np.zeros(folds, dtype=np.int64)

@@ -1,11 +1,10 @@
 """The chain of steps that a few numbers and tables ask for, in the order in which steps belong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import GroupKFold
 
 from ...features import InputError
 from .. import predictions
@@ -41,7 +40,7 @@ class Wanted:
 
 
 def chain(
-    wanted: Wanted, row_ids: Sequence[str], classes: Sequence[str], say: Callable[[str], None] = lambda line: None
+    wanted: Wanted, row_ids: Collection[str], classes: Iterable[str], say: Callable[[str], None] = lambda line: None
 ) -> tuple[step.Step, ...]:
     """The steps for a table of these rows and classes. InputError: whatever a step refuses, two temporal kernels."""
     steps: list[step.Step] = []
@@ -50,7 +49,7 @@ def chain(
     if wanted.prior is not None:
         steps.append(prior_step(wanted, row_ids, classes, say))
     if wanted.gaussian is not None and wanted.kernel is not None:
-        raise InputError(f"smoothing: Gaussian {wanted.gaussian:g} and a kernel found, one of them wanted.")
+        raise InputError(f"smoothing: expected a Gaussian or a kernel, got both (Gaussian {wanted.gaussian:g}).")
     if wanted.gaussian is not None:
         steps.append(temporal.Gaussian(wanted.gaussian))
     if wanted.kernel is not None:
@@ -70,6 +69,8 @@ def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | si
     Where the labels are those of the very recordings to be processed, each recording meets a prior that was fitted
     without its own labels: otherwise the truth would tell the predictions what to say.
     """
+    if wanted.prior is None:
+        raise ValueError("no prior is wanted")
     path = Path(wanted.prior)
     if path.suffix == ".json":
         return site_hour.SiteHour(site_hour.Prior.read(path), wanted.prior_weight)
@@ -77,6 +78,8 @@ def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | si
     own = np.isin(predictions.files(labels.index), np.unique(predictions.files(row_ids)))
     if not own.any():
         return site_hour.SiteHour(site_hour.fit(labels, wanted.prior_kind), wanted.prior_weight)
+    from sklearn.model_selection import GroupKFold  # only here: a fitted prior needs none of it
+
     recordings = predictions.files(labels.index)
     n = min(FOLDS, len(np.unique(recordings)))
     say(f"{path}: labels of {int(own.sum())} of the rows to be processed found; the prior is cross-fitted by recording")

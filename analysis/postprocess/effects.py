@@ -66,7 +66,7 @@ def apply(
     for step in steps:
         after = step(table)
         effect = _changes(step, table, after)
-        if judge is not None:
+        if judge is not None and truth is not None:
             now = judge(after)
             effect |= _gain(before, now) | {"scored_rows": len(truth)}
             before = now

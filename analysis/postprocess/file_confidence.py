@@ -27,7 +27,7 @@ class Power:
     def __post_init__(self):
         if not 0 <= self.exponent < np.inf or self.top != int(self.top) or self.top < 1:
             raise InputError(
-                f"file power: exponent {self.exponent}, top {self.top} found; 0 or more, 1 window or more wanted."
+                f"file power: expected 0 or more, 1 window or more, got exponent {self.exponent}, top {self.top}."
             )
 
     def __str__(self):

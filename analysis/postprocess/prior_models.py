@@ -35,7 +35,7 @@ class Laplace:
     def __post_init__(self):
         if not 0 < self.pseudo < np.inf or self.towards not in ("half", "base"):
             raise InputError(
-                f"Laplace prior: pseudo {self.pseudo}, towards {self.towards!r} found; above 0, half or base wanted."
+                f"Laplace prior: expected above 0, half or base, got pseudo {self.pseudo}, towards {self.towards!r}."
             )
 
     def shifts(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ FAMILIES = {family.kind: family for family in (Laplace, Shrunk)}
 def make_family(kind: str, constants: dict[str, Any]) -> Laplace | Shrunk:
     """By its kind. InputError: an unknown kind, constants that it does not have or that cannot be."""
     if kind not in FAMILIES:
-        raise InputError(f"prior: kind {kind!r} found, {' or '.join(FAMILIES)} wanted.")
+        raise InputError(f"prior: expected {' or '.join(FAMILIES)}, got {kind!r}.")
     try:
         return FAMILIES[kind](**constants)
     except TypeError as error:

@@ -1,6 +1,6 @@
 """What row ids say: which rows are windows of one recording, in which order, and where and when it was recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 import numpy as np
@@ -9,24 +9,24 @@ from ...features.recordings import SoundscapeName
 from ..predictions.row_ids import files
 
 
-def ends(row_ids: Sequence[str]) -> np.ndarray:
+def ends(row_ids: Iterable[str]) -> np.ndarray:
     """End second of each window, float64 [n]; 0 for a row id without one, which is a recording of its own."""
     names = list(map(str, row_ids))
     tails = (name[len(recording) + 1 :] for name, recording in zip(names, files(names).tolist()))
     return np.array([float(tail or 0) for tail in tails], dtype=np.float64)
 
 
-def by_file(row_ids: Sequence[str]) -> list[np.ndarray]:
+def by_file(row_ids: Iterable[str]) -> list[np.ndarray]:
     """Positions of each recording's rows, by end second, then by id: the table's order never counts."""
-    names = np.array(list(map(str, row_ids)), dtype=str)
-    if not len(names):
+    names = list(map(str, row_ids))
+    if not names:
         return []
     recordings = np.unique(files(names), return_inverse=True)[1]
-    order = np.lexsort((names, ends(names), recordings))
+    order = np.lexsort((np.array(names, dtype=str), ends(names), recordings))
     return np.split(order, np.cumsum(np.bincount(recordings))[:-1])
 
 
-def places(row_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def places(row_ids: Collection[str]) -> tuple[np.ndarray, np.ndarray]:
     """(site of each row, object [n], None where the name is not that of a BirdCLEF+ soundscape; hour int64 [n] or -1).
 
     The hour of the day, UTC, is that in which the window ends: the recording's start plus the end second.

@@ -84,13 +84,15 @@ def labels_table(path: Path | str, classes, say: Callable[[str], None] | None = 
     """
     recordings = read_recordings(path)
     if any(clip.end_s is None for clip in recordings.clips):
-        raise InputError(f"{path}: windows without an end found; filename, start, end, primary_label wanted.")
-    for warning in recordings.warnings if say else ():
-        say(warning)
+        raise InputError(f"{path}: expected filename, start, end, primary_label, got windows without an end.")
+    if say is not None:
+        for warning in recordings.warnings:
+            say(warning)
     number = {name: i for i, name in enumerate(classes)}
     if strange := sorted({label for clip in recordings.clips for label in clip.labels} - set(number)):
         raise InputError(f"{path}: labels that are no class: {some(strange)}. The taxonomy of another competition?")
-    names = {}  # two windows of other starts may share their end, and so their row: it has the labels of both
+    # Two windows of other starts may share their end, and so their row: it has the labels of both.
+    names: dict[str, list[int]] = {}
     for clip in recordings.clips:
         names.setdefault(f"{clip.path.stem}_{clip.end_s:.12g}", []).extend(number[label] for label in clip.labels)
     values = np.zeros((len(names), len(number)), dtype=bool)
@@ -112,7 +114,7 @@ class SiteHour:
 
     def __post_init__(self):
         if self.weight is not None and not 0 <= self.weight < np.inf:
-            raise InputError(f"site/hour prior: weight {self.weight} found, 0 or more wanted.")
+            raise InputError(f"site/hour prior: expected a weight of 0 or more, got {self.weight}.")
 
     @property
     def strength(self) -> float:
@@ -198,7 +200,7 @@ def cross_fit(
     torn = sorted({a for (a, _), (b, _) in pairwise(pairs) if a == b})
     if torn or len({fold for _, fold in pairs}) < 2:
         found = f"recordings in two folds ({some(torn)})" if torn else "one fold"
-        raise InputError(f"priors by fold: {found} found, whole recordings in two folds or more wanted.")
+        raise InputError(f"priors by fold: expected whole recordings in two folds or more, got {found}.")
     by_fold = {
         str(fold): SiteHour(fit(labels[folds != fold], kind, **constants), weight) for fold in np.unique(folds).tolist()
     }

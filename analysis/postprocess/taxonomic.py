@@ -31,7 +31,7 @@ class Taxonomic:
 
     def __post_init__(self):
         if not (0 <= self.a <= 1 and 0 <= self.b <= 1):
-            raise InputError(f"taxonomic smoothing: a {self.a}, b {self.b} found, shares from 0 to 1 wanted.")
+            raise InputError(f"taxonomic smoothing: expected shares from 0 to 1, got a {self.a}, b {self.b}.")
 
     @classmethod
     def read(cls, path: Path | str, a: float = 0.15, b: float = 0.05) -> "Taxonomic":
@@ -71,7 +71,7 @@ class Taxonomic:
 
 def _families(table, names) -> list[list[int]]:
     """Positions of the columns that share a name, where they are two or more."""
-    found = {}
+    found: dict[str, list[int]] = {}
     for i, column in enumerate(table.columns):
         if column in names:
             found.setdefault(names[column], []).append(i)

@@ -35,7 +35,7 @@ class Gaussian:
 
     def __post_init__(self):
         if not 0 <= self.sigma < np.inf:
-            raise InputError(f"Gaussian smoothing: sigma {self.sigma} found, windows from 0 on wanted.")
+            raise InputError(f"Gaussian smoothing: expected sigma in windows from 0 on, got {self.sigma}.")
         _require_hop(self.hop_s)
 
     def __str__(self):
@@ -155,4 +155,4 @@ def _kernel(weights) -> tuple[float, ...]:
 
 def _require_hop(hop_s):
     if hop_s is not None and not 0 < hop_s < np.inf:
-        raise InputError(f"smoothing: hop_s {hop_s} found, seconds above 0 wanted.")
+        raise InputError(f"smoothing: expected hop_s in seconds above 0, got {hop_s}.")

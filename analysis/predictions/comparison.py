@@ -1,9 +1,9 @@
 """Members x post-processing steps: each cell scored with its interval and with paired differences.
 
-A cell is one table of predictions (see `analysis.predictions.table`): a member after the steps up to and including this one.
-All cells are scored on the same bootstrap draws of recordings, so a difference is taken draw by draw, and its interval
-is much narrower than the two cells' own intervals suggest. No correction for the number of cells: of twenty useless
-steps, one differs by chance.
+A cell is one table of predictions (see `analysis.predictions.table`): a member after the steps up to and including
+this one. All cells are scored on the same bootstrap draws of recordings, so a difference is taken draw by draw, and its
+interval is much narrower than the two cells' own intervals suggest. No correction for the number of cells: of twenty
+useless steps, one differs by chance.
 
 `compare` gives a long frame, one row a cell; `wide` and `attempts` are the two forms in which the published tables
 come: members x steps, and one line an attempt.
@@ -36,7 +36,8 @@ def stages(table: pd.DataFrame, steps: Sequence[Callable]) -> tuple[tuple[str, p
 
     Steps are applied one on another: step(table) -> table, its str() the name; one that comes again is numbered.
     """
-    found, times = [(RAW, table)], Counter()
+    found: list[tuple[str, pd.DataFrame]] = [(RAW, table)]
+    times: Counter[str] = Counter()
     for step in steps:
         name = f"+ {step}"
         times[name] += 1
@@ -71,7 +72,7 @@ def compare(
     at = _baseline(cells, baseline)
     y_true, recordings = truth.to_numpy(dtype=bool), predictions.files(truth.index)
     n_files = len(np.unique(recordings))
-    scored = y_true.any(axis=0) & ~y_true.all(axis=0)
+    scored = np.asarray(y_true.any(axis=0) & ~y_true.all(axis=0))
     if not scored.any():
         raise InputError(f"truth: none of {len(scored)} classes has both a positive and a negative row, one wanted.")
     common = {
@@ -92,11 +93,11 @@ def compare(
 
 def _cells(members) -> dict[tuple[str, str], pd.DataFrame]:
     if not members:
-        raise InputError("comparison: no members found, at least one wanted.")
+        raise InputError("comparison: expected at least one member, got none.")
     cells = {}
     for member, steps in members.items():
         if not steps:
-            raise InputError(f"comparison, member {member!r}: no tables found, at least the raw one wanted.")
+            raise InputError(f"comparison, member {member!r}: expected at least the raw table, got none.")
         for step, table in steps:
             if (member, step) in cells:
                 raise InputError(f"comparison, member {member!r}: step {step!r} found twice, once wanted.")
@@ -180,7 +181,8 @@ def wide(frame: pd.DataFrame) -> Table:
     template = "{%s macro_auc:.3f}" + ("\n[{%s lo:.3f}, {%s hi:.3f}]" if frame["n_boot"].any() else "")
     columns = [Column("member", "{member}", "left")]
     columns += [Column(step, template.replace("%s", field)) for field, step in zip(fields, steps)]
-    best = [record["member"] for record in records].index(frame.loc[frame["macro_auc"].idxmax(), "member"])
+    leader = frame["member"].iloc[int(np.nanargmax(frame["macro_auc"].to_numpy()))]
+    best = [record["member"] for record in records].index(leader)
     return Table.from_frame(pd.DataFrame(records), columns, caption(frame), [best] if len(records) > 1 else [])
 
 
@@ -212,10 +214,10 @@ def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:
         ".md": "\n".join(table.to_markdown() for table in both),
         ".tex": "\n".join(table.to_latex(label) for table, label in zip(both, labels)),
     }
-    written = tuple(stem.with_name(stem.name + suffix) for suffix in texts)
-    for path, text in zip(written, texts.values()):
+    csv, markdown, latex = (stem.with_name(stem.name + suffix) for suffix in texts)
+    for path, text in zip((csv, markdown, latex), texts.values()):
         write_text(path, text)
-    return written
+    return csv, markdown, latex
 
 
 def read(path: Path | str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Row ids of predictions: a recording's name (its stem), `_`, and the second in which the row's window ends."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ...features import InputError
 _WINDOW = re.compile(r"(.+)_\d+(?:\.\d+)?")
 
 
-def files(row_ids: Sequence[str]) -> np.ndarray:
+def files(row_ids: Iterable[str]) -> np.ndarray:
     """The recording of each row, str [n]: the row id less its `_` and end second; the whole id where it has none."""
     matches = ((name, _WINDOW.fullmatch(name)) for name in map(str, row_ids))
     return np.array([match[1] if match else name for name, match in matches], dtype=str)
@@ -24,7 +24,7 @@ def row_id(stem: str, end_s: float) -> str:
 def _microseconds(place: str, seconds: float) -> int:
     """Whole microseconds: steps of a tenth of a second add up to no 0.30000000000000004."""
     if not (np.isfinite(seconds) and round(seconds * 1e6) > 0):
-        raise InputError(f"{place}: {seconds:g} s found, more than 0 wanted.")
+        raise InputError(f"{place}: expected more than 0, got {seconds:g} s.")
     return round(seconds * 1e6)
 
 

@@ -4,7 +4,7 @@ A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> s
                                                  every member and the blend, step by step -> OUT-comparison.*
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from .. import predictions
 from ..blending import Search, blend, diversity, search
 from ..postprocess import effects
 from ..postprocess.chain import Wanted, chain
-from ..postprocess.site_hour import Prior
+from ..postprocess.site_hour import Prior, SiteHour
 from ..postprocess.step import Step
 from . import comparison
 
@@ -164,7 +164,7 @@ def ordered_as(table: pd.DataFrame, row_ids: pd.Index, classes: pd.Index, place:
     return table.loc[row_ids, classes]
 
 
-def rows_of(row_ids: Sequence[str]) -> int | None:
+def rows_of(row_ids: Iterable[str]) -> int | None:
     """12 where every recording is named as a BirdCLEF+ test soundscape (of others, some windows alone may be labelled
     and predicted), else None."""
     names = [SoundscapeName.parse(name) for name in set(predictions.files(row_ids).tolist())]
@@ -172,7 +172,8 @@ def rows_of(row_ids: Sequence[str]) -> int | None:
 
 
 def prior_of(steps: Sequence[Step]) -> Prior | None:
-    return next((getattr(step, "others", step).prior for step in steps if step.stage == "prior"), None)
+    found = (getattr(step, "others", step) for step in steps if step.stage == "prior")
+    return next((step.prior for step in found if isinstance(step, SiteHour)), None)
 
 
 def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> None:

@@ -10,7 +10,7 @@ Reading fails only on what is no such table. What is wrong *in* a table is liste
 
 import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -84,13 +84,13 @@ def _numeric(path, table):
         if not bad.any():  # True and nothing, or integers beyond 64 bits
             continue
         row = column[bad].index[0]
-        raise InputError(f"{path}, row {row}, column {name!r}: {column[bad].iloc[0]!r} found, a number wanted.")
+        raise InputError(f"{path}, row {row}, column {name!r}: expected a number, got {column[bad].iloc[0]!r}.")
 
 
 def faults(
     table: pd.DataFrame,
-    row_ids: Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
+    row_ids: Collection[str] | None = None,
+    classes: Collection[str] | None = None,
     rows_per_file: int | None = None,
     order: bool = True,
 ) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def require(table: pd.DataFrame, place: str, **wanted) -> None:
 
 
 def check_submission(
-    path: Path | str, row_ids: Sequence[str], classes: Sequence[str], rows_per_file: int | None = None
+    path: Path | str, row_ids: Collection[str], classes: Collection[str], rows_per_file: int | None = None
 ) -> pd.DataFrame:
     """The table in a CSV, which has exactly these rows and columns in this order, finite and in 0..1.
 
@@ -190,8 +190,8 @@ def read_truth(path: Path | str) -> pd.DataFrame:
     if between.any():
         row, column = np.argwhere(between)[0]
         raise InputError(
-            f"{path}, row {table.index[row]}, column {table.columns[column]!r}: {table.iat[row, column]:g} found, "
-            "0 or 1 wanted. Are predictions and truth swapped?"
+            f"{path}, row {table.index[row]}, column {table.columns[column]!r}: {table.to_numpy()[row, column]:g} "
+            "found, 0 or 1 wanted. Are predictions and truth swapped?"
         )
     return table.astype(bool)
 

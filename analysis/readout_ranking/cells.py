@@ -84,9 +84,9 @@ def make_cells(
             metric that is undefined on these rows.
     """
     if metric not in METRICS:
-        raise InputError(f"read-outs, metric: {metric!r} found, one of {', '.join(METRICS)} wanted.")
+        raise InputError(f"read-outs, metric: expected one of {', '.join(METRICS)}, got {metric!r}.")
     if not scores:
-        raise InputError("read-outs: no scores found, at least one tap and read-out wanted.")
+        raise InputError("read-outs: expected at least one tap and read-out, got none.")
     arrays, truth = [], np.asarray(targets)
     for (tap, readout), array in scores.items():
         try:
@@ -94,9 +94,9 @@ def make_cells(
         except InputError as error:
             raise InputError(f"read-out {readout} of tap {tap}: {error}") from None
         arrays.append(array.astype(np.float64, copy=False))
-    rows = truth.any(axis=1) if metric == "top1" else np.ones(len(truth), dtype=bool)
+    rows = np.asarray(truth.any(axis=1)) if metric == "top1" else np.ones(len(truth), dtype=bool)
     if not rows.any():
-        raise InputError("read-outs: no row with a label found, at least one wanted.")
+        raise InputError("read-outs: expected at least one row with a label, got none.")
     if groups is not None and np.shape(groups) != (len(truth),):
         raise InputError(f"read-outs: groups {np.shape(groups)} found, {(len(truth),)} wanted, one a row.")
     codes = group_codes(None if groups is None else np.asarray(groups)[rows], int(rows.sum()), "read-outs")
@@ -104,5 +104,5 @@ def make_cells(
         arrays, truth = [array[rows] for array in arrays], truth[rows]
     cells = Cells(tuple(scores), tuple(arrays), truth, codes, int(codes.max()) + 1, metric)
     if metric != "top1" and np.isnan(METRICS[metric](truth, arrays[0])):
-        raise InputError(f"read-outs, {metric}: no class with a positive and a negative row found, one wanted.")
+        raise InputError(f"read-outs, {metric}: expected a class with a positive and a negative row, got none.")
     return cells, rows

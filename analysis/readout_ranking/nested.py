@@ -51,7 +51,7 @@ def nested_choice(
         raise InputError(f"nested choice: folds {np.shape(folds)} found, {rows.shape} wanted, one a row.")
     names, fold_of = np.unique(np.asarray(folds)[rows], return_inverse=True)
     if len(names) < 2:
-        raise InputError("nested choice: 1 fold found, at least two wanted.")
+        raise InputError("nested choice: expected at least two folds, got 1.")
     pairs = len(np.unique(np.stack([cells.codes, fold_of]), axis=1).T)
     if pairs > cells.n_groups:
         raise InputError("nested choice: groups found in several folds, each group in one wanted.")

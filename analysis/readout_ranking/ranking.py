@@ -58,7 +58,9 @@ class ReadoutRanking:
       conditional on the out-of-fold predictions, which are not fitted anew in each draw.
       vs_last*: against the reference tap under the same read-out: difference, 95 % interval, p, family-wise p over all
       taps and read-outs.
-    metric, reference: as given. n: rows that the metric reads (of top-1, those with a label). n_groups: their groups.
+    metric: as given. references: each tap's reference tap. reference: the only one, "" where there are several (several
+    models, each with a last tap of its own). n: rows that the metric reads (of top-1, those with a label). n_groups:
+    their groups.
     jackknife: every cell's score without each group. drawn, left_out: float64 [C, B], scores in each bootstrap draw and
     on the groups that it left out.
     """
@@ -73,6 +75,7 @@ class ReadoutRanking:
     left_out: np.ndarray
     n_perm: int
     seed: int
+    references: Mapping[str, str]
 
     @property
     def smallest_p(self) -> float:
@@ -92,7 +95,7 @@ class ReadoutRanking:
         """
         known = list(dict.fromkeys(self.table["readout"]))
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
-            raise InputError(f"best read-out: {', '.join(unknown)} found, some of {', '.join(known)} wanted.")
+            raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
         row = self.table.iloc[among[np.argmax(self.jackknife.value[among])]]
         vs_last, p_adjusted = float(row["vs_last"]), float(row["vs_last_p_adjusted"])
@@ -103,7 +106,9 @@ class ReadoutRanking:
             lo=float(row["lo"]),
             hi=float(row["hi"]),
             corrected=corrected_score(self.jackknife.value[among], self.drawn[among], self.left_out[among]),
-            reference_score=float(self.jackknife.value[self.cells.index((self.reference, row["readout"]))]),
+            reference_score=float(
+                self.jackknife.value[self.cells.index((self.references[row["tap"]], row["readout"]))]
+            ),
             vs_last=vs_last,
             vs_last_lo=float(row["vs_last_lo"]),
             vs_last_hi=float(row["vs_last_hi"]),
@@ -120,7 +125,7 @@ class ReadoutRanking:
         """
         cells = self.cells
         if (tap, readout) not in cells:
-            raise InputError(f"tied cells: tap {tap!r} under read-out {readout!r} found, a ranked cell wanted.")
+            raise InputError(f"tied cells: expected a ranked cell, got tap {tap!r} under read-out {readout!r}.")
         differences = self.jackknife.minus(self.jackknife.take([cells.index((tap, readout))]))
         _, adjusted = sign_flip(differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]))
         return tuple(cell for cell, p in zip(cells, adjusted) if p >= ALPHA or cell == (tap, readout))
@@ -130,7 +135,7 @@ def rank_readouts(
     scores: Mapping[Cell, np.ndarray],
     targets: np.ndarray,
     groups: np.ndarray | None,
-    reference: str,
+    reference: str | Mapping[str, str],
     metric: str = "top1",
     n_boot: int = 1000,
     n_perm: int = 5000,
@@ -142,17 +147,19 @@ def rank_readouts(
         scores: (tap, read-out) -> float64 [n, K], larger is more certain; the same rows and classes for all.
         targets: bool [n, K], the labels of each row.
         groups: [n] of any values (recording, author, site), or None: every row its own.
-        reference: the tap that the others are compared with; every read-out must have read it.
+        reference: the tap that the others are compared with, or one for each tap, by name; every read-out of a tap must
+            have read its reference too.
         metric: "top1" (rows with a label), "auc" (macro ROC-AUC) or "cmap" (class-mean average precision).
         n_boot: bootstrap draws, for p_best and the corrected scores.
         n_perm: random sign patterns, where more than 12 groups differ.
     Raises:
-        InputError: no cells, a read-out without the reference, scores or targets that do not fit or are not finite, an
-            unknown metric, a single group, a metric that is undefined on these rows.
+        InputError: no cells, a read-out without the reference, a tap without one, scores or targets that do not fit or
+            are not finite, an unknown metric, a single group, a metric that is undefined on these rows.
     """
     cells, _ = make_cells(scores, targets, groups, metric)
     taps, readouts = (np.array(part) for part in zip(*cells.names))
-    at = np.array([_reference_of(cells.names, reference, readout) for readout in readouts])
+    references = _references(taps, reference)
+    at = np.array([_reference_of(cells.names, references[tap], readout) for tap, readout in cells.names])
     jackknife = cells.jackknife()
     drawn, left_out = cells.bootstrap(n_boot, np.random.default_rng([seed, 0]))
     differences = jackknife.minus(jackknife.take(at))
@@ -176,7 +183,7 @@ def rank_readouts(
     return ReadoutRanking(
         table=table,
         metric=metric,
-        reference=reference,
+        reference=next(iter(references.values())) if len(set(references.values())) == 1 else "",
         n=len(cells.codes),
         n_groups=cells.n_groups,
         jackknife=jackknife,
@@ -184,13 +191,24 @@ def rank_readouts(
         left_out=left_out,
         n_perm=n_perm,
         seed=seed,
+        references=references,
     )
+
+
+def _references(taps, reference) -> dict[str, str]:
+    """Every tap's reference tap."""
+    names = [str(tap) for tap in dict.fromkeys(taps)]
+    if isinstance(reference, str):
+        return dict.fromkeys(names, reference)
+    if missing := [tap for tap in names if tap not in reference]:
+        raise InputError(f"read-outs: no reference for tap {missing[0]} found, one for each tap wanted.")
+    return {tap: str(reference[tap]) for tap in names}
 
 
 def _reference_of(names, reference, readout) -> int:
     if (reference, readout) not in names:
         found = ", ".join(tap for tap, name in names if name == readout)
-        raise InputError(f"read-out {readout}: taps {found} found, the reference {reference!r} among them wanted.")
+        raise InputError(f"read-out {readout}: expected the reference {reference!r} among them, got taps {found}.")
     return names.index((reference, readout))
 
 

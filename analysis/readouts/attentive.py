@@ -68,7 +68,7 @@ def _checked(x, targets):
             "bool [n, K] wanted. Was the map pooled? It takes `--pool grid:HxW`."
         )
     if not np.isfinite(x).all():
-        raise InputError("attentive: features that are not finite found, numbers wanted. Overflow in float16?")
+        raise InputError("attentive: expected numbers, got features that are not finite. Overflow in float16?")
     return x, targets
 
 

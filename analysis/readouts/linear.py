@@ -30,7 +30,7 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
         classes, codes = np.unique(y[~held], return_inverse=True)
         if len(classes) < 2:
             raise InputError(
-                f"linear probe, fold {fold}: training classes {list(classes)} found, two wanted. One fold?"
+                f"linear probe, fold {fold}: expected two classes in training, got {list(classes)}. One fold?"
             )
         train, test = standardised(x[~held], x[held])
         target = np.where(codes[:, None] == np.arange(len(classes)), 1.0, -1.0)
@@ -41,9 +41,9 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
 def _checked(x, y):
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or not x.size or y.shape != x.shape[:1]:
-        raise InputError(f"linear probe: features {x.shape}, labels {y.shape} found; [n, d] and [n] wanted. A map?")
+        raise InputError(f"linear probe: expected [n, d] and [n], got features {x.shape}, labels {y.shape}. A map?")
     if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
-        raise InputError("linear probe: features that are not finite found, numbers wanted. Overflow in float16?")
+        raise InputError("linear probe: expected numbers, got features that are not finite. Overflow in float16?")
     return x, y
 
 

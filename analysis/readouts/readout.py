@@ -5,7 +5,8 @@ knn           share of the k nearest raw vectors (Euclidean) that carry the clas
 knn-cosine    the same by cosine distance
 knn-standard  the same by cosine distance of standardised vectors
 centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
-linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows (`analysis.readouts.linear`)
+linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows
+              (`analysis.readouts.linear`)
 logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
               every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
 
@@ -95,7 +96,7 @@ def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
     x_test = np.asarray(x_test)
     if x_test.ndim != 2 or x_test.shape[1] != x.shape[1] or not np.isfinite(x_test).all():
         raise InputError(
-            f"read-out {readout}: test features {x_test.shape} found, finite [m, {x.shape[1]}] wanted. Another tap?"
+            f"read-out {readout}: expected finite [m, {x.shape[1]}], got test features {x_test.shape}. Another tap?"
         )
     return _below(_READ[readout](Split(x, targets, x_test), k), targets)
 
@@ -111,7 +112,7 @@ def _checked(readouts, x, targets):
             "wanted. Labels instead of one column a class?"
         )
     if not np.isfinite(x).all():
-        raise InputError("read-outs: features that are not finite found, numbers wanted. Overflow in float16?")
+        raise InputError("read-outs: expected numbers, got features that are not finite. Overflow in float16?")
     return x, targets
 
 

@@ -50,7 +50,7 @@ def near_duplicates(
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     taps = _checked(features, len(groups))
     if sha256 is not None and len(sha256) != len(groups):
-        raise InputError(f"duplicates: {len(sha256)} hashes, {len(groups)} groups found, one of each a row wanted.")
+        raise InputError(f"duplicates: expected one of each a row, got {len(sha256)} hashes, {len(groups)} groups.")
     same = _same_hash(sha256, groups) if sha256 is not None else set()
     found = same | {(int(a), int(b)) for a, b in zip(*_candidates(taps, groups, tolerance))}
     first, second = np.array(sorted(found), dtype=np.int64).reshape(-1, 2).T
@@ -80,7 +80,7 @@ def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
     """
     correct, duplicated = np.asarray(correct, dtype=np.float64), np.asarray(duplicated, dtype=bool)
     if correct.ndim != 1 or not len(correct) or correct.shape != duplicated.shape:
-        raise InputError(f"duplicates: scores {correct.shape}, marks {duplicated.shape} found, [n] and [n] wanted.")
+        raise InputError(f"duplicates: expected [n] and [n], got scores {correct.shape}, marks {duplicated.shape}.")
     rest = correct[~duplicated]
     score, without = float(correct.mean()), float(rest.mean()) if len(rest) else np.nan
     return DuplicatesEffect(score, without, score - without, len(correct), len(rest))
@@ -89,14 +89,14 @@ def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
 def _checked(features: Mapping[str, np.ndarray], n: int) -> list[np.ndarray]:
     """The features, checked, narrow taps first."""
     if not features:
-        raise InputError("duplicates: no taps found, at least one wanted.")
+        raise InputError("duplicates: expected at least one tap, got none.")
     taps = []
     for tap, x in features.items():
         x = np.asarray(x)
         if x.ndim != 2 or len(x) != n or not x.shape[1]:
-            raise InputError(f"duplicates, tap {tap}: features {x.shape} found, [{n}, d] wanted. A map?")
+            raise InputError(f"duplicates, tap {tap}: expected [{n}, d], got features {x.shape}. A map?")
         if not np.isfinite(x).all():
-            raise InputError(f"duplicates, tap {tap}: features that are not finite found, numbers wanted.")
+            raise InputError(f"duplicates, tap {tap}: expected numbers, got features that are not finite.")
         taps.append(x)
     return sorted(taps, key=lambda x: x.shape[1])
 
@@ -116,7 +116,7 @@ def _candidates(taps: list[np.ndarray], groups: np.ndarray, tolerance: float) ->
     loose = [np.mean(_cosine(x, one, other) >= 1 - tolerance - _SLACK) for x in taps]
     narrow = taps[int(np.argmin(loose))]  # the narrowest of those that separate best
     unit = _unit(narrow).astype(np.float32)
-    dead = ~unit.any(axis=1)
+    dead = np.asarray(~unit.any(axis=1))
     firsts, seconds = [], []
     step = max(1, _CHUNK_BYTES // (4 * n))
     for start in range(0, n, step):

@@ -74,16 +74,16 @@ def few_shot(
     """
     names, groups = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
     if not features or not len(readouts) or any(len(x) != len(names) for x in (groups, *features.values())):
-        raise InputError(f"few shots: {len(names)} labels found; a tap, a read-out, a row and a group a label wanted.")
+        raise InputError(f"few shots: expected a tap, a read-out, a row and a group a label, got {len(names)} labels.")
     if not len(shots) or min(shots) < 1 or n_draws < 1:
-        raise InputError(f"few shots: shots {list(shots)}, {n_draws} draws found, 1 or more wanted.")
+        raise InputError(f"few shots: expected 1 or more, got shots {list(shots)}, {n_draws} draws.")
     classes, codes = np.unique(names, return_inverse=True)
     lone = [c for c in range(len(classes)) if len(np.unique(groups[codes == c])) < 2]
     left_out = {str(classes[c]): f"one group, {(codes == c).sum()} clips" for c in lone}
     rows = np.flatnonzero(~np.isin(codes, lone))
     kept, codes = np.unique(codes[rows], return_inverse=True)
     if len(kept) < 2:
-        raise InputError(f"few shots: {len(kept)} classes with two groups found, at least two wanted. No grouping?")
+        raise InputError(f"few shots: expected at least two classes with two groups, got {len(kept)}. No grouping?")
     groups, classes, missing, table = groups[rows], classes[kept], {}, []
     for size in sorted(set(shots)):
         drawn = [_draw(codes, groups, size, np.random.default_rng((seed, draw))) for draw in range(n_draws)]
@@ -118,7 +118,7 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
         InputError: the reference is not in the table.
     """
     if reference not in set(table["tap"]):
-        raise InputError(f"few shots: no tap {reference!r} found, one of {', '.join(pd.unique(table['tap']))} wanted.")
+        raise InputError(f"few shots: expected one of {', '.join(pd.unique(table['tap']))}, got {reference!r}.")
     records = []
     for readout, rows in table.groupby("readout", sort=False):
         curves = rows.pivot(index="shots", columns="tap", values="score").sort_index()
@@ -182,11 +182,13 @@ def _sentence(records: list[dict], table: pd.DataFrame, reference: str) -> str:
     if not records:
         return f"No tap's curve crosses that of {reference} between {least} and {most} clips a class."
     parts = []
-    for readout, rows in pd.DataFrame(records).groupby("readout", sort=False):
+    for readout in dict.fromkeys(record["readout"] for record in records):
         each = [
-            f"{row.leads_after} overtakes {row.tap if row.leads_after == row.reference else row.reference} between "
-            f"{row.before} and {row.after}"
-            for row in rows.itertuples()
+            f"{row['leads_after']} overtakes "
+            f"{row['tap'] if row['leads_after'] == row['reference'] else row['reference']} between "
+            f"{row['before']} and {row['after']}"
+            for row in records
+            if row["readout"] == readout
         ]
         parts.append(f"under {readout}, {', '.join(each)}")
     sentence = "; ".join(parts)

@@ -10,6 +10,7 @@ over groups.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def compare(
     """k-NN accuracy of every tap under random and under group folds, one row a tap, columns COLUMNS.
 
     features: tap -> [n, d]; labels, groups [n]. random, grouped: accuracy, mean over `repeats` dealings of `n_folds`
-    folds; difference: random less grouped, so what random folds flatter by (shares, 95 % intervals). rank_*: 1 is the
+    folds; difference: random less grouped, so how much random folds inflate accuracy (shares, 95 % intervals). rank_*: 1 is the
     best tap, equals share their mean rank. siblings: the difference among the n_siblings rows that share their group
     with another row, the only ones that random folds can help directly (nan when there are none).
     InputError: lengths that differ, groups that are all of one row (nothing to leak), too few groups for the folds.
@@ -55,14 +56,14 @@ def compare(
     if not features or not len(labels) == len(names):
         raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; one a row and at least a tap wanted.")
     if repeats < 1:
-        raise InputError(f"leakage: {repeats} repeats found, at least 1 wanted.")
+        raise InputError(f"leakage: expected at least 1 repeat, got {repeats}.")
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
     has_sibling = sizes[codes] > 1
     if not has_sibling.any():
         raise InputError("leakage: every group is one row, so nothing can leak. Was no grouping given to the sweep?")
     splits = {
-        kind: [assign_folds(labels, known, None, n_folds, seed + r)[0] for r in range(repeats)]
-        for kind, known in (("random", None), ("grouped", names))
+        kind: [assign_folds(labels.tolist(), known, None, n_folds, seed + r)[0] for r in range(repeats)]
+        for kind, known in (("random", None), ("grouped", names.tolist()))
     }
     scores = {  # kind -> [taps, n], the share of dealings in which a row was labelled rightly
         kind: np.array(
@@ -92,7 +93,7 @@ def of_run(run: Path | str, n_folds: int = 5, repeats: int = 10, seed: int = 0) 
     """`compare` of a finished sweep, from the features.h5 and predictions.csv in its folder. Given folds are not used:
     both kinds are dealt anew, in the same number."""
     run = read_run(run)
-    how = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
+    how: dict[str, Any] = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
     return compare(run.features, run.labels, run.groups, n_folds=n_folds, repeats=repeats, seed=seed, **how)
 
 

@@ -3,7 +3,7 @@
 A small set of clips is drawn from a finished sweep, a class at a time and group by group, every tap is probed on it
 alone, and its ranking is compared with two others: that of all clips, and that of as many clips of other groups.
 
-The first comparison is what the published probe asks of itself (600 clips, Table 1 of Yadav 2026), and it flatters: the
+The first comparison is what the published probe asks of itself (600 clips, Table 1 of Yadav 2026), and it is too optimistic: the
 small set is part of the large one, so the curve reaches 1 at the full size whatever the clips are. The second shares no
 group, so it tells whether another laboratory with as many clips of its own would have read the same block.
 
@@ -14,6 +14,7 @@ taken whole, so a small set may hold a class from one recording only, which then
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def curve(
         found = [_draw(neighbours, codes, folds, groups, size, k, rng) for _ in range(draws)]
         n = int(np.minimum(size, np.bincount(codes)).sum())
         records.append(_summary(found, full, within) | {"n_clips": n, "per_class": size})
-    about = {
+    about: dict[str, Any] = {
         "top": best,
         "tied": ";".join(tied),
         "n_taps": len(features),
@@ -125,7 +126,7 @@ def curve(
 def of_run(run: Path | str, per_class: Sequence[int] | None = None, draws: int = 200, seed: int = 0) -> pd.DataFrame:
     """`curve` of a finished sweep, from the features.h5 and predictions.csv in its folder."""
     run = read_run(run)
-    how = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
+    how: dict[str, Any] = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
     return curve(run.features, run.labels, run.folds, run.groups, per_class=per_class, draws=draws, seed=seed, **how)
 
 

@@ -22,9 +22,9 @@ def non_monotone(ms_per_window: Mapping[str, float], spread: float | Mapping[str
     taps = list(ms_per_window)
     own = dict(spread) if isinstance(spread, Mapping) else dict.fromkeys(taps, spread / 2)
     if missing := [tap for tap in taps if tap not in own]:
-        raise InputError(f"timing: no spread of {', '.join(missing)} found, one a tap wanted.")
+        raise InputError(f"timing: expected a spread for every tap, got none for {', '.join(missing)}.")
     if any(own[tap] < 0 for tap in taps):
-        raise InputError(f"timing: a spread of {min(own[tap] for tap in taps)} ms found, 0 or more wanted.")
+        raise InputError(f"timing: expected 0 or more, got a spread of {min(own[tap] for tap in taps)} ms.")
     flagged, floor = [], float("-inf")  # floor: the slowest lower end of an interval so far
     for tap in taps:
         ms = ms_per_window[tap]

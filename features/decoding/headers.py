@@ -32,11 +32,11 @@ def check_plausible(path: Path, rate: float, channels: int) -> None:
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise InputError(
-            f"{path}: its header says {rate:,} Hz, wanted {RATES[0]:,} to {RATES[1]:,} Hz. Is the header damaged?"
+            f"{path}: its header says {rate:,} Hz, expected {RATES[0]:,} to {RATES[1]:,} Hz. Is the header damaged?"
         )
     if not 1 <= channels <= MOST_CHANNELS:
         raise InputError(
-            f"{path}: its header says {channels:,} channels, wanted 1 to {MOST_CHANNELS}. Is the header damaged?"
+            f"{path}: its header says {channels:,} channels, expected 1 to {MOST_CHANNELS}. Is the header damaged?"
         )
 
 

@@ -32,11 +32,11 @@ def assign_folds(
     given = _known(given)
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
-        raise InputError(f"folds: found only the class {some(classes.tolist())}, wanted at least two.")
+        raise InputError(f"folds: expected at least two classes, got only {some(classes.tolist())}.")
     if given is not None:
         return _given_folds(labels, groups, given, folding)
     if n_folds < 2:
-        raise InputError(f"--folds: found {n_folds}, wanted at least 2.")
+        raise InputError(f"--folds: expected at least 2, got {n_folds}.")
     smallest = int(counts.argmin())
     if counts[smallest] < n_folds:
         advice = f"try --folds {counts[smallest]}" if counts[smallest] > 1 else "leave it out, or add clips"
@@ -65,25 +65,26 @@ def _known(values: Sequence[str | None] | None) -> list[str | None] | None:
 def _given_folds(
     labels: np.ndarray, groups: list[str | None] | None, given: list[str | None], folding: str
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    if None in given:
-        raise InputError(f"given folds: {_n(given.count(None), 'clip')} without one, wanted one each, or none at all.")
-    names = sorted(set(given), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
+    known = [fold for fold in given if fold is not None]
+    if missing := len(given) - len(known):
+        raise InputError(f"given folds: {_n(missing, 'clip')} without one, expected one each, or none at all.")
+    names = sorted(set(known), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
     if len(names) < 2:
-        raise InputError(f"given folds: found only {some(names)}, wanted at least 2. Does the pattern find the fold?")
-    homes = defaultdict(set)
-    for group, fold in zip(groups or [], given):
+        raise InputError(f"given folds: expected at least 2, got only {some(names)}. Does the pattern find the fold?")
+    homes: dict[str | None, set[str]] = defaultdict(set)
+    for group, fold in zip(groups or [], known):
         homes[group].add(fold)
     torn = [group for group, folds in homes.items() if group is not None and len(folds) > 1]
     if torn:
         raise InputError(
-            f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, wanted one "
+            f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, expected one "
             f"({_n(len(torn), 'group')} of {len(homes)} split). Clips of one group on both sides would leak."
         )
-    folds = np.array([names.index(name) for name in given], dtype=np.int64)
+    folds = np.array([names.index(name) for name in known], dtype=np.int64)
     if lost := _unlearnable(labels, folds):
         clips = labels == lost[0]
         raise InputError(
-            f"class '{lost[0]}': all {_n(clips.sum(), 'clip')} in the given fold '{given[int(clips.argmax())]}', so "
+            f"class '{lost[0]}': all {_n(clips.sum(), 'clip')} in the given fold '{known[int(clips.argmax())]}', so "
             "none is left to learn from. Leave the class out, or use --folds without given folds?"
         )
     source = f" ({folding})" if folding not in ("", "none") else ""
@@ -101,7 +102,7 @@ def _grouped_folds(
             f"groups: found {len(names)}, fewer than the {n_folds} folds; try --folds {max(2, len(names))}."
         )
     per_class = {label: len(np.unique(ids[labels == label])) for label in np.unique(labels)}
-    scarcest = min(per_class, key=per_class.get)
+    scarcest = min(per_class, key=per_class.__getitem__)
     if per_class[scarcest] < 2:
         raise InputError(
             f"class '{scarcest}': all {_n((labels == scarcest).sum(), 'clip')} in one group, so the fold that tests "

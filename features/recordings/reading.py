@@ -28,7 +28,7 @@ def read_recordings(
     """
     audio = Path(audio)
     if group_regex is not None and groups_column is not None:
-        raise InputError("--group-regex and --groups: found both, wanted one source of groups.")
+        raise InputError("--group-regex and --groups: expected one source of groups, got both.")
     if audio.is_dir():
         root = audio
         if not labelled:
@@ -45,7 +45,7 @@ def read_recordings(
         clips, grouping, warnings = reader(audio, groups_column)
     else:
         found = "a file that is no .csv" if audio.exists() else "no such file or folder"
-        raise InputError(f"{audio}: {found}, wanted class folders, a CSV manifest or a BirdCLEF folder.")
+        raise InputError(f"{audio}: {found}, expected class folders, a CSV manifest or a BirdCLEF folder.")
     folding = "column fold" if any(clip.fold for clip in clips) else "none"
     if group_regex is not None:
         groups = _search("--group-regex", group_regex, clips)
@@ -54,7 +54,9 @@ def read_recordings(
     if fold_regex is not None:
         folds = _search("--fold-regex", fold_regex, clips)
         if missing := [clip.name for clip, fold in zip(clips, folds) if not fold]:
-            raise InputError(f"--fold-regex '{fold_regex}': no fold in {some(missing)}, wanted one in every file name.")
+            raise InputError(
+                f"--fold-regex '{fold_regex}': no fold in {some(missing)}, expected one in every file name."
+            )
         clips = [replace(clip, fold=fold) for clip, fold in zip(clips, folds)]
         folding = f"file-name pattern '{fold_regex}'"
     clips, grouping, more = _complete_groups(clips, grouping)
@@ -69,7 +71,7 @@ def _search(option: str, pattern: str, clips: list[Clip]) -> list[str | None]:
     except re.error as error:
         raise InputError(f"{option} '{pattern}': no regular expression ({error}).") from error
     if not compiled.groups:
-        raise InputError(f"{option} '{pattern}': found no group, wanted one in parentheses, as in '^(R\\d+)-'.")
+        raise InputError(f"{option} '{pattern}': expected one group in parentheses, as in '^(R\\d+)-', got none.")
     matches = [compiled.search(clip.path.name) for clip in clips]
     found = [match.group(1) or None if match else None for match in matches]
     if not any(found):

@@ -21,7 +21,7 @@ def choose(
     """
     for option, number in (("--classes", classes), ("--per-class", per_class)):
         if number is not None and number < 1:
-            raise InputError(f"{option}: found {number}, wanted at least 1.")
+            raise InputError(f"{option}: expected at least 1, got {number}.")
     members = defaultdict(list)
     for index, clip in enumerate(recordings.clips):
         members[clip.label].append((clip.name, clip.start_s or 0.0, clip.end_s or math.inf, index))

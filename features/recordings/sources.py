@@ -24,7 +24,7 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
     """Files at any depth below a class folder, linked folders too, belong to it; hidden ones are passed over."""
     for there, missing in (("train_audio", "train.csv"), ("train.csv", "train_audio")):
         if (root / there).exists():
-            raise InputError(f"{root}: found {there} without {missing}, wanted both in a BirdCLEF folder.")
+            raise InputError(f"{root}: expected both in a BirdCLEF folder, got {there} without {missing}.")
     visible = sorted(entry for entry in root.iterdir() if not is_hidden(entry.name))
     clips, empty, loose, hidden = [], [], 0, hidden_with_audio(root)
     for folder in visible:
@@ -38,7 +38,7 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
         empty += [] if files else [folder.name]
     if not clips:
         found = f"{loose} audio files beside each other" if loose else "no audio files"
-        raise InputError(f"{root}: found {found}, wanted a sub-folder of audio files for every class.")
+        raise InputError(f"{root}: expected a sub-folder of audio files for every class, got {found}.")
     warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
     if loose:
         warnings.append(f"{root}: {loose} audio files lie outside the class folders; left out.")
@@ -55,7 +55,7 @@ def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
     found = audio_files(root)
     clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in found.files]
     if not clips:
-        raise InputError(f"{root}: no audio files found, a folder of recordings wanted.")
+        raise InputError(f"{root}: expected a folder of recordings, got one without audio files.")
     return (*_by_site(clips), _passed_over(root, found.hidden))
 
 
@@ -69,19 +69,21 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         labels = re.split(r"\s*;\s*", row["label"])
         if not row["path"].strip() or not all(label.strip() for label in labels):
             raise InputError(
-                f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', wanted both filled."
+                f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', expected both filled."
             )
         start_s, end_s = (_seconds(path, line, name, row.get(name, "")) for name in ("start_s", "end_s"))
         if end_s is not None and end_s <= (start_s or 0.0):
-            raise InputError(f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, wanted start_s < end_s.")
+            raise InputError(
+                f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s."
+            )
         file = path.parent / row["path"]
         name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
-        group, fold = (row.get(key, "").strip() or None for key in (column, "fold"))
+        group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
         clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
     _require_files(path, clips)
     without = [clip.name for clip in clips if clip.fold is None]
     if 0 < len(without) < len(clips):
-        raise InputError(f"{path}: no fold for {some(without)}, wanted one for every clip or for none.")
+        raise InputError(f"{path}: no fold for {some(without)}, expected one for every clip or for none.")
     return clips, f"column {column}" if column else "none", []
 
 
@@ -97,7 +99,8 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         if not labels[0] or not row["filename"].strip():
             raise InputError(f"{path}, line {line}: an empty primary_label or filename.")
         name = f"train_audio/{row['filename']}"
-        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), row.get(column, "").strip() or None))
+        group = (row.get(column, "").strip() if column else "") or None
+        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), group))
     _require_files(path, clips)
     return clips, f"column {column}" if column else "none", _strangers(path, clips)
 
@@ -134,7 +137,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
     windows: dict[tuple[str, float, float], dict] = {}
-    clashes = defaultdict(int)
+    clashes: dict[str, int] = defaultdict(int)
     for line, row in rows:
         name, labels = row["filename"].strip(), [label.strip() for label in row["primary_label"].split(";")]
         if not name or not all(labels):
@@ -144,7 +147,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
             )
         start_s, end_s = (_clock(path, line, column, row[column]) for column in ("start", "end"))
         if end_s <= start_s:
-            raise InputError(f"{path}, line {line}: start {row['start']}, end {row['end']}, wanted start before end.")
+            raise InputError(f"{path}, line {line}: start {row['start']}, end {row['end']}, expected start before end.")
         group = row[groups_column].strip() or None if groups_column else None
         seen = windows.setdefault((name, start_s, end_s), {"labels": dict.fromkeys(labels), "group": group})
         if set(labels) != set(seen["labels"]):
@@ -167,17 +170,17 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
 
 
 def _by_site(clips: list[Clip]) -> tuple[list[Clip], str]:
-    names = {clip.path: SoundscapeName.parse(clip.path) for clip in clips}
-    if not all(names.values()):
+    names = [SoundscapeName.parse(clip.path) for clip in clips]
+    if not all(names):
         return [replace(clip, group=clip.name) for clip in clips], "file"
-    return [replace(clip, group=names[clip.path].site) for clip in clips], "site in the file name"
+    return [replace(clip, group=name.site) for clip, name in zip(clips, names) if name], "site in the file name"
 
 
 def _clock(path: Path, line: int, column: str, text: str) -> float:
     """HH:MM:SS in seconds. Nothing looser: a spreadsheet that saved 00:05 may have meant hours or minutes."""
     match = CLOCK.fullmatch(text.strip())
     if not match:
-        raise InputError(f"{path}, line {line}: {column} '{text}', wanted HH:MM:SS. Saved by a spreadsheet?")
+        raise InputError(f"{path}, line {line}: {column} '{text}', expected HH:MM:SS. Saved by a spreadsheet?")
     hours, minutes, seconds = map(int, match.groups())
     return float(3600 * hours + 60 * minutes + seconds)
 
@@ -196,18 +199,18 @@ def read_csv(
     for name in columns:
         close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
         if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
-            raise InputError(f"{path}: found column '{name}', wanted '{close[0]}'. Mistyped?")
+            raise InputError(f"{path}: expected '{close[0]}', got column '{name}'. Mistyped?")
     if len(set(columns)) < len(columns):
-        raise InputError(f"{path}: found columns {', '.join(columns)}, wanted every name once.")
+        raise InputError(f"{path}: expected every name once, got columns {', '.join(columns)}.")
     if missing := [name for name in wanted if name not in columns]:
         raise InputError(
-            f"{path}: found columns {', '.join(columns) or '(none)'}; wanted {', '.join(wanted)}"
+            f"{path}: expected {', '.join(wanted)}, got columns {', '.join(columns) or '(none)'}"
             f"{' and, if known, ' * bool(optional)}{', '.join(optional)}. "
             f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
         )
     for line, fields in rows:
         if len(fields) != len(columns):
-            raise InputError(f"{path}, line {line}: {len(fields)} fields, wanted {len(columns)}. An unquoted comma?")
+            raise InputError(f"{path}, line {line}: {len(fields)} fields, expected {len(columns)}. An unquoted comma?")
     if not rows:
         raise InputError(f"{path}: no rows below the header.")
     return columns, [(line, dict(zip(columns, fields))) for line, fields in rows]
@@ -219,7 +222,7 @@ def _seconds(path: Path, line: int, column: str, text: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if seconds is not None and not 0 <= seconds < math.inf:
-        raise InputError(f"{path}, line {line}: {column} '{text}', wanted seconds from 0 on.")
+        raise InputError(f"{path}, line {line}: {column} '{text}', expected seconds from 0 on.")
     return seconds
 
 
@@ -230,7 +233,9 @@ def _list(path: Path, line: int, text: str) -> list[str]:
     except (ValueError, SyntaxError):
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise InputError(f"{path}, line {line}: secondary_labels {text}, wanted a list such as ['tattin1', 'gretit1'].")
+        raise InputError(
+            f"{path}, line {line}: secondary_labels {text}, expected a list such as ['tattin1', 'gretit1']."
+        )
     return [item.strip() for item in items if item.strip()]
 
 

@@ -20,7 +20,7 @@ def export(store, path, taps=()) -> Path:
     """
     path = Path(path)
     if path.suffix not in (".npz", ".csv"):
-        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}, wanted .npz or .csv")
+        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}, expected .npz or .csv")
     table = store.rows()
     arrays = {tap: store.read(tap) for tap in taps}
     if path.suffix == ".npz":

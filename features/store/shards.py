@@ -59,7 +59,7 @@ def _agree(shards: list[FeatureStore]):
             raise InputError(f"{shard.path}: not complete, so it cannot be joined. Was its extraction interrupted?")
         for clip in sorted(shard.done_clips() | set(shard.skipped()["clip"])):
             if clip in seen:
-                raise InputError(f"{shard.path}: clip {clip} is also in {seen[clip]}, wanted shards without overlap")
+                raise InputError(f"{shard.path}: clip {clip} is also in {seen[clip]}, expected shards without overlap")
             seen[clip] = shard.path
 
 
@@ -67,10 +67,11 @@ def _merge(shards: list[FeatureStore]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Row table (with columns `shard` and `row`, where each row lies) and skipped clips, both sorted by clip."""
     tables = [shard.rows().assign(shard=i, row=np.arange(len(shard))) for i, shard in enumerate(shards)]
     skips = [shard.skipped() for shard in shards]
-    return tuple(
+    rows, skipped = (
         pd.concat(parts, ignore_index=True).sort_values("clip", kind="stable", ignore_index=True)
         for parts in (tables, skips)
     )
+    return rows, skipped
 
 
 def _runs(shard: np.ndarray, row: np.ndarray) -> list[tuple[int, int, int, int]]:

@@ -77,7 +77,7 @@ class FeatureStore:
         try:
             if file.attrs.get("format") != layout.FORMAT:
                 found = file.attrs.get("format", "another HDF5 file")
-                raise InputError(f"{path}: {found}, wanted a {layout.FORMAT}. Made by something else?")
+                raise InputError(f"{path}: {found}, expected a {layout.FORMAT}. Made by something else?")
             store = cls(path, file, mode == "a")
             if key is not None and (differences := store.key.differences(key)):
                 raise InputError(f"{path}: {differences[0]}")
@@ -258,7 +258,7 @@ class FeatureStore:
             ends = [n + len(rows)]
             ends.append(layout.put(file["rows"], row_bytes, row_text))
             ends.append(layout.put(file["skipped"], skip_bytes, skip_text))
-            checks = [zlib.crc32(row_text), zlib.crc32(skip_text), *(crcs.get(tap, 0) for tap in self.taps)]
+            checks = [zlib.crc32(row_text.data), zlib.crc32(skip_text.data), *(crcs.get(tap, 0) for tap in self.taps)]
             layout.put(file["commits"], done, np.array([ends + checks], np.int64))
             layout.sync(file)
             file["committed"][0] = done + 1
@@ -310,7 +310,7 @@ def _narrow(array: np.ndarray, dtype: str, tap: str, rows: pd.DataFrame) -> np.n
     finite = np.isfinite(array)
     if not finite.all():
         file = rows["file"].iloc[np.argwhere(~finite)[0][0]]
-        raise InputError(f"{file}, tap {tap}: {array[~finite][0]}, wanted finite values. Does the model overflow?")
+        raise InputError(f"{file}, tap {tap}: {array[~finite][0]}, expected finite values. Does the model overflow?")
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(array, dtype=dtype)
     if not np.isfinite(stored).all():

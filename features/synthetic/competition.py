@@ -54,11 +54,11 @@ class Size:
     def __post_init__(self):
         for name, least in (("focal_per_species", 1), ("labelled", 1), ("unlabelled", 0), ("test", 1), ("sites", 1)):
             if getattr(self, name) < least:
-                raise InputError(f"competition size: {name} {getattr(self, name)}, wanted at least {least}")
+                raise InputError(f"competition size: {name} {getattr(self, name)}, expected at least {least}")
         if self.soundscape_s < WINDOW_S or self.soundscape_s % WINDOW_S:
-            raise InputError(f"competition size: soundscape_s {self.soundscape_s}, wanted a multiple of {WINDOW_S}")
+            raise InputError(f"competition size: soundscape_s {self.soundscape_s}, expected a multiple of {WINDOW_S}")
         if not 1 <= self.focal_s[0] <= self.focal_s[1]:
-            raise InputError(f"competition size: focal_s {self.focal_s}, wanted shortest and longest, from 1 s on")
+            raise InputError(f"competition size: focal_s {self.focal_s}, expected shortest and longest, from 1 s on")
 
 
 DEFAULT = Size()
@@ -119,7 +119,7 @@ def _refuse(folder: Path, overwrite: bool) -> None:
     if not (folder / MARK).is_file():  # perhaps the real one
         raise InputError(f"{folder}: not empty and not made by this command, so never replaced. Give a new folder.")
     if not overwrite:
-        raise InputError(f"{folder}: a made-up competition found, a new folder wanted. Use --overwrite to replace it.")
+        raise InputError(f"{folder}: expected a new folder, got a made-up competition. Use --overwrite to replace it.")
 
 
 def _half(folder: Path, about: dict) -> Path:

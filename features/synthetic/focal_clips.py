@@ -41,7 +41,7 @@ def plan_focals(
     """
     recorded = [taxon for taxon in fauna if taxon.focal]
     pool = make_recordists(max(RECORDISTS_PER_SPECIES, 3 * len(recorded)), seed, f"{PREFIX} author ")
-    focals = []
+    focals: list[Focal] = []
     for taxon in recorded:
         rng = generator(seed, PREFIX, f"focals of {taxon.label}")
         authors = rng.choice(len(pool), RECORDISTS_PER_SPECIES, replace=False)

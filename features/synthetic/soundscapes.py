@@ -114,7 +114,7 @@ def make_soundscape(scape: Soundscape, sample_rate: int, duration_s: int) -> tup
 def bouts(
     species: Species,
     rng: np.random.Generator,
-    starts_s: Sequence[float],
+    starts_s: Sequence[float] | np.ndarray,
     sample_rate: int,
     duration_s: float,
     individual_semitones: float | None = None,

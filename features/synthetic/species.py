@@ -72,7 +72,8 @@ def _genera(class_name: str, n: int, seed: int) -> list[Taxon]:
         rng.choice(span, n, replace=False) for span in (np.arange(30_000, 33_000), np.arange(400_000, 600_000))
     )
     numbers = len(ENDINGS) * np.r_[short[: n // 2], long[n // 2 :]] + list(ENDINGS).index(class_name)
-    taxa, genus, used = [], 0, dict.fromkeys(nouns, 0)
+    taxa: list[Taxon] = []
+    genus, used = 0, dict.fromkeys(nouns, 0)
     stems = rng.permutation(len(HEADS) * len(MIDDLES))
     while len(taxa) < n:
         stem = HEADS[stems[genus] // len(MIDDLES)] + MIDDLES[stems[genus] % len(MIDDLES)]

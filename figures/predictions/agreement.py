@@ -6,6 +6,7 @@ stand Spearman's and Kendall's rank agreement with their intervals.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def draw(run: Path) -> Figure:
     scores, pairs = (read(Path(run), name) for name in TABLES)
     pairs = pairs[pairs["against"] == PROBE]
     if pairs.empty:
-        raise InputError(f"{Path(run) / 'agreement.csv'}: no score against {PROBE} found, at least one wanted.")
+        raise InputError(f"{Path(run) / 'agreement.csv'}: expected at least one score against {PROBE}, got none.")
     rows = -(-len(pairs) // 2)
     figure = style.new_figure(1)
     lines = style.caption(figure, caption(scores))
@@ -57,7 +58,7 @@ def draw(run: Path) -> Figure:
 def read(run: Path, name: str) -> pd.DataFrame:
     path = run / name
     if not path.is_file():
-        raise InputError(f"{run}: no {name} in it; wanted a train run whose heads were compared with a probe")
+        raise InputError(f"{run}: no {name} in it; expected a train run whose heads were compared with a probe")
     text = {"tap": str, "score": str, "against": str, "head": str}
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in TABLES[name] if column not in table]:
@@ -76,7 +77,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     axes.grid(color=style.FAINT, lw=0.5, alpha=0.7)
     axes.set_axisbelow(True)
     up, across = (np.maximum([s["value"] - s["lo"], s["hi"] - s["value"]], 0) for s in (y, x))
-    bars = {"fmt": "none", "ecolor": style.FAINT, "elinewidth": 0.8, "zorder": 2}
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": style.FAINT, "elinewidth": 0.8, "zorder": 2}
     axes.errorbar(x["value"], y["value"], up, across, **bars)
     blocks = [tap for tap in taps if tap.startswith("block_")]
     axes.plot(x.loc[blocks, "value"], y.loc[blocks, "value"], color=style.FAINT, lw=0.9, zorder=3)
@@ -87,7 +88,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
         face = style.ACCURACY(0.12 + 0.88 * place / max(len(taps) - 1, 1))
         at = (x.loc[tap, "value"], y.loc[tap, "value"])
         axes.plot(*at, "o", ms=size, mfc=face, mec=style.PAPER, mew=0.6, zorder=5)
-        centred = {"ha": "center", "va": "center_baseline", "zorder": 6}
+        centred: dict[str, Any] = {"ha": "center", "va": "center_baseline", "zorder": 6}
         axes.text(*at, mark(tap), fontsize=0.55 * size, color=style.ink_on(face), **centred)
     axes.margins(0.08)
     for axis in (axes.xaxis, axes.yaxis):
@@ -98,7 +99,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
         f"{name} {rank_agreement(getattr(pair, key), getattr(pair, f'{key}_lo'), getattr(pair, f'{key}_hi'))}"
         for name, key in (("Spearman", "spearman"), ("Kendall", "kendall"))
     ]
-    top = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    top: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     axes.annotate(title, (0, 1), (0, 26), fontsize=9, **top)
     axes.annotate("\n".join(words), (0, 1), (0, 4), fontsize=7, color=style.QUIET, linespacing=1.3, **top)
 

@@ -5,6 +5,7 @@ the paired difference to the baseline, whose interval is the one to read: a fill
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,24 +66,26 @@ def draw(run: Path) -> Figure:
 def caption(frame: pd.DataFrame) -> str:
     words = comparison.caption(frame).replace("brackets", "bars")
     words += f" Green, dashed: the baseline, {style.trimmed(comparison.named(frame), 40)}."
-    words += " Vermilion: the highest." if not frame.loc[frame["macro_auc"].idxmax(), "baseline"] else ""
+    highest = int(np.nanargmax(frame["macro_auc"]))
+    words += " Vermilion: the highest." if not frame["baseline"].iloc[highest] else ""
     return words + (" Filled, right: the interval leaves 0 out." if frame["n_boot"].any() else "")
 
 
-def layout(frame: pd.DataFrame) -> tuple[list[tuple[float, str, bool, object]], float]:
+def layout(frame: pd.DataFrame) -> tuple[list[tuple[float, str, bool, Any]], float]:
     """([(inches from the top, words, indented?, the cell or None for a member's name)], inches in all).
 
     A member with one step takes one line, any other a line for its name and one for each step.
     """
-    lines, y = [], 0.0
+    lines: list[tuple[float, str, bool, Any]] = []
+    y = 0.0
     for at, (member, cells) in enumerate(frame.groupby("member", sort=False)):
         y += GAP_IN if at and len(frame) > frame["member"].nunique() else 0.0
         if len(cells) > 1:
-            lines.append((y + ROW_IN / 2, member, False, None))
+            lines.append((y + ROW_IN / 2, str(member), False, None))
             y += ROW_IN
         for cell in cells.itertuples():
             alone = member if cell.step == comparison.RAW else f"{member}, {cell.step}"
-            lines.append((y + ROW_IN / 2, cell.step if len(cells) > 1 else alone, len(cells) > 1, cell))
+            lines.append((y + ROW_IN / 2, str(cell.step if len(cells) > 1 else alone), len(cells) > 1, cell))
             y += ROW_IN
     return lines, y
 
@@ -93,7 +96,7 @@ def names(figure: Figure, lines: list, top: float) -> float:
     for y, words, indented, cell in lines:
         start = SIDE_IN + INDENT_IN * indented
         is_base = cell is not None and cell.baseline
-        look = {"weight": "bold"} if cell is None else {"color": style.REFERENCE} if is_base else {}
+        look: dict[str, Any] = {"weight": "bold"} if cell is None else {"color": style.REFERENCE} if is_base else {}
         place = (start / style.WIDTH_IN, (top - y) / figure.get_figheight())
         text = figure.text(*place, words, fontsize=8, va="center_baseline", **look)
         limit = len(words)

@@ -1,12 +1,13 @@
 """What an experiment promised out of fold and what it gave on recordings held out.
 
 Each arm that is compared with another has two dots: its gain in macro AUC out of fold and held out, with 95 % bars.
-Where the upper lies further right than the lower, the out-of-fold score flatters.
+Where the upper lies further right than the lower, the out-of-fold score is too optimistic.
 """
 
 import json
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def draw(run: Path) -> Figure:
     """Draw the outcome that `heads.experiments.run` left in the folder `run`. InputError: it is not there."""
     arms = read(Path(run))
     if arms.empty:
-        raise InputError(f"{Path(run) / TABLE}: no arm that is compared with another found, at least one wanted.")
+        raise InputError(f"{Path(run) / TABLE}: expected at least one arm that is compared with another, got none.")
     figure = style.new_figure(1)
     foot = 0.14 + 0.13 * style.caption(figure, caption(Path(run)))
     each = NAME_IN + 2 * MARK_IN + GAP_IN
@@ -61,7 +62,7 @@ def read(run: Path) -> pd.DataFrame:
     """The arms of outcome.csv that have gains."""
     path = run / TABLE
     if not path.is_file():
-        raise InputError(f"{run}: no {TABLE} in it; wanted the folder of an experiment.")
+        raise InputError(f"{run}: no {TABLE} in it; expected the folder of an experiment.")
     table = pd.read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in COLUMNS if column not in table]:
         raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
@@ -70,7 +71,7 @@ def read(run: Path) -> pd.DataFrame:
 
 def block(axes: Axes, arm: dict, top: float) -> None:
     """The lines of one arm: its name, what it is compared with, a dot and a bar a gain."""
-    at = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left", "zorder": 6}
+    at: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left", "zorder": 6}
     at["bbox"] = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1}  # the line at 0 passes behind names
     axes.text(0, top + 0.09, style.trimmed(arm["arm"], LONGEST), fontsize=8, **at)
     axes.text(0, top + 0.23, style.trimmed(f"against {arm['against']}", LONGEST), fontsize=7, color=style.QUIET, **at)

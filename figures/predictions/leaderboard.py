@@ -6,13 +6,14 @@ the private score is the higher one. Where dots crowd, a second panel shows that
 
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, MultipleLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator, StrMethodFormatter
 
 from ...analysis import wording
 from ...features import InputError
@@ -77,14 +78,16 @@ def dots(attempts: pd.DataFrame) -> list[Dot]:
     if missing := [column for column in COLUMNS if column not in attempts]:
         raise InputError(f"leaderboard: no column {', '.join(missing)}; name, public and private wanted.")
     if attempts.empty:
-        raise InputError("leaderboard: no attempt found, at least one wanted.")
+        raise InputError("leaderboard: expected at least one attempt, got none.")
     scores = attempts[["public", "private"]].to_numpy(dtype=float)
     if not ((scores >= 0) & (scores <= 1)).all():
         bad = attempts["name"].to_numpy()[~((scores >= 0) & (scores <= 1)).all(axis=1)][0]
         raise InputError(f"leaderboard: {bad!r} has a score that is not in 0..1. Is one missing?")
-    pairs = attempts.groupby(["public", "private"], sort=False)["name"].agg(lambda names: tuple(dict.fromkeys(names)))
+    pairs: dict[tuple[float, float], dict[str, None]] = {}  # scores -> the names that have them, in order
+    for name, public, private in zip(attempts["name"], *scores.T.tolist()):
+        pairs.setdefault((public, private), {})[name] = None
     ordered = sorted(pairs.items(), key=lambda item: (-item[0][0], -item[0][1]))
-    return [Dot(i + 1, names, float(a), float(b)) for i, ((a, b), names) in enumerate(ordered)]
+    return [Dot(i + 1, tuple(names), a, b) for i, ((a, b), names) in enumerate(ordered)]
 
 
 def crowded(found: list[Dot]) -> list[Dot]:
@@ -106,7 +109,8 @@ def square(shown: list[Dot], margin: float) -> tuple[tuple[float, float], tuple[
     else:
         centres = ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
     half = max(span, 0.001) * (0.5 + margin)
-    return tuple((centre - half, centre + half) for centre in centres)
+    across, up = centres
+    return (across - half, across + half), (up - half, up + half)
 
 
 def panel(axes: Axes, shown: list[Dot]) -> None:
@@ -115,12 +119,12 @@ def panel(axes: Axes, shown: list[Dot]) -> None:
     axes.set_axisbelow(True)
     for dot in shown:
         axes.plot(dot.public, dot.private, "o", ms=11, mfc=dot.colour, mec=style.PAPER, mew=0.8, zorder=4)
-        place = {"ha": "center", "va": "center_baseline", "color": style.PAPER, "weight": "bold", "zorder": 6}
-        axes.text(dot.public, dot.private, str(dot.number), fontsize=7, **place)
+        place: dict[str, Any] = {"ha": "center", "va": "center_baseline", "zorder": 6}
+        axes.text(dot.public, dot.private, str(dot.number), fontsize=7, color=style.PAPER, weight="bold", **place)
     for axis in (axes.xaxis, axes.yaxis):
         fine = np.ptp(axis.get_view_interval()) < 0.006  # scores have three decimals
         axis.set_major_locator(MultipleLocator(0.001) if fine else MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(lambda value, _, digits=3 if fine else 2: f"{value:.{digits}f}")
+        axis.set_major_formatter(StrMethodFormatter("{x:.3f}" if fine else "{x:.2f}"))
     axes.set_xlabel("public score", labelpad=3)
     axes.set_ylabel("private score", labelpad=3)
 
@@ -135,7 +139,7 @@ def frame(axes: Axes, crowd: list[Dot]) -> None:
     axes.plot(x, y, "o", ms=4, mfc=LOST, mec=style.PAPER, mew=0.4, zorder=4)
     whole = crowd[-1].number - crowd[0].number == len(crowd) - 1
     numbers = f"{crowd[0].number}–{crowd[-1].number}" if whole else ", ".join(str(dot.number) for dot in crowd)
-    place = {"xytext": (0, -4), "textcoords": "offset points", "ha": "center", "va": "top"}
+    place: dict[str, Any] = {"xytext": (0, -4), "textcoords": "offset points", "ha": "center", "va": "top"}
     axes.annotate(numbers, (middle[0], middle[1] - half), fontsize=8, **place)
 
 
@@ -147,7 +151,7 @@ def listed(dot: Dot) -> str:
 def listing_below(figure: Figure, found: list[Dot], names: list[list[str]], top: float, height: float) -> None:
     y = top
     for dot, lines in zip(found, names):
-        at = {"fontsize": 7.5, "va": "top"}
+        at: dict[str, Any] = {"fontsize": 7.5, "va": "top"}
         number = figure.text((SIDE_IN + 0.13) / style.WIDTH_IN, y / height, str(dot.number), ha="right", **at)
         number.set(color=dot.colour, weight="bold")
         for line in lines:

@@ -81,7 +81,7 @@ def standalone(run: Path, head: str | None, backbone: str) -> Column:
         key, settings, heads = config["store_key"], config["settings"], config["heads"]
         names = [entry["name"] for entry in heads]
         if head is not None and head not in names:
-            raise InputError(f"{run}: head {head!r} found, one of {', '.join(names)} wanted.")
+            raise InputError(f"{run}: expected one of {', '.join(names)}, got head {head!r}.")
         chosen = heads[names.index(head) if head is not None else 0]
         tokens = chosen["tokens"]
         stores = ", ".join(f"{n:,} {source}" for source, n in config["windows"].items())
@@ -135,11 +135,11 @@ def blended(path: Path) -> Column:
 
 def read(path: Path, wanted: str) -> dict:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; wanted {wanted}.")
+        raise InputError(f"{path}: no such file; expected {wanted}.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); wanted {wanted}.") from None
+        raise InputError(f"{path}: not JSON ({error}); expected {wanted}.") from None
 
 
 def spoken(tokens: list[str]) -> str:

@@ -6,6 +6,7 @@ blocks that were not read stay white and dashed. Stages stand together with thei
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def draw_row(
             draw_box(axes, box, at, base, data, colours)
             at += box.width + GAP
         for number, line in enumerate(group.lines):
-            look = {"fontsize": 7.5} if number == 0 else {"fontsize": 7, "color": style.QUIET}
+            look: dict[str, Any] = {"fontsize": 7.5} if number == 0 else {"fontsize": 7, "color": style.QUIET}
             axes.text(x + group.width / 2, foot - 0.13 * number, line, ha="center", va="top", **look)
         x += group.width + STAGE_GAP
     end = at - GAP
@@ -98,7 +99,9 @@ def draw_box(axes: Axes, box: Box, x: float, base: float, data: Run, colours: Sc
         return
     known = box.tap in data.ranking.index
     face = colours.to_rgba(data.ranking.knn[box.tap]) if known else (1.0, 1.0, 1.0, 1.0)
-    edge = {"ec": style.INK, "lw": 0.9} if known else {"ec": style.QUIET, "lw": 0.8, "ls": (0, (2, 1.5))}
+    edge: dict[str, Any] = (
+        {"ec": style.INK, "lw": 0.9} if known else {"ec": style.QUIET, "lw": 0.8, "ls": (0, (2, 1.5))}
+    )
     if box.tap == data.reference:
         edge = {"ec": style.REFERENCE, "lw": 2.2}
     if box.tap == data.best:
@@ -139,12 +142,12 @@ def draw_key(figure: Figure, axes: Axes, data: Run, colours: ScalarMappable) -> 
     low, high = colours.get_clim()
     bar.set_xticks([low, high], [f"{low:.2f}", f"{high:.2f}"], fontsize=7)
     bar.tick_params(length=0, pad=2)
-    bar.xaxis.get_ticklabels()[0].set_ha("left")
-    bar.xaxis.get_ticklabels()[1].set_ha("right")
+    bar.xaxis.get_ticklabels()[0].set_horizontalalignment("left")
+    bar.xaxis.get_ticklabels()[1].set_horizontalalignment("right")
     drawn.outline.set_visible(False)
     bar.set_title(f"{data.neighbours} top-1 accuracy", fontsize=7, loc="left", pad=3)
     x = MARGIN + 1.6
-    entries = [("best", {"ec": style.BEST, "lw": 2.4})]
+    entries: list[tuple[str, dict[str, Any]]] = [("best", {"ec": style.BEST, "lw": 2.4})]
     entries += [("reference", {"ec": style.REFERENCE, "lw": 2})] if data.reference != data.best else []
     entries += [("read", {"ec": style.INK, "lw": 0.9})]
     if any(block["name"] not in data.ranking.index for block in data.architecture["blocks"]):

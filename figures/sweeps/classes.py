@@ -5,6 +5,7 @@ With more than 60 classes the middle ones are drawn as one mean row.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ HEAD_IN, FOOT_IN, NAMED_IN = (
     0.82,
     0.2,
 )  # room above for tap names, below for bar and caption; width of a named column
+BAR_LABEL_IN = 0.68  # the word before the colour bar
 
 
 @style.styled
@@ -118,17 +120,19 @@ def label_columns(axes: Axes, data: Run, edges: np.ndarray) -> None:
 
 def write_values(axes: Axes, rows: np.ndarray, mesh: QuadMesh, edges: np.ndarray) -> None:
     """Per cent in every cell, where cells are large enough for it."""
-    tall = axes.get_position().height * axes.figure.get_figheight() / len(rows)
+    tall = axes.get_position().height * style.figure_of(axes).get_figheight() / len(rows)
     if np.diff(edges).min() < 0.2 or tall < 0.13:
         return
     middles = (edges[:-1] + edges[1:]) / 2
     for (row, column), value in np.ndenumerate(rows):
-        look = {"ha": "center", "va": "center_baseline", "fontsize": 6.2, "color": style.ink_on(mesh.to_rgba(value))}
-        axes.text(middles[column], row + 0.5, f"{100 * value:.0f}", **look)
+        look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 6.2}
+        ink = style.ink_on(mesh.to_rgba(value))
+        axes.text(middles[column], row + 0.5, f"{100 * value:.0f}", color=ink, **look)
 
 
 def draw_bar(figure: Figure, mesh: QuadMesh, left: float) -> None:
     height = figure.get_figheight()
+    left = max(left, BAR_LABEL_IN / style.WIDTH_IN)  # names may be shorter than the word before the bar
     bar = figure.add_axes((left, (FOOT_IN - 0.24) / height, 0.26, 0.1 / height))
     drawn = figure.colorbar(mesh, cax=bar, orientation="horizontal", ticks=[0, 0.5, 1])
     drawn.outline.set_visible(False)

@@ -5,8 +5,9 @@ behind. Upper panel: k-NN top-1 accuracy with its 95 % interval. Lower panel: th
 series' own best block, so that an easy data set and a hard one can be compared in shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def of_blocks(table: pd.DataFrame, name: str, n_blocks: int, chance: float, abou
     if missing := [column for column in ("block", "knn") if column not in table]:
         raise InputError(f"published curve {name!r}: no column {', '.join(missing)}, block and knn wanted.")
     if not table["block"].between(0, n_blocks - 1).all():
-        raise InputError(f"published curve {name!r}: blocks {table['block'].max()} found, 0 to {n_blocks - 1} wanted.")
+        raise InputError(f"published curve {name!r}: expected 0 to {n_blocks - 1}, got blocks {table['block'].max()}.")
     frame = pd.DataFrame({"tap": [f"block_{block:02d}" for block in table["block"]], "knn": table["knn"].to_numpy()})
     frame["depth"] = table["block"].to_numpy() / max(n_blocks - 1, 1)
     return frame.assign(series=name, published=True, knn_lo=np.nan, knn_hi=np.nan, chance=chance, about=about)[
@@ -72,10 +73,10 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     InputError: no curve, more than six, a missing column, two series of one name."""
     frame = curves if isinstance(curves, pd.DataFrame) else pd.concat(_checked(curves), ignore_index=True)
     if missing := [column for column in COLUMNS if column not in frame]:
-        raise InputError(f"curves: no column {', '.join(missing)}; wanted what of_run or of_blocks made.")
+        raise InputError(f"curves: no column {', '.join(missing)}; expected what of_run or of_blocks made.")
     names = list(dict.fromkeys(frame["series"]))
     if not 1 <= len(names) <= len(MARKS):
-        raise InputError(f"curves: {len(names)} series found, 1 to {len(MARKS)} wanted.")
+        raise InputError(f"curves: expected 1 to {len(MARKS)} series, got {len(names)}.")
     figure = style.new_figure(1)
     foot = 0.5 + 0.14 * style.caption(figure, caption(frame))
     height = foot + 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
@@ -88,7 +89,9 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     shares = frame.assign(**of_best(frame))
     for axes, table, words in zip(panels, (frame, shares), ("top-1 accuracy", "share of own best")):
         for at, name in enumerate(names):
-            curve(axes, table[table["series"] == name], *looks[name], shift=0.018 * (at - (len(names) - 1) / 2))
+            shift = 0.018 * (at - (len(names) - 1) / 2)
+            colour, mark, dashes = looks[name]
+            curve(axes, table[table["series"] == name], colour, mark, dashes, shift)
         finish(axes, frame, words)
     panels[0].tick_params(labelbottom=False)
     panels[1].set_xlabel("depth, as a share of the model's blocks", labelpad=3)
@@ -102,11 +105,11 @@ def _checked(curves: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"curves: two series are called {twice[0]!r}. Give each a name of its own?")
     if not names:
-        raise InputError("curves: none found, at least one wanted.")
+        raise InputError("curves: expected at least one curve, got none.")
     return list(curves)
 
 
-def looked(frame: pd.DataFrame, names: list[str]):
+def looked(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, str, Any]]:
     """(colour, marker, dashes) of each series: what was published in ink and dashed, ours in colours."""
     colours = iter(style.SHOWCASE)
     for name, mark in zip(names, MARKS):
@@ -128,13 +131,13 @@ def curve(axes: Axes, rows: pd.DataFrame, colour: str, mark: str, dashes, shift:
     if inside["knn_lo"].notna().any():
         axes.fill_between(inside["depth"], inside["knn_lo"], inside["knn_hi"], color=colour, alpha=0.13, lw=0)
     axes.plot(inside["depth"], inside["knn"], color=colour, lw=1.4, ls=dashes, zorder=3)
-    look = {"mfc": style.PAPER, "mec": colour, "mew": 1.1, "ls": ""}
+    look: dict[str, Any] = {"mfc": style.PAPER, "mec": colour, "mew": 1.1, "ls": ""}
     axes.plot(inside["depth"], inside["knn"], mark, ms=3.8, zorder=4, **look)
     up, down = aside["knn_hi"] - aside["knn"], aside["knn"] - aside["knn_lo"]
     axes.errorbar(aside["depth"], aside["knn"], [down, up], fmt="none", ecolor=colour, elinewidth=1, alpha=0.6)
     axes.plot(aside["depth"], aside["knn"], mark, ms=4.6, zorder=4, **look)
     if inside["knn"].notna().any():
-        best = inside.loc[inside["knn"].idxmax()]
+        best = inside.iloc[int(np.nanargmax(inside["knn"]))]
         axes.plot(best["depth"], best["knn"], mark, ms=6, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
 
 
@@ -159,11 +162,11 @@ def key(figure: Figure, names: list[str], looks: dict, frame: pd.DataFrame, heig
     for at, name in enumerate(names):
         colour, mark, dashes = looks[name]
         y = 1 - (0.16 + KEY_IN * at) / height
-        place = {"transform": figure.transFigure, "color": colour}
+        place: dict[str, Any] = {"transform": figure.transFigure, "color": colour}
         figure.add_artist(Line2D([LEFT, LEFT + 0.055], [y, y], lw=1.4, ls=dashes, **place))
         figure.add_artist(Line2D([LEFT + 0.0275], [y], marker=mark, ms=4.6, mfc=style.PAPER, mec=colour, **place))
         rows = frame[(frame["series"] == name) & frame["depth"].between(0, 1)]
-        best = rows.loc[rows["knn"].idxmax()]
+        best = rows.iloc[int(np.nanargmax(rows["knn"]))]
         words = f", best {wording.tap_title(best['tap'])}: {best['knn']:.3f}"
         for limit in range(60, 10, -1):
             text = figure.text(LEFT + 0.07, y, style.trimmed(name, limit) + words, fontsize=8, va="center_baseline")
@@ -177,6 +180,6 @@ def caption(frame: pd.DataFrame) -> str:
         name: f"{rows['about'].iloc[0]}, chance {rows['chance'].iloc[0]:.3f}"
         for name, rows in frame.groupby("series", sort=False)
     }
-    words = "; ".join(f"{style.trimmed(name, 60)}: {about}" for name, about in counts.items())
+    words = "; ".join(f"{style.trimmed(str(name), 60)}: {about}" for name, about in counts.items())
     bare = " Dashed: published, without intervals." if frame["published"].any() else ""
     return f"{words}. Cross-validated k-NN; bands and bars 95 %, bootstrap over groups. Filled: the best block.{bare}"

@@ -7,6 +7,7 @@ not blocks. Lower panel: milliseconds a window up to each tap.
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -93,7 +94,11 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     axes.plot(aside, table.linear[~inside], color=style.LINEAR, marker="_", ms=7, mew=1.6, ls="")
     axes.errorbar(
         *(x[~inside], knn[~inside], [(knn - low)[~inside], (high - knn)[~inside]]),
-        **{"fmt": "none", "ecolor": style.PROBE, "elinewidth": 1.1, "capsize": 2.5, "alpha": 0.75},
+        fmt="none",
+        ecolor=style.PROBE,
+        elinewidth=1.1,
+        capsize=2.5,
+        alpha=0.75,
     )
     size = float(np.clip(90 / len(x), 2.6, 4.6))
     near = table.tap.isin(data.tied).to_numpy()
@@ -101,11 +106,11 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
         axes.plot(x[chosen], knn[chosen], "o", ms=size, mfc=face, mec=style.PROBE, mew=1.2, zorder=4)
     best = list(table.tap).index(data.best)
     axes.plot(x[best], knn[best], "o", ms=size + 4, mfc=style.BEST, mec=style.PAPER, mew=1.2, zorder=5)
-    handles = {f"{data.neighbours}, 95 % interval": (interval, line), "linear probe": quiet}
+    handles: dict[str, Any] = {f"{data.neighbours}, 95 % interval": (interval, line), "linear probe": quiet}
     if near.any():
         (dot,) = axes.plot([], [], "o", ms=4.4, color=style.PROBE)
         handles["not separable from the best"] = dot
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.045), "ncols": 3, "columnspacing": 1.6}
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.045), "ncols": 3, "columnspacing": 1.6}
     axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place)
 
 
@@ -116,8 +121,8 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
     axes.hlines(best, x[list(table.tap).index(data.best)], axes.get_xlim()[1], color=style.BEST, lw=0.9, zorder=1)
     notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST, "bold")]
     if data.best != data.reference:
-        row = table.loc[data.best]
-        gain, low, high = (wording.in_points(share) for share in (row.vs_last, row.vs_last_lo, row.vs_last_hi))
+        row = table.loc[data.best].to_dict()
+        gain, low, high = (wording.in_points(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
         words = f"{wording.number(gain, 1, signed=True)} points\n[{wording.number(low, 1)}, {wording.number(high, 1)}]"
         notes.append((wording.minus_sign(words), (best + reference) / 2, style.INK, "normal"))
         notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE, "normal"))
@@ -139,7 +144,7 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
         for words, y, colour, weight in notes
     ]
     low, high = axes.get_ylim()
-    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    per_inch = (high - low) / (axes.get_position().height * style.figure_of(axes).get_figheight())
     heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
     for text, y in zip(
         texts, style.spread([note[1] for note in notes], heights, low - 0.2 * per_inch, high + 0.06 * per_inch)
@@ -213,7 +218,7 @@ def readable(blocks: list[int], best: float, apart: float) -> list[int]:
 
 def inches_per_unit(axes: Axes) -> float:
     low, high = axes.get_xlim()
-    return axes.get_position().width * axes.figure.get_figwidth() / (high - low)
+    return axes.get_position().width * style.figure_of(axes).get_figwidth() / (high - low)
 
 
 def name(tap: str) -> str:
@@ -222,7 +227,8 @@ def name(tap: str) -> str:
 
 def caption(data: Run) -> str:
     what = "groups of clips" if data.n_groups else data.unit
+    how = ", jackknife" if data.has_readouts else ", bootstrap"  # runs of the first edition
     return (
-        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %, bootstrap over {what}. "
+        f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %{how} over {what}. "
         f"Grouping: {data.config.get('grouping', 'none')}."
     )

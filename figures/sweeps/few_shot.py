@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from ...analysis import wording
 from ...analysis.studies import few_shot
 from .. import style
 from .readouts import NAMES, WINNERS
@@ -45,7 +46,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     height = foot + len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)
-    widths = [style.size_in(figure.text(0, 0, style.spoken(tap), fontsize=9)) for tap in colours]
+    widths = [style.size_in(figure.text(0, 0, wording.tap_title(tap), fontsize=9)) for tap in colours]
     for text in list(figure.texts[1:]):
         text.remove()
     width = style.WIDTH_IN - LEFT_IN - max(w for w, _ in widths) - 0.3
@@ -74,7 +75,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, colours: dict[str, str], reference: s
         axes.fill_between(x, curve["lo"], curve["hi"], color=colour, alpha=0.1, lw=0)
         axes.plot(x, y, color=colour, lw=1.9, ls=(0, (4, 1.5)) if tap == reference else "-", zorder=3)
         axes.plot(x, y, "o", ms=4.2, mfc=style.PAPER, mec=colour, mew=1.2, zorder=4)
-        ends.append((float(y.iloc[-1]), style.spoken(tap), colour))
+        ends.append((float(y.iloc[-1]), wording.tap_title(tap), colour))
     label(axes, ends)
 
 
@@ -103,7 +104,7 @@ def _colours(table: pd.DataFrame, reference: str) -> dict[str, str]:
 
 def _caption(table: pd.DataFrame, grey: int) -> str:
     first = table.iloc[0]
-    tested = np.sort(pd.unique(table["n_test"].round().astype(int)))
+    tested = np.unique(table["n_test"].round().astype(int).to_numpy())
     span = f"{tested[0]:,}" if len(tested) == 1 else f"{tested[0]:,} to {tested[-1]:,}"
     others = f" Grey: the {grey} other taps." if grey else ""
     return (

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
@@ -64,7 +65,7 @@ def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Fig
         )
         _plane(axes, source[source["tap"] == tap], shown, size)
         axes.text(
-            0, 1 + 0.2 / each, style.spoken(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
+            0, 1 + 0.2 / each, wording.tap_title(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
         )
         axes.text(0, 1 + 0.05 / each, _said(tap, scores), transform=axes.transAxes, fontsize=8, va="bottom")
     return figure
@@ -112,14 +113,14 @@ def _legend(figure: Figure, points: pd.DataFrame, shown: dict[str, tuple[str, st
         borderpad=0.2,
         labelspacing=0.35,
     )
-    return legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.08
+    return legend.get_window_extent().height / figure.dpi + 0.08
 
 
 def _said(tap: str, scores: pd.DataFrame | None) -> str:
     if scores is None or tap not in set(scores["tap"]):
         return ""
     row = scores.set_index("tap").loc[tap]
-    silhouette = "" if pd.isna(row["silhouette"]) else f"   sil. {row['silhouette']:.2f}".replace("-", "−")
+    silhouette = f"   sil. {row['silhouette']:.2f}".replace("-", "−") if np.isfinite(row["silhouette"]) else ""
     return f"k-NN {row['knn']:.2f}{silhouette}"
 
 

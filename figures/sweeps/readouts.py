@@ -12,6 +12,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
@@ -67,9 +68,11 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     axes.set_ylim(len(scores), 0)
     axes.hlines(np.arange(1, len(scores)), 0, scores.shape[1], color=style.PAPER, lw=0.7)
     axes.vlines(np.arange(1, scores.shape[1]), 0, len(scores), color=style.PAPER, lw=2.5)
-    axes.set_xticks(np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in scores], fontsize=8.5)
+    axes.set_xticks(
+        np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in map(str, scores)], fontsize=8.5
+    )
     axes.xaxis.tick_top()
-    axes.set_yticks(np.arange(len(scores)) + 0.5, [style.spoken(tap) for tap in scores.index], fontsize=size)
+    axes.set_yticks(np.arange(len(scores)) + 0.5, [wording.tap_title(tap) for tap in scores.index], fontsize=size)
     axes.tick_params(length=0, pad=3)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -87,13 +90,13 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
     """
     scores, reference = _scores(source, reference)
     if scores.shape[1] < 2:
-        raise InputError(f"ranks: {scores.shape[1]} read-out found, at least two wanted.")
+        raise InputError(f"ranks: expected at least two read-outs, got {scores.shape[1]}.")
     ranks = scores.rank(ascending=False)
     colours = _colours(scores, reference)
     figure = style.new_figure(1)
     shares = "coloured: the best tap of each read-out, and "
     foot = 0.16 + 0.13 * style.caption(
-        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {style.spoken(reference)} (dashed)."
+        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed)."
     )
     body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
     height = foot + body + HEAD_IN
@@ -110,7 +113,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         dashes = (0, (4, 1.5)) if tap == reference else "-"
         axes.plot(x, y, color=colour, lw=2.2 if strong else 0.9, ls=dashes, zorder=3 if strong else 1)
         axes.plot(x, y, "o", ms=5 if strong else 2.5, color=colour, zorder=4 if strong else 2)
-    axes.set_xticks(x, [NAMES.get(name, name) for name in ranks], fontsize=8.5)
+    axes.set_xticks(x, [NAMES.get(name, name) for name in map(str, ranks)], fontsize=8.5)
     axes.xaxis.tick_top()
     shown = sorted({1, *range(5, len(ranks) - 1, 5), len(ranks)})
     axes.set_yticks(shown, [str(rank) for rank in shown])
@@ -130,11 +133,11 @@ def _scores(source, reference) -> tuple[pd.DataFrame, str]:
             reference = run.reference
         source = run.readouts
     scores = source.pivot(index="tap", columns="readout", values="score")
-    scores = scores.loc[pd.unique(source["tap"]), pd.unique(source["readout"])].astype(float)
+    scores = scores.reindex(index=list(source["tap"].unique()), columns=list(source["readout"].unique())).astype(float)
     if reference is None:
         reference = "embedding" if "embedding" in scores.index else str(scores.index[-1])
     if reference not in scores.index:
-        raise InputError(f"read-outs: no tap {reference} found, one of {', '.join(scores.index)} wanted.")
+        raise InputError(f"read-outs: expected one of {', '.join(scores.index)}, got {reference}.")
     return scores, reference
 
 
@@ -147,11 +150,12 @@ def _colours(scores: pd.DataFrame, reference: str) -> dict[str, str]:
 
 def _write(axes: Axes, scores: pd.DataFrame, mesh: QuadMesh, size: float) -> None:
     best = scores.max()
-    for i, tap in enumerate(scores.index):
-        for j, readout in enumerate(scores):
-            value = scores.loc[tap, readout]
+    values = scores.to_numpy()
+    for i in range(len(scores)):
+        for j, readout in enumerate(scores.columns):
+            value = float(values[i, j])
             words = "–" if np.isnan(value) else f"{value:.3f}".removeprefix("0")
-            ink = style.ink_on(mesh.cmap(mesh.norm(value))) if not np.isnan(value) else style.QUIET
+            ink = style.ink_on(mesh.to_rgba(values[i, j])) if not np.isnan(value) else style.QUIET
             weight = "bold" if value == best[readout] else "normal"
             axes.text(
                 j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink, weight=weight
@@ -168,7 +172,7 @@ def _mark(axes: Axes, scores: pd.DataFrame, reference: str) -> None:
     i = list(scores.index).index(reference)
     name = axes.get_yticklabels()[i]
     name.set_color(style.REFERENCE)
-    name.set_weight("bold")
+    name.set_fontweight("bold")
     axes.hlines([i, i + 1], 0, scores.shape[1], color=style.REFERENCE, lw=1.1, zorder=4, clip_on=False)
 
 
@@ -177,7 +181,12 @@ def _name_lines(axes: Axes, last: pd.Series, colours: dict[str, str], body: floa
     taps = list(colours)
     texts = [
         axes.annotate(
-            style.spoken(tap), (1.02, last[tap]), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=c
+            wording.tap_title(tap),
+            (1.02, last[tap]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color=c,
         )
         for tap, c in colours.items()
     ]
@@ -190,7 +199,7 @@ def _widest(figure: Figure, taps, size: float) -> float:
     """Inches of the longest tap name in bold."""
     widths = []
     for tap in taps:
-        text = figure.text(0, 0, style.spoken(tap), fontsize=size, weight="bold")
+        text = figure.text(0, 0, wording.tap_title(tap), fontsize=size, weight="bold")
         widths.append(style.size_in(text)[0])
         text.remove()
     return max(widths)
@@ -201,5 +210,5 @@ def _caption(scores: pd.DataFrame, reference: str) -> str:
     return (
         "Score of every tap under every read-out, darker is higher. Outlined: the best tap of each read-out"
         f"{', the same for all' if same and scores.shape[1] > 1 else ''}. Between green lines: the "
-        f"{style.spoken(reference)}, which the others are compared with."
+        f"{wording.tap_title(reference)}, which the others are compared with."
     )

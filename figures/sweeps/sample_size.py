@@ -45,7 +45,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         source = sample_size.read(source / TABLE if source.is_dir() else source)
     frame = source.sort_values("n_clips").reset_index(drop=True)
     if not (frame["n_clips"] < frame["n_all"]).any():
-        raise InputError("budget: only the full size found, at least one smaller set wanted.")
+        raise InputError("budget: expected at least one smaller set, got only the full size.")
     figure = style.new_figure(HEIGHT_IN)
     lines = style.caption(figure, caption(frame))
     foot = (0.5 + 0.14 * lines) / HEIGHT_IN
@@ -92,7 +92,7 @@ def line(axes: Axes, frame: pd.DataFrame, columns: tuple[str, str, str], words: 
 def label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Each line's name at the right, at the height of its last dot as near as may be."""
     low, high = axes.get_ylim()
-    per_inch = (high - low) / (axes.get_position().height * axes.figure.get_figheight())
+    per_inch = (high - low) / (axes.get_position().height * style.figure_of(axes).get_figheight())
     texts = [
         axes.annotate(
             words, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour, linespacing=1.1

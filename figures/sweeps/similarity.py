@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
@@ -31,7 +32,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         "Linear CKA (Kornblith et al. 2019): 1 where two taps arrange the clips alike up to rotation and scale. Few "
         "clips and wide taps raise it everywhere. Taps in the order of the graph; grey: a tap that is constant.",
     )
-    spoken = [style.spoken(tap) if not tap.startswith("block_") else style.short(tap) for tap in taps]
+    spoken = [wording.tap_title(tap) if not tap.startswith("block_") else wording.tap_label(tap) for tap in taps]
     size = float(np.clip(MAP_IN / len(taps) * 72 * 0.7, 7, 8.5))
     left = 0.3 + _widest(figure, spoken, size)
     map_in = min(MAP_IN, style.WIDTH_IN - left - RIGHT_IN - 0.1)
@@ -77,7 +78,7 @@ def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -
     for i, j in zip(*np.nonzero(~np.ma.getmaskarray(values))):
         value = float(values[i, j])
         words = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
-        ink = style.ink_on(mesh.cmap(mesh.norm(value)))
+        ink = style.ink_on(mesh.to_rgba(values[i, j]))
         axes.text(j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink)
 
 

@@ -7,6 +7,7 @@ is drawn once more below, as large as fits, with the block numbers along it.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ def draw(run: Path, shown: int = SHOWN) -> Figure:
         place = data.folder / "projection.csv"
         raise InputError(f"{place}: one tap ({taps[0]}), at least two wanted for a path between them")
     centres = projection.centroids(data.projection)
-    paths = {label: rows[["x", "y"]].to_numpy() for label, rows in centres.groupby("label")}  # [taps, 2]
+    paths = {str(label): rows[["x", "y"]].to_numpy() for label, rows in centres.groupby("label")}  # [taps, 2]
     longest = projection.longest(centres, min(shown, SHOWN))
     colours = dict(zip(longest, style.SHOWCASE))
     rows = -(-len(longest) // COLUMNS)
@@ -80,7 +81,7 @@ def frame(axes: Axes, points: np.ndarray, edge_in: float) -> None:
 def dots(axes: Axes, items: pd.DataFrame, colours: dict[str, str]) -> None:
     """Items as small dots, those of the coloured classes in a light shade of their colour; pixels also in the PDF."""
     rest = items[~items.label.isin(colours)]
-    look = {"s": 5, "lw": 0, "zorder": 1, "rasterized": True}
+    look: dict[str, Any] = {"s": 5, "lw": 0, "zorder": 1, "rasterized": True}
     axes.scatter(rest.x, rest.y, color=style.FAINT, alpha=0.55, **look)
     for label, colour in colours.items():
         mine = items[items.label == label]
@@ -88,14 +89,14 @@ def dots(axes: Axes, items: pd.DataFrame, colours: dict[str, str]) -> None:
 
 
 def ends(axes: Axes, path: np.ndarray, colour: str, size: float, zorder: float) -> None:
-    look = {"ms": size, "mfc": colour, "mec": style.PAPER, "mew": 0.7, "zorder": zorder}
-    axes.plot(*path[0], "s", **look)
-    axes.plot(*path[-1], "D", **look)
+    look: dict[str, Any] = {"ms": size, "mfc": colour, "mec": style.PAPER, "mew": 0.7, "zorder": zorder}
+    axes.plot(path[0, 0], path[0, 1], "s", **look)
+    axes.plot(path[-1, 0], path[-1, 1], "D", **look)
 
 
 def close_ups(chart: Axes, paths: dict[str, np.ndarray], taps: list[str], colours: dict[str, str]) -> None:
     """One panel a coloured path, as large as it gets, numbered along the way; its scale against the map beside it."""
-    figure, gap = chart.figure, 0.02
+    figure, gap = style.figure_of(chart), 0.02
     height, width = figure.get_figheight(), (RIGHT - LEFT - gap * (COLUMNS - 1)) / COLUMNS
     for number, (label, path) in enumerate(paths.items()):
         row, column = divmod(number, COLUMNS)
@@ -103,7 +104,7 @@ def close_ups(chart: Axes, paths: dict[str, np.ndarray], taps: list[str], colour
         axes = figure.add_axes((LEFT + column * (width + gap), bottom / height, width, CLOSE_IN / height))
         frame(axes, path, 0.16)
         axes.spines[["top", "right"]].set_visible(True)
-        look = {"fontsize": 7.5, "pad": 3}
+        look: dict[str, Any] = {"fontsize": 7.5, "pad": 3}
         axes.set_title(style.trimmed(label, 22), loc="left", weight="bold", color=colours[label], **look)
         larger = scale(axes) / scale(chart)
         axes.set_title(f"×{larger:.0f}" if larger >= 2 else f"×{larger:.1f}", loc="right", color=style.QUIET, **look)
@@ -129,8 +130,8 @@ def number_path(axes: Axes, path: np.ndarray, taps: list[str], colour: str) -> N
         marker, size = {0: ("s", 10), last: ("D", 10)}.get(i, ("o", 10.5))
         axes.plot(*path[i], marker, ms=size, mfc=colour, mec=style.PAPER, mew=0.9, zorder=4)
         word = wording.tap_label(taps[i]) if taps[i].startswith("block_") else taps[i][0].upper()
-        look = {"ha": "center", "va": "center_baseline", "fontsize": 6, "color": style.PAPER, "weight": "bold"}
-        axes.text(*path[i], word, zorder=6, **look)
+        look: dict[str, Any] = {"fontsize": 6, "color": style.PAPER, "weight": "bold", "zorder": 6}
+        axes.text(path[i, 0], path[i, 1], word, ha="center", va="center_baseline", **look)
 
 
 def caption(data: Run, taps: list[str], shown: int, total: int) -> str:

@@ -8,8 +8,8 @@ and numpy release the GIL, so threads decode beside the training.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from ...features import InputError
 from ...features.recordings import Clip
 from ...features.windows import Selection
 from .energy_peaks import Peaks
-from .folds import multi_hot
+from .folds import clip_targets
 from .waveforms import CACHE_BYTES, Waveforms
 
 SAMPLE_RATE, WINDOW_S = 32_000, 5.0
@@ -53,7 +53,7 @@ class Clips:
         if selection not in SELECTIONS:
             raise InputError(f"--selection: {selection!r} found, one of {', '.join(SELECTIONS)} wanted.")
         self.clips, self.labels = tuple(clips), tuple(labels)
-        self.targets = multi_hot(self.clips, self.labels)  # float32 [n, K]
+        self.targets = clip_targets(self.clips, self.labels)  # float32 [n, K]
         self.sample_rate, self.window_samples = sample_rate, round(window_s * sample_rate)
         self.window_s, self.selection = window_s, selection
         self.waveforms = Waveforms(self.clips, sample_rate, cache_bytes)
@@ -166,9 +166,9 @@ class Clips:
         first = next(iter(self.skipped.values()))
         return InputError(f"clips: none of {len(self.clips)} can be read; the first: {first}")
 
-    def _in_order(self, work: Callable, jobs: Iterable, ahead: int) -> Iterator:
+    def _in_order(self, work: Callable, jobs: Iterable, ahead: int) -> Generator:
         """work(job) for each job, in their order, computed by threads at most `ahead` jobs early."""
-        jobs, waiting = iter(jobs), deque()
+        waiting: deque[Future] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="clips")
         try:
             for job in jobs:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...features import InputError
 from ...features.recordings import Clip, Recordings, assign_folds
+from .targets import multi_hot
 
 NO_CALL = "nocall"  # the label of a clip without a bird; a class only where the columns have it
 ALWAYS = -1  # the fold of clips that every fold trains on and none holds out
@@ -60,7 +61,7 @@ def make_folds(recordings: Recordings, n_folds: int = 5, seed: int = 0) -> Folds
             [clip.label for clip in some], [clip.group for clip in some], None, n_folds, seed, **words
         )
         home = {clip.group: fold for clip, fold in zip(some, folds) if clip.group}
-        of_clip = np.array([home.get(group, ALWAYS) for group in groups], dtype=np.int64)
+        of_clip = np.array([home.get(group, ALWAYS) if group else ALWAYS for group in groups], dtype=np.int64)
         of_clip[common] = folds
         shown = ", ".join(sorted(rare)[:5]) + (", ..." if len(rare) > 5 else "")
         said += f"; {int((~common).sum())} clips of {len(rare)} rare classes with their group, or never held out"
@@ -86,22 +87,12 @@ def label_order(recordings: Recordings, *, no_call: bool = False) -> tuple[str, 
     return tuple(sorted(found if no_call else found - {NO_CALL}))
 
 
-def multi_hot(clips: Sequence[Clip], labels: Sequence[str]) -> np.ndarray:
+def clip_targets(clips: Sequence[Clip], labels: Sequence[str]) -> np.ndarray:
     """float32 [n, K], 1 for each of a clip's labels, primary and secondary; NO_CALL is no label unless it is a column.
 
     InputError: a label that is no column.
     """
-    at = {label: column for column, label in enumerate(labels)}
-    targets = np.zeros((len(clips), len(labels)), dtype=np.float32)
-    for row, clip in zip(targets, clips):
-        for label in clip.labels:
-            if label in at:
-                row[at[label]] = 1.0
-            elif label != NO_CALL:
-                raise InputError(
-                    f"{clip.name}: label {label!r} found, one of the {len(labels)} classes wanted. Another taxonomy?"
-                )
-    return targets
+    return multi_hot([clip.labels for clip in clips], labels, [clip.name for clip in clips], {NO_CALL})
 
 
 def without_birds(clips: Sequence[Clip]) -> tuple[Clip, ...]:

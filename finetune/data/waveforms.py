@@ -61,19 +61,19 @@ class Waveforms:
         waveform = self.whole(i)
         starts = select(waveform, self.sample_rate, samples / self.sample_rate, Selection("energy", PEAKS))
         peaks.put(self.clips[i], starts)
-        return cut(waveform, [rng.choice(starts)], samples)[0]
+        return cut(waveform, np.array([rng.choice(starts)]), samples)[0]
 
     def _window(self, i: int, start: int, samples: int) -> np.ndarray:
         span = None if i < self.keeps else self._span(i)
         if span is None:
-            return cut(self.whole(i), [start], samples)[0]
+            return cut(self.whole(i), np.array([start]), samples)[0]
         begin, rate = span[0] + start, self.sample_rate
         end = min(begin + samples, span[1])
         try:
             piece = read(self.clips[i].path, rate, start_s=begin / rate, end_s=end / rate)
         except InputError:  # a recording may be silent for a while; otherwise this says what is wrong with it
             piece = self.whole(i)[start : start + samples]
-        return cut(piece, [0], samples)[0]
+        return cut(piece, np.array([0]), samples)[0]
 
     def _length(self, i: int) -> int | None:
         """Samples of clip i where they are known without decoding all of it."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.network import Frontend
 from ..models.precision import float32
 from .spectrum import MelPower, frames, triangles
 
@@ -41,7 +42,7 @@ def mel_filters() -> np.ndarray:
     return filters
 
 
-class KaldiFbank(nn.Module):
+class KaldiFbank(Frontend):
     """float32 [N, S] at 32 kHz -> [N, 1, 512, 128] (time, mel), normalised: Bird-MAE's input.
 
     raw: cut or zero-padded on the right to 5 s, less its mean, log-mel [N, 498, 128]. finish: padded to 512 frames

@@ -39,6 +39,9 @@ class PerchLogMel(nn.Module):
     weight are left out.
     """
 
+    dft: Tensor
+    filters: Tensor
+
     def __init__(self):
         super().__init__()
         filters = mel_filters()

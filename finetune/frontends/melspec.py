@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.network import Frontend
 from ..models.precision import float32
 from .spectrum import MelPower, frames, triangles
 
@@ -29,7 +30,7 @@ def mel_filters() -> np.ndarray:
     return triangles(np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT, edges)
 
 
-class BirdsetMelSpec(nn.Module):
+class BirdsetMelSpec(Frontend):
     """float32 [N, S] at 32 kHz -> [N, 1, 256, T] (mel, time), T = 1 + S // 256 (626 for 5 s), normalised.
 
     raw: dB mel spectrogram [N, T, 256] (time, mel), nothing more than 80 dB under its clip's maximum. finish:

@@ -46,6 +46,13 @@ class MelPower(nn.Module):
     n_fft is a power of 2. Buffers are computed in float64, kept in float32, and are no part of a checkpoint.
     """
 
+    window: Tensor
+    filters: Tensor
+    over_a: Tensor
+    over_b: Tensor
+    twiddle_real: Tensor
+    twiddle_imaginary: Tensor
+
     def __init__(self, window: np.ndarray, n_fft: int, filters: np.ndarray):
         super().__init__()
         self.n_fft = n_fft

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...features import InputError
+from .network import Network
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 SETTLED = 491  # batches after which the share is the last of SHARES
@@ -26,7 +27,7 @@ def momentum(seen: int) -> float:
     return next((share for share in SHARES if share <= 10 / (seen + 10)), SHARES[-1])
 
 
-class BatchNormed(nn.Module):
+class BatchNormed(Network):
     """A network that may have BatchNorms. rule: "running" as above; "frozen" keeps the statistics that were loaded,
     which is the better choice for batches of a few clips. Sub-classes call `track()` before a forward in training."""
 
@@ -54,7 +55,8 @@ class BatchNormed(nn.Module):
         if self.rule == "frozen" or not norms:
             return
         if self._seen is None:
-            self._seen = int(next(iter(norms)).num_batches_tracked)
+            batches = next(iter(norms)).num_batches_tracked
+            self._seen = 0 if batches is None else int(batches)
         for norm in norms:
             norm.momentum = momentum(self._seen)
         self._seen += 1
@@ -67,4 +69,5 @@ class BatchNormed(nn.Module):
 
 
 def _forget(module: nn.Module, keys: object) -> None:
-    module._seen = None
+    if isinstance(module, BatchNormed):
+        module._seen = None

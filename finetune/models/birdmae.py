@@ -1,9 +1,10 @@
 """Bird-MAE (Rauch et al. 2025, arXiv 2504.12880): a ViT over log-mel patches, with the official weight names.
 
 One file, read top to bottom: sizes, position embedding, block, network; `probes` has the two heads that read tokens.
-Published checkpoints (12 * depth + 8 tensors: 152 Base, 296 Large, 392 Huge) load strictly through `finetune.models.published_weights`;
-everything that they do not hold lies under `head.`. Three quirks of the published network are kept, because its weights
-were trained with them: the position embedding's grid, the mean over raw tokens, and the prototypes' map.
+Published checkpoints (12 * depth + 8 tensors: 152 Base, 296 Large, 392 Huge) load strictly through
+`finetune.models.published_weights`; everything that they do not hold lies under `head.`. Three quirks of the published
+network are kept, because its weights were trained with them: the position embedding's grid, the mean over raw tokens,
+and the prototypes' map.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from ..losses import orthogonality
+from .network import Network
 from .precision import float32
 from .published_weights import check_config, load_strict
 from .token_heads import LEARNING_RATE, AttentiveHead, PrototypeHead
@@ -138,7 +140,7 @@ class IdleNorm(nn.Module):
         self.register_buffer("bias", torch.zeros(dim))
 
 
-class BirdMAE(nn.Module):
+class BirdMAE(Network):
     """Bird-MAE with a head: normalised log-mel float32 [N, 1, 512, 128] -> logits float32 [N, n_classes].
 
     size: one of `SIZES`. head: "plain" (mean of the raw patch tokens, `fc_norm`, linear), "attentive" (an attentive
@@ -147,6 +149,9 @@ class BirdMAE(nn.Module):
 
     The residual stream, pooling and heads stay in float32 under any autocast: Large has a channel of 2,000 to 4,600.
     """
+
+    head: PrototypeHead | AttentiveHead | nn.Linear
+    pos_embed: Tensor
 
     def __init__(self, n_classes: int, size: str = "base", head: str = "plain", drop_path: float = 0.1):
         super().__init__()
@@ -176,7 +181,8 @@ class BirdMAE(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(self.dim, -1))
-        nn.init.zeros_(self.patch_embed.proj.bias)
+        if self.patch_embed.proj.bias is not None:
+            nn.init.zeros_(self.patch_embed.proj.bias)
         nn.init.normal_(self.cls_token, std=0.02)
         if (classifier := self.classifier) is not None:
             nn.init.trunc_normal_(classifier.weight, std=HEAD_STD)

@@ -6,6 +6,7 @@ input channel. The front end is `finetune.frontends.melspec`.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ BLOCKS, WIDTH = 23, 1280
 STEM, HEAD = "efficientnet.embeddings.convolution.weight", "classifier.weight"
 STEM_SHAPE = (32, 1, 3, 3)
 PUBLISHED_HEADS = {9736: "XCL", 411: "XCM"}  # number of labels -> BirdSet's training set
-CONFIGURATION = {  # of google/efficientnet-b1; what decides the function that the weights belong to
+CONFIGURATION: dict[str, Any] = {  # of google/efficientnet-b1; what decides the function that the weights belong to
     "width_coefficient": 1.0,
     "depth_coefficient": 1.1,
     "depth_divisor": 8,
@@ -37,7 +38,8 @@ class BirdSetEfficientNet(BatchNormed):
     """dB mel spectrogram float32 [N, 1, 256, 626] (any size) -> logits [N, n_classes].
 
     drop_path: dropout rate on the last block's residual, growing linearly to it from the first (the published class
-    drops single elements here, not whole paths). dropout: before the classifier. batch_norm: see finetune.models.batch_norm.
+    drops single elements here, not whole paths). dropout: before the classifier. batch_norm: see
+    finetune.models.batch_norm.
     """
 
     depth = BLOCKS

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from ..data.augment import Augment
+from .network import Frontend, Network
 
 TIMM = "timm:"
 
@@ -72,8 +73,8 @@ class Member:
     name: str
     title: str
     source: str
-    frontend: Callable[[], nn.Module]
-    network: Callable[..., nn.Module]
+    frontend: Callable[[], Frontend]
+    network: Callable[..., Network]
     recipe: Recipe
     hub_id: str | None = None
     licence: str = ""
@@ -88,7 +89,10 @@ class Member:
 class Model(nn.Module):
     """Front end and network: waveform float32 [N, S] -> logits [N, K]."""
 
-    def __init__(self, frontend: nn.Module, network: nn.Module):
+    frontend: Frontend
+    network: Network
+
+    def __init__(self, frontend: Frontend, network: Network):
         super().__init__()
         self.frontend = frontend
         self.network = network
@@ -142,7 +146,7 @@ def _timm(name: str) -> Member:
 class _BirdMAE:
     size: str
 
-    def __call__(self, n_classes: int, **options) -> nn.Module:
+    def __call__(self, n_classes: int, **options) -> Network:
         from .birdmae import build
 
         return build(self.size, n_classes, **options)
@@ -152,25 +156,25 @@ class _BirdMAE:
 class _Timm:
     name: str
 
-    def __call__(self, n_classes: int, **options) -> nn.Module:
+    def __call__(self, n_classes: int, **options) -> Network:
         from .timm_backbone import TimmBackbone
 
         return TimmBackbone(self.name, n_classes, **options)
 
 
-def _efficientnet(n_classes: int, **options) -> nn.Module:
+def _efficientnet(n_classes: int, **options) -> Network:
     from .efficientnet import BirdSetEfficientNet
 
     return BirdSetEfficientNet(n_classes, **options)
 
 
-def _fbank() -> nn.Module:
+def _fbank() -> Frontend:
     from ..frontends.fbank import KaldiFbank
 
     return KaldiFbank()
 
 
-def _db_mel() -> nn.Module:
+def _db_mel() -> Frontend:
     from ..frontends.melspec import BirdsetMelSpec
 
     return BirdsetMelSpec()

@@ -11,6 +11,7 @@ import inspect
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import ceil, isqrt
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -63,6 +64,8 @@ class TimmBackbone(BatchNormed):
     repeated). batch_norm: see finetune.models.batch_norm.
     """
 
+    net: Any  # timm's networks share their methods, but no type that has them
+
     def __init__(
         self,
         name: str,
@@ -77,7 +80,8 @@ class TimmBackbone(BatchNormed):
         if in_chans not in (1, 3):
             raise InputError(f"in_chans {in_chans} found, 1 or 3 wanted.")
         self.fixed = about(name).fixed
-        self.name, self.in_chans, self.picture = name, in_chans, tuple(picture)
+        self.name, self.in_chans = name, in_chans
+        self.picture: tuple[int, int] = (picture[0], picture[1])
         self.net = _create(name, self.fixed, self.picture, num_classes=n_classes, in_chans=in_chans, drop=drop_path)
         self.ids = _layer_ids(self.net)
         self.depth = max(self.ids.values()) - 1
@@ -165,7 +169,7 @@ class TimmBackbone(BatchNormed):
         return [f"position embeddings of {side} x {side} patches resampled to {grid[0]} x {grid[1]}, the spectrogram's"]
 
 
-def _create(name: str, fixed: bool, picture: tuple[int, int], drop: float, **options) -> nn.Module:
+def _create(name: str, fixed: bool, picture: tuple[int, int], drop: float, **options) -> Any:
     timm = import_timm()
     if fixed:
         import torch
@@ -186,10 +190,11 @@ def _patch(net: nn.Module) -> tuple[int, int]:
 
 
 def _whole(picture: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
-    return tuple(ceil(length / step) * step for length, step in zip(picture, patch))
+    height, width = (ceil(length / step) * step for length, step in zip(picture, patch))
+    return height, width
 
 
-def _layer_ids(net: nn.Module) -> dict[str, int]:
+def _layer_ids(net: Any) -> dict[str, int]:
     """Parameter -> 0 (stem) .. depth + 1 (classifier), as timm groups them for layer-wise rates."""
     from timm.models._manipulate import group_parameters
 

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...features import InputError
+from ...features.progress import Progress
 from .. import checkpoint
 from ..checkpoint import Description
 from ..data.clips import Clips
-from ..progress import Progress
+from ..models.members import Model
 from . import results, resume, throughput
 from .job import Job
 from .loop import Loop
 from .validation import HeldOut
 
+SHOW_EVERY_S = 0.5  # reading the loss waits for the GPU, so it is not done at every step
 POOL = 64  # windows of background in memory, drawn anew each epoch
 
 
@@ -29,7 +31,7 @@ class Training:
     freezable: whether the recipe's frozen epochs make sense, which they do not for random weights.
     """
 
-    def __init__(self, job: Job, model: nn.Module, own: Path, init: dict, freezable: bool):
+    def __init__(self, job: Job, model: Model, own: Path, init: dict, freezable: bool):
         self.job, self.own, self.init, self.main = job, own, init, job.accelerator.is_main_process
         recipe = job.settings.recipe
         seen = job.folds.train(job.fold)
@@ -55,7 +57,7 @@ class Training:
         while self.epoch < self.job.settings.recipe.epochs:
             frozen = self.epoch < self.frozen_epochs
             self.loop.stage(frozen)
-            bar.stage(f"epoch {self.epoch + 1}{' (frozen)' if frozen else ''}")
+            bar.describe(f"epoch {self.epoch + 1}{' (frozen)' if frozen else ''}")
             self._train_epoch(bar)
             yield self._close_epoch()
 
@@ -64,12 +66,17 @@ class Training:
         pools = self._pools()
         at = self.epoch, settings.recipe.batch_size, settings.seed, self.in_epoch
         started, before = time.perf_counter(), self.seconds
-        saved = started
+        saved = shown = started
+        note, clips = "", 0
         for waveform, targets in self.clips.batches(*at, share=self.job.share):
             loss = self.loop.train_step(waveform, targets, self.epoch, self.in_epoch, pools)
             self.total += loss
             self.in_epoch += 1
-            bar.step(len(waveform) * self.job.share[1], loss)
+            bar.advance(note=note)
+            clips += len(waveform) * self.job.share[1]
+            if not bar.quiet and (now := time.perf_counter()) - shown > SHOW_EVERY_S:
+                note = f"loss {float(loss):.4f}, {clips / (now - shown):.1f} clips/s"
+                shown, clips = now, 0
             self.seconds = before + time.perf_counter() - started
             if time.perf_counter() - saved >= settings.state_every_s and self.in_epoch < self.per_epoch:
                 self.save_state()
@@ -79,7 +86,7 @@ class Training:
         """Score, write checkpoints, log and state. Killed in between, all of it is done again to the same effect."""
         total = self.job.accelerator.reduce(self.total, "mean")  # over processes; each had its part of every batch
         if not math.isfinite(loss := float(total) / self.per_epoch):
-            raise InputError(f"epoch {self.epoch + 1}: a loss of {loss} found. A lower --lr, or a lower --clip-norm?")
+            raise InputError(f"epoch {self.epoch + 1}: a loss of {loss} found. A lower --lr?")
         recipe = self.job.settings.recipe
         size = min(recipe.batch_size, len(self.clips))
         with self.loop.average.applied():

@@ -7,6 +7,7 @@ Everything random in a step follows from (seed, fold, epoch, step, process): don
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..data import augment
+from ..models.members import Model
+from ..models.network import Network
 from . import resume, schedule
 from .averaging import Average
 from .recipe import Settings
@@ -26,7 +29,7 @@ class Loop:
     `step` counts optimizer steps; `average` holds the weights to evaluate; `network` is the plain module.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings, fold: int, steps: int, accelerator: Accelerator):
+    def __init__(self, model: Model, settings: Settings, fold: int, steps: int, accelerator: Accelerator):
         self.settings, self.recipe, self.fold, self.accelerator = settings, settings.recipe, fold, accelerator
         self.device = accelerator.device
         model.to(self.device)
@@ -40,9 +43,9 @@ class Loop:
                 self.recipe.learning_rate,
                 self.recipe.weight_decay,
                 self.recipe.layer_decay,
-                _own_rates(self.network, self.recipe.prototype_lr),
+                self.network.rates(self.recipe.prototype_lr),
             ),
-            betas=tuple(self.recipe.betas),
+            betas=(self.recipe.betas[0], self.recipe.betas[1]),
             fused=self.device.type == "cuda",
         )
         # Gradients of a network that has learnt little are full of denormal numbers, with which a CPU computes up to
@@ -51,7 +54,7 @@ class Loop:
         self.average = Average(self.network, self.recipe.ema)
         self.autocast = settings.autocast(self.device)
         self.draws = torch.Generator(self.device)
-        self.wrapped: nn.Module | None = None
+        self.wrapped: nn.Module = self.network  # until `stage` wraps it for several processes
         self.frozen: bool | None = None
 
     def stage(self, frozen: bool) -> None:
@@ -101,7 +104,8 @@ class Loop:
         """(the network's input float32, targets), augmented, on the device."""
         config = self.recipe.augment
         waveform, targets = (t.to(self.device, non_blocking=True) for t in (waveform, targets))
-        waveform, targets = augment.waveform(waveform, targets, config, self.draws, **pools)
+        given: dict[str, Any] = dict(pools)
+        waveform, targets = augment.waveform(waveform, targets, config, self.draws, **given)
         raw = augment.spectrogram(self.frontend.raw(waveform), config, self.draws)
         return self.frontend.finish(raw), targets
 
@@ -166,12 +170,7 @@ class Loop:
         return torch.autocast(self.device.type, self.autocast) if on else nullcontext()
 
 
-def _own_rates(network: nn.Module, prototype_lr: float) -> dict[str, float]:
-    """Parameters with a published learning rate of their own: Bird-MAE's prototypes; other networks have none."""
-    return network.rates(prototype_lr) if hasattr(network, "rates") else {}
-
-
-def _heads(network: nn.Module) -> list[nn.Module]:
+def _heads(network: Network) -> list[nn.Module]:
     """Modules all of whose parameters train while the rest is frozen."""
     found = []
     for name, module in network.named_modules():

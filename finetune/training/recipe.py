@@ -44,7 +44,7 @@ class Settings:
         recipe = self.recipe
         for name, value, allowed in (
             ("--precision", self.precision, PRECISIONS),
-            ("--best", self.best, BEST),
+            ("best", self.best, BEST),
             ("--cache", self.cache, CACHES),
             ("--loss", recipe.loss, LOSSES),
         ):
@@ -91,7 +91,7 @@ class Settings:
 
 def flat(tree: dict, prefix: str = "") -> dict:
     """{"a": {"b": 1}} -> {"a.b": 1}; the level "recipe" goes unnamed."""
-    found = {}
+    found: dict = {}
     for name, value in tree.items():
         if isinstance(value, dict):
             found |= flat(value, prefix if name == "recipe" else f"{prefix}{name}.")

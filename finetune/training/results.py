@@ -44,7 +44,11 @@ def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bo
     begun, finished = (own / "state" / "state.json").is_file(), (run / "oof" / f"fold{fold}.csv").is_file()
     others = [path.name for path in run.glob("fold*") if path != own and any(path.iterdir())]
     bound = others or ((begun or finished) and not overwrite)
-    if (text := run / "config.json").is_file() and bound and (difference := differs(read_config(text), config)):
+    text = run / "config.json"
+    if text.is_symlink():
+        raise InputError(f"{text}: a symbolic link found where results go. Move it away.")
+    found = read_config(text) if text.exists() else None  # of another program's nothing is replaced, whatever is asked
+    if found is not None and bound and (difference := differs(found, config)):
         raise InputError(
             f"{text}: {difference}. One run is one configuration: use another folder"
             + (f" ({', '.join(sorted(others))} would not fit)." if others else ", or --overwrite to begin anew.")

@@ -81,7 +81,7 @@ def clear(folder: Path) -> None:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
     """What the optimizer knows of each parameter: "KEY/PARAMETER" -> Tensor. Parameters not yet stepped have none."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         f"{key}/{names[parameter]}": torch.as_tensor(value)
         for parameter, known in optimizer.state.items()

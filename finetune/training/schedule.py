@@ -7,15 +7,16 @@ Source: Bird-MAE's fine-tuning (Rauch et al. 2025), which takes both from MAE (H
 import math
 from collections.abc import Mapping
 
-from torch import nn, optim
+from torch import optim
 
 from ...features import InputError
+from ..models.network import Network
 
 NO_DECAY = frozenset({"cls_token", "pos_embed"})  # last part of the name; and every parameter of one dimension
 
 
 def parameter_groups(
-    network: nn.Module,
+    network: Network,
     lr: float,
     weight_decay: float,
     layer_decay: float = 1.0,

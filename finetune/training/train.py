@@ -1,9 +1,10 @@
 """Train one fold of a member, whatever the member is: one loop, into a run folder that every fold shares.
 
-    recordings -> folds -> windows -> `finetune.training.loop` -> held-out scores an epoch -> best and last checkpoints -> tables
+    recordings -> folds -> windows -> `finetune.training.loop` -> held-out scores an epoch
+    -> best and last checkpoints -> tables
 
-Recipes and their sources: `finetune.models.members`. The epoch that `best` keeps is chosen on the held-out fold, so that
-fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
+Recipes and their sources: `finetune.models.members`. The epoch that `best` keeps is chosen on the held-out fold, so
+that fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
 """
 
 import math
@@ -16,12 +17,12 @@ import torch
 from accelerate import Accelerator
 
 from ...features import InputError
+from ...features.progress import Progress
 from ...features.recordings import Recordings
 from .. import smoke as smoke_test
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
-from ..progress import Progress
 from . import results, tracking
 from . import resume as resume_state
 from .fold_training import Training
@@ -81,6 +82,8 @@ def train(
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
+    if recordings is None:
+        raise ValueError("recordings: None found, which only a smoke test takes")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
     say(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
@@ -101,10 +104,10 @@ def train(
         elif accelerator.is_main_process:
             results.prepare(run, fold, config)
             training.save_state()
-        name = f"{run.name}-fold{fold}"
+        name, wanted = f"{run.name}-fold{fold}", progress and accelerator.is_main_process
         with (
             tracking.Tracker(track if accelerator.is_main_process else None, name, settings.to_json()) as tracker,
-            Progress(training.loop.steps, training.loop.step, progress and accelerator.is_main_process) as bar,
+            Progress("training", training.loop.steps, "steps", training.loop.step, wanted) as bar,
         ):
             for row in training.epochs(bar):
                 tracker.log(row, row["step"])

@@ -14,7 +14,7 @@ from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
 from ...features.recordings import Clip
 from ..data.clips import Clips, clip_means
-from ..data.folds import multi_hot
+from ..data.folds import clip_targets
 from .loop import Loop
 
 
@@ -33,7 +33,7 @@ class HeldOut:
         self.all, self.labels, self.share = tuple(clips), tuple(labels), share
         self.mine = self.all[share[0] :: share[1]]
         self.clips = Clips(self.mine, labels, **reading) if self.mine else None
-        self.truth = multi_hot(self.all, self.labels) > 0  # [n, K]
+        self.truth = clip_targets(self.all, self.labels) > 0  # [n, K]
         self.window_s = reading["window_s"]
 
     def predict(self, loop: Loop, batch_size: int, rule: str = "all") -> Windows:

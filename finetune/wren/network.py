@@ -120,7 +120,9 @@ def folded(net: Miniature) -> Miniature:
     def fold(parent: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.Sequential):
-                setattr(parent, name, fuse_conv_bn_eval(child[0], child[1]))
+                convolution, norm = child[0], child[1]
+                assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+                setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
             else:
                 fold(child)
 

@@ -1,8 +1,8 @@
 """Wren: the recipe of `probe/assets/wren.onnx`, a model organism of 26 blocks and no bird model.
 
-`python -m finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch v2 to tell them
-apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json (recipe, versions,
-losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
+`python -m finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch v2 to tell
+them apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json (recipe,
+versions, losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
 
 The network is fully convolutional and its early maps cost most, so it learns on crops of about two seconds and ends at
 the full five. Log-mels are computed once: augmentation works on them.
@@ -77,7 +77,8 @@ def train(net: Miniature, songs: Songs, recipe: Recipe, checkpoint: Path | None 
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
     began, step, progress, log, recent, order = time.monotonic(), 0, 0.0, [], [], np.zeros(0, np.int64)
-    net.to(memory_format=torch.channels_last).train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this documented form
+    net.train()
     while progress < 1:
         whole = progress > 1 - recipe.full_length_share
         frames = songs.mels.shape[1] if whole else int(rng.choice(recipe.crop_frames))

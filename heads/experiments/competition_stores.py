@@ -22,9 +22,10 @@ from ...features.recordings import Recordings, read_recordings
 from ...features.recordings.taxonomy import read_classes
 from ...features.store import FeatureStore
 from ...features.windows import Selection
+from ...finetune.data.targets import multi_hot
 from ...probe.extraction.extract import extract
 from ...probe.runtime.backbone import Backbone
-from ..dataset import label_set, multi_hot
+from ..dataset import label_set
 from ..ensemble import load_members
 from ..inputs import taps_of
 from ..training.results import ROW_COLUMNS

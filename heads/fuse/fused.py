@@ -17,8 +17,9 @@ from ...features.windows import normalise_windows
 from ...probe.graph.load import default_opset
 from ...probe.runtime import sessions
 from ...probe.runtime.backbone import sha256
+from ...probe.runtime.sessions import together
 from ...probe.surgery.expose import Exposed
-from ...probe.surgery.verify import gather, together
+from ...probe.surgery.verify import gather
 from ..ensemble import Ensemble, Members, load_members
 from .grafting import cut, describe, export, normalised, splice
 

@@ -2,10 +2,7 @@
 
 import copy
 import json
-import logging
-import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from ...features import InputError
 from ...features.store import StoreKey
 from ...features.windows import PEAK
+from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset, load
 from ...probe.runtime.backbone import prepare
@@ -70,19 +68,6 @@ def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
             verbose=False,
         )
     return program.model_proto
-
-
-@contextmanager
-def quiet():
-    """Torch's exporter tells its own deprecations and traces every step to its log: no news to the user, and slow."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ import numpy as np
 from ...probe.graph.load import load
 from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import row_of, waveform_shape
-from ...probe.surgery.verify import together
+from ...probe.runtime.sessions import together
 
 TIMED_BATCH = 4  # windows a call; conclusions at batch 1 are noise
 

@@ -1,11 +1,13 @@
 """A Kaggle notebook that predicts with a trained run, with no internet: generated, never edited.
 
-    run or fused file -> package/  model.onnx, config.json, wheels.txt, dataset-metadata.json   (package, kaggle)
-    offline.py        -> birdprobe-kernel.ipynb, one cell a `# %%` section                      (notebook)
-                         kernel-metadata.json                                                   (kaggle)
+    run or fused file -> package/  model.onnx, config.json, taxonomy.csv, prior.json            (package)
+                                   wheels/birdprobe-*.whl                                       (wheel)
+                                   wheels.txt, dataset-metadata.json                            (metadata)
+                         birdprobe-kernel.ipynb                                                 (notebook)
+                         kernel-metadata.json                                                   (metadata)
 
-`offline` is the notebook's whole code, so it is one long file that imports nothing of birdprobe. It gives what
-probe.soundscapes gives.
+The notebook installs the wheel and calls `probe.soundscapes.kaggle_run`: the same prediction and post-processing as
+everywhere, on what Kaggle has (onnxruntime, numpy, pandas, soundfile, soxr).
 """
 
 from .package import Kernel, write

@@ -6,7 +6,7 @@ The fields are those that Kaggle's command-line client documents (docs/kernels_m
 import re
 from importlib.metadata import version
 
-from . import offline
+from .wheel import NEEDED
 
 USER = "YOUR-KAGGLE-NAME"
 PYTHON = "3.12"  # of Kaggle's image; `!python --version` in a notebook tells
@@ -14,7 +14,7 @@ PYTHON = "3.12"  # of Kaggle's image; `!python --version` in a notebook tells
 
 def wheels() -> str:
     """The packages, as pip reads them, and the line that fetches them for Kaggle's Python."""
-    lines = [f"{name}=={version(name)}" for name in offline.NEEDED]
+    lines = [f"{name}=={version(name)}" for name in NEEDED]
     return "\n".join(
         [
             "# Versions that this package was made with. The notebook installs only those that are not there already.",

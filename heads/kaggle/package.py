@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from ...analysis.postprocess.site_hour import Prior, SiteHour
 from ...analysis.postprocess.taxonomic import Taxonomic
 from ...features import InputError
@@ -18,6 +16,7 @@ from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
 from . import metadata, notebook
+from .wheel import NEEDED, build_wheel
 
 COMPETITION = "birdclef-2026"
 KIND = Kind(
@@ -25,7 +24,8 @@ KIND = Kind(
     "a kernel",
     (
         *("birdprobe-kernel.ipynb", "kernel-metadata.json", "package/dataset-metadata.json", "package/wheels.txt"),
-        *("package/model.onnx", "package/prior.npz", "package/*.data"),
+        *("package/model.onnx", "package/*.data", "package/taxonomy.csv", "package/prior.json"),
+        *("package/wheels/birdprobe-*.whl", "package/prior.npz"),
     ),
     ("model_sha256", "competition", "budget_minutes"),
     index="package/config.json",
@@ -88,18 +88,20 @@ def write(
     source, out = Path(run_or_fused), Path(out)
     check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)
+    steps = {"genus": genus, "group": group, "prior_weight": prior_weight, "gaussian": gaussian, "power": power}
     if not source.exists():
         raise InputError(f"{source}: no such file or folder, a run of birdprobe train or a fused file wanted.")
     if source.is_file() and not (model is head is fold is None):
         raise InputError(f"{source}: a fused file found, to which model, head and fold cannot be added.")
     if source.is_file():
         fused_metadata(source)
-    # read before the model is fused, which takes a while
-    relatives = None if taxonomy is None else Taxonomic.read(taxonomy, genus, group)
-    shift = None if prior is None else SiteHour(Prior.read(prior), prior_weight)
+    if prior is not None:  # read before the model is fused, which takes a while
+        Prior.read(prior)
+    if taxonomy is not None:
+        Taxonomic.read(taxonomy, genus, group)
     with OutputFolder(out, KIND).replacing() as draft:
         package = draft / "package"
-        package.mkdir()
+        (package / "wheels").mkdir(parents=True)
         place = pack_model(source, package, model, head, fold, say)
         about = fused_metadata(place)
         config = {
@@ -115,18 +117,15 @@ def write(
             "batch_size": batch_size,
             "workers": 0,
             "dry_run_files": 4,
-            "taxonomic": relatives and kinds(relatives, about["labels"], f"{taxonomy}"),
-            "prior": shift and pack_prior(shift, about["labels"], package, f"{prior}"),
-            "gaussian_sigma": gaussian,
-            "power": power,
-            "power_top": 2,
+            "needed": list(NEEDED),
+            "wheel": build_wheel(package / "wheels").name,
+            "postprocess": pack_postprocess(package, about["labels"], taxonomy, prior, steps),
         }
         write_json(package / "config.json", config)
         write_text(package / "wheels.txt", metadata.wheels())
         write_json(package / "dataset-metadata.json", metadata.dataset(user, competition))
         write_json(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
         notebook.save(notebook.notebook(config), draft / notebook.NAME)
-    (out / "package" / "wheels").mkdir(exist_ok=True)  # those that were filled in before are there still
     size = sum(path.stat().st_size for path in (out / "package").rglob("*") if path.is_file())
     return Kernel(out, out / notebook.NAME, out / "package", size, config)
 
@@ -189,30 +188,28 @@ def fused_metadata(path: Path) -> dict:
     return about
 
 
-def kinds(step: Taxonomic, labels: Sequence[str], place: str) -> dict:
-    """Each label's genus and class_name, "" where the taxonomy lacks it, and the two weights."""
-    if not set(labels) & set(step.genus):
-        raise InputError(f"{place}: none of the model's {len(labels)} classes in it. Another competition's?")
-    return {
-        "a": step.a,
-        "b": step.b,
-        "genus": [step.genus.get(label, "") for label in labels],
-        "group": [step.group.get(label, "") for label in labels],
-    }
+def pack_postprocess(
+    package: Path, labels: Sequence[str], taxonomy: Path | None, prior: Path | None, settings: dict
+) -> dict:
+    """The `postprocess` of config.json: the settings of the steps that are wanted, their files copied into the package.
+
+    InputError: a file that is none, or that knows none of the labels.
+    """
+    wanted = {name: settings[name] for name in ("gaussian", "power") if settings[name] is not None}
+    if taxonomy is not None:
+        known = set(Taxonomic.read(taxonomy, settings["genus"], settings["group"]).genus)
+        check_overlap(labels, known, taxonomy)
+        shutil.copyfile(taxonomy, package / "taxonomy.csv")
+        wanted |= {"taxonomy": "taxonomy.csv", "genus": settings["genus"], "group": settings["group"]}
+    if prior is not None:
+        step = SiteHour(Prior.read(prior), settings["prior_weight"])
+        check_overlap(labels, set(step.prior.counts.classes), prior)
+        step.prior.write(package / "prior.json")
+        wanted |= {"prior": "prior.json", "prior_weight": step.strength}
+    return wanted
 
 
-def pack_prior(step: SiteHour, labels: Sequence[str], package: Path, place: str) -> str:
-    """PACKAGE/prior.npz: the sites, and what is added to log-odds, [sites + 1, 25, labels]; 0 for unknown labels."""
-    counts = step.prior.counts
-    if not set(labels) & set(counts.classes):
+def check_overlap(labels: Sequence[str], known: set[str], place: Path) -> None:
+    """InputError where a file knows none of the model's labels."""
+    if not set(labels) & known:
         raise InputError(f"{place}: none of the model's {len(labels)} classes in it. Another competition's?")
-    shifts, _ = step.prior.family.shifts(counts)
-    packed = np.zeros((*shifts.shape[:2], len(labels)), np.float32)
-    number = {name: at for at, name in enumerate(counts.classes)}
-    for at, label in enumerate(labels):
-        if label in number:
-            packed[:, :, at] = step.strength * shifts[:, :, number[label]]
-    np.savez_compressed(
-        package / "prior.npz", allow_pickle=False, sites=np.array(counts.sites, dtype=str), shifts=packed
-    )
-    return "prior.npz"

@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 from ...features import InputError
 from ...features.files import sha256, write_bytes, write_json
 from ...features.store import StoreKey
+from ...finetune.checkpoint import files, label_difference, require_fields
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -55,12 +56,7 @@ class Description:
 
     @classmethod
     def from_json(cls, found: dict) -> "Description":
-        names = {f.name for f in fields(cls)}
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"{what} found, {FORMAT!r} wanted. Another file, or another version of birdprobe?")
-        if odd := sorted(names ^ (set(found) - {"format"})):
-            raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
+        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
         values = {name: found[name] for name in names}
         values["store_key"] = StoreKey.from_json(json.dumps(found["store_key"]))
         return cls(**values | {"labels": tuple(found["labels"])})
@@ -91,9 +87,7 @@ def load(
     InputError, naming the field: files missing or damaged, weights and description of different heads, a store_key that
     the head's features could not come from, other labels.
     """
-    path = Path(path)
-    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    weights, text = stem.parent / f"{stem.name}.safetensors", stem.parent / f"{stem.name}.json"
+    weights, text = files(path)
     for file in (weights, text):
         if not file.is_file():
             raise InputError(f"{file}: nothing found, a head's file wanted. The two files belong together.")
@@ -109,7 +103,9 @@ def load(
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
         raise InputError(f"{text}: {difference}")
     if labels is not None and tuple(labels) != description.labels:
-        raise InputError(f"{text}: labels {_unlike(description.labels, tuple(labels))}. Trained on other classes?")
+        raise InputError(
+            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
+        )
     module = build(description.head, description.widths, len(description.labels), **description.options)
     try:
         module.load_state_dict(load_file(weights))
@@ -129,10 +125,3 @@ def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> 
     same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
     differences = replace(found, **same).differences(wanted)
     return differences[0] if differences else None
-
-
-def _unlike(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
-    if len(found) != len(wanted):
-        return f"of {len(found)} classes found, {len(wanted)} wanted"
-    i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)
-    return f"with {found[i]!r} at position {i} found, {wanted[i]!r} wanted"

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from ...analysis import metrics
+from ...features.progress import Progress
 from ..dataset import Data
 from ..modules import Head, build
 from .checkpoint import Description
 from .folds import Folds
 from .loop import Fitted, Settings, fit
-from .progress import Progress
 from .scores import Units, differences, make_units, score
 from .specs import HeadSpec
 
@@ -45,8 +45,13 @@ class Job:
 
         xs = [self.data.xs[token] for token in spec.tokens]
         before = bar.done
-        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar.ticker(spec.name))
-        bar.done = before + self.folds.n * self.settings.epochs  # epochs that early stopping saved count as done
+        bar.describe(spec.name)
+
+        def tick(models: int, loss: float, score: float) -> None:
+            bar.advance(models, f"loss {loss:.4f}, held-out AUC {score:.4f}")
+
+        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, tick)
+        bar.skip(before + self.folds.n * self.settings.epochs - bar.done)  # those that early stopping saved count, too
         return fitted[0].module, fitted
 
     def options(self, spec: HeadSpec) -> dict:

@@ -20,7 +20,8 @@ from ...analysis.predictions.row_ids import row_id
 from ...analysis.predictions.table import ROW_ID
 from ...features.files import write_json
 from ...features.output_folder import Kind, OutputFolder
-from ..dataset import label_set, multi_hot
+from ...finetune.data.targets import multi_hot
+from ..dataset import label_set
 from .scores import table
 
 KIND = Kind(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from ...features.progress import Progress
 from ...features.store import FeatureStore
 from ..dataset import SOURCES, load
 from ..ensemble import load_members
@@ -23,7 +24,6 @@ from .checkpoint import save
 from .folds import ALWAYS, make_folds
 from .job import Job, versions
 from .loop import Settings
-from .progress import Progress
 from .scores import COLUMNS
 from .specs import parse_heads
 
@@ -82,7 +82,7 @@ def train(
     job = Job(data, folds, settings)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     scores, weights, logits, checkpoints = [], [], {}, []
-    with Progress(len(specs) * folds.n * settings.epochs, progress) as bar:
+    with Progress("training", len(specs) * folds.n * settings.epochs, "epochs", wanted=progress) as bar:
         for spec in specs:
             module, fitted = job.fit(spec, bar)
             logits[spec.name] = job.out_of_fold(fitted)

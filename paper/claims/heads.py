@@ -1,6 +1,7 @@
 """Claims about the head: its weights, what it gains, how large it is."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
 
 def size(sources: Sources, published: Published) -> Iterator[Claim]:
     stated = published["head.parameters"]
-    shape = {name: published[f"head.{name}"].value for name in ("widths", "classes", "dim", "ffn")}
+    shape: dict[str, Any] = {name: published[f"head.{name}"].value for name in ("widths", "classes", "dim", "ffn")}
     count = attention_parameters(**shape)
     about = {
         "key": "size",

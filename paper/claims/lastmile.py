@@ -76,7 +76,7 @@ def lead(sources: Sources, published: Published) -> Iterator[Claim]:
 def late(sources: Sources, published: Published) -> Iterator[Claim]:
     frame = published.table4.set_index("attempt")
     added = frame.loc[[name for name in frame.index if name.startswith("eos")], ["public", "private"]]
-    margin = round(float((added - added.iloc[0]).abs().max(axis=None)), 4)
+    margin = round(float((added - added.iloc[0]).abs().to_numpy(dtype=float).max()), 4)
     about = {
         "key": "late",
         "claim": "Late additions to the blend change nothing",

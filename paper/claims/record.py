@@ -65,8 +65,20 @@ def tested(measure: Measure, verdict: Verdict, form: str = "{:+.3f}", **about: s
 
 def untested(need: Need, **about: str) -> Claim:
     """A claim that no run tests. about: as in `tested`."""
-    nothing = {"run": "", "at": MISSING, "value": None, "low": None, "high": None, "shown": MISSING, "n": MISSING}
-    return Claim(**about, **nothing, on=need.on, verdict=UNTESTED, needs=need.files, command=need.command)
+    return Claim(
+        **about,
+        run="",
+        on=need.on,
+        at=MISSING,
+        value=None,
+        low=None,
+        high=None,
+        shown=MISSING,
+        n=MISSING,
+        verdict=UNTESTED,
+        needs=need.files,
+        command=need.command,
+    )
 
 
 def table(claims: Iterable[Claim]) -> Table:

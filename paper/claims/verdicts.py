@@ -1,19 +1,22 @@
 """The rules that turn a number and its 95 % interval into a verdict. The same number always gives the same one.
 
-positive    the claim is that a difference is above zero
-equal       the claim is that a difference is none: within a margin
-at_most     the claim is an upper bound on a number without an interval
+positive       the claim is that a difference is above zero
+equal          the claim is that a difference is none: within a margin
+at_most        the claim is an upper bound on a number without an interval
+over_readouts  whether a claim survives the way that vectors are read
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
-Verdict = Literal["holds", "does not hold", "undecided", "cannot be tested"]
+Verdict = Literal["holds", "does not hold", "undecided", "metric artefact", "cannot be tested"]
 HOLDS: Verdict = "holds"
 FAILS: Verdict = "does not hold"
 UNDECIDED: Verdict = "undecided"
+ARTEFACT: Verdict = "metric artefact"
 UNTESTED: Verdict = "cannot be tested"
-VERDICTS = (HOLDS, FAILS, UNDECIDED, UNTESTED)
+VERDICTS = (HOLDS, FAILS, UNDECIDED, ARTEFACT, UNTESTED)
 LEVEL = 0.05
 
 
@@ -52,6 +55,19 @@ def best_of_many(value: float, high: float, p: float) -> Verdict:
     if value > 0 and p < LEVEL:
         return HOLDS
     return FAILS if high <= 0 else UNDECIDED
+
+
+def over_readouts(published: Verdict, others: Sequence[Verdict]) -> Verdict:
+    """A claim that the published read-out supports and none of the other read-outs does is an artefact of its metric.
+
+    Args:
+        published: the verdict under the published read-out.
+        others: the verdicts under the others; where there are none, nothing can contradict it.
+
+    Returns:
+        `ARTEFACT`, or `published` as it is.
+    """
+    return ARTEFACT if published == HOLDS and others and HOLDS not in others else published
 
 
 def near(value: float, stated: float, share: float) -> Verdict:

@@ -43,16 +43,16 @@ def lead_change(public: Comparison, private: Comparison) -> Measure | None:
 
 
 def baseline(run: Comparison) -> Mapping:
-    return run.frame[run.frame["baseline"]].iloc[0]
+    return run.frame[run.frame["baseline"]].iloc[0].to_dict()
 
 
 def _against(run: Comparison, member: str) -> Measure | None:
     base, rows = baseline(run), run.frame[(run.frame["member"] == member) & (run.frame["step"] == RAW)]
     if base["step"] != RAW or base["member"] == member or rows.empty:
         return None
-    row = rows.iloc[0]
-    ends = (float(row[f"vs_baseline{end}"]) for end in ("", "_lo", "_hi"))
-    return Measure(run.name, members_of(run), *ends, counted_rows(row), f"{member} against {base['member']}")
+    row = rows.iloc[0].to_dict()
+    value, low, high = (float(row[f"vs_baseline{end}"]) for end in ("", "_lo", "_hi"))
+    return Measure(run.name, members_of(run), value, low, high, counted_rows(row), f"{member} against {base['member']}")
 
 
 def counted_rows(row: Mapping) -> str:

@@ -25,14 +25,14 @@ def arm(sources: Sources, run: Experiment, name: str, column: str) -> Measure | 
     if rows.empty or column not in rows or pd.isna(rows[column].iloc[0]):
         return None
     row = rows.iloc[0]
-    ends = (float(row.get(f"{column}{end}", math.nan)) for end in ("", "_lo", "_hi"))
+    value, low, high = (float(row.get(f"{column}{end}", math.nan)) for end in ("", "_lo", "_hi"))
     about, parts = run.config["measured"], ("oof", "heldout") if column == "inflation" else (column.split("_")[0],)
     n = "; ".join(
         f"{about[part]['windows']:,} windows, {about[part]['recordings']:,} recordings {PARTS[part]}" for part in parts
     )
     perch = str(run.config.get("model", {}).get("sha256", "")) in PERCH_V2
     against = f" against {row['against']}" if isinstance(row["against"], str) and row["against"] else ""
-    return Measure(run.name, experiment_on(sources, run), *ends, n, f"{name}{against}", perch)
+    return Measure(run.name, experiment_on(sources, run), value, low, high, n, f"{name}{against}", perch)
 
 
 HEAD = "attention"  # of several heads with one role, the one that the note speaks of

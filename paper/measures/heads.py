@@ -1,6 +1,8 @@
 """What a run of heads measured: weights against the probe, head against head."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,8 @@ def order(sources: Sources, run: Heads) -> dict[str, Measure]:
     if run.agreement is None:
         return {}
     kinds = {head["name"]: head["kind"] for head in run.config["heads"]}
-    found = {}
+    found: dict[str, Measure] = {}
+    row: Any
     for row in run.agreement[run.agreement["against"] == "knn"].itertuples():
         if kinds.get(row.head) in ("attention", "scalarmix"):
             ends = float(row.spearman), float(row.spearman_lo), float(row.spearman_hi)
@@ -37,10 +40,12 @@ def favourite(sources: Sources, run: Heads, head: str) -> tuple[Measure, bool] |
 
     Measured on the sweep that the run was compared with; None where that is not among the sources.
     """
+    if run.tap_scores is None:
+        return None
     rows = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"]
     weights = run.weights[run.weights["head"] == head].groupby("tap")["weight"].mean()
     shared = [tap for tap in rows.index if tap in weights.index]
-    best, heaviest = rows[shared].idxmax(), weights[shared].idxmax()
+    best, heaviest = str(rows[shared].idxmax()), str(weights[shared].idxmax())
     for sweep in sources.sweeps:
         knn = sweep.ranking["knn"]
         same = sweep.config["model"]["sha256"] == _sha(run) and set(rows.index) <= set(knn.index)
@@ -56,7 +61,9 @@ def favourite(sources: Sources, run: Heads, head: str) -> tuple[Measure, bool] |
 def n_taps(run: Heads, head: str) -> int:
     """Taps over which `order` of this head was taken."""
     rows = run.agreement
-    return int(rows.loc[(rows["head"] == head) & (rows["against"] == "knn"), "taps"].iloc[0])
+    if rows is None:
+        return 0
+    return int(rows["taps"][(rows["head"] == head) & (rows["against"] == "knn")].iloc[0])
 
 
 def head_gain(sources: Sources, run: Heads, head: str, other: str) -> Measure | None:
@@ -72,6 +79,7 @@ def over_end(sources: Sources, run: Heads) -> dict[str, Measure]:
     ends = {
         head["name"] for head in run.config["heads"] if head["kind"] == "linear" and head["tokens"] == ["embedding"]
     }
+    rows: Iterable[Any] = run.differences.itertuples()
     return {
         row.head: _of_heads(
             sources,
@@ -79,7 +87,7 @@ def over_end(sources: Sources, run: Heads) -> dict[str, Measure]:
             (float(row.macro_auc), float(row.macro_auc_lo), float(row.macro_auc_hi)),
             f"{row.head} less {row.baseline}",
         )
-        for row in run.differences.itertuples()
+        for row in rows
         if row.baseline in ends
     }
 

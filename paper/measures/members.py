@@ -1,4 +1,4 @@
-"""What members trained through measured: what reading the tokens gains over the pooled vector."""
+"""What fine-tuned models measured: what reading the tokens gains over the pooled vector."""
 
 import math
 
@@ -17,6 +17,8 @@ def frozen_heads(sources: Sources) -> tuple[Measure, ...]:
     found = []
     for plain, attentive in pairs:
         if (plain.member, plain.config["labels"]) != (attentive.member, attentive.config["labels"]):
+            continue
+        if plain.truth is None or plain.oof is None or attentive.oof is None:
             continue
         ends, n = paired(metrics.cmap, plain.truth, attentive.oof, plain.oof), len(predictions.read(plain.truth))
         at = f"{attentive.name} less {plain.name}"

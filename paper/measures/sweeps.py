@@ -52,18 +52,41 @@ def before_last(sweep: Sweep) -> Measure | None:
 
 
 def block_over_end(sweep: Sweep) -> Measure | None:
-    """Accuracy of the best block less that of the embedding, as the sweep ranked them. See `end_p`."""
+    """Accuracy of the best block less that of the embedding under the published read-out. See `end_p`."""
     blocks, end = sweep.blocks, sweep.run.reference
     if blocks.empty or end in blocks.index:
         return None
-    row = blocks.loc[blocks["knn"].idxmax()]
+    top = str(blocks["knn"].idxmax())
+    row = blocks.loc[top].to_dict()
+    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
+    at = f"{top} less {end}"
+    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
+
+
+def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None:
+    """Score of a read-out's best block less that of the embedding under the same read-out.
+
+    Args:
+        sweep: the run.
+        readout: one of its read-outs, such as "knn-cosine".
+
+    Returns:
+        The difference and its p, family-wise over all taps and read-outs; None without blocks beside the reference.
+    """
+    end = sweep.run.reference
+    table = sweep.run.readouts
+    rows = table[(table["readout"] == readout) & table["tap"].isin(sweep.blocks.index.difference([end]))]
+    if rows.empty:
+        return None
+    row = rows.loc[rows["score"].astype(float).idxmax()]
     ends = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
-    at = f"{row.name} less {end}"
-    return Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    at = f"{row['tap']} less {end}, {readout}"
+    found = Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    return found, float(row["vs_last_p_adjusted"])
 
 
 def end_p(sweep: Sweep) -> float:
-    """Family-wise p of the best block against the model's end, the choice of the best paid for. nan where the best tap
+    """Family-wise p of the best block against the model's end, corrected for selecting the best. nan where the best tap
     of all is no block: then it was not tested."""
     best = sweep.run.best in sweep.blocks.index
     return float(sweep.run.answer.get("p_adjusted", math.nan)) if best else math.nan
@@ -89,7 +112,8 @@ def _correct(sweep: Sweep, taps: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def difference(sweep: Sweep, tap: str, other: str) -> Measure:
     correct, codes = _correct(sweep, [tap, other])
-    row = ranking.rank(dict(zip((tap, other), correct)), codes, other, N_BOOT, n_perm=1, seed=SEED).table.loc[tap]
-    ends = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
+    ranked = ranking.rank(dict(zip((tap, other), correct)), codes, other, N_BOOT, n_perm=1, seed=SEED)
+    row = ranked.table.loc[tap].to_dict()
+    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
     at = f"{tap} less {other}"
-    return Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)

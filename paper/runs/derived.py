@@ -1,4 +1,4 @@
-"""What a paper needs of a sweep beyond its ranking: how many clips are enough, and what random folds flatter by.
+"""What a paper needs of a sweep beyond its ranking: how many clips are enough, and how much random folds inflate accuracy.
 
 Both come from the cached features of a run, so nothing is run again; they take seconds a sweep. A sweep whose features
 were removed, or that knows no groups, has none.
@@ -27,7 +27,10 @@ class Evidence:
 
 
 def gather(sources: Sources, say: Callable[[str], None] = print, draws: int = 200, repeats: int = 10) -> Evidence:
-    """Probe budgets and leakage of all sweeps. draws: of `analysis.studies.sample_size.curve`; repeats: of `leakage.compare`."""
+    """Probe budgets and leakage of all sweeps.
+
+    draws: of `analysis.studies.sample_size.curve`; repeats: of `leakage.compare`.
+    """
     found = Evidence()
     for sweep in sources.sweeps:
         if sweep.store is None:
@@ -55,7 +58,7 @@ def order_kept(one: Sweep, other: Sweep, n_boot: int = 2000, seed: int = 0) -> r
     """
     taps = [tap for tap in one.ranking.index if tap in other.ranking.index]
     if len(taps) < 3:
-        raise InputError(f"{one.name}, {other.name}: {len(taps)} common taps found, 3 or more wanted.")
+        raise InputError(f"{one.name}, {other.name}: expected 3 or more common taps, got {len(taps)}.")
     draws = [_draws(sweep, taps, n_boot, seed + i) for i, sweep in enumerate((one, other))]
     scores = [sweep.ranking.loc[taps, "knn"].to_numpy(dtype=float) for sweep in (one, other)]
     return ranking.agreement(*scores, *draws)

@@ -4,7 +4,7 @@
     oof.npz and scores.csv              heads trained on cached features
     outcome.csv                         an experiment
     comparison.csv, X-comparison.csv    members and blends compared with the truth, one each
-    foldK/log.csv                       a member trained through
+    foldK/log.csv                       a fine-tuned model
 
 A folder may hold several; what lies in its sub-folders is not searched. A comparison may also be named by its CSV, or
 by the submission beside which it lies.
@@ -19,7 +19,7 @@ from .readers import COMPARED, Comparison, Experiment, Heads, Member, Sweep
 
 WANTED = (
     "ranking.csv (a sweep), oof.npz and scores.csv (heads), outcome.csv (an experiment), comparison.csv (a blend with "
-    "--truth) or fold0/log.csv (a member)"
+    "--truth) or fold0/log.csv (a fine-tuned model)"
 )
 READERS = (  # kind, the files by which it is known, its reader
     ("sweeps", ("ranking.csv",), Sweep.of),
@@ -62,13 +62,17 @@ def runs_in(path: Path) -> dict[str, list]:
         return {"comparisons": [Comparison.of(path)]}
     if not path.is_dir():
         raise InputError(f"{path}: no such folder, that of a run wanted.")
-    found = {kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)}
+    found: dict[str, list] = {
+        kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)
+    }
     if tables := sorted({*path.glob(COMPARED), *path.glob(f"*-{COMPARED}")}):
         found["comparisons"] = [Comparison.of(one) for one in tables]
     if any(path.glob("fold*/log.csv")):
         found["members"] = [Member.of(path)]
     if not found:
-        raise InputError(f"{path}: no run found, {WANTED} wanted. Was it cut off, or is it in a folder further down?")
+        raise InputError(
+            f"{path}: expected a run ({WANTED}), got none. Was it cut off, or is it in a folder further down?"
+        )
     return found
 
 

@@ -129,7 +129,7 @@ class Heads:
     @property
     def parameters(self) -> dict[str, int]:
         """head -> trained parameters."""
-        return {head: int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
+        return {str(head): int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A member trained through. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
+    """A fine-tuned model. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
     windows of all finished folds and their labels, None before the first."""
 
     name: str
@@ -247,7 +247,7 @@ def configuration(path: Path, needed: Sequence[str] = ()) -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: not found, the configuration of a run wanted. Was the run cut off?") from None
+        raise InputError(f"{path}: not found; expected the configuration of a run. Was the run cut off?") from None
     except (OSError, ValueError) as fault:
         raise InputError(f"{path}: no JSON ({fault}). Was the run cut off while writing it?") from None
     for key in needed:

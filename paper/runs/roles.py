@@ -63,6 +63,8 @@ _EXPERIMENTS = ("pseudo", "residual", "priors")
 
 def weighed_taps(run: Heads) -> int:
     """Over how many taps a head's weights were compared with the probe."""
+    if run.agreement is None:
+        return 0
     rows = run.agreement[run.agreement["head"] != ""]
     return int(rows["taps"].max()) if len(rows) else 0
 

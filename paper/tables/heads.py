@@ -1,5 +1,7 @@
 """The head's size, and what it learned to read: published against ours."""
 
+from typing import Any
+
 import pandas as pd
 
 from ...analysis.tables import Column, Table
@@ -13,13 +15,13 @@ MIXING = ("scalarmix", "attention")
 
 def sizes(sources: Sources, published: Published) -> Table:
     """Parameters: as the note states them, as its description counts, and of every head of our runs."""
-    shape = {name: published[f"head.{name}"].value for name in ("widths", "classes", "dim", "ffn")}
+    shape: dict[str, Any] = {name: published[f"head.{name}"].value for name in ("widths", "classes", "dim", "ffn")}
     described = {
         "attention": attention_parameters(**shape),
         "scalarmix": scalarmix_parameters(shape["widths"], shape["classes"], shape["dim"]),
     }
     stated = published["head.parameters"]
-    rows = [("attention", "the note, as stated", None, None, int(stated.number), stated.text)]
+    rows: list[tuple] = [("attention", "the note, as stated", None, None, int(stated.number), stated.text)]
     for head, count in described.items():
         rows.append((head, "the note, as described", len(shape["widths"]), shape["classes"], count, f"{count:,}"))
     for run in sources.heads:

@@ -29,7 +29,7 @@ def members(sources: Sources, published: Published) -> Table:
             key = f"card.{row.field}.{name}"
             said = published[key] if key in published.entries else None
             record[f"{name} card"] = said.text if said else UNSET
-            mine = _setting(ours[name], row.field)
+            mine = _setting(ours[name], str(row.field))
             record[f"{name} ours"] = _show(mine)
             if mine is not None and (said is None or not _same(said.value, mine)):
                 differs.append(name)
@@ -52,7 +52,7 @@ def augmentation(sources: Sources, published: Published) -> Table:
     frame = published.frame("augmentation")
     for row in frame.itertuples(index=False):
         said = published[f"augmentation.{row.field}.value"]
-        mine = _augment(ours["birdmae-large"], row.field)
+        mine = _augment(ours["birdmae-large"], str(row.field))
         same = _same(said.value, mine)
         rows.append((row.field, row.setting, said.text, _show(mine), "" if same else "yes", said.note))
     table = pd.DataFrame(rows, columns=["field", "setting", "card", "ours", "differs", "note"])

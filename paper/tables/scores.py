@@ -6,6 +6,7 @@ the same step, or the same attempt, gave on our recordings: out of fold, and on 
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -84,7 +85,7 @@ def _attempts(name: str, sources: Sources, published: Published) -> Table:
         for attempt, drop in zip(frame["attempt"], (frame["private"] - frame["public"]).round(6))
     ]
     for i, part in enumerate(("oof", "heldout")):
-        mine = {attempt: ends[i] for attempt, ends in found.items() if ends[i] is not None}
+        mine = {attempt: one for attempt, ends in found.items() if (one := ends[i]) is not None}
         frame = _beside(frame, frame["attempt"], mine, part, "{:.3f}")
     frame["ours_change"] = frame["heldout"] - frame["oof"]
     columns = [
@@ -111,9 +112,8 @@ def _blend(run) -> tuple[Measure | None, Measure | None] | None:
     if rows.empty or not comparisons.blends(run):
         return None
     row, search, on = rows.iloc[0], run.config.get("search") or {}, comparisons.members_of(run)
-    held = Measure(
-        run.name, on, *(float(row[name]) for name in ("macro_auc", "lo", "hi")), comparisons.counted_rows(row), BLEND
-    )
+    value, low, high = (float(row[name]) for name in ("macro_auc", "lo", "hi"))
+    held = Measure(run.name, on, value, low, high, comparisons.counted_rows(row), BLEND)
     if "nested_auc" not in search:
         return None, held
     n = f"{search['n_rows']:,} windows, {search['n_groups']:,} recordings"
@@ -134,7 +134,8 @@ def _beside(
     """The frame with NAME and NAME_lo, _hi, _run, _on, _at, _n, _said of each row's measure; gaps if none."""
     rows = [found.get(key) for key in keys]
     values = {f"{name}{end}": [getattr(one, field, math.nan) for one in rows] for end, field in zip(ENDS, _FIELDS)}
-    words = {f"{name}_{field}": [getattr(one, field, None) for one in rows] for field in ("run", "on", "at", "n")}
+    told = ("run", "on", "at", "n")
+    words: dict[str, Any] = {f"{name}_{field}": [getattr(one, field, None) for one in rows] for field in told}
     words[f"{name}_said"] = [None if one is None else one.said(form) for one in rows]
     attrs, frame = frame.attrs, frame.assign(**values, **words)
     frame.attrs = attrs

@@ -80,7 +80,8 @@ class MeasuredGraph:
     def width(self, tensor: str, axis: int) -> int:
         """Channels of a tensor, without those that ONNX Runtime's blocked layout pads with."""
         declared = self.shapes[tensor][axis]
-        stack, seen = [tensor] if tensor in self.blocked else [], set()
+        stack = [tensor] if tensor in self.blocked else []
+        seen: set[str] = set()
         while stack:  # breadth first to the nearest convolution of this width
             op = self.whole.ops[self.whole.producer[stack.pop(0)]]
             layer = layer_of(op, self.shapes)

@@ -22,7 +22,7 @@ def place(measured: MeasuredGraph, matches: list[BlockMatch]) -> list[Block]:
     """One Block per match, numbered, with its stage."""
     sequence = measured.sequence
     tails = _tails(measured, matches)
-    blocks = []
+    blocks: list[Block] = []
     for match, tail in zip(matches, tails):
         members = [k for region in sequence.regions[match.first : match.last + 1] for k in (*region.inside, region.op)]
         tensor = measured.readable(sequence.regions[tail].op)

@@ -145,10 +145,11 @@ def affine_tail(sequence: RegionSequence, i: int) -> int:
 
 def activated_tail(sequence: RegionSequence, i: int) -> int:
     """The first activation behind layer `i`, normalisation passed over; the affine tail where none follows."""
-    j = i
-    while (j := sequence.after(j)) is not None:
+    last = i
+    while (j := sequence.after(last)) is not None:
         if is_nonlinear(sequence, j):
             return j
         if sequence.regions[j].inside or not is_linear(sequence.graph.ops[sequence.regions[j].op]):
             break
+        last = j
     return affine_tail(sequence, i)

@@ -13,6 +13,7 @@ from .terminal import say
 COMMANDS = {
     "blocks": "probe.commands",
     "sweep": "probe.commands",
+    "compare": "probe.commands",
     "extract": "probe.commands",
     "train": "heads.commands",
     "fuse": "heads.commands",

@@ -89,6 +89,16 @@ Test = Annotated[
     Path | None,
     typer.Option(metavar="AUDIO", help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone."),
 ]
+Shots = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        help="Also score against training clips a class, such as 1,2,4,8,16,32: the embedding and the best taps.",
+    ),
+]
+Planes = Annotated[
+    bool, typer.Option("--planes", help="Also score every tap in a plane of its own, by the method of --projection.")
+]
 K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
 Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock
+from ...features.progress import Progress
 from ...features.recordings import Recordings
 from ...features.store import FeatureStore, StoreKey
 from ...features.windows import Selection
-from ..progress import Progress
 from ..runtime.backbone import Backbone
 from .clip_batches import ClipBatch, Settings
 from .workers import extract_shards, shards_of
@@ -91,7 +91,7 @@ def extract(
                 raise InputError(problem)
             if problem or (overwrite and stale(path, backbone.sample_rate, clips)):
                 target = _replacement(path, key, clips)
-        with Progress(len(clips.clips), progress) as bar:
+        with Progress("extracting", len(clips.clips), "clips", wanted=progress) as bar:
             if not target.exists() and (jobs > 1 or cluster or shards_of(target).exists()):
                 warnings = extract_shards(backbone, clips, target, key, meta, settings, jobs, cluster, overwrite, bar)
             else:

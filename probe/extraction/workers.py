@@ -10,8 +10,8 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
 from ...features import InputError
+from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
-from ..progress import Progress
 from ..runtime.backbone import Backbone
 from .clip_batches import ClipBatch, Settings
 from .writer import cores, fill, fingerprint, misfit
@@ -38,8 +38,16 @@ class Opening:
 
 @lru_cache(maxsize=1)
 def _open(how: Opening) -> Backbone:
-    input_spec = {"sample_rate": how.sample_rate, "window_s": how.window_s, "normalise": how.normalise}
-    return Backbone.open(how.path, ",".join(how.taps), how.pooling, **input_spec, threads=1, spinning=False)
+    return Backbone.open(
+        how.path,
+        ",".join(how.taps),
+        how.pooling,
+        sample_rate=how.sample_rate,
+        window_s=how.window_s,
+        normalise=how.normalise,
+        threads=1,
+        spinning=False,
+    )
 
 
 def shards_of(path: Path) -> Path:
@@ -77,7 +85,7 @@ def extract_shards(
         ]
         warnings: set[str] = set()
         for n_clips, n_windows, lines in parallel(tasks):
-            bar.advance(n_clips, n_windows)
+            bar.advance(n_clips, f"{n_windows} windows")
             warnings |= set(lines)
     join(paths, path.resolve(), meta=meta)
     return tuple(sorted(warnings))
@@ -106,7 +114,7 @@ def _shard(
     if backbone.sha256 != key.model_sha256:
         raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
     meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips)}
-    silent = Progress(len(clips.clips), False)
+    silent = Progress("", 1, wanted=False)
     return len(clips.clips), *fill(path, key, backbone, clips, meta, settings, workers, silent)
 
 

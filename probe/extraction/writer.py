@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from ...features import InputError, audio
+from ...features.progress import Progress
 from ...features.store import FeatureStore, Locked, StoreKey
-from ..progress import Progress
 from .clip_batches import BatchFeatures, ClipBatch, Settings, compute
 
 AHEAD = 3  # clip batches under way or waiting for the writer, for each worker: this bounds the memory
@@ -95,16 +95,17 @@ def fill(
                 if len(computed.rows):
                     store.append(computed.rows, computed.features)
                 warnings |= dict.fromkeys(computed.warnings)
-                bar.advance(len(batch.clips), len(computed.rows))
+                bar.advance(len(batch.clips), f"{len(computed.rows)} windows")
         store.finish()
         return len(store), tuple(warnings)
 
 
 def _in_order(
     backbone, batches: list[ClipBatch], settings: Settings, workers: int
-) -> Iterator[tuple[ClipBatch, BatchFeatures]]:
+) -> Generator[tuple[ClipBatch, BatchFeatures], None, None]:
     """What was computed, in the batches' order, by `workers` threads that are never far ahead of the reader."""
-    todo, waiting = iter(batches), deque()
+    todo = iter(batches)
+    waiting: deque[tuple[ClipBatch, Future[BatchFeatures]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         try:
             while True:

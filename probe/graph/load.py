@@ -10,7 +10,11 @@ from onnx.inliner import inline_local_functions
 
 from ...features import InputError
 
-FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
+FLOATS: dict[int, type[np.floating]] = {
+    TensorProto.FLOAT: np.float32,
+    TensorProto.FLOAT16: np.float16,
+    TensorProto.DOUBLE: np.float64,
+}
 
 
 def load(path: str | Path) -> onnx.ModelProto:

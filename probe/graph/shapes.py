@@ -40,9 +40,9 @@ def window_shape(model: onnx.ModelProto, wanted: Shape | None = None) -> Shape:
         shape[0] = 1
     free = [axis for axis, size in enumerate(shape) if size is None]
     usual = USUAL_WINDOW if shape[-1] is None and len(shape) < 4 else USUAL_FRAMES
-    for axis in free:
-        shape[axis] = 1 if axis == 1 and len(shape) > 2 and axis != free[-1] else usual
-    return tuple(shape)
+    last = free[-1] if free else None
+    alone = [1 if axis == 1 and len(shape) > 2 and axis != last else usual for axis in range(len(shape))]
+    return tuple(alone[axis] if size is None else size for axis, size in enumerate(shape))
 
 
 def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None = None) -> dict[str, Shape]:

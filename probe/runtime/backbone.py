@@ -21,9 +21,9 @@ from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
 from ..surgery.pooling import Pooling
-from ..surgery.verify import Verification, compare_outputs, compare_taps, together
+from ..surgery.verify import Verification, compare_outputs, compare_taps
 from .input_spec import declared, read_input_spec, row_of, waveform_shape
-from .sessions import ORT_ERRORS, Input, data_input, open_session, reason, release_memory, run_chunks
+from .sessions import ORT_ERRORS, data_input, open_session, reason, release_memory, run_chunks, together
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +49,8 @@ class Backbone:
     folding: str
     batch: int | None
     threads: int | None
-    _input: Input = field(compare=False)
+    _row: tuple[int, ...] = field(compare=False)
+    _dtype: type = field(compare=False)
     _outputs: tuple[str, ...] = field(compare=False)
     _session: ort.InferenceSession = field(compare=False)
 
@@ -100,7 +101,8 @@ class Backbone:
             folding=note,
             batch=together(spec),
             threads=threads,
-            _input=Input(spec.name, shape, spec.dtype),
+            _row=row_of(shape),
+            _dtype=spec.dtype,
             _outputs=tuple(exposed.outputs[tap] for tap in chosen),
             _session=session,
         )
@@ -127,7 +129,7 @@ class Backbone:
             raise InputError(f"{self.path.name}: windows {windows.shape}, wanted [N, {self.window_samples}]")
         if n == 0:
             return {tap: np.zeros((0, *self.dims[tap]), np.float32) for tap in self.taps}
-        x = np.ascontiguousarray(windows, self._input.dtype).reshape(n, *row_of(self._input.shape))
+        x: np.ndarray = np.ascontiguousarray(windows, self._dtype).reshape(n, *self._row)
         try:
             runs = list(run_chunks(self._session, x, self.batch, self._outputs))
         except ORT_ERRORS as error:
@@ -189,6 +191,7 @@ def prepare(
             return exposed, Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs), note
         except InputError as error:
             failed = error
+    assert failed is not None  # there is at least one candidate
     raise failed
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -10,13 +11,26 @@ from ...features import InputError
 from ..blocks.architecture import Block
 from ..surgery.expose import Exposed
 from ..surgery.pooling import Pooling
-from ..surgery.verify import together
 from .backbone import build, candidates
 from .input_spec import row_of, waveform_shape
-from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks
+from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks, together
 
 BATCH = 4  # windows a call; conclusions at batch 1 are noise
 REST_S = 0.02  # between calls
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds a window up to a tap: the lower quartile of all calls, and half their interquartile range."""
+
+    ms: float
+    spread: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Timing":
+        """From the seconds of calls of BATCH windows each."""
+        low, high = np.percentile(seconds, (25, 75)) / BATCH * 1000.0
+        return cls(float(low), float(high - low) / 2)
 
 
 def ms_per_window(
@@ -29,9 +43,9 @@ def ms_per_window(
     budget_s: float = 24.0,
     repeats: int = 6,
     tick: Callable[[str], None] = lambda tap: None,
-) -> dict[str, float]:
-    """{tap: milliseconds a window} at batch 4, each tap alone on its own truncated model, in a session of its
-    own (one at a time), folded and threaded as for extraction.
+) -> dict[str, Timing]:
+    """{tap: milliseconds a window and their spread} at batch 4, each tap alone on its own truncated model, in a session
+    of its own (one at a time), folded and threaded as for extraction.
 
     The taps are gone through twice, forwards and backwards, so that a machine that drifts does not favour one end. Each
     time, after one call to warm up, a tap is timed `repeats` times, but at least twice and no longer than its share of
@@ -48,7 +62,7 @@ def ms_per_window(
                 share = budget_s / len(taps) / 2
                 seconds[name] += time_calls(whole.pruned([name]), row, threads, share, repeats)
                 tick(name)
-            return {name: float(np.percentile(times, 25)) / BATCH * 1000.0 for name, times in seconds.items()}
+            return {name: Timing.of(times) for name, times in seconds.items()}
         except ORT_ERRORS as error:  # one window is built into this form of the graph
             failed = error
     raise InputError(f"the model cannot be timed: {failed}") from failed

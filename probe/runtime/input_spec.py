@@ -21,7 +21,11 @@ from ...features import InputError
 from ...features.windows import NORMALISATIONS
 from ..graph.load import audio_input, input_dims, tensor_outputs
 
-PERCH = {"embedding": [1536], "spatial_embedding": [16, 4, 1536], "spectrogram": [500, 128]}  # outputs, a window each
+PERCH: dict[str, list[int | str | None]] = {  # outputs of one window
+    "embedding": [1536],
+    "spatial_embedding": [16, 4, 1536],
+    "spectrogram": [500, 128],
+}
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,11 @@ def read_input_spec(
 
     InputError: a flag is missing (it is named), or the flags contradict the input's fixed length.
     """
+    waveform_shape(model, place, 0)
     dims = declared(model)
-    if len(dims) in (1, 2, 3):
-        length = dims[-1]
-    else:
-        waveform_shape(model, place, 0)
-    preset, rate, seconds, scaling = recognise(model)
-    rate = sample_rate or rate
+    length = dims[-1]
+    preset, usual_rate, usual_s, scaling = recognise(model)
+    rate = sample_rate or usual_rate
     if normalise is not None and normalise not in NORMALISATIONS:
         raise InputError(f"--normalise: found {normalise!r}, wanted one of {', '.join(NORMALISATIONS)}")
     if rate is None:
@@ -75,9 +77,12 @@ def read_input_spec(
         raise InputError(
             f"{place}: input {dims_text(dims)} fits no preset, so the audio's rate is unknown: give {wanted}"
         )
-    if window_s is None and length is None:
+    if window_s is not None:
+        samples = round(rate * window_s)
+    elif length is not None:
+        samples = length
+    else:
         raise InputError(f"{place}: input {dims_text(dims)} has no fixed length: give --window (seconds)")
-    samples = round(rate * window_s) if window_s is not None else length
     if samples < 1:
         raise InputError(f"{place}: a window of {window_s} s at {rate} Hz has no samples")
     if length is not None and samples != length:
@@ -85,7 +90,7 @@ def read_input_spec(
             f"{place}: {window_s:g} s at {rate} Hz are {samples} samples, but the input is fixed to {length} "
             f"({length / rate:g} s). Another --sample-rate or --window?"
         )
-    if preset and (rate, samples) != (recognise(model)[1], round(recognise(model)[1] * seconds)):
+    if usual_rate and usual_s and (rate, samples) != (usual_rate, round(usual_rate * usual_s)):
         preset = None
     return InputSpec(preset, rate, samples, normalise or (scaling if preset else "none"))
 

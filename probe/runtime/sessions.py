@@ -13,13 +13,16 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ...features import InputError
+
+if TYPE_CHECKING:  # running a file needs ONNX Runtime alone, as on Kaggle
+    import onnx
 
 ORT_ERRORS = (
     state.Fail,
@@ -54,15 +57,19 @@ class Input:
         return self.shape[0] if self.shape else None
 
 
-def weight_bytes(model: onnx.ModelProto) -> int:
+def weight_bytes(model: "onnx.ModelProto") -> int:
     """Bytes of the initializers' contents; counted here because ByteSize fails above 2 GiB."""
+    import onnx
+
     return sum(
         math.prod(t.dims) * onnx.helper.tensor_dtype_to_np_dtype(t.data_type).itemsize for t in model.graph.initializer
     )
 
 
-def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+def skeleton(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """A copy without nodes, weights, inputs, outputs and value_info: versions, domains, functions and metadata."""
+    import onnx
+
     copy = onnx.ModelProto()
     for field, value in model.ListFields():
         if field.name == "graph":
@@ -74,8 +81,10 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: "onnx.ModelProto", path: Path) -> None:
     """Write `path` with its large weights beside it in `path.data`, one tensor at a time (no second copy in memory)."""
+    import onnx
+
     graph = skeleton(model)
     graph.graph.node.extend(model.graph.node)
     graph.graph.input.extend(model.graph.input)
@@ -96,7 +105,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 
 def open_session(
-    model: onnx.ModelProto | Path, threads: int | None = None, spinning: bool = True, inline_limit: int = INLINE_LIMIT
+    model: "onnx.ModelProto | Path", threads: int | None = None, spinning: bool = True, inline_limit: int = INLINE_LIMIT
 ) -> ort.InferenceSession:
     """Open a model in ONNX Runtime on the CPU with `threads` intra-op threads (None: one per core).
 
@@ -174,3 +183,8 @@ def run_chunks(
         fed = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
         results = session.run(names, {name: np.ascontiguousarray(fed)})
         yield [r[: len(part)] if r.shape[:1] == (step,) else r for r in results] if missing else results
+
+
+def together(spec: Input) -> int | None:
+    """Windows a call, for `run_chunks`: all at once where the batch is dynamic."""
+    return 0 if len(spec.shape) == 1 else spec.batch

@@ -94,13 +94,18 @@ class Journal:
 def read(path: Path) -> tuple[dict | None, dict[str, Entry], set[str], int]:
     """(header, entries, what `writes` noted, bytes that are whole); header None where there is none. A damaged line
     ends it."""
-    header, entries, written, keep = None, {}, set(), 0
+    header: dict | None = None
+    entries: dict[str, Entry] = {}
+    written: set[str] = set()
+    keep = 0
     if not path.is_file():
         return header, entries, written, keep
     with path.open("rb") as file:
         for line in file:
             try:
-                record = json.loads(line) if line.endswith(b"\n") else None
+                if not line.endswith(b"\n"):
+                    break
+                record = json.loads(line)
                 if header is None:
                     width = len(record["labels"])
                     header = record

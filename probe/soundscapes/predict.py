@@ -6,13 +6,14 @@ recordings are in memory, however many files there are, and of each at most one 
 whole: an hour at 32 kHz is 0.46 GB.
 """
 
+import os
 import platform
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,15 +21,14 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256, write_json
-from ..extraction.writer import cores
+from ...features.progress import Progress
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
 from .predictor import Predictor
-from .progress import Progress
 from .rows import Soundscape, expected, find
 from .submission import Form, about_path, assemble, published
-from .time_budget import Budget
+from .time_budget import Budget, told
 
 AHEAD = 2  # files handed out for each worker: the next one begins while the last one's rows are written
 WRITING_S, WRITING_S_A_CELL = 2.0, 6e-6  # kept back from a budget: a few times what writing and checking take
@@ -186,10 +186,14 @@ def _run(
         return Entry(found, audio_s)
 
     workers = workers or _workers(predictor)
-    waiting, upcoming = {}, iter(todo)
+    waiting: dict[Future[Entry], Soundscape] = {}
+    upcoming = iter(todo)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
-    with getattr(predictor, "at_work", nullcontext)(), Progress(len(files), progress) as bar:
-        bar.advance(len(files) - len(todo), budget, left_s)
+    with (
+        getattr(predictor, "at_work", nullcontext)(),
+        Progress("predicting", len(files), "files", wanted=progress) as bar,
+    ):
+        bar.skip(len(files) - len(todo))
         try:
             while True:
                 while len(waiting) < AHEAD * workers and (file := next(upcoming, None)):
@@ -208,7 +212,7 @@ def _run(
                         say(f"warning: {error} Its rows are fallback.")
                     while warnings:
                         say(f"warning: {warnings.popleft()}")
-                    bar.advance(1, budget, left_s)
+                    bar.advance(note=told(budget, left_s).removeprefix(", "))
         finally:  # after an error or Ctrl-C, what has begun ends at its next batch
             ended.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -217,13 +221,14 @@ def _run(
 
 def _workers(predictor: Predictor) -> int:
     """A thread per core where the predictor computes with one; at least two, so that one decodes meanwhile."""
-    threads = getattr(predictor, "threads", 1) or cores()
-    return max(2, cores() // threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = getattr(predictor, "threads", 1) or cores
+    return max(2, cores // threads)
 
 
 def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]) -> tuple[Soundscape, ...]:
     """The files that a sample submission names, all of them without one."""
-    if form.stems is None:
+    if form.stems is None or form.row_ids is None:
         return files
     asked = tuple(file for file in files if file.stem in form.stems)
     if not asked:

@@ -1,6 +1,6 @@
 """What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run.
 
-Whatever has the attributes of `Predictor` can be given to `predict`: a member that was trained through, for one.
+Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tuned model, for one.
 """
 
 import json
@@ -13,12 +13,8 @@ import numpy as np
 
 from ...features import InputError
 from ...features.windows import NORMALISATIONS
-from ..graph.load import load
-from ..runtime import backbone as probe_backbone
 from ..runtime import sessions
-from ..runtime.input_spec import read_input_spec, waveform_shape
-from ..runtime.sessions import ORT_ERRORS, reason, run_chunks
-from ..surgery.verify import together
+from ..runtime.sessions import ORT_ERRORS, reason, run_chunks, together
 
 METADATA = ("labels", "sample_rate", "window_s", "normalise")
 ACTIVATIONS = ("sigmoid", "softmax", "none")
@@ -60,7 +56,7 @@ class OnnxPredictor:
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         spec = sessions.data_input(self._session)
         row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
-        x = np.ascontiguousarray(windows, spec.dtype).reshape(len(windows), *row)
+        x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
         try:
             runs = [out for (out,) in run_chunks(self._session, x, together(spec), [self._output])]
         except ORT_ERRORS as error:
@@ -101,7 +97,15 @@ def open_onnx(
     return open_fused(path, threads)
 
 
-def open_fused(path: Path, threads: int | None = 1) -> OnnxPredictor:
+def open_fused(path: Path, threads: int | None = 1, identity: str | None = None) -> OnnxPredictor:
+    """A file that `birdprobe fuse` wrote, or `birdprobe export` of a trained model.
+
+    Args:
+        path: the ONNX file.
+        threads: of one call.
+        identity: its hash where that is known; otherwise it is computed, which needs onnx.
+    Raises: InputError where its metadata are missing or do not fit.
+    """
     session = sessions.open_session(path, threads, spinning=False)
     about = session.get_modelmeta().custom_metadata_map
     if missing := [name for name in METADATA if name not in about]:
@@ -121,10 +125,13 @@ def open_fused(path: Path, threads: int | None = 1) -> OnnxPredictor:
             f"{path}: output {output} {outputs[output]} and normalise {about['normalise']} found, {len(labels)} "
             "classes wanted. Changed after it was fused?"
         )
-    digest = probe_backbone.sha256(path)
+    if identity is None:
+        from ..runtime.backbone import sha256 as model_sha256
+
+        identity = model_sha256(path)
     samples = round(sample_rate * window_s)
     return OnnxPredictor(
-        path, labels, sample_rate, samples, about["normalise"], digest, "none", threads, session, output
+        path, labels, sample_rate, samples, about["normalise"], identity, "none", threads, session, output
     )
 
 
@@ -138,6 +145,10 @@ def open_classifier(
     threads: int | None,
 ) -> OnnxPredictor:
     """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
+    from ..graph.load import load
+    from ..runtime.backbone import sha256 as model_sha256
+    from ..runtime.input_spec import read_input_spec, waveform_shape
+
     if activation not in ACTIVATIONS:
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
@@ -154,7 +165,7 @@ def open_classifier(
             f"({', '.join(f'{name} {width}' for name, width in widths.items())})."
         )
     said = (activation, contract.sample_rate, contract.window_samples, contract.normalise, fitting[0])
-    digest = sha256(json.dumps([probe_backbone.sha256(path), *said]).encode()).hexdigest()
+    digest = sha256(json.dumps([model_sha256(path), *said]).encode()).hexdigest()
     return OnnxPredictor(
         *(path, labels, contract.sample_rate, contract.window_samples, contract.normalise, digest, activation, threads),
         *(session, fitting[0]),

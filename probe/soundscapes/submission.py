@@ -82,7 +82,8 @@ def assemble(
     usual = most_common(n for n in counts.values() if n)
     if form.row_ids is None and usual is None:
         raise InputError(f"none of the {len(files)} soundscapes tells how long it is, so no row can be written.")
-    row_ids, where = [], {}
+    row_ids: list[str] = []
+    where: dict[str, tuple[str, int]] = {}
     for file in files:
         own = ids(file.stem, counts[file.stem] or usual or 0, row_s)
         if file.stem in done:

@@ -59,3 +59,17 @@ class Budget:
     def spent(self) -> bool:
         """Whether only the time for writing is left."""
         return self.left_s <= self._writing_s
+
+
+def told(budget: Budget, audio_left_s: float) -> str:
+    """`, 1.25 min of audio/s, 3:05 left, budget 71:12`; what is not known yet is left out."""
+    eta_s = budget.eta_s(audio_left_s)
+    parts = [] if eta_s is None else [f"{budget.rate / 60:.2f} min of audio/s", f"{clock(eta_s)} left"]
+    if budget.limit_s < float("inf"):
+        parts.append(f"budget {clock(max(0.0, budget.left_s))}")
+    return "".join(f", {part}" for part in parts)
+
+
+def clock(seconds: float) -> str:
+    """185 -> `3:05`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

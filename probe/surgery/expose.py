@@ -126,14 +126,14 @@ def rebuild(
     outputs = list(outputs)
     nodes = sort_nodes(list(nodes), {o.name for o in outputs})
     reads = {name for node in nodes for name in reads_of(node)} | {o.name for o in outputs}
-    weights = {t.name: t for t in weights}
+    added = {t.name: t for t in weights}
     copy = skeleton(model)
     copy.graph.node.extend(nodes)
     copy.graph.output.extend(outputs)
     stored = {t.name for t in model.graph.initializer}
     copy.graph.input.extend(i for i in model.graph.input if i.name in reads or i.name not in stored)
-    copy.graph.initializer.extend(t for t in weights.values() if t.name in reads)
-    copy.graph.initializer.extend(t for t in model.graph.initializer if t.name in reads and t.name not in weights)
+    copy.graph.initializer.extend(t for t in added.values() if t.name in reads)
+    copy.graph.initializer.extend(t for t in model.graph.initializer if t.name in reads and t.name not in added)
     copy.graph.sparse_initializer.extend(t for t in model.graph.sparse_initializer if t.values.name in reads)
     return copy
 

@@ -21,10 +21,10 @@ from onnx import NodeProto, helper, numpy_helper
 from ...features import InputError
 from ..graph.dataflow import sort_nodes
 from ..graph.load import audio_input
-from ..runtime.sessions import audio_like, data_input, open_session
+from ..runtime.sessions import audio_like, data_input, open_session, together
 from .expose import rebuild
 from .linear_chains import Chain, Finder, Shapes
-from .verify import Difference, feed_shape, gather, together
+from .verify import Difference, feed_shape, gather
 
 TOLERANCE = 1e-5  # relative L2 of each folded chain's output
 
@@ -91,11 +91,12 @@ def apply(finder: Finder, chains: list[Chain], shapes: Shapes) -> onnx.ModelProt
         begun = False
         for node in chain.nodes:
             name = node.output[0]
-            data = finder.scale(node)[0] if finder.scale(node) else node.input[0]
+            scaled = finder.scale(node)
+            data = scaled[0] if scaled else node.input[0]
             if node is first:
                 begun = True
                 changed[name] = product(finder, chain, node, shapes, weights)
-            elif finder.matrix(node) or finder.scale(node):
+            elif finder.matrix(node) or scaled:
                 changed[name] = [helper.make_node("Identity", [data], [name], name=f"{name}/folded")]
             elif begun and node.op_type == "Reshape":
                 target = constant_shape(shapes[name])

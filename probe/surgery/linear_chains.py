@@ -125,18 +125,19 @@ class Finder:
         name = self.source(nodes)
         first = next(i for i, n in enumerate(nodes) if self.matrix(n))
         size = shapes[name][0][-1]
-        matrix, factors, before = None, np.ones(size), 0
-        for i, node in enumerate(nodes):
+        matrix: np.ndarray | None = None
+        factors, before = np.ones(size), 0
+        for node in nodes:
             inner, outer = shapes[name][0], shapes[node.output[0]][0]
             scaled = self.scale(node)
             if self.matrix(node):
                 weights = numpy_helper.to_array(self.weights[node.input[1]]).astype(np.float64)
-                matrix = factors[:, None] * weights if i == first else matrix @ weights
+                matrix = factors[:, None] * weights if matrix is None else matrix @ weights
                 before += int(np.prod(inner)) * outer[-1]
             elif scaled:
                 if len(outer) != len(inner) or scaled[1].size not in (1, inner[-1]):
                     return None
-                if i < first:
+                if matrix is None:
                     factors = factors * scaled[1]
                 else:
                     matrix = matrix * scaled[1]
@@ -144,6 +145,8 @@ class Finder:
             elif not self.keeps_rows(node, inner, outer):
                 return None
             name = node.output[0]
+        if matrix is None:
+            return None
         per_window = shapes[name][0][0] if len(shapes[name]) == 1 else 2
         rows = int(np.prod(shapes[nodes[first].output[0]][0][:-1]))
         after = rows * matrix.shape[0] * matrix.shape[1]

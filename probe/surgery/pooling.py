@@ -7,6 +7,7 @@ Blocks are plain here: batch first, in no blocked layout, float32 (layouts.plain
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ...features import InputError
 from ..blocks.architecture import Block
 
+REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max, "std": np.std}
 RULES = ("mean", "max", "std", "cls", "grid")
 
 
@@ -28,6 +30,10 @@ class Pooling:
         """`mean`, `max`, `std`, `cls`, `grid`, `grid:HxW` or `grid:T`. InputError for anything else."""
         if isinstance(text, Pooling):
             return text
+        if "," in text:
+            raise InputError(
+                f"`--pool` must be one pooling, got {text!r}. Run once with each; `birdprobe compare` joins."
+            )
         rule, _, size = text.strip().lower().partition(":")
         parts = size.split("x") if size else []
         if rule not in RULES or (size and rule != "grid") or not all(p.isdigit() and int(p) > 0 for p in parts):
@@ -86,7 +92,7 @@ def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
     if pooling.rule == "cls":
         return x[:, 0]
     if pooling.rule != "grid":
-        return {"mean": np.mean, "max": np.max, "std": np.std}[pooling.rule](x, axis=axes)
+        return REDUCTIONS[pooling.rule](x, axis=axes)
     x = np.moveaxis(x, block.channel_axis, 1)
     for axis, bins in enumerate(pooling.grid, start=2):
         x = np.moveaxis(np.moveaxis(x, axis, -1) @ adaptive(x.shape[axis], bins).T, -1, axis)

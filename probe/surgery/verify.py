@@ -9,7 +9,7 @@ import onnx
 from ...features import InputError
 from ..blocks.architecture import Block
 from ..graph.load import fixed_batch, tensor_outputs
-from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks
+from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks, together
 from . import pooling as pools
 from .expose import Exposed, unpooled
 from .layouts import mixes_precisions
@@ -169,17 +169,12 @@ def feed_shape(spec: Input) -> tuple[int, ...]:
     row = spec.shape[1:] if len(spec.shape) > 1 else spec.shape
     if None in row:
         raise InputError(f"input {spec.name}: found a dynamic length {list(spec.shape)}, wanted a window length")
-    return row
+    return tuple(size for size in row if size is not None)
 
 
 def own_chunk(spec: Input) -> int:
     """Windows a call for a reference run: the fixed batch, else one by one; 0 where there is no batch axis."""
     return 0 if len(spec.shape) == 1 else spec.batch or 1
-
-
-def together(spec: Input) -> int | None:
-    """Windows a call for the exposed model: all at once where its batch is dynamic."""
-    return 0 if len(spec.shape) == 1 else spec.batch
 
 
 def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None = None) -> list[np.ndarray]:

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ...features import InputError
@@ -29,6 +28,35 @@ class FoldedClips:
     def classes(self) -> tuple[str, ...]:
         """The classes that are scored: every primary label."""
         return tuple(sorted(set(self.table["label"])))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a sweep is asked to rank on, read and checked before the model is opened.
+
+    recordings: the clips of AUDIO; folded: them in folds; held_out: the clips of TEST, or None. score: the metric.
+    """
+
+    recordings: Recordings
+    folded: FoldedClips
+    held_out: Recordings | None
+    score: str
+
+
+def read_data(audio: Path | str, test: Path | str | None, settings: Settings) -> Data:
+    """The recordings; too few clips or groups, or a test without a known class, is said before the model is opened."""
+    recordings = training_clips(audio, settings)
+    folded = fold_clips(recordings, settings)
+    held_out = None if test is None else held_out_clips(test, settings, folded.classes)
+    return Data(recordings, folded, held_out, metric_of(settings.score, recordings, held_out))
+
+
+def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -> str:
+    """What read-outs are ranked by: top-1 where every clip has one label and nothing else is tested, else macro AUC."""
+    if score != "auto":
+        return score
+    several = any(len(clip.labels) > 1 for part in (recordings, held_out) if part for clip in part.clips)
+    return "auc" if several or held_out is not None else "top1"
 
 
 def training_clips(audio: Path | str, settings: Settings) -> Recordings:
@@ -57,7 +85,8 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
         raise InputError(f"{audio}: `--test-groups site` needs sites, found none. Use `--test-groups file`?")
     if not any(set(clip.labels) & set(classes) for clip in recordings.clips):
         raise InputError(
-            f"{audio}: no clip carries one of the {len(classes)} classes that AUDIO teaches. Are the labels spelled alike?"
+            f"{audio}: no clip carries one of the {len(classes)} classes that AUDIO teaches. "
+            "Are the labels spelled alike?"
         )
     return recordings
 
@@ -65,9 +94,9 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
 def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:
     """Folds of the clips that could be read; `skipped` are the numbers of the others."""
     kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
-    labels = np.array([clip.label for clip in kept.values()])
+    labels = [clip.label for clip in kept.values()]
     # A clip without a known group is a group of its own.
-    groups = np.array([clip.group if clip.group is not None else clip.name for clip in kept.values()])
+    groups = [clip.group if clip.group is not None else clip.name for clip in kept.values()]
     given = [clip.fold for clip in kept.values()]
     folds, said, warnings = assign_folds(
         labels,

@@ -13,7 +13,7 @@ class Answer:
     Accuracies and differences are shares (0.905, 0.093), p-values two-sided. `p` is the paired test of `best` against
     `reference`; `p_adjusted` is the same corrected for having picked the best of all taps (max-T over taps), and it is
     the one that the sentence speaks of. `tied` lists the taps that no family-wise paired test separates from `best`.
-    `cost_share` = milliseconds a window up to `best` over those up to `reference`.
+    `cost_share` = multiply-accumulates up to `best` over those up to `reference`: counted, not measured.
     """
 
     best: str
@@ -74,26 +74,24 @@ def plain(tap: str) -> str:
     return tap if tap.startswith("block_") else wording.tap_name(tap)
 
 
-def answer(
-    ranking: Ranking, reference: str, ms_per_window: dict[str, float], linear: dict[str, float], chance: float
-) -> Answer:
-    """The answer that a ranking gives. `ms_per_window` and `linear` map each tap to its measured cost and its linear
-    probe's accuracy; `chance` is the accuracy of always naming the largest class."""
-    linear_best = max(linear, key=linear.get)
-    best = ranking.table.loc[ranking.best]
+def answer(ranking: Ranking, reference: str, cost: dict[str, float], linear: dict[str, float], chance: float) -> Answer:
+    """The answer that a ranking gives. `cost` and `linear` map each tap to the multiply-accumulates up to it and to its
+    linear probe's accuracy; `chance` is the accuracy of always naming the largest class."""
+    linear_best = max(linear, key=linear.__getitem__)
+    best = ranking.table.loc[ranking.best].to_dict()
     return Answer(
         best=ranking.best,
-        knn=float(best.knn),
-        knn_lo=float(best.knn_lo),
-        knn_hi=float(best.knn_hi),
+        knn=float(best["knn"]),
+        knn_lo=float(best["knn_lo"]),
+        knn_hi=float(best["knn_hi"]),
         reference=reference,
-        reference_knn=float(ranking.table.loc[reference, "knn"]),
-        difference=float(best.vs_last),
-        lo=float(best.vs_last_lo),
-        hi=float(best.vs_last_hi),
-        p=float(best.vs_last_p),
+        reference_knn=float(ranking.table["knn"].loc[reference]),
+        difference=float(best["vs_last"]),
+        lo=float(best["vs_last_lo"]),
+        hi=float(best["vs_last_hi"]),
+        p=float(best["vs_last_p"]),
         p_adjusted=float(ranking.best_p_adjusted),
-        cost_share=ms_per_window[ranking.best] / ms_per_window[reference],
+        cost_share=cost[ranking.best] / cost[reference],
         tied=tuple(ranking.tied),
         chance=chance,
         linear_best=linear_best,

@@ -1,14 +1,20 @@
 """The run folder: accepted or refused before anything is computed, written when everything is."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from ...analysis import wording
+from ...analysis.scored_items import Units
 from ...analysis.tables import Table
 from ...features.files import write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
+from ..extraction.extract import Extraction
+from ..runtime.backbone import Backbone
 
 TABLES = (
     "ranking.csv",
@@ -17,9 +23,17 @@ TABLES = (
     "answer.json",
     "projection.csv",
     "predictions.csv",
+    "label_free.csv",
+    "cka.csv",
+    "shots.csv",
+    "planes.csv",
+    "plane_scores.csv",
     "report.html",
 )
-FIGURES = ("readouts", "ranks", "depth", "architecture", "trajectories", "classes")
+FIGURES = (
+    *("readouts", "ranks", "depth", "architecture", "trajectories", "classes"),
+    *("shots", "planes", "similarity"),
+)
 KIND = Kind(
     "sweep",
     "a finished run",
@@ -31,12 +45,16 @@ KIND = Kind(
 
 @dataclass(frozen=True, eq=False)
 class RunTables:
-    """The tables of a run: ranking.csv, predictions.csv, readouts.csv, and projection.csv where there is one."""
+    """The tables of a run: ranking.csv, predictions.csv, readouts.csv, and projection.csv where there is one.
+
+    studies: further tables by their file names, all of them among TABLES.
+    """
 
     ranking: pd.DataFrame
     predictions: pd.DataFrame
     readouts: pd.DataFrame
     projection: pd.DataFrame | None
+    studies: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def prepare(run: Path, overwrite: bool) -> None:
@@ -54,7 +72,48 @@ def write(run: Path, tables: RunTables, config: dict) -> None:
         write_json(draft / "answer.json", config["conclusion"])
         if tables.projection is not None:
             tables.projection.to_csv(draft / "projection.csv", index=False, float_format="%.6g")
+        for name, table in tables.studies.items():
+            table.to_csv(draft / name, index=False, float_format="%.6g")
         write_json(draft / "config.json", config)
+
+
+def describe_audio(audio: Path, units: Units, rows: pd.DataFrame) -> dict:
+    """What was ranked on, for config.json."""
+    return {
+        "path": str(audio),
+        "clips": int(units.table["file"].nunique()),
+        "classes": int(units.table["label"].nunique()),
+        "windows": len(units.rows),
+        "units": len(units.table),
+        "groups": int(units.table["group"].nunique()),
+        "sha256": hash_of_audio(rows),
+    }
+
+
+def describe_model(backbone: Backbone) -> dict:
+    """What was opened, for config.json."""
+    return {
+        "path": str(backbone.path),
+        "sha256": backbone.sha256,
+        "preset": backbone.preset,
+        "sample_rate": backbone.sample_rate,
+        "window_s": backbone.window_s,
+        "normalise": backbone.normalise,
+        "architecture": backbone.architecture.to_json(),
+        "proof": backbone.verification.to_json(),
+        "folding": backbone.folding,
+    }
+
+
+def describe_skipped(extraction: Extraction) -> list[dict]:
+    """The clips that could not be used, for config.json."""
+    return [{"file": one.file, "reason": one.reason} for one in extraction.skipped]
+
+
+def hash_of_audio(rows: pd.DataFrame) -> str:
+    """One hash for all the audio that was read: over the sorted (file, sha256) pairs."""
+    pairs = sorted(set(zip(rows["file"], rows["sha256"])))
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
 def ranking_table(table: pd.DataFrame, k: int) -> Table:

@@ -1,6 +1,6 @@
 """From a store to a verdict: scored items, every tap under every read-out, the ranking and the conclusion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +9,18 @@ import pandas as pd
 from ...analysis import knn, projection, ranking, readouts, transferability
 from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ...analysis.readouts import linear
-from ...analysis.scored_items import Units
+from ...analysis.scored_items import Units, make_units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Architecture
+from ..runtime.cost import Timing
 from .conclusion import Conclusion, conclude
+from .data import FoldedClips
 from .published_answer import Answer, answer
 
 TRAJECTORY_BLOCKS = 5  # published Figure 2 follows the last five blocks
 COLUMNS = (
     *("index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best"),
-    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "linear", "logme", "ms_per_window"),
+    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "linear", "logme", "ms_per_window", "ms_spread"),
 )
 Cell = tuple[str, str]  # tap, read-out
 
@@ -46,6 +48,12 @@ def multi_hot(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.nda
     for row, names in enumerate(labels):
         targets[row, [column[name] for name in names if name in column]] = True
     return targets
+
+
+def items_of(store: FeatureStore, clips: FoldedClips, classes: tuple[str, ...], unit: str) -> tuple[Units, np.ndarray]:
+    """(scored items, their targets bool [n, K]) of a store."""
+    units = make_units(store.rows(), clips.table, unit)
+    return units, multi_hot([clips.labels[clip] for clip in units.table["clip"]], classes)
 
 
 def score_taps(
@@ -86,7 +94,7 @@ def rank_taps(
     targets: np.ndarray,
     classes: Sequence[str],
     architecture: Architecture,
-    cost: dict[str, float],
+    cost: Mapping[str, Timing],
     k: int = 5,
     metric: str = "euclidean",
     score: str = "top1",
@@ -96,7 +104,7 @@ def rank_taps(
 
     Args:
         scores: `score_taps` of the same units; targets: bool [n, K]; classes: names of the K columns.
-        cost: tap -> milliseconds a window, nan where it was not measured.
+        cost: tap -> milliseconds a window and their spread; none where they were not measured.
         metric: distance of the published k-NN. score: "top1", "auc" or "cmap", what `readouts` is ranked by.
 
     Returns:
@@ -120,7 +128,8 @@ def rank_taps(
             "dim": x.shape[1],
             "linear": float(np.mean(found == labels)),
             "logme": transferability.logme(x, labels),
-            "ms_per_window": cost.get(tap, np.nan),
+            "ms_per_window": cost[tap].ms if tap in cost else np.nan,
+            "ms_spread": cost[tap].spread if tap in cost else np.nan,
         }
     ranked = ranking.rank({tap: found == labels for tap, found in predicted.items()}, groups, reference, seed=seed)
     places = pd.DataFrame(

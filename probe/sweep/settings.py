@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ...analysis import readouts
 from ...features import InputError
 
 CHOICES = {
@@ -52,7 +53,8 @@ class Settings:
         """Refuse what no later stage would explain as well.
 
         Raises:
-            InputError: a word that is not among its choices, or a number that is too small.
+            InputError: a word that is not among its choices, a number that is too small, options that do not go
+                together.
         """
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -61,6 +63,23 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{flag(name)} must be at least {least}, got {value}.")
+        parse_shots(self.shots)
+        if readouts.ATTENTIVE in readouts.parse(self.readout) and not self.pool.strip().lower().startswith("grid"):
+            raise InputError(f"`--readout attentive` reads maps: it wants `--pool grid:HxW`, got `--pool {self.pool}`.")
+
+
+def parse_shots(text: str | None) -> tuple[int, ...]:
+    """`1,2,4` -> (1, 2, 4), ascending; None -> ().
+
+    Raises:
+        InputError: anything but whole numbers from 1.
+    """
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"`--shots` must be whole numbers from 1, comma-separated, got {text!r}.")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def flag(name: str) -> str:

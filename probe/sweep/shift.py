@@ -1,7 +1,8 @@
-"""The same read-outs on other recordings: fitted on all of AUDIO, scored on TEST, such as focal clips on soundscapes."""
+"""The same read-outs on other recordings: fitted on all of AUDIO, scored on TEST, such as soundscapes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,8 @@ class Shift:
         if self.chosen == self.best:
             return f"{told} It is the best in domain too."
         lost = wording.number(self.regret)
-        return f"{told} {other} by {words(other_readout)}, best in domain, scores {self.chosen_score:.3f} there: {lost} less."
+        there = f"scores {self.chosen_score:.3f} there: {lost} less."
+        return f"{told} {other} by {words(other_readout)}, best in domain, {there}"
 
     def columns(self) -> pd.DataFrame:
         """`shifted_*` columns for readouts.csv, in the order of its rows."""
@@ -114,8 +116,8 @@ def rank_shift(
         The shift.
     """
     ranked = rank_readouts(scores, targets, groups, domain.reference, metric, seed=seed)
-    inside, outside = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
-    chosen, best = inside.idxmax(), outside.idxmax()
+    tables = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
+    (inside, chosen), (outside, best) = ((scores.to_dict(), cast(Cell, scores.idxmax())) for scores in tables)
     return Shift(
         readouts=ranked,
         conclusion=conclude(ranked, k),

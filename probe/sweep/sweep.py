@@ -6,34 +6,37 @@ The published protocol is that of Table 1 in Yadav 2026 (its kNN-5 is our `knn`)
 embedding and the logits among the taps, groups, intervals, paired tests, other read-outs and the cost of each tap.
 """
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ...analysis import readouts
-from ...analysis.scored_items import Units, make_units
+from ...analysis.scored_items import Units
 from ...features.progress import Progress
-from ...features.recordings import Recordings
 from ...features.store import FeatureStore
 from ...features.windows import Selection
+from ..blocks.architecture import Architecture
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
-from ..runtime.cost import ms_per_window
-from .data import FoldedClips, fold_clips, group_clips, held_out_clips, training_clips
+from ..runtime.cost import Timing, ms_per_window
+from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
-from .run_folder import RunTables, prepare, write
-from .score import Verdict, multi_hot, project, rank_taps, score_taps
-from .settings import Settings
+from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, prepare, write
+from .score import Verdict, items_of, project, rank_taps, score_taps
+from .settings import Settings, parse_shots
 from .shift import Shift, rank_shift, score_shift
+from .studies.duplicates import shared_with_test, study_duplicates
+from .studies.finding import Finding, joined
+from .studies.label_free import study_label_free
+from .studies.planes import study_planes
+from .studies.shots import study_shots
+from .studies.timings import study_timings
 
 PACKAGES = ("birdprobe", "onnx", "onnxruntime", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 Log = Callable[[str], None]
@@ -91,7 +94,7 @@ def run_sweep(
     model: Path,
     audio: Path,
     run: Path,
-    settings: Settings = Settings(),
+    settings: Settings = Settings(),  # noqa: B008 frozen, so one for all calls is as good
     *,
     test: Path | str | None = None,
     overwrite: bool = False,
@@ -102,25 +105,14 @@ def run_sweep(
     """`sweep` without its pictures: arguments as there, the settings as one record."""
     started = time.perf_counter()
     settings.check()
-    names = readouts.parse(settings.readout)
     selection = Selection.parse(settings.select)
     prepare(run, overwrite)
-    recordings = training_clips(audio, settings)
-    folded = fold_clips(recordings, settings)  # too few clips or groups is said before the model is opened
-    held_out = None if test is None else held_out_clips(test, settings, folded.classes)
-    score = metric_of(settings.score, recordings, held_out)
+    data = read_data(audio, test, settings)
     log(f"opening {model}")
-    backbone = Backbone.open(
-        model,
-        taps=settings.taps,
-        pooling=settings.pool,
-        sample_rate=settings.sample_rate,
-        window_s=settings.window_s,
-        normalise=settings.normalise,
-        threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
-    )
-    log(f"{len(recordings.clips)} clips of {len(recordings.labels)} classes, {len(backbone.taps)} taps, one pass")
-    given = {
+    backbone = open_backbone(model, settings)
+    n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
+    log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
+    given: dict[str, Any] = {
         "selection": selection,
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,
@@ -131,66 +123,138 @@ def run_sweep(
         "progress": progress,
         "publish": False,
     }
-    extraction = extract(backbone, recordings, run / "features.h5", **given)
-    tested = None if held_out is None else extract(backbone, held_out, run / "test.h5", **given)
+    extraction = extract(backbone, data.recordings, run / "features.h5", **given)
+    tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
     cost = time_taps(backbone, settings, progress, log)
-    with FeatureStore.open(extraction.store) as store:
-        log("ranking")
-        folded = fold_clips(recordings, settings, skipped=set(store.skipped()["clip"]))
-        units, targets = items_of(store, folded, folded.classes, settings.unit)
-        with Progress("ranking", len(backbone.taps), "taps", wanted=progress) as bar:
-            scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
-        verdict = rank_taps(
-            *(store, units, scores, targets, folded.classes, backbone.architecture, cost),
-            *(settings.k, settings.metric, score, settings.seed),
-        )
-        shift = None
-        if held_out is not None and tested is not None:
-            log(f"scoring {test}")
-            shift = shifted(store, units, targets, tested, held_out, names, verdict, folded.classes, score, settings)
-        projected = None
-        if settings.projection != "none":
-            log(f"{settings.projection} of the last blocks")
-            projected = project(store, units, backbone.architecture, settings.projection, settings.seed)
-        rows = store.rows()
-    warnings = [*recordings.warnings, *extraction.warnings, *folded.warnings]
-    warnings += [*held_out.warnings, *tested.warnings] if held_out is not None and tested is not None else []
+    found = rank_stores(extraction, tested, backbone.architecture, data, settings, cost, progress, log)
     config = {
         "command": command,
         "model": describe_model(backbone),
-        "audio": describe_audio(audio, units, rows),
-        "settings": asdict(settings) | projection_used(settings, projected),
-        "readouts": list(names),
-        "score": score,
-        "folds": {"n": int(units.table["fold"].nunique()), "description": folded.description},
-        "grouping": recordings.grouping,
-        "warnings": list(dict.fromkeys(warnings)),
-        "skipped": [{"file": s.file, "reason": s.reason} for s in extraction.skipped],
-        "answer": verdict.answer.to_json(),
-        "conclusion": conclusion_json(verdict, shift),
+        "audio": describe_audio(audio, found.units, found.rows),
+        "settings": asdict(settings) | projection_used(settings, found.projected),
+        **describe_result(data, extraction, tested, found),
+        "skipped": describe_skipped(extraction),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
-    }  # fmt: skip
+    }
     if tested is not None:
-        config["test"] = {"path": str(test), "skipped": [{"file": s.file, "reason": s.reason} for s in tested.skipped]}
-    tables = RunTables(verdict.table, verdict.predictions, readouts_table(verdict, shift), projected)
-    write(run, tables, config)
+        config["test"] = {"path": str(test), "skipped": describe_skipped(tested)}
+    verdict = found.verdict
+    readouts_csv = readouts_table(verdict, found.shift)
+    write(
+        run, RunTables(verdict.table, verdict.predictions, readouts_csv, found.projected, found.beside.tables), config
+    )
     publish(extraction.store, run / "features.h5")
     if tested is not None:
         publish(tested.store, run / "test.h5")
     return SweepResult(run)
 
 
-def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -> str:
-    """What read-outs are ranked by: top-1 where every clip has one label and nothing else is tested, else macro AUC."""
-    if score != "auto":
-        return score
-    several = any(len(clip.labels) > 1 for part in (recordings, held_out) if part for clip in part.clips)
-    return "auc" if several or held_out is not None else "top1"
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a sweep found: the verdict, the same on TEST, the planes of the last blocks, and what stands beside them.
+
+    units, rows: what was ranked, and the row table of the store. folded: folds of the clips that could be read.
+    """
+
+    verdict: Verdict
+    shift: Shift | None
+    projected: pd.DataFrame | None
+    beside: Finding
+    units: Units
+    rows: pd.DataFrame
+    folded: FoldedClips
 
 
-def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) -> dict[str, float]:
-    """Milliseconds a window up to each tap, pooled and threaded as the extraction was; nothing with --no-timing."""
+def open_backbone(model: Path, settings: Settings) -> Backbone:
+    """The backbone at the taps that were asked for."""
+    return Backbone.open(
+        model,
+        taps=settings.taps,
+        pooling=settings.pool,
+        sample_rate=settings.sample_rate,
+        window_s=settings.window_s,
+        normalise=settings.normalise,
+        threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
+    )
+
+
+def rank_stores(
+    extraction: Extraction,
+    tested: Extraction | None,
+    architecture: Architecture,
+    data: Data,
+    settings: Settings,
+    cost: dict[str, Timing],
+    progress: bool,
+    log: Log,
+) -> Found:
+    """Everything that is computed from the cached features."""
+    names, shift, projected = readouts.parse(settings.readout), None, None
+    with FeatureStore.open(extraction.store) as store:
+        log("ranking")
+        folded = fold_clips(data.recordings, settings, skipped_of(store))
+        units, targets = items_of(store, folded, folded.classes, settings.unit)
+        with Progress("ranking", len(store.taps), "taps", wanted=progress) as bar:
+            scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
+        verdict = rank_taps(
+            *(store, units, scores, targets, folded.classes, architecture, cost),
+            *(settings.k, settings.metric, data.score, settings.seed),
+        )
+        beside = [study_timings(cost), study_duplicates(store, units, folded.table, verdict, scores, targets)]
+        if data.held_out is not None and tested is not None:
+            log("scoring the test recordings")
+            with FeatureStore.open(tested.store) as test_store:
+                test_units, test_targets = items_of(
+                    test_store, group_clips(data.held_out, skipped_of(test_store)), folded.classes, settings.unit
+                )
+                test_scores = score_shift(store, units, targets, test_store, test_units, names, settings.k)
+                groups = test_units.table["group"].to_numpy()
+                shift = rank_shift(
+                    *(test_scores, test_targets, groups, verdict.readouts, settings.k, data.score, settings.seed)
+                )
+                beside.append(shared_with_test(store.rows(), test_store.rows()))
+        beside += studied(store, units, verdict, settings, progress, log)
+        if settings.projection != "none":
+            log(f"{settings.projection} of the last blocks")
+            projected = project(store, units, architecture, settings.projection, settings.seed)
+        return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
+
+
+def studied(
+    store: FeatureStore, units: Units, verdict: Verdict, settings: Settings, progress: bool, log: Log
+) -> list[Finding]:
+    """The studies beside the ranking: those without read-outs always, few labels and planes where asked for."""
+    found = [study_label_free(store, units, verdict, settings.seed)]
+    if sizes := parse_shots(settings.shots):
+        log("few labels")
+        found.append(study_shots(store, units, verdict, sizes, settings.k, settings.seed, progress))
+    if settings.planes:
+        method = "pca" if settings.projection == "none" else settings.projection
+        log(f"{method} of every tap")
+        found.append(study_planes(store, units, method, settings.k, settings.seed))
+    return found
+
+
+def describe_result(data: Data, extraction: Extraction, tested: Extraction | None, found: Found) -> dict:
+    """What was ranked how, what came out and what to beware of, for config.json."""
+    warnings = [*data.recordings.warnings, *extraction.warnings, *found.folded.warnings]
+    warnings += [*data.held_out.warnings, *tested.warnings] if data.held_out and tested else []
+    warnings += found.beside.warnings
+    return {
+        "readouts": list(dict.fromkeys(found.verdict.readouts.table["readout"])),
+        "score": data.score,
+        "folds": {"n": int(found.units.table["fold"].nunique()), "description": found.folded.description},
+        "grouping": data.recordings.grouping,
+        "warnings": list(dict.fromkeys(warnings)),
+        "answer": found.verdict.answer.to_json(),
+        "conclusion": conclusion_json(found.verdict, found.shift, found.beside),
+        **found.beside.config,
+    }
+
+
+def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) -> dict[str, Timing]:
+    """Milliseconds a window up to each tap, pooled and threaded as the extraction was; none with --no-timing."""
     if not settings.timing:
         return {}
     log("timing the model up to each tap")
@@ -203,31 +267,9 @@ def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) 
         )
 
 
-def items_of(store: FeatureStore, clips: FoldedClips, classes: tuple[str, ...], unit: str) -> tuple[Units, np.ndarray]:
-    """(scored items, their targets bool [n, K]) of a store."""
-    units = make_units(store.rows(), clips.table, unit)
-    return units, multi_hot([clips.labels[clip] for clip in units.table["clip"]], classes)
-
-
-def shifted(
-    store: FeatureStore,
-    units: Units,
-    targets: np.ndarray,
-    tested: Extraction,
-    held_out: Recordings,
-    names: tuple[str, ...],
-    verdict: Verdict,
-    classes: tuple[str, ...],
-    score: str,
-    settings: Settings,
-) -> Shift:
-    """The same read-outs, scored on the test recordings."""
-    with FeatureStore.open(tested.store) as test_store:
-        clips = group_clips(held_out, skipped=set(test_store.skipped()["clip"]))
-        test_units, test_targets = items_of(test_store, clips, classes, settings.unit)
-        scores = score_shift(store, units, targets, test_store, test_units, names, settings.k)
-    groups = test_units.table["group"].to_numpy()
-    return rank_shift(scores, test_targets, groups, verdict.readouts, settings.k, score, settings.seed)
+def skipped_of(store: FeatureStore) -> set[int]:
+    """The numbers of the clips that could not be read."""
+    return set(store.skipped()["clip"])
 
 
 def readouts_table(verdict: Verdict, shift: Shift | None) -> pd.DataFrame:
@@ -236,50 +278,18 @@ def readouts_table(verdict: Verdict, shift: Shift | None) -> pd.DataFrame:
     return table if shift is None else table.join(shift.columns().reset_index(drop=True))
 
 
-def conclusion_json(verdict: Verdict, shift: Shift | None) -> dict:
+def conclusion_json(verdict: Verdict, shift: Shift | None, beside: Finding) -> dict:
     """`answer.json`."""
-    found = verdict.conclusion.to_json()
-    if shift is None:
-        return found
-    found["sentence"] = f"{found['sentence']} {shift.sentence}"
-    found["lines"] = [*found["lines"], shift.sentence]
-    return found | {"shifted": shift.to_json()}
+    found = verdict.conclusion.to_json() | beside.answer
+    if shift is not None:
+        found["sentence"] = f"{found['sentence']} {shift.sentence}"
+        found["lines"] = [*found["lines"], shift.sentence]
+        found["parts"] = found["parts"] | {"shifted": shift.sentence}
+        found["shifted"] = shift.to_json()
+    found["lines"] = [*found["lines"], *beside.lines]
+    return found
 
 
 def projection_used(settings: Settings, projected: pd.DataFrame | None) -> dict[str, str]:
     """UMAP falls back to PCA where there is too little to learn a manifold from."""
     return {"projection": settings.projection if projected is None else str(projected.attrs["method"])}
-
-
-def describe_audio(audio: Path, units: Units, rows: pd.DataFrame) -> dict:
-    """What was ranked on, for config.json."""
-    return {
-        "path": str(audio),
-        "clips": int(units.table["file"].nunique()),
-        "classes": int(units.table["label"].nunique()),
-        "windows": len(units.rows),
-        "units": len(units.table),
-        "groups": int(units.table["group"].nunique()),
-        "sha256": hash_of_audio(rows),
-    }
-
-
-def describe_model(backbone: Backbone) -> dict:
-    """What was opened, for config.json."""
-    return {
-        "path": str(backbone.path),
-        "sha256": backbone.sha256,
-        "preset": backbone.preset,
-        "sample_rate": backbone.sample_rate,
-        "window_s": backbone.window_s,
-        "normalise": backbone.normalise,
-        "architecture": backbone.architecture.to_json(),
-        "proof": backbone.verification.to_json(),
-        "folding": backbone.folding,
-    }
-
-
-def hash_of_audio(rows: pd.DataFrame) -> str:
-    """One hash for all the audio that was read: over the sorted (file, sha256) pairs."""
-    pairs = sorted(set(zip(rows["file"], rows["sha256"])))
-    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()

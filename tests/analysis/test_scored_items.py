@@ -55,3 +55,18 @@ def test_files_of_two_sweeps_are_told_apart(run, tmp_path):
     (copy / "predictions.csv").write_text("clip,file\n1,a\n")
     with pytest.raises(InputError, match="lacks column label, group, fold"):
         read_run(copy)
+
+
+def test_a_maps_vector_is_its_mean_over_positions():
+    rows = pd.DataFrame({"clip": [0, 0, 1], "file": ["a", "a", "b"], "start_s": [0.0, 5, 0], "end_s": [5.0, 10, 5]})
+    clips = pd.DataFrame({"label": ["x", "y"]}, index=pd.Index([0, 1], name="clip"))
+    x = np.random.default_rng(0).normal(size=(3, 4, 2, 3)).astype(np.float32)  # [rows, dims, height, width]
+    units = make_units(rows, clips, "clip")
+    wanted = np.stack([x[:2].mean(axis=(0, 2, 3)), x[2].mean(axis=(1, 2))])
+    np.testing.assert_allclose(units.vectors(x), wanted, atol=1e-6)
+    maps = units.maps(x)
+    assert maps.shape == (2, 6, 4)
+    np.testing.assert_allclose(maps[1, 4], x[2, :, 1, 1], atol=1e-6)  # row 1, column 1 of the map: its position 4
+    np.testing.assert_allclose(maps.mean(axis=1), wanted, atol=1e-6)
+    vectors = x[:, :, 0, 0]
+    np.testing.assert_array_equal(units.maps(vectors)[:, 0], units.vectors(vectors))  # a map of one position

@@ -49,7 +49,7 @@ IMPLAUSIBLE = {
 def test_implausible_headers_are_refused_with_the_reason(tmp_path, name):
     content, reason = IMPLAUSIBLE[name]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=rf"{name}: its header says {reason}, wanted"):
+    with pytest.raises(InputError, match=rf"{name}: its header says {reason}, expected"):
         audio.read(tmp_path / name, RATE)
     assert audio.info(tmp_path / name) is None  # no thousands of rows for an hour of nothing
 

@@ -68,7 +68,7 @@ def assert_holds(store, clips):
 # ---- round trips
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
     dims=st.dictionaries(
@@ -114,7 +114,7 @@ def test_what_goes_in_comes_out(tmp_path, data, dims, dtype, batches, text):
             np.testing.assert_array_equal(got, np.concatenate([np.empty((0, *dims[tap]), dtype), *parts]))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(index=st.lists(st.integers(-60, 59), max_size=40))
 def test_read_of_chosen_rows_is_numpy_indexing(tmp_path, index):
     path = tmp_path / "rows.h5"
@@ -173,10 +173,14 @@ def test_ctrl_c_waits_for_the_commit(tmp_path, monkeypatch):
     # raised inside h5py, it was swallowed in 8 of 60 tries ("Exception ignored in: ... remove") and the job went on
     real = layout.sync
     path = tmp_path / "s.h5"
-    with pytest.raises(KeyboardInterrupt), FeatureStore.create(path, KEY, DIMS, {}) as store:
-        store.append(table([0]), values(table([0])))
-        monkeypatch.setattr(layout, "sync", lambda file: (signal.raise_signal(signal.SIGINT), real(file)))
-        store.commit()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt), FeatureStore.create(path, KEY, DIMS, {}) as store:
+            store.append(table([0]), values(table([0])))
+            monkeypatch.setattr(layout, "sync", lambda file: (signal.raise_signal(signal.SIGINT), real(file)))
+            store.commit()
+    finally:
+        signal.signal(signal.SIGINT, before)
     with FeatureStore.open(path) as store:
         assert_holds(store, [0])
 

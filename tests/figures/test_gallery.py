@@ -10,8 +10,9 @@ from matplotlib.image import imread
 
 from birdprobe.features import InputError
 from birdprobe.figures import gallery, style
+from birdprobe.probe.sweep import run_folder
 from tests.pictures import colliding, cut_off
-from tests.runs import BIRDNET, DENSE, PERCH, VIT, make_run
+from tests.runs import BIRDNET, DENSE, PERCH, VIT, add_readouts, make_run
 
 KINDS = {
     "16 MBConv blocks": (BIRDNET, None),
@@ -73,7 +74,7 @@ def test_equal_runs_give_equal_bytes_without_a_date(birdnet, tmp_path):
 
 def test_unknown_name_is_told_the_names(birdnet):
     names = r"'heat' found, one of depth, .*agreement, pipelines, comparison, experiment, budget, leakage, "
-    names += "readouts, ranks, shots, planes, similarity wanted"
+    names += "readouts, ranks, shots, planes, similarity, models wanted"
     with pytest.raises(InputError, match=names):
         gallery.save(birdnet, ["depth", "heat"])
 
@@ -84,6 +85,25 @@ def test_without_a_projection_the_paths_are_left_out_unless_asked_for(birdnet, t
     assert gallery.drawable(bare) == ("depth", "architecture", "classes")
     with pytest.raises(InputError, match=r"no projection\.csv in it"):
         gallery.save(bare, ["trajectories"])
+
+
+def test_a_run_with_readouts_draws_them_by_default(birdnet, tmp_path):
+    run = add_readouts(shutil.copytree(birdnet, tmp_path / "run"))
+    assert gallery.drawable(run) == (*gallery.FIGURES, "readouts", "ranks")
+    gallery.save(run, ["readouts", "ranks", "depth"])
+    assert {"readouts.png", "ranks.pdf", "depth.png"} <= {path.name for path in (run / "figures").iterdir()}
+
+
+def test_the_run_folder_owns_every_figure_of_a_sweep():
+    assert set(run_folder.FIGURES) == {*gallery.FIGURES, "readouts", "ranks", "shots", "planes", "similarity"}
+
+
+def test_short_class_names_leave_the_word_beside_the_colour_bar_whole(birdnet, tmp_path):
+    run = shutil.copytree(birdnet, tmp_path / "digits")
+    table = pd.read_csv(run / "predictions.csv")
+    names = {name: str(i) for i, name in enumerate(dict.fromkeys(table.label))}
+    table.replace(names).to_csv(run / "predictions.csv", index=False)
+    assert cut_off(gallery.FIGURES["classes"](run)) == []
 
 
 def test_no_folder_and_no_files_are_input_errors(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from birdprobe.analysis import projection, transferability
+from birdprobe.analysis import projection, transferability, wording
 from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.analysis.studies import few_shot as drawn
 from birdprobe.features import InputError
@@ -101,7 +101,7 @@ def test_ranks_are_those_of_the_scores():
     lines = {to_hex(line.get_color()): line.get_ydata() for line in axes.lines if line.get_marker() == "None"}
     np.testing.assert_array_equal(lines[style.REFERENCE], (scores > scores.loc["embedding"]).sum() + 1)
     labelled = {text.get_text() for text in axes.texts}
-    assert labelled == {style.spoken(tap) for tap in scores.idxmax()} | {"final embedding"}
+    assert labelled == {wording.tap_title(tap) for tap in scores.idxmax()} | {"final embedding"}
     with pytest.raises(InputError, match="1 read-out found"):
         readouts.draw_ranks(frame[frame["readout"] == "knn"])
     with pytest.raises(InputError, match="no tap block_99 found"):
@@ -125,7 +125,7 @@ def test_planes_say_their_own_score(run):
     assert len(figure.axes) == 6
     for axes, row in zip(figure.axes, scores.itertuples()):
         name, said = (text.get_text() for text in axes.texts)
-        assert name == style.spoken(row.tap) and f"k-NN {row.knn:.2f}" in said
+        assert name == wording.tap_title(row.tap) and f"k-NN {row.knn:.2f}" in said
         assert sum(len(line.get_xdata()) for line in axes.lines) == 60
     assert "3 other classes" in [text.get_text() for text in figure.legends[0].get_texts()]
 

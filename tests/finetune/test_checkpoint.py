@@ -10,6 +10,7 @@ from torch import nn
 from birdprobe.features import InputError
 from birdprobe.finetune import checkpoint
 from birdprobe.finetune.checkpoint import Description, describe, load, of_run, save
+from birdprobe.finetune.training import results
 
 LABELS = ("a", "1595929", "ü")
 
@@ -100,3 +101,11 @@ def test_folds_of_a_run(saved, tmp_path):
     assert list(found) == [2, 10] and found[2] == path
     with pytest.raises(InputError, match=r"no fold\*/last.json found"):
         of_run(tmp_path, "last")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_folder_of_another_program_is_refused(tmp_path, overwrite):
+    (tmp_path / "config.json").write_text('{"theirs": 1}')
+    with pytest.raises(InputError, match="The folder of another command"):
+        results.check(tmp_path, 0, {}, None, overwrite)
+    assert (tmp_path / "config.json").read_text() == '{"theirs": 1}'

@@ -8,7 +8,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.recordings import Clip, Recordings, assign_folds
-from birdprobe.finetune.data.folds import ALWAYS, label_order, make_folds, multi_hot, without_birds
+from birdprobe.finetune.data.folds import ALWAYS, clip_targets, label_order, make_folds, without_birds
 
 
 def recordings(*rows: tuple[str, str | None]) -> Recordings:
@@ -81,8 +81,8 @@ def test_targets_hold_every_label_and_no_call_only_as_a_class():
     table = Recordings(Path(), tuple(clips))
     assert label_order(table) == ("kite", "wren")
     assert label_order(table, no_call=True) == ("kite", "nocall", "wren")
-    assert multi_hot(clips, ("kite", "wren")).tolist() == [[1, 1], [0, 0], [1, 0]]
-    assert multi_hot(clips, ("kite", "nocall", "wren")).tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 0]]
+    assert clip_targets(clips, ("kite", "wren")).tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert clip_targets(clips, ("kite", "nocall", "wren")).tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 0]]
     assert without_birds(clips) == (clips[1],)
     with pytest.raises(InputError, match="a: label 'kite' found, one of the 1 classes wanted"):
-        multi_hot(clips, ("wren",))
+        clip_targets(clips, ("wren",))

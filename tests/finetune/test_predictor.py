@@ -184,8 +184,6 @@ def test_what_is_not_there_is_named(made, tmp_path):
         open_member(run, 4)
     with pytest.raises(InputError, match="--fold: 'some' found, all or a number"):
         open_member(run, "some")
-    with pytest.raises(InputError, match=r"no fold\*/last.json found"):
-        open_member(run, which="last")
     with pytest.raises(InputError, match="no-call 'mute' found, one of damp, drop, keep"):
         open_member(run, no_call="mute")
     with pytest.raises(InputError, match="precision 'int8' found"):

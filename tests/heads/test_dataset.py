@@ -9,7 +9,8 @@ import torch
 
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore
-from birdprobe.heads.dataset import label_set, load, multi_hot
+from birdprobe.finetune.data.targets import multi_hot
+from birdprobe.heads.dataset import label_set, load
 from tests.head_stores import KEY, make_rows, make_store
 
 

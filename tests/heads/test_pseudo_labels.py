@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from birdprobe.features import InputError
@@ -32,7 +32,6 @@ def test_masks_classes_that_no_labelled_soundscape_holds():
     assert stays.tolist() == [True, False, True, False]  # the last was sure of an unseen class alone
 
 
-@settings(deadline=None)
 @given(st.floats(0, 0.99), st.floats(0.25, 4), st.sampled_from(["none", "unseen"]))
 def test_a_target_is_zero_or_the_power_of_a_probability_that_passed(keep, power, mask):
     targets, stays = Gate(keep, power, mask)(P, SEEN)

@@ -126,11 +126,11 @@ def test_three_sources(tmp_path):
 def test_a_finished_run_is_not_replaced_silently(trained, tmp_path):
     store, done = trained
     before = (done.run / "scores.csv").read_bytes()
-    with pytest.raises(InputError, match=r"files of a run .* found, a new folder wanted"):
+    with pytest.raises(InputError, match="a finished run found, a new folder wanted"):
         train([store], done.run, QUICK, taps="1")
     assert (done.run / "scores.csv").read_bytes() == before
-    (tmp_path / "ranking.csv").write_text("")
-    with pytest.raises(InputError, match="a sweep's run found"):
+    (tmp_path / "config.json").write_text('{"format": "birdprobe/sweep", "files": []}')
+    with pytest.raises(InputError, match="'birdprobe/sweep' found, 'birdprobe/train' or another folder wanted"):
         train([store], tmp_path, QUICK, taps="1", overwrite=True)
     train([store], tmp_path / "run", QUICK, taps="1", heads="concat,scalarmix")
     before = sorted(path.name for path in (tmp_path / "run").rglob("*"))

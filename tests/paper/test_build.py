@@ -101,7 +101,7 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
     build([], out, say=silent)
     (out / "mine.txt").write_text("kept")
     (out / "tables" / "mine.csv").write_text("kept")
-    with pytest.raises(InputError, match=r"out: not empty, a new folder wanted. Use --overwrite"):
+    with pytest.raises(InputError, match=r"out: a paper found, a new folder wanted. Use --overwrite"):
         build([], out, say=silent)
     stale = out / "tables" / "old.csv"
     stale.write_text("of an earlier build")

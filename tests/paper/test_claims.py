@@ -12,7 +12,7 @@ from birdprobe.heads.inputs import parse_tokens
 from birdprobe.paper import claims as package
 from birdprobe.paper.claims import commands, failures, heads, lastmile, needs_table, probing, rules_table, table
 from birdprobe.paper.claims.register import TESTS
-from birdprobe.paper.claims.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED, VERDICTS
+from birdprobe.paper.claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED, VERDICTS
 from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import Sources, recognise
 from birdprobe.paper.runs.readers import PERCH_V2
@@ -21,6 +21,7 @@ from tests.paper.test_measures import agreed, trained
 from tests.runs import PERCH, make_run
 
 EXACT = {"size", "position"}  # follow from the published description alone
+PUBLISHED_READOUT = [test for test in probing.TESTS if test is not probing.beaten]  # need no readouts.csv
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_what_follows_from_the_description(published):
 
 def test_a_sweep_of_another_backbone_leaves_the_row_for_perch(tmp_path, published):
     sources = recognise([make_run(tmp_path / "run")])
-    for test in probing.TESTS:
+    for test in PUBLISHED_READOUT:
         one, other = test(sources, published)
         assert one.tested and one.run == "run" and one.on == "BirdNET_V2.4, esc10"
         assert other.verdict == UNTESTED and other.on == commands.THEIRS
@@ -64,7 +65,7 @@ def test_a_sweep_of_another_backbone_leaves_the_row_for_perch(tmp_path, publishe
 
 def test_a_sweep_of_perch_fills_the_row(tmp_path, published):
     sources = recognise([perch(tmp_path / "run")])
-    for test in probing.TESTS:
+    for test in PUBLISHED_READOUT:
         (one,) = test(sources, published)
         assert one.tested and one.on == "Perch v2, esc10"
     (best,) = probing.over_end(sources, published)
@@ -79,6 +80,42 @@ def test_probing_verdicts_follow_the_rules(tmp_path, published):
         assert one.verdict == (HOLDS if one.low > 0 else FAILS if one.high <= 0 else UNDECIDED)
     minutes = next(probing.cheap(sources, published))
     assert minutes.verdict == HOLDS and minutes.value < published["protocol.minutes"].number and minutes.low is None
+
+
+def with_readouts(folder, **cells):
+    """A sweep whose best block, 11, stands against the embedding as given: read-out -> (difference, lo, hi, p)."""
+    make_run(folder)
+    rows = []
+    for readout, (value, low, high, p) in cells.items():
+        score = {"score": 0.6 + value, "lo": 0.5, "hi": 0.7, "corrected": 0.6, "p_best": 0.5}
+        against = {"vs_last": value, "vs_last_lo": low, "vs_last_hi": high, "vs_last_p": p, "vs_last_p_adjusted": p}
+        rows.append({"tap": "block_11", "readout": readout, **score, **against})
+        rows.append(rows[-1] | {"tap": "block_00", "score": 0.1, "vs_last": -0.5})
+        rows.append(rows[-1] | {"tap": "embedding", "score": 0.6, "vs_last": 0.0, "vs_last_p_adjusted": 1.0})
+    pd.DataFrame(rows).to_csv(folder / "readouts.csv", index=False)
+    return recognise([folder])
+
+
+def test_the_embedding_has_a_row_for_each_read_out(tmp_path, published):
+    cells = {
+        "knn": (0.09, 0.05, 0.13, 0.001),
+        "knn-cosine": (0.03, 0.001, 0.06, 0.2),
+        "linear": (-0.11, -0.15, -0.07, 0.01),
+    }
+    *rows, perch_row = probing.beaten(with_readouts(tmp_path / "run", **cells), published)
+    assert [row.verdict for row in rows] == [HOLDS, UNDECIDED, FAILS]
+    assert [(row.value, row.low, row.high) for row in rows] == [cell[:3] for cell in cells.values()]
+    assert rows[0].at == "block_11 less embedding, knn" and perch_row.verdict == UNTESTED
+
+
+def test_a_block_that_only_the_published_read_out_prefers_is_an_artefact(tmp_path, published):
+    won, lost = (0.09, 0.05, 0.13, 0.001), (-0.01, -0.03, 0.01, 0.9)
+    said = probing.over_end(recognise([make_run(tmp_path / "old")]), published)
+    assert next(said).verdict == HOLDS  # no other read-out can contradict it
+    said = probing.over_end(with_readouts(tmp_path / "one", knn=won, linear=lost), published)
+    assert next(said).verdict == ARTEFACT
+    said = probing.over_end(with_readouts(tmp_path / "two", knn=won, linear=won, centroid=lost), published)
+    assert next(said).verdict == HOLDS
 
 
 @pytest.mark.parametrize(("taps", "said"), [(3, UNDECIDED), (7, HOLDS)])

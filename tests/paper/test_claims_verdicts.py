@@ -37,7 +37,7 @@ def test_without_an_interval_nothing_is_decided():
     assert verdicts.positive(0.5, NAN, NAN) == UNDECIDED == verdicts.equal(0.0, NAN, NAN, 0.1)
 
 
-def test_the_best_of_many_pays_for_the_choice():
+def test_the_best_of_many_is_corrected_for_the_choice():
     assert verdicts.best_of_many(0.05, 0.09, p=0.001) == HOLDS
     assert verdicts.best_of_many(0.05, 0.09, p=0.2) == UNDECIDED
     assert verdicts.best_of_many(0.05, 0.09, p=NAN) == UNDECIDED

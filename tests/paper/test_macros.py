@@ -44,7 +44,7 @@ def test_a_name_that_is_not_there_stops_the_compiler(tmp_path):
 
 
 def test_gaps_and_tables_reach_the_text_with_the_lines_of_their_commands(tmp_path):
-    gap = Missing("members", "members trained through", "None is given.", "birdprobe a \\\n  -o b")
+    gap = Missing("members", "fine-tuned models", "None is given.", "birdprobe a \\\n  -o b")
     text = "#metadata(left-out.members.command)\n#metadata(tables)"
     found = compiled(tmp_path, Macros({}, (gap,), ("table1",)), text)
     assert found == ["birdprobe a \\\n  -o b", ["table1"]]

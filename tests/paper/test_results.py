@@ -1,16 +1,23 @@
-"""What is committed of a build of the paper is what its command gives, and README says the same numbers."""
+"""What is committed of runs and of a build of the paper is what its command gives; README says the same numbers."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from birdprobe.analysis import wording
+from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.analysis.studies import leakage, sample_size
 from tests.probe.test_cli import birdprobe
 from tests.test_readme import BIRDNET, README, ROOT
 
 RESULTS = ROOT / "paper" / "results"
+DATA = {"xc21": "21 bird species", "esc10": "10 everyday sounds", "fsdd": "10 spoken digits"}
+USES = ("training_free", "linear", "published")
+ADVICE = ("readout", "tap", "score", "corrected", "vs_last", "p_adjusted")
 
 
 def said(pattern: str) -> tuple[float, ...]:
@@ -18,6 +25,42 @@ def said(pattern: str) -> tuple[float, ...]:
     match = re.search(pattern.replace(" ", r"\s+"), README)
     assert match, f"README lacks: {pattern}"
     return tuple(float(number) for number in match.groups())
+
+
+def readout_rows(data: str) -> list[str]:
+    """README's lines on a data set: embedding, best block and their difference under every read-out."""
+    table = pd.read_csv(RESULTS / f"readouts-{data}.csv")
+    cells: dict[str, list[str]] = {f"{data}, {DATA[data]}": [], "": [], " ": []}
+    for readout in dict.fromkeys(table["readout"]):
+        rows = table[table["readout"] == readout].set_index("tap")
+        block = rows.loc[rows[rows.index.str.startswith("block_")]["score"].idxmax()]
+        gain = wording.number(wording.in_points(block["vs_last"]), 1, signed=True)
+        p = wording.number_of_p(block["vs_last_p_adjusted"])
+        number = wording.tap_label(str(block.name)).zfill(2)
+        new = (f"{rows.loc['embedding', 'score']:.3f}", f"{block['score']:.3f} ({number})", f"{gain}, p {p}")
+        for line, cell in zip(cells.values(), new):
+            line.append(cell)
+    what = ("final embedding", "best block", "difference, points")
+    return [" | ".join((name.strip(), kind, *line)) for kind, (name, line) in zip(what, cells.items())]
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_readmes_table_of_read_outs_is_the_committed_one(data):
+    lines = [" | ".join(cell.strip() for cell in line.strip("|").split("|")) for line in README.splitlines()]
+    for row in readout_rows(data):
+        assert row in lines, row
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_committed_answers_name_cells_of_the_committed_read_outs(data):
+    table = pd.read_csv(RESULTS / f"readouts-{data}.csv").set_index(["tap", "readout"])
+    answer = json.loads((RESULTS / f"answer-{data}.json").read_text(encoding="utf-8"))
+    assert table.reset_index().columns.tolist() == list(READOUT_COLUMNS)
+    for use in USES:
+        row = table.loc[answer[use]["tap"], answer[use]["readout"]]
+        for name, column in {"score": "score", "vs_last": "vs_last", "p_adjusted": "vs_last_p_adjusted"}.items():
+            assert answer[use][name] == pytest.approx(row[column], abs=1e-5), (use, name)
+    assert answer["sentence"]
 
 
 def test_readme_says_what_the_budget_table_says():
@@ -34,6 +77,27 @@ def test_readme_says_what_the_leakage_table_says():
     siblings = said(r"with another, \+([\d.]+) \[([\d.]+), ([\d.]+)\]")
     for found, name in ((all_clips, "difference"), (siblings, "siblings")):
         assert found == tuple(round(100 * row[f"{name}{end}"], 1) for end in ("", "_lo", "_hi"))
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif(not (BIRDNET.parent.parent / "xc21").exists(), reason="the real BirdNET and xc21 are not here")
+def test_committed_read_outs_of_birds_are_what_readmes_command_gives(tmp_path):
+    text = re.search(r"^birdprobe sweep \S+ xc21 .*?(?:[^\\]\n)", README, flags=re.DOTALL | re.MULTILINE)[0]
+    arguments = shlex.split(text.replace("\\\n", " "))[1:]
+    arguments[1:5] = [BIRDNET, BIRDNET.parent.parent / "xc21", "-o", tmp_path / "run"]
+    done = birdprobe(*arguments, "--no-timing", "--projection", "none")
+    assert done.returncode == 0, done.stderr
+    found, committed = (pd.read_csv(path) for path in (tmp_path / "run/readouts.csv", RESULTS / "readouts-xc21.csv"))
+    pd.testing.assert_frame_equal(found, committed, rtol=0, atol=5e-4)  # one window of 256 counts 4e-3
+    paths = (tmp_path / "run" / "answer.json", RESULTS / "answer-xc21.json")
+    found, committed = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
+    for use in USES:
+        assert [found[use][name] for name in ADVICE] == [
+            pytest.approx(value, abs=5e-4) if isinstance(value, float) else value
+            for value in (committed[use][name] for name in ADVICE)
+        ]
+    assert found["agree"] == committed["agree"]
 
 
 @pytest.mark.real

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from birdprobe.probe.runtime.cost import ms_per_window
+from birdprobe.probe.runtime.cost import BATCH, Timing, ms_per_window
 from tests.waveform_models import Builder, block, convolutional
 
 
@@ -20,7 +20,7 @@ def test_deeper_taps_cost_more():
     model = b.model(["N", 512 * 512], {now: ["N", 512, 512]})
     cost = ms_per_window(model, [taps[1], taps[5]], 512 * 512, threads=1, repeats=5)
     assert list(cost) == ["block_01", "block_05"]
-    assert 0 < cost["block_01"] < cost["block_05"]
+    assert 0 < cost["block_01"].ms < cost["block_05"].ms
 
 
 def test_the_budget_is_kept():
@@ -28,10 +28,16 @@ def test_the_budget_is_kept():
     began = time.perf_counter()
     cost = ms_per_window(model, taps, 256, threads=1, budget_s=0.4, repeats=10**6)
     assert time.perf_counter() - began < 10
-    assert set(cost) == {"block_00", "block_01", "embedding", "logits"} and all(np.isfinite(list(cost.values())))
+    assert set(cost) == {"block_00", "block_01", "embedding", "logits"}
+    assert all(np.isfinite([one.ms, one.spread]).all() for one in cost.values())
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_fixed_batches_are_timed(batch):
     model, taps = convolutional(batch=batch)
-    assert ms_per_window(model, taps[:1], 256, threads=1, repeats=2)["block_00"] > 0
+    assert ms_per_window(model, taps[:1], 256, threads=1, repeats=2)["block_00"].ms > 0
+
+
+def test_a_timing_is_the_lower_quartile_and_half_the_interquartile_range():
+    timing = Timing.of([BATCH * ms / 1000 for ms in (1.0, 2.0, 3.0, 4.0, 9.0)])
+    assert timing.ms == pytest.approx(2.0) and timing.spread == pytest.approx(1.0)

@@ -401,11 +401,12 @@ def test_cluster_needs_dask_and_a_scheduler(backbone, recordings, tmp_path):
 def server():
     """Starts child processes that have the imports behind them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["birdprobe.probe.extraction.extract", "tests.test_probe_extract"])
+    context.set_forkserver_preload(["birdprobe.probe.extraction.extract", __name__])
     return context
 
 
 def resume(model, recordings, path):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a background job would ignore it
     store.COMMIT_ROWS = 32  # commits in quick succession
     commit = FeatureStore.commit
 

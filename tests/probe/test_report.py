@@ -11,9 +11,9 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.figures import gallery
-from birdprobe.probe.sweep.html import bracketed, number, unbroken
 from birdprobe.probe.sweep.report import write_report
-from tests.runs import make_run
+from birdprobe.probe.sweep.report.html import bracketed, number, unbroken
+from tests.runs import MENDS, add_readouts, make_run
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -51,6 +51,31 @@ def drawn(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp("runs") / "run")
     gallery.save(run)
     return run
+
+
+@pytest.fixture(scope="module")
+def drawn_again(drawn, tmp_path_factory):
+    """A run of this edition: read-outs, a shift, and the tables of the studies."""
+    run = add_readouts(shutil.copytree(drawn, tmp_path_factory.mktemp("new") / "run"), shifted=True)
+    taps = ["block_11", "block_15", "embedding"]
+    shots = [(tap, "linear", n, 0.4 + i / 10 + n / 100) for i, tap in enumerate(taps) for n in (1, 2, 4)]
+    table = pd.DataFrame(shots, columns=["tap", "readout", "shots", "score"])
+    table.assign(lo=table.score - 0.1, hi=table.score + 0.1, n_draws=20, n_test=100, n_classes=10).to_csv(
+        run / "shots.csv", index=False
+    )
+    projection = pd.read_csv(run / "projection.csv")
+    projection.to_csv(run / "planes.csv", index=False)
+    names = ("knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi")
+    scores = pd.DataFrame({"tap": projection.tap.unique()}).assign(**dict.fromkeys(names, 0.5), method="pca", seeds=1)
+    scores.to_csv(run / "plane_scores.csv", index=False)
+    pd.DataFrame(np.eye(3) + 0.4 * (1 - np.eye(3)), index=taps, columns=taps).to_csv(run / "cka.csv", index_label="tap")
+    gallery.save(run)
+    return run
+
+
+@pytest.fixture
+def new_run(drawn_again, tmp_path):
+    return shutil.copytree(drawn_again, tmp_path / "new")
 
 
 @pytest.fixture
@@ -216,3 +241,107 @@ def test_numbers_read_well():
     assert number(-0.0123, "{:+.3f}") == "−0.012"
     assert bracketed(9.3, -1.0, 20.0, "{:+.1f}") == "+9.3 [−1.0, +20.0]"
     assert unbroken("p &lt; 0.001, at 83 % of") == "p\u00a0&lt;\u00a00.001, at 83\u00a0% of"
+
+
+def test_a_page_of_this_edition_leads_with_the_conclusion(new_run):
+    page = read(new_run)
+    conclusion = json.loads((new_run / "config.json").read_text())["conclusion"]
+    assert page.words("h1") == conclusion["lines"][0]
+    assert page.words("h1").startswith("Read the final embedding, by nearest class mean or with a linear head: Euc")
+    header = page.words("header")
+    places = [header.index(words) for words in ("Without training", "With a linear head", "The published protocol")]
+    assert places == sorted(places)
+    assert "18 taps under 4 read-outs" in header
+    assert "p is family-wise over all taps and read-outs. Chance is 0.100." in header
+    assert conclusion["misled"]
+    boxes = [attrs for attrs in page.all("p") if "published" in attrs.get("class", "")]
+    assert [box["class"] for box in boxes] == ["published misled"]
+    assert "Misleading here" in header
+
+
+def test_an_unmisled_run_has_no_mark(new_run):
+    edit(new_run, lambda config: config["conclusion"].update(misled=False))
+    page = read(new_run)
+    assert "Misleading here" not in page.words()
+    assert [attrs["class"] for attrs in page.all("p") if "published" in attrs.get("class", "")] == ["published"]
+
+
+def test_pictures_of_all_readouts_come_first_and_every_one_is_described(new_run):
+    page = read(new_run)
+    wanted = ["readouts", "ranks", "depth", "architecture", "trajectories", "classes", "shots", "planes", "similarity"]
+    assert [attrs["id"] for attrs in page.all("figure")] == wanted
+    alts = [image["alt"] for image in page.all("img")]
+    assert all(len(alt) > 60 and "nan" not in alt for alt in alts)
+    assert "18 taps by 4 read-outs" in alts[0] and "embedding under nearest class mean" in alts[0]
+    assert "Rank of embedding:" in alts[1]
+    words = page.words("figcaption")
+    assert "This is the published read-out, Euclidean 5-NN" in words
+    assert "No tap's curve crosses that of embedding" in words
+    assert "block_11 to block_15 (0.40)" in alts[-1]
+
+
+def test_the_table_of_readouts_holds_every_cell_and_marks_the_best(new_run):
+    table = pd.read_csv(new_run / "readouts.csv")
+    text = write_report(new_run).read_text(encoding="utf-8")
+    part = text[text.index("<h2>Every tap under every read-out") : text.index("<h2>In domain and on the test")]
+    page = Page(part[: part.rindex("</section>")].replace("<section>", ""))
+    words = page.words("tbody")
+    for row in table.itertuples():
+        assert f"{row.score:.3f}" in words
+    best = table.loc[table.groupby("readout", sort=False).score.idxmax()]
+    bold = [data.strip() for place, data in page.text if place[-1] == "b"]
+    assert sorted(bold) == sorted(f"{score:.3f}" for score in best.score)
+    corrected = words[words.index("best, corrected") :]
+    for row in best.itertuples():
+        assert f"{row.corrected:.3f}{row.tap}" in corrected
+    beating = (table.vs_last > 0) & (table.vs_last_p_adjusted < 0.05)
+    assert sum(attrs.get("class") == "beats" for attrs in page.all("td")) == beating.sum()
+    assert words.count("reference") == len(MENDS)
+
+
+def test_scores_in_domain_and_on_the_test_recordings_stand_side_by_side(new_run):
+    table = pd.read_csv(new_run / "readouts.csv")
+    page = read(new_run)
+    groups = [attrs for attrs in page.all("th") if attrs.get("scope") == "colgroup"]
+    assert [attrs["colspan"] for attrs in groups] == ["1", *["2"] * len(MENDS)]
+    words = page.words("tbody")
+    assert all(f"{score:.3f}" in words for score in table.shifted_score)
+    shift = json.loads((new_run / "config.json").read_text())["conclusion"]["shifted"]
+    assert shift["sentence"] in page.words("header")
+    assert f"{shift['n']} rows of {shift['n_groups']} groups over the 10 classes" in page.words("section")
+
+
+def test_the_published_ranking_keeps_a_heading_of_its_own(new_run):
+    page = read(new_run)
+    answer = json.loads((new_run / "config.json").read_text())["answer"]
+    words = page.words("section")
+    below = words[words.index("The published ranking: Euclidean 5-NN") :]
+    assert answer["sentence"] in below
+    assert answer["sentence"] not in page.words("header")
+    assert "bootstrap over" not in below  # intervals of this edition are not from the bootstrap
+    regions = [attrs["aria-label"] for attrs in page.all("div")]
+    assert regions[0] == "Every tap under every read-out"
+    assert regions.index("Ranking of all taps") > 0
+
+
+def test_a_page_of_this_edition_is_closed_in_itself_and_repeats(new_run):
+    first = write_report(new_run).read_bytes()
+    assert write_report(new_run).read_bytes() == first
+    assert not re.search(rb"https?://|url\(|@import|<link|<script", first)
+
+
+def test_names_of_taps_and_readouts_are_escaped(new_run):
+    def poison(config):
+        config["conclusion"]["parts"]["headline"] = "Read <b>block_11</b> & co: -1.0 points."
+
+    edit(new_run, poison)
+    assert read(new_run).words("h1") == "Read <b>block_11</b> & co: −1.0 points."
+
+
+def test_a_run_of_the_first_edition_keeps_its_page(run):
+    page = read(run)
+    assert [attrs["id"] for attrs in page.all("figure")] == ["depth", "architecture", "trajectories", "classes"]
+    words = page.words("section")
+    assert "Every tap, in graph order" in words
+    assert "The published" not in words and "published read-out" not in words
+    assert "read-outs" not in page.words("header")

@@ -7,6 +7,7 @@ that is `features.windows.Selection("energy", n)`.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeGuard
 
 from ....features import InputError
 
@@ -50,7 +51,7 @@ class Augment:
     @classmethod
     def none(cls) -> "Augment":
         """Nothing happens: every probability 0, the mean stays."""
-        off = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_p")}
+        off: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_p")}
         return cls(**off, remove_mean=False, roll_gain=0)
 
     def to_json(self) -> dict:
@@ -64,7 +65,8 @@ class Augment:
         for name in values:
             if name not in known:
                 raise InputError(f"augment.{name}: no such setting, wanted one of {', '.join(sorted(known))}.")
-        return replace(cls(), **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return replace(cls(), **given)
 
     def idle(self, background: bool, nocall: bool) -> tuple[str, ...]:
         """What these settings ask for that cannot happen, as sentences for the user, given which pools there are."""
@@ -95,5 +97,5 @@ def _fault(name: str, value: object) -> str | None:
     return None
 
 
-def _number(value: object) -> bool:
+def _number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

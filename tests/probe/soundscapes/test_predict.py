@@ -122,10 +122,9 @@ def test_a_killed_process_is_resumed(place, predictor, tmp_path):
     for i in range(40):
         write(sounds / f"f{i:02d}.wav", rng.normal(0, 0.1, 20 * SAMPLE_RATE))
     code = (
-        "import sys\nfrom birdprobe.heads.predictor import open_predictor\n"
-        "from birdprobe.probe.soundscapes import predict\n"
+        "import sys; from birdprobe.probe.soundscapes import *\n"
         "model, labels, sounds, out = sys.argv[1:]\n"
-        f"predictor = open_predictor(model, labels=labels, sample_rate={SAMPLE_RATE})\n"
+        f"predictor = open_onnx(model, labels=labels, sample_rate={SAMPLE_RATE})\n"
         "predict(predictor, sounds, out, shifts=[i / 50 for i in range(20)])\n"
     )
     arguments = [place / "model.onnx", place / "labels.txt", sounds, out]
@@ -381,9 +380,8 @@ def test_bad_predictors_are_one_line(place, run, tmp_path):
 
 def test_a_fused_file_needs_no_torch(place, fused, tmp_path):
     code = (
-        "import sys\nfrom birdprobe.heads.predictor import open_predictor\n"
-        "from birdprobe.probe.soundscapes import predict\n"
-        "predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
+        "import sys; from birdprobe.probe.soundscapes import *\n"
+        "predict(open_onnx(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
         "print(sorted({'torch', 'sklearn', 'umap', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run(

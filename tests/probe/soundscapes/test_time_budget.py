@@ -2,8 +2,7 @@
 
 import pytest
 
-from birdprobe.probe.soundscapes.progress import clock, told
-from birdprobe.probe.soundscapes.time_budget import MARGIN, Budget
+from birdprobe.probe.soundscapes.time_budget import MARGIN, Budget, clock, told
 
 
 class Clock:

@@ -32,8 +32,25 @@ def unbroken(words: str) -> str:
     return re.sub(r"(?<=\d) (?=%)", "\u00a0", words)
 
 
-def table(kind: str, label: str, heads: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str]]]) -> str:
-    """A table that scrolls sideways where the page is narrower. Rows: (class, name, cells); cells are HTML already."""
+def table(
+    kind: str,
+    label: str,
+    heads: Sequence[str],
+    rows: Iterable[tuple[str, str, Sequence[str]]],
+    groups: Sequence[tuple[str, int]] = (),
+) -> str:
+    """A table that scrolls sideways where the page is narrower.
+
+    Args:
+        kind: its class.
+        label: its name for those who cannot see it.
+        heads: one a column.
+        rows: (class, name, cells) each; cells are HTML already.
+        groups: (heading, columns) above the heads, if any.
+
+    Returns:
+        The table.
+    """
     head = "".join(f'<th scope="col">{escape(words)}</th>' for words in heads)
     body = "\n".join(
         f'<tr class="{look}"><th scope="row">{escape(name)}</th>'
@@ -41,5 +58,7 @@ def table(kind: str, label: str, heads: Sequence[str], rows: Iterable[tuple[str,
         + "</tr>"
         for look, name, cells in rows
     )
+    above = "".join(f'<th scope="colgroup" colspan="{span}">{escape(words)}</th>' for words, span in groups)
+    above = f"<tr>{above}</tr>" if above else ""
     region = f'class="scroll {kind}" tabindex="0" role="region" aria-label="{escape(label)}"'
-    return f"<div {region}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    return f"<div {region}><table>\n<thead>{above}<tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"

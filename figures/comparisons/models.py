@@ -1,0 +1,176 @@
+"""Accuracy against cost of every model's taps, a panel a use: which model, read where, is worth what it costs?
+
+Across: multiply-accumulates from the input up to the tap, for a second of audio (models read windows of different
+lengths). Up: the tap's best read-out for the use. Each model's best tap is filled and named at the right.
+"""
+
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from ...analysis import wording
+from ...features import InputError
+from .. import style
+
+TABLE = "ranking.csv"
+COLUMNS = ("model", "tap", "last", "macs_per_s")
+USES = {"training_free": "without training", "linear": "with a linear head"}
+READOUTS = {
+    "knn": "Euclidean k-NN",
+    "knn-cosine": "cosine k-NN",
+    "knn-standard": "standardised k-NN",
+    "centroid": "class means",
+    "linear": "ridge",
+    "logistic": "logistic",
+}
+LEFT_IN, NAMES_IN, PANEL_IN, GAP_IN, AXIS_IN, LINE_IN = 0.6, 1.5, 1.95, 0.34, 0.42, 0.17
+LABEL_IN = 0.32  # height that a model's best tap takes beside a panel
+WIDE = 3.0  # from this ratio of costs on, the axis is logarithmic
+MARKS = "oshpPXD"  # one more than colours, so that a colour that comes again has another mark
+
+
+def has_data(run: Path) -> bool:
+    """Whether this is the folder of a comparison of models."""
+    path = Path(run) / TABLE
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith("model,")
+
+
+@style.styled
+def draw(run: Path) -> Figure:
+    """Draw the folder that `birdprobe compare` wrote.
+
+    Raises:
+        InputError: no ranking.csv there, or that of a sweep.
+    """
+    table = read(Path(run))
+    uses = [use for use in USES if table[use].notna().any()]
+    models = list(dict.fromkeys(table["model"]))
+    panel_in = max(PANEL_IN, LABEL_IN * len(models))
+    looks = dict(zip(models, zip(cycle(style.SHOWCASE), cycle(MARKS))))
+    figure = style.new_figure(1)
+    foot = 0.16 + 0.13 * style.caption(figure, caption(table))
+    head = 0.1 + LINE_IN * -(-len(models) // 2)
+    height = foot + AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
+    figure.set_figheight(height)
+    figure.texts[0].set_y(0.07 / height)
+    width = (style.WIDTH_IN - LEFT_IN - NAMES_IN) / style.WIDTH_IN
+    axes: Axes | None = None
+    for i, use in enumerate(reversed(uses)):
+        bottom = foot + AXIS_IN + i * (panel_in + GAP_IN)
+        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width, panel_in / height)
+        axes = figure.add_axes(place, sharex=axes)
+        scale(axes, table["macs_per_s"].to_numpy())
+        panel(axes, table, use, looks)
+        axes.tick_params(labelbottom=i == 0, which="both")
+        if i == 0:
+            axes.set_xlabel("multiply-accumulates up to the tap, per second of audio", labelpad=3)
+    handles = [key(figure.axes[0], *looks[model]) for model in models]
+    names = [style.trimmed(model, 34) for model in models]
+    look: dict[str, Any] = {"frameon": False, "borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "ncols": 2}
+    look |= {"bbox_to_anchor": (0.01, 1 - 0.04 / height), "columnspacing": 1.6}
+    figure.legend(handles, names, loc="upper left", **look)
+    return figure
+
+
+def read(run: Path) -> pd.DataFrame:
+    """The table of a comparison's taps."""
+    if not has_data(run):
+        raise InputError(f"{run}: no {TABLE} of a comparison found, the folder of `birdprobe compare` wanted.")
+    table = pd.read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
+    missing = [name for name in (*COLUMNS, *USES) if name not in table]
+    if missing:
+        raise InputError(f"{run / TABLE}: no column {missing[0]}. Was it written by `birdprobe compare`?")
+    return table
+
+
+def key(axes: Axes, colour: str, mark: str):
+    (line,) = axes.plot([], [], color=colour, marker=mark, ms=4, lw=1.2, mfc=style.PAPER)
+    return line
+
+
+def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str, str]]) -> None:
+    """One use: a line a model through its taps, in order of cost; its best tap filled, its last tap crossed."""
+    ends, labels = [], []
+    for model, (colour, mark) in looks.items():
+        own = table[(table["model"] == model) & table[use].notna()].sort_values("macs_per_s", kind="stable")
+        if own.empty:
+            continue
+        x, y = own["macs_per_s"].to_numpy(), own[use].to_numpy()
+        axes.plot(x, y, color=colour, lw=1.0, alpha=0.6, zorder=2)
+        axes.plot(x, y, mark, ms=3.8 if len(own) < 12 else 3.0, mfc=style.PAPER, mec=colour, mew=1.0, zorder=3)
+        last = own["last"].to_numpy(dtype=bool)
+        axes.plot(x[last], y[last], "x", ms=5.5, color=style.INK, mew=1.3, zorder=6)
+        best = own.iloc[int(np.argmax(y))]
+        at = float(best["macs_per_s"]), float(best[use])
+        axes.plot([at[0]] * 2, [best[f"{use}_lo"], best[f"{use}_hi"]], color=colour, lw=1.3, zorder=4)
+        axes.plot(*at, mark, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
+        readout = READOUTS.get(best[f"{use}_readout"], best[f"{use}_readout"])
+        name = wording.tap_title(str(best["tap"]))
+        labels.append((f"{name}, {at[1]:.3f}\n{readout}", at[1], colour))
+        ends.append(at)
+    axes.margins(y=0.1)
+    axes.set_title(USES[use], fontsize=9, loc="left", pad=4)
+    axes.set_ylabel("score, cross-validated")
+    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    name_best(axes, ends, labels)
+
+
+def name_best(axes: Axes, ends: list[tuple[float, float]], labels: list[tuple[str, float, str]]) -> None:
+    """The best taps' names beside the panel, each at its height or as near as may be, joined by a thin line."""
+    axes.set_ylim(axes.get_ylim())
+    low, high = axes.get_ylim()
+    texts = [
+        axes.annotate(words, (1.05, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
+        for words, y, colour in labels
+    ]
+    per_inch = (high - low) * style.DPI / axes.get_window_extent().height
+    heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
+    centres = style.spread([y for _, y, _ in labels], heights, low - 0.15 * per_inch, high + 0.15 * per_inch)
+    for text, (x, y), (_, _, colour), centre in zip(texts, ends, labels, centres):
+        text.set_y(centre)
+        right = axes.get_xlim()[1]
+        axes.plot([x, right], [y] * 2, color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1)
+        joint = axes.get_yaxis_transform()
+        axes.plot([1, 1.04], [y, centre], color=colour, lw=0.6, ls=(0, (1, 2)), transform=joint, clip_on=False)
+
+
+def scale(axes: Axes, cost: np.ndarray) -> None:
+    """The axis of costs: logarithmic where models differ much."""
+    low, high = float(np.nanmin(cost)), float(np.nanmax(cost))
+    if low > 0 and high / low > WIDE:
+        axes.set_xscale("log")
+        pad = (high / low) ** 0.06
+        axes.set_xlim(low / pad, high * pad)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        pad = 0.06 * (high - low) or 0.1 * high
+        axes.set_xlim(low - pad, high + pad)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value)))
+
+
+def counted(value: float) -> str:
+    """1e6 -> "1 M", 2.5e9 -> "2.5 G"."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:.3g}"
+
+
+def caption(table: pd.DataFrame) -> str:
+    return (
+        f"Every tap of {table['model'].nunique()} runs on the same clips and folds, under its best read-out. "
+        "Filled and named: the best tap of each, with its 95 % interval, which does not know that it was chosen. "
+        "Crossed: its last tap before the classifier. Whether a difference is beyond chance is in compare.md."
+    )

@@ -1,0 +1,58 @@
+"""What the parts of a member have to offer, whatever library they come from."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Frontend(nn.Module, ABC):
+    """Waveform float32 [N, S] -> the network's input float32 [N, 1, F, T], in two steps between which one augments."""
+
+    @abstractmethod
+    def raw(self, waveform: Tensor) -> Tensor:
+        """The spectrogram in its own unit."""
+
+    @abstractmethod
+    def finish(self, raw: Tensor) -> Tensor:
+        """Padded and normalised as the network wants it."""
+
+
+class Network(nn.Module, ABC):
+    """The front end's pictures -> logits [N, K] by way of tokens. depth: how many layers learn at rates of their own.
+
+    A network whose logits are one matrix product of the embedding has it as `classifier`.
+    """
+
+    depth: int
+
+    @abstractmethod
+    def tokens(self, x: Tensor) -> Tensor:
+        """The last map, or the tokens after the last block."""
+
+    @abstractmethod
+    def embedding(self, tokens: Tensor) -> Tensor:
+        """[N, D], what the classifier reads."""
+
+    @abstractmethod
+    def logits(self, tokens: Tensor) -> Tensor:
+        """[N, K]."""
+
+    @abstractmethod
+    def layer_id(self, name: str) -> int:
+        """Of a parameter: 0 (stem) .. depth + 1 (head)."""
+
+    @abstractmethod
+    def is_head(self, name: str) -> bool:
+        """Whether a parameter learns while the rest is frozen."""
+
+    @abstractmethod
+    def extra_loss(self) -> Tensor | None:
+        """What the network adds to the loss of its logits."""
+
+    @abstractmethod
+    def load_weights(self, state: dict[str, Tensor], place: str, config: dict | None = None) -> str:
+        """Load published weights; what was done to fit them, in words."""
+
+    def rates(self, prototypes: float) -> dict[str, float]:
+        """Parameters with a published learning rate of their own; only Bird-MAE's prototypes have one."""
+        return {}

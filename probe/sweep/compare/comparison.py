@@ -1,0 +1,191 @@
+"""Compare finished sweeps: every model x tap x read-out on the same clips and folds, one ranking, one conclusion.
+
+RUNS -> paired clips -> read-outs of every model's taps, out of fold -> ranking -> conclusion -> RUN
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ....analysis import readouts
+from ....analysis.readout_ranking import Cell, rank_readouts
+from ....features import InputError
+from ....features.files import write_json, write_text
+from ....features.output_folder import Kind, OutputFolder
+from ....features.progress import Progress
+from ..settings import CHOICES
+from .conclusion import conclude_models
+from .pairing import PairedRuns, Run, pair_runs
+from .tables import describe, page, readouts_table, summary, taps_table
+
+FIGURE = "models"
+KIND = Kind(
+    "compare",
+    "a finished comparison",
+    (
+        "ranking.csv",
+        "readouts.csv",
+        "answer.json",
+        "compare.md",
+        *(f"figures/{FIGURE}.{end}" for end in ("png", "pdf")),
+    ),
+    (),
+)
+PACKAGES = ("birdprobe", "numpy", "scikit-learn", "h5py")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several models on the same clips.
+
+    table: one row a model, tap and read-out, `readouts.csv`. taps: one row a model and tap, with its cost and its best
+    read-out for each use, `ranking.csv`. answer: `answer.json`. warnings: what was left out, and where the runs are
+    less alike than they should be. path: the folder that was written, or None.
+    """
+
+    table: pd.DataFrame
+    taps: pd.DataFrame
+    answer: dict
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The conclusion in words."""
+        return str(self.answer["sentence"])
+
+    @property
+    def summary(self) -> str:
+        """The best of every model for each use, as Markdown."""
+        return summary(self.table, self.taps).to_markdown()
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in self.answer["lines"])
+        return f"<div>{lines}{self.taps.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+
+
+def compare(
+    runs: Sequence[Run],
+    output: Path | str | None = None,
+    *,
+    readout: str = "all",
+    score: str = "auto",
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+    log: Callable[[str], None] = lambda line: None,
+    command: str = "",
+    draw: bool = True,
+) -> Comparison:
+    """Rank the taps of several models, or of one model under several settings, on the clips that all of them swept.
+
+    Args:
+        runs: folders of finished sweeps, or sweeps: at least two, on the same clips. Folds and neighbours are the
+            first one's.
+        output: the folder to write, or None.
+        readout: read-outs as `--readout` takes them: "all", or names with commas.
+        score: "top1", "auc" or "cmap"; "auto" takes what the runs were ranked by, where they agree, else top-1 for
+            clips with one label each and macro ROC-AUC for others.
+        seed: of every random choice.
+        overwrite: replace a finished comparison.
+        progress: a bar on stderr, on a terminal only.
+        log: called with one line a stage.
+        command: what is recorded as the command that made it.
+        draw: also draw accuracy against cost, where there is an `output`.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: runs that cannot be compared, see `pair_runs`; an unknown read-out or score; a folder with other
+            results.
+    """
+    names = readouts.parse(readout)
+    if "attentive" in names:
+        raise InputError("`--readout` must name read-outs of pooled vectors, got attentive. Leave it out.")
+    if score not in CHOICES["score"]:
+        raise InputError(f"`--score` must be one of {', '.join(CHOICES['score'])}, got {score!r}.")
+    folder = None if output is None else OutputFolder(Path(output), KIND)
+    if folder is not None:
+        folder.check(overwrite)
+    log(f"reading {len(runs)} runs")
+    paired = pair_runs(runs)
+    metric = metric_of(score, paired)
+    log(f"{len(paired.table)} {paired.unit}s of {len(paired.classes)} classes in {len(paired.models)} runs")
+    scores, cells = score_models(paired, names, progress)
+    references = {
+        f"{model.name}/{tap}": f"{model.name}/{model.reference}" for model in paired.models for tap in model.taps
+    }
+    log("ranking")
+    ranking = rank_readouts(
+        scores, paired.targets, paired.table["group"].to_numpy(), references, metric, seed=seed
+    )  # fmt: skip
+    answer = conclude_models(ranking, cells, paired.first.probed.k).to_json()
+    table = readouts_table(ranking, cells)
+    taps = taps_table(paired, table)
+    if folder is None:
+        return Comparison(table, taps, answer, paired.warnings)
+    config = {
+        "command": command,
+        "models": [describe(model) for model in paired.models],
+        "settings": {"readout": readout, "score": score, "seed": seed, "k": paired.first.probed.k, "unit": paired.unit},
+        "readouts": list(names),
+        "score": metric,
+        "items": {name: answer[name] for name in ("n", "n_groups")} | {"classes": len(paired.classes)},
+        "grouping": paired.first.probed.grouping,
+        "folds": int(paired.table["fold"].nunique()),
+        "warnings": list(paired.warnings),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+    with folder.replacing() as draft:
+        table.to_csv(draft / "readouts.csv", index=False, float_format="%.6g")
+        taps.to_csv(draft / "ranking.csv", index=False, float_format="%.10g")
+        write_text(draft / "compare.md", page(table, taps, answer["lines"], paired.models))
+        write_json(draft / "answer.json", answer)
+        write_json(draft / "config.json", config)
+    if draw:
+        from ....figures.gallery import save
+
+        log("drawing")
+        save(folder.path, [FIGURE])
+    return Comparison(table, taps, answer, paired.warnings, folder.path)
+
+
+def metric_of(score: str, paired: PairedRuns) -> str:
+    """What the cells are ranked by."""
+    if score != "auto":
+        return score
+    told = {model.config.get("score", "top1") for model in paired.models}
+    if len(told) == 1:
+        return str(told.pop())
+    return "auc" if (paired.targets.sum(axis=1) > 1).any() else "top1"
+
+
+def score_models(
+    paired: PairedRuns, names: Sequence[str], progress: bool = True
+) -> tuple[dict[Cell, np.ndarray], dict[str, tuple[str, str]]]:
+    """Out-of-fold class scores of every model's taps, all with the folds of the first run.
+
+    Returns:
+        ((model/tap, read-out) -> float64 [n, K], model/tap -> (model, tap)).
+    """
+    folds = paired.table["fold"].to_numpy()
+    scores: dict[Cell, np.ndarray] = {}
+    cells: dict[str, tuple[str, str]] = {}
+    with Progress("reading out", sum(len(model.taps) for model in paired.models), "taps", wanted=progress) as bar:
+        for model in paired.models:
+            for tap in model.taps:
+                cell = f"{model.name}/{tap}"
+                cells[cell] = (model.name, tap)
+                found = readouts.out_of_fold_all(
+                    names, model.vectors(tap), paired.targets, folds, paired.first.probed.k
+                )  # fmt: skip
+                scores |= {(cell, name): found[name] for name in names}
+                bar.advance(note=cell)
+    return scores, cells

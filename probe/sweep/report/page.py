@@ -1,0 +1,101 @@
+"""One self-contained page about a finished run: the answer first, then pictures, tables, warnings, provenance.
+
+It reads the run folder only (`config.json`, `readouts.csv`, `ranking.csv`, the tables of drawn studies,
+`figures/*.png`) and writes `report.html` into it, without a link to anything outside: pictures are embedded, the style
+is `report.css`. The same run gives the same bytes. Runs of the first edition, without read-outs, give their page.
+"""
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from ....analysis.runs import Run
+from ....features.output_folder import adding
+from ...assets import REPORT_CSS
+from . import published
+from .figures import figures
+from .head import concluded, head, title
+from .provenance import provenance, warnings
+from .readouts import has_shift, readouts_table, shift_table
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>$title</title>
+<style>
+$css
+</style>
+</head>
+<body>
+<main>
+<header>
+<p class="kicker">$kicker</p>
+$head
+</header>
+<section aria-label="Figures">
+$figures
+</section>
+$tables
+<section>
+<h2>Warnings and skipped files</h2>
+$warnings
+</section>
+<section>
+<h2>Where this comes from</h2>
+$provenance
+</section>
+</main>
+</body>
+</html>
+""")
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html.
+
+    Args:
+        run: the folder of a finished sweep, of this edition or the first.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: the folder lacks config.json or ranking.csv, or a table that its figures are of.
+    """
+    data = Run(Path(run))
+    page = PAGE.substitute(
+        title=escape(f"{model_name(data)} on {audio_name(data)}: {title(data)}"),
+        css=REPORT_CSS.read_text(encoding="utf-8"),
+        kicker=f"birdprobe sweep <span>·</span> {escape(model_name(data))} <span>·</span> {escape(audio_name(data))}",
+        head=head(data),
+        figures="\n".join(figures(data)),
+        tables="\n".join(f"<section>\n<h2>{heading}</h2>\n{table}\n</section>" for heading, table in tables(data)),
+        warnings=warnings(data),
+        provenance=provenance(data),
+    )
+    with adding(data.folder) as draft:
+        (draft / "report.html").write_text(page, encoding="utf-8")
+    return data.folder / "report.html"
+
+
+def tables(data: Run) -> list[tuple[str, str]]:
+    """(heading, table) of each table on the page, in order."""
+    if not concluded(data):
+        return [("Every tap, in graph order", published.ranking_table(data))]
+    found = [("Every tap under every read-out", readouts_table(data))]
+    if has_shift(data):
+        found.append(("In domain and on the test recordings", shift_table(data)))
+    heading = f"The published ranking: {escape(published.readout(data))}"
+    return [*found, (heading, f"{published.answer(data)}\n{published.ranking_table(data)}")]
+
+
+def model_name(data: Run) -> str:
+    model = data.config["model"]
+    return model.get("preset") or Path(model["path"]).stem
+
+
+def audio_name(data: Run) -> str:
+    return Path(data.config["audio"]["path"]).name

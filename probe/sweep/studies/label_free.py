@@ -1,0 +1,54 @@
+"""Scores that train no read-out, and how well they would have chosen; see `analysis.transferability`."""
+
+import numpy as np
+import pandas as pd
+
+from ....analysis import transferability
+from ....analysis.scored_items import Units
+from ....features.store import FeatureStore
+from ..conclusion import USES
+from ..score import Verdict
+from .finding import Finding, records, vectors_of
+
+MOST_ROWS = 2000  # more change effective rank and CKA by less than they cost
+
+
+def study_label_free(store: FeatureStore, units: Units, verdict: Verdict, seed: int = 0) -> Finding:
+    """Effective rank and LogME of every tap, CKA between taps, and what choosing by either score would cost.
+
+    Effective rank and CKA need no labels, LogME needs them but trains nothing. Both of the former are of at most
+    MOST_ROWS rows, drawn without replacement.
+
+    Returns:
+        label_free.csv (tap, effective_rank, logme), cka.csv ([taps, taps], its index `tap`), and answer.json's
+        `label_free`: per use and score the tap it would choose and its regret under that use's best read-out.
+    """
+    n = len(units.table)
+    rows = np.sort(np.random.default_rng([seed, 3]).permutation(n)[:MOST_ROWS])
+    features = vectors_of(store, units, store.taps, rows)
+    scores = pd.DataFrame(
+        {
+            "effective_rank": {tap: transferability.effective_rank(x) for tap, x in features.items()},
+            "logme": verdict.table.set_index("tap")["logme"],
+        }
+    ).loc[list(store.taps)]
+    tables = {
+        "label_free.csv": scores.rename_axis("tap").reset_index(),
+        "cka.csv": transferability.cka(features).rename_axis("tap").reset_index(),
+    }
+    return Finding(
+        tables=tables, answer={"label_free": _regrets(scores, verdict)}, config={"label_free_rows": len(rows)}
+    )
+
+
+def _regrets(scores: pd.DataFrame, verdict: Verdict) -> list[dict]:
+    """Per use and score, a record of `transferability.label_free_regret` with the use and its read-out before it."""
+    found: list[dict] = []
+    for use in USES:
+        if (advice := getattr(verdict.conclusion, use)) is None:
+            continue
+        table = verdict.readouts.table
+        labelled = table[table["readout"] == advice.readout].set_index("tap")["score"]
+        regrets = records(transferability.label_free_regret(scores, labelled))
+        found += [{"use": use, "readout": advice.readout, **record} for record in regrets]
+    return found

@@ -1,0 +1,69 @@
+"""The sentence across models claims what the tests support, and no more often than it should where nothing differs."""
+
+import numpy as np
+import pytest
+
+from birdprobe.analysis.readout_ranking import rank_readouts
+from birdprobe.probe.sweep.compare.conclusion import conclude_models
+
+READOUTS = ("knn", "knn-cosine", "linear")
+
+
+def concluded(rng, gains, n_groups=40, n_boot=20, n_perm=400, noise=0.7):
+    """The conclusion for models {name: the gain of each of its taps, the last one its reference}."""
+    groups = np.repeat(np.arange(n_groups), 5)
+    targets = np.eye(3, dtype=bool)[rng.integers(0, 3, n_groups)[groups]]
+    common = rng.standard_normal(targets.shape)
+    scores, names, references = {}, {}, {}
+    for model, of_taps in gains.items():
+        for i, gain in enumerate(of_taps):
+            tap = f"{model}/block_{i:02d}"
+            names[tap], references[tap] = (model, f"block_{i:02d}"), f"{model}/block_{len(of_taps) - 1:02d}"
+            for readout in READOUTS:
+                shift = gain.get(readout, 0) if isinstance(gain, dict) else gain
+                own = rng.standard_normal(targets.shape) + noise * rng.standard_normal((n_groups, 3))[groups]
+                scores[tap, readout] = common + own + (0.8 + shift) * targets
+    ranking = rank_readouts(scores, targets, groups, references, n_boot=n_boot, n_perm=n_perm)
+    return conclude_models(ranking, names, 5)
+
+
+def test_a_clearly_better_model_is_named():
+    found = concluded(np.random.default_rng(0), {"wren": [0, 0], "robin": [0, 3, 0.2], "tit": [0.5]})
+    assert found.lines[0] == "Use robin: its best tap beats that of every other model beyond chance."
+    for part in (found.training_free, found.linear):
+        assert (part.model, part.advice.tap, part.beats_others, part.advice.beats_last) == (
+            *("robin", "block_01"),
+            *(True, True),
+        )
+        assert part.rivals[0].difference <= part.rivals[1].difference
+    assert found.agree and found.references == {"wren": "block_01", "robin": "block_02", "tit": "block_00"}
+    assert "Without training: robin block_01 by " in found.sentence
+    assert "it beats the best tap of" in found.sentence and "and those of the other 1" in found.sentence
+    assert "against its own block 2 (p < 0.001)" in found.sentence or "(p = 0.00" in found.sentence
+    assert "40 groups" not in found.sentence
+
+
+def test_which_model_may_depend_on_the_use():
+    gains = {"wren": [0, {"knn": 3}], "robin": [0, {"linear": 3}]}
+    found = concluded(np.random.default_rng(1), gains)
+    assert found.lines[0] == "It depends on the use: wren without training, robin with a linear head."
+    assert not found.agree
+    assert found.training_free.model == "wren" and found.linear.model == "robin"
+    assert "no inner tap of wren does better" in found.lines[1]
+
+
+def test_equal_models_are_not_told_apart():
+    found = concluded(np.random.default_rng(3), {"wren": [0, 0], "robin": [0, 0]})
+    assert "not beyond chance" in found.lines[1] and "Use " not in found.lines[0]
+    told = found.to_json()
+    assert told["training_free"]["beats_others"] is False and told["training_free"]["others"][0]["beaten"] is False
+
+
+@pytest.mark.parametrize("taps", [(6, 1), (3, 3)])
+def test_no_model_is_named_in_more_than_5_of_100_null_comparisons(taps):
+    # the model with many taps comes first by luck alone: picking its best one is paid for
+    rng, n, named = np.random.default_rng(4), 150, 0
+    for _ in range(n):
+        found = concluded(rng, {"wren": [0] * taps[0], "robin": [0] * taps[1]}, 16, 2, 200, noise=0.3)
+        named += any(part.beats_others for part in (found.training_free, found.linear))
+    assert named <= 0.05 * n + 2 * np.sqrt(0.05 * 0.95 * n)
