@@ -111,7 +111,7 @@ def _check_metric(metric):
 def _check_finite(x):
     if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):  # no n x d temporary; NaN propagates through both
         bad = int(np.count_nonzero(~np.isfinite(x).all(axis=1)))
-        raise InputError(f"k-NN: {bad} of {len(x)} rows are not finite, numbers wanted. Overflow in float16?")
+        raise InputError(f"k-NN: {bad} of {len(x)} rows are not finite, expected numbers. Overflow in float16?")
 
 
 def check_k(k: int, training: int) -> None:

@@ -53,7 +53,7 @@ def validate(y_true, scores) -> tuple[np.ndarray, np.ndarray]:
         row, column = np.argwhere(bad)[0]
         raise InputError(
             f"metrics, scores: {int(bad.sum())} values that are not finite found, the first in row {row}, column "
-            f"{column}; numbers wanted. A division by zero, or a logit of 0 or 1?"
+            f"{column}; expected numbers. A division by zero, or a logit of 0 or 1?"
         )
     return y_true, scores
 
@@ -106,7 +106,7 @@ def evaluate(y_true, scores, classes: Sequence[str]) -> dict:
     """
     y_true, scores = validate(y_true, scores)
     if len(classes) != y_true.shape[1]:
-        raise InputError(f"metrics: {len(classes)} class names found, {y_true.shape[1]} wanted, one a column.")
+        raise InputError(f"metrics: expected {y_true.shape[1]} class names, one a column, got {len(classes)}.")
     positives = y_true.sum(axis=0)
     left_out, full = positives == 0, positives == len(y_true)
     return {

@@ -167,7 +167,7 @@ def _group_sums(correct, groups):
     shape = next(iter(lengths.values()))
     for tap, found in lengths.items():
         if len(found) != 1 or not found[0] or found != shape:
-            raise InputError(f"ranking, tap {tap}: {found} rows found, {shape} wanted, the same rows for every tap.")
+            raise InputError(f"ranking, tap {tap}: expected {shape}, the same rows for every tap, got {found} rows.")
     hits = np.array([np.asarray(rows, dtype=bool) for rows in correct.values()], dtype=np.float64)
     codes = group_codes(groups, shape[0], "ranking")
     sizes = np.bincount(codes).astype(np.float64)

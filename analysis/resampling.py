@@ -45,7 +45,7 @@ def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
         codes = np.arange(n)
     else:
         if np.shape(groups) != (n,):
-            raise InputError(f"{place}: groups {np.shape(groups)} found, {(n,)} wanted, one a row.")
+            raise InputError(f"{place}: expected groups {(n,)}, one a row, got {np.shape(groups)}.")
         codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if codes.max(initial=0) < 1:
         raise InputError(f"{place}: expected at least two groups, got 1. Are all rows of one recording?")

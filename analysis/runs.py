@@ -99,7 +99,9 @@ class Run:
         """`cka.csv`: linear CKA between taps, [taps, taps]."""
         table = self._table("cka.csv", ("tap",)).set_index("tap")
         if list(table.columns) != list(table.index):
-            raise InputError(f"{self.folder / 'cka.csv'}: rows and columns differ; the same taps on both sides wanted.")
+            raise InputError(
+                f"{self.folder / 'cka.csv'}: rows and columns differ; expected the same taps on both sides."
+            )
         return table
 
     @property

@@ -105,7 +105,7 @@ def read_run(run: Path | str) -> Probed:
         settings = config["settings"]
         k, metric, unit = int(settings["k"]), str(settings["metric"]), str(settings["unit"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run / 'config.json'}: {error!r}, the configuration of a sweep wanted.") from None
+        raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a sweep.") from None
     text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}
     try:
         table = pd.read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)

@@ -7,7 +7,7 @@ matrices and one read-out.
 Taps are put on one scale without labels, over all rows: see `analysis.pairwise`.
 
 What the scores mean. The score of a step is the best of all candidates on the rows that chose it, so it errs upwards.
-The nested estimate is not inflated by the choice: every fold is read with taps (and penalty) chosen on the other folds alone.
+The nested estimate is not inflated by the choice: taps (and penalty) of a fold are chosen on the other folds alone.
 """
 
 from collections.abc import Mapping
@@ -166,7 +166,7 @@ def _checked(features, y, folds, groups, n_taps, probe):
     if probe not in PROBES:
         raise InputError(f"tap selection, probe: expected one of {', '.join(PROBES)}, got {probe!r}.")
     if not 1 <= n_taps <= len(features):
-        raise InputError(f"tap selection: {n_taps} taps asked for, 1 to {len(features)} wanted: there are no more.")
+        raise InputError(f"tap selection: expected 1 to {len(features)} taps, all that there are, got {n_taps}.")
     if y.ndim != 1 or not len(y) or folds.shape != y.shape or groups.shape != y.shape:
         raise InputError(
             f"tap selection: expected one each a row, got labels {y.shape}, folds {folds.shape}, groups {groups.shape}."
@@ -188,5 +188,5 @@ def _check_thinned(folds, groups, probe):
     training = len(folds) - np.bincount(folds).max()
     if probe == "knn" and training < pairwise.NEIGHBOURS:
         raise InputError(
-            f"tap selection: {training} rows outside the largest fold, {pairwise.NEIGHBOURS} wanted. Too few clips?"
+            f"tap selection: {training} rows outside the largest fold, expected {pairwise.NEIGHBOURS}. Too few clips?"
         )

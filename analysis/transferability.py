@@ -113,7 +113,7 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     for tap in taps:
         x = _checked(features[tap], f"CKA, tap {tap}")
         if len(x) != n:
-            raise InputError(f"CKA, tap {tap}: {len(x)} rows found, {n} wanted, as at {taps[0]}.")
+            raise InputError(f"CKA, tap {tap}: expected {n} rows, as at {taps[0]}, got {len(x)}.")
         x = _scaled(x - x[0].astype(np.float64))  # a constant column becomes exactly zero
         x -= x.mean(axis=0)
         held.append((True, x @ x.T) if x.shape[1] > n else (False, x))
@@ -148,7 +148,7 @@ def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataF
     """
     if labelled.empty or set(label_free.index) != set(labelled.index) or not labelled.index.is_unique:
         raise InputError(
-            f"label-free scores: taps {list(label_free.index)} found, {list(labelled.index)} wanted, each once."
+            f"label-free scores: expected the taps {list(labelled.index)}, each once, got {list(label_free.index)}."
         )
     label_free = label_free.reindex(labelled.index)
     if label_free.isna().to_numpy().any() or labelled.isna().any():

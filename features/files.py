@@ -25,9 +25,9 @@ REASONS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "no space left on the disk, or a limit on the size of files",
     errno.ENAMETOOLONG: "a name that is too long",
-    errno.ENOTDIR: "a file found where a parent folder was wanted",
-    errno.EEXIST: "a file found where a folder was wanted",
-    errno.EISDIR: "a folder found, the name of a file wanted",
+    errno.ENOTDIR: "a file stands where a parent folder must be",
+    errno.EEXIST: "a file stands where a folder must be",
+    errno.EISDIR: "expected the name of a file, got a folder",
     errno.EACCES: "no permission to write there",
     errno.EPERM: "no permission to write there",
     errno.EROFS: "no permission to write there, the disk is read-only",
@@ -70,7 +70,7 @@ def check_new(path: Path, overwrite: bool) -> None:
             raise IsADirectoryError(errno.EISDIR, "", str(path))
         if not overwrite and os.path.lexists(path):
             what = "a dangling symbolic link found" if not path.exists() else "exists"
-            raise InputError(f"{path}: {what}, a new file wanted. Use --overwrite to replace it.")
+            raise InputError(f"{path}: {what}, expected a new file. Use --overwrite to replace it.")
         check_parents(path.parent)
         with suppress(FileNotFoundError):
             os.lstat(path)  # a name too long is said now, not after the work

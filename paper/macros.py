@@ -37,7 +37,7 @@ class Macros:
     def __post_init__(self):
         for name, text in self.values.items():
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"macros: {name} is {text!r}, the text of a number wanted.")
+                raise InputError(f"macros: {name} is {text!r}, expected the text of a number.")
 
     def to_json(self) -> str:
         """What `text/macros.typ` reads: values, the names of the tables, and what is missing by its key."""

@@ -185,7 +185,7 @@ def _row(place: str, given: object, columns: tuple[str, ...]) -> dict[str, Value
     for column, value in values.items():
         if column not in MIXED and isinstance(value, str | tuple) != (column in WORDS):
             wanted = "text" if column in WORDS else "a number"
-            raise InputError(f"{place}: {column} = {value!r} found, {wanted} wanted.")
+            raise InputError(f"{place}: expected {wanted}, got {column} = {value!r}.")
     return values
 
 
@@ -198,7 +198,7 @@ def _list(place: str, given: object) -> list:
 def _source(place: str, given: object, works: Collection[str]) -> str:
     work, _, where = str(given).partition(", ")
     if work not in works or not where.strip():
-        raise InputError(f"{place}: source {given!r} found, 'WORK, place' wanted with one of {', '.join(works)}.")
+        raise InputError(f"{place}: expected 'WORK, place' with one of {', '.join(works)}, got source {given!r}.")
     return str(given)
 
 

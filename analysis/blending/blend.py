@@ -60,7 +60,7 @@ def blend(
     if not carried.all():
         without = list(classes[carried == 0])
         raise InputError(
-            f"blend, class {without[0]!r}: no member with a weight above 0 has it, at least one wanted "
+            f"blend, class {without[0]!r}: no member with a weight above 0 has it, expected at least one "
             f"({len(without)} such classes). Is a member missing?"
         )
     return pd.DataFrame(out_of(total / carried, space), index=rows, columns=classes)
@@ -79,7 +79,7 @@ def normalised(weights: Sequence[float] | None, names: Sequence[str]) -> np.ndar
     """float64 [M] that sum to 1. InputError: a weight that is negative or not finite, all zero, not one a member."""
     weights = np.ones(len(names)) if weights is None else np.asarray(list(weights), dtype=np.float64)
     if weights.shape != (len(names),):
-        raise InputError(f"blend: {len(weights)} weights found, {len(names)} wanted, one a member.")
+        raise InputError(f"blend: expected {len(names)} weights, one a member, got {len(weights)}.")
     for name, weight in zip(names, weights):
         if not np.isfinite(weight) or weight < 0:
             raise InputError(f"blend, weight of {name}: expected 0 or more, got {weight:g}.")

@@ -2,8 +2,7 @@
 
 Weights are multiples of `step` that sum to 1. As long as there are at most MAX_POINTS every one is tried. Beyond, a
 climb starts at the best of every member alone and (nearly) equal weights, and moves weight from one member to another,
-one step or four at a time, as long as that gains. Of equally good weights those nearest to equal are taken: that is
-the least opinion.
+one step or four at a time, as long as that gains. Ties go to the most uniform weights.
 """
 
 from collections.abc import Callable
@@ -89,5 +88,5 @@ def _compositions(total: int, parts: int):
 def _units(step: float) -> int:
     units = round(1 / step) if _FINEST <= step <= 1 else 0
     if not units or abs(units * step - 1) > 1e-9:
-        raise InputError(f"blend search, step: {step:g} found, 1 over a whole number up to 1000 wanted, such as 0.05.")
+        raise InputError(f"blend search, step: expected 1 over a whole number up to 1000, such as 0.05, got {step:g}.")
     return units

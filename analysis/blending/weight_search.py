@@ -129,7 +129,7 @@ def search(
     y_true = metrics.validate(truth.to_numpy(), np.zeros(truth.shape))[0]
     groups = predictions.files(truth.index) if groups is None else np.asarray(groups)
     if groups.shape != (len(truth),):
-        raise InputError(f"blend search: groups {groups.shape} found, ({len(truth)},) wanted, one a row of the truth.")
+        raise InputError(f"blend search: expected groups ({len(truth)},), one a row of the truth, got {groups.shape}.")
     codes, names = _folds(groups, folds, seed)
     pairs = Pairs(y_true, codes)
     _check_defined(pairs.defined, names)
@@ -200,7 +200,7 @@ def _folds(groups, folds, seed) -> tuple[np.ndarray, list]:
     if not isinstance(folds, (int, np.integer)):
         given = np.asarray(folds)
         if given.shape != groups.shape:
-            raise InputError(f"blend search: folds {given.shape} found, {groups.shape} wanted, one a row of the truth.")
+            raise InputError(f"blend search: expected folds {groups.shape}, one a row of the truth, got {given.shape}.")
         names, of_row = np.unique(given, return_inverse=True)
         if len(names) < 2:
             raise InputError("blend search: expected at least two folds, got 1.")
@@ -209,8 +209,8 @@ def _folds(groups, folds, seed) -> tuple[np.ndarray, list]:
         np.maximum.at(high, codes, of_row)
         if (low != high).any():
             raise InputError(
-                f"blend search: group {str(kinds[np.argmax(low != high)])!r} found in two folds, every group in one "
-                "wanted. Were the predictions made with folds of other groups?"
+                f"blend search: group {str(kinds[np.argmax(low != high)])!r} is in two folds, expected every group in "
+                "one. Were the predictions made with folds of other groups?"
             )
         return of_row, names.tolist()
     if not 2 <= folds <= len(kinds):

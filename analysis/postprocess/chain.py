@@ -97,7 +97,7 @@ def read_labels(path: Path, classes: Sequence[str], say: Callable[[str], None] =
             first = file.readline().split(",")[0].strip().strip('"')
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: {getattr(error, 'strerror', None) or 'not text'}, a CSV of labels wanted."
+            f"{path}: {getattr(error, 'strerror', None) or 'not text'}, expected a CSV of labels."
         ) from error
     if first == predictions.ROW_ID:
         return predictions.read_truth(path)

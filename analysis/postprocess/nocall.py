@@ -30,8 +30,8 @@ class Damping:
     def __post_init__(self):
         if not (0 <= self.threshold <= 1 and 0 <= self.factor <= 1) or self.unit not in ("window", "file"):
             raise InputError(
-                f"no-call damping: threshold {self.threshold}, factor {self.factor}, unit {self.unit!r} found; "
-                "0 to 1, 0 to 1, window or file wanted."
+                "no-call damping: expected threshold and factor from 0 to 1, unit window or file, got "
+                f"{self.threshold}, {self.factor} and {self.unit!r}."
             )
 
     def __str__(self):

@@ -64,7 +64,7 @@ class Shrunk:
 
     def __post_init__(self):
         if not all(0 < value < np.inf for value in asdict(self).values()) or self.eps >= 0.5:
-            raise InputError(f"shrunk prior: {asdict(self)} found, all above 0 wanted, eps below one half.")
+            raise InputError(f"shrunk prior: expected numbers above 0, eps below one half, got {asdict(self)}.")
 
     def shifts(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
         """As `Laplace.shifts`. A site or an hour with labels is enough for it to apply."""

@@ -63,7 +63,7 @@ class Prior:
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable JSON file ({error}), a prior wanted.") from error
+            raise InputError(f"{path}: not a readable JSON file ({error}), expected a prior.") from error
         return cls.from_json(found, str(path))
 
 
@@ -195,7 +195,7 @@ def cross_fit(
     folds = np.asarray(folds)
     recordings = predictions.files(labels.index)
     if folds.shape != recordings.shape:
-        raise InputError(f"priors by fold: folds {folds.shape} found, {recordings.shape} wanted, one a row of labels.")
+        raise InputError(f"priors by fold: expected folds {recordings.shape}, one a row of labels, got {folds.shape}.")
     pairs = sorted({(str(name), str(fold)) for name, fold in zip(recordings, folds)})
     torn = sorted({a for (a, _), (b, _) in pairwise(pairs) if a == b})
     if torn or len({fold for _, fold in pairs}) < 2:

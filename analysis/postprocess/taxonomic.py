@@ -45,7 +45,7 @@ class Taxonomic:
             label, name, rank = (row[key].strip() for key in ("primary_label", "scientific_name", "class_name"))
             if not label or not name or not rank or label in genus:
                 found = f"label {label!r} twice" if label in genus else "an empty name"
-                raise InputError(f"{path}, line {line}: {found}, every label once with both names wanted.")
+                raise InputError(f"{path}, line {line}: {found}, expected every label once with both names.")
             genus[label], group[label] = name.split()[0], rank
         return cls(genus, group, a, b)
 

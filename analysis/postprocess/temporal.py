@@ -148,7 +148,7 @@ def _kernel(weights) -> tuple[float, ...]:
     weights = tuple(float(weight) for weight in weights)
     if len(weights) % 2 == 0 or not all(0 <= weight < np.inf for weight in weights) or not sum(weights):
         raise InputError(
-            f"kernel smoothing: weights {weights} found, an odd number of them wanted, none negative, not all 0."
+            f"kernel smoothing: expected an odd number of weights, none negative, not all 0, got {weights}."
         )
     return weights
 

@@ -74,7 +74,7 @@ def compare(
     n_files = len(np.unique(recordings))
     scored = np.asarray(y_true.any(axis=0) & ~y_true.all(axis=0))
     if not scored.any():
-        raise InputError(f"truth: none of {len(scored)} classes has both a positive and a negative row, one wanted.")
+        raise InputError(f"truth: none of {len(scored)} classes has both a positive and a negative row, expected one.")
     common = {
         **{"n_rows": len(truth), "n_files": n_files, "n_classes": len(scored), "n_scored": int(scored.sum())},
         **{"left_out": ";".join(map(str, truth.columns[~scored])), "n_boot": n_boot if n_files > 1 else 0},
@@ -100,7 +100,7 @@ def _cells(members) -> dict[tuple[str, str], pd.DataFrame]:
             raise InputError(f"comparison, member {member!r}: expected at least the raw table, got none.")
         for step, table in steps:
             if (member, step) in cells:
-                raise InputError(f"comparison, member {member!r}: step {step!r} found twice, once wanted.")
+                raise InputError(f"comparison, member {member!r}: step {step!r} is there twice, expected once.")
             cells[member, step] = table
     return cells
 
@@ -111,7 +111,7 @@ def _baseline(cells, baseline) -> tuple[str, str]:
     of_member = [cell for cell in cells if cell[0] == baseline]
     if baseline not in cells and not of_member:
         wanted = ", ".join(dict.fromkeys(member for member, _ in cells))
-        raise InputError(f"comparison, baseline: {baseline!r} found, a member ({wanted}) or one of its steps wanted.")
+        raise InputError(f"comparison, baseline: expected a member ({wanted}) or one of its steps, got {baseline!r}.")
     return baseline if baseline in cells else of_member[0]
 
 
@@ -233,9 +233,9 @@ def read(path: Path | str) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:  # ValueError: no text, no rows, rows that do not fit
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: {reason}, the CSV of a comparison wanted.") from error
+        raise InputError(f"{path}: {reason}, expected the CSV of a comparison.") from error
     if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, the CSV of a comparison wanted. Another table?")
+        raise InputError(f"{path}: no column {', '.join(missing)}, expected the CSV of a comparison. Another table?")
     if frame["baseline"].dtype != bool or frame["baseline"].sum() != 1:
         raise InputError(f"{path}: {len(frame)} rows without exactly one baseline. Were rows taken out?")
     return frame[list(COLUMNS)]

@@ -84,7 +84,7 @@ def make(
     given = [*members.values(), *((*tuning.oof, tuning.truth) if tuning else ()), truth, sample_submission]
     check_output(out, [path for path in given if path], truth is not None, wanted.prior is not None, overwrite)
     if BLEND in members:
-        raise InputError(f"member {BLEND!r}: a name that the result has; another one wanted.")
+        raise InputError(f"member {BLEND!r}: a name that the result has; expected another one.")
     tables = {name: predictions.read_predictions(path) for name, path in members.items()}
     sample = predictions.read(sample_submission) if sample_submission else next(iter(tables.values()))
     searched = None
@@ -131,7 +131,7 @@ def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, 
     """
     if out.suffix != ".csv":
         raise InputError(
-            f"{out}: ends in {out.suffix or 'nothing'}, .csv wanted; its description is the .json beside it."
+            f"{out}: ends in {out.suffix or 'nothing'}, expected .csv; its description is the .json beside it."
         )
     written = [out, out.with_name(f"{out.stem}.json")]
     written += [out.with_name(f"{out.stem}-prior.json")] if prior else []
@@ -140,7 +140,7 @@ def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, 
         check_new(path, overwrite=True)
         for one in given:
             if path.exists() and Path(one).exists() and path.samefile(one):
-                raise InputError(f"{path}: one of the files that are read, another name wanted for the output.")
+                raise InputError(f"{path}: one of the files that are read, expected another name for the output.")
     for path in written:
         check_new(path, overwrite)
 
@@ -148,7 +148,7 @@ def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, 
 def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) -> Search:
     """`blending.search` on the members' out-of-fold CSVs. InputError: not one a member."""
     if len(tuning.oof) != len(names):
-        raise InputError(f"--oof: {len(tuning.oof)} tables found, {len(names)} wanted, one a member in their order.")
+        raise InputError(f"--oof: expected {len(names)} tables, one a member in their order, got {len(tuning.oof)}.")
     tables = {name: predictions.read_predictions(path) for name, path in zip(names, tuning.oof)}
     return search(tables, predictions.read_truth(tuning.truth), space, seed=seed)
 

@@ -37,16 +37,18 @@ def read(path: Path | str) -> pd.DataFrame:
             header = next(csv.reader(file), [])
         if not header or header[0] != ROW_ID:
             found = repr(header[0]) if header else "an empty file"
-            raise InputError(f"{path}: {found} found as the first column, {ROW_ID} wanted. Another kind of table?")
+            raise InputError(f"{path}: {found} found as the first column, expected {ROW_ID}. Another kind of table?")
         classes = header[1:]
         if not classes:
             raise InputError(f"{path}: no class columns found beside {ROW_ID}. Is the separator a comma?")
         if not all(name.strip() for name in classes):
             at = next(i for i, name in enumerate(header, 1) if not name.strip())
-            raise InputError(f"{path}, header: column {at} without a name, a class wanted. A comma at the line's end?")
+            raise InputError(
+                f"{path}, header: column {at} without a name, expected a class. A comma at the line's end?"
+            )
         doubled = sorted({name for name in classes if classes.count(name) > 1} | (set(classes) & {ROW_ID}))
         if doubled:
-            raise InputError(f"{path}, header: column {doubled[0]!r} found twice ({len(doubled)} such), once wanted.")
+            raise InputError(f"{path}, header: column {doubled[0]!r} found twice ({len(doubled)} such), expected once.")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the last column would be dropped
             table = pd.read_csv(
@@ -60,10 +62,10 @@ def read(path: Path | str) -> pd.DataFrame:
                 float_precision="round_trip",  # values and their order as written
             )
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}, a CSV of predictions wanted.") from error
+        raise InputError(f"{path}: {error.strerror or error}, expected a CSV of predictions.") from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not UTF-8 text, a CSV of predictions wanted. A spreadsheet or an archive?"
+            f"{path}: not UTF-8 text, expected a CSV of predictions. A spreadsheet or an archive?"
         ) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         raise InputError(f"{path}: rows that do not fit the header of {len(header)} columns: {error}") from error
@@ -147,7 +149,7 @@ def _compared(what, found: pd.Index, wanted: pd.Index, order) -> list[str]:
     expected = wanted[wanted.isin(found)]
     if order and len(common) == len(expected) and not common.equals(expected):
         at = int(np.flatnonzero(common != expected)[0])
-        faults.append(f"{what}: in another order, the first {common[at]!r} where {expected[at]!r} is wanted")
+        faults.append(f"{what}: in another order, the first {common[at]!r}, expected {expected[at]!r}")
     return faults
 
 
@@ -190,8 +192,8 @@ def read_truth(path: Path | str) -> pd.DataFrame:
     if between.any():
         row, column = np.argwhere(between)[0]
         raise InputError(
-            f"{path}, row {table.index[row]}, column {table.columns[column]!r}: {table.to_numpy()[row, column]:g} "
-            "found, 0 or 1 wanted. Are predictions and truth swapped?"
+            f"{path}, row {table.index[row]}, column {table.columns[column]!r}: expected 0 or 1, "
+            f"got {table.to_numpy()[row, column]:g}. Are predictions and truth swapped?"
         )
     return table.astype(bool)
 

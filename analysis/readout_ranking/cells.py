@@ -98,7 +98,7 @@ def make_cells(
     if not rows.any():
         raise InputError("read-outs: expected at least one row with a label, got none.")
     if groups is not None and np.shape(groups) != (len(truth),):
-        raise InputError(f"read-outs: groups {np.shape(groups)} found, {(len(truth),)} wanted, one a row.")
+        raise InputError(f"read-outs: expected groups {(len(truth),)}, one a row, got {np.shape(groups)}.")
     codes = group_codes(None if groups is None else np.asarray(groups)[rows], int(rows.sum()), "read-outs")
     if not rows.all():
         arrays, truth = [array[rows] for array in arrays], truth[rows]

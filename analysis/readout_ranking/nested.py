@@ -48,13 +48,13 @@ def nested_choice(
     """
     cells, rows = make_cells(scores, targets, groups, metric)
     if np.shape(folds) != rows.shape:
-        raise InputError(f"nested choice: folds {np.shape(folds)} found, {rows.shape} wanted, one a row.")
+        raise InputError(f"nested choice: expected folds {rows.shape}, one a row, got {np.shape(folds)}.")
     names, fold_of = np.unique(np.asarray(folds)[rows], return_inverse=True)
     if len(names) < 2:
         raise InputError("nested choice: expected at least two folds, got 1.")
     pairs = len(np.unique(np.stack([cells.codes, fold_of]), axis=1).T)
     if pairs > cells.n_groups:
-        raise InputError("nested choice: groups found in several folds, each group in one wanted.")
+        raise InputError("nested choice: groups found in several folds, expected each group in one.")
     best, chosen = int(np.argmax(_plain(cells))), {}
     picked, kept, weights = [], [], []
     for i, name in enumerate(names):

@@ -27,7 +27,9 @@ def out_of_fold_attentive(x, targets, folds, seed: int = 0, penalty: float = PEN
     x, targets = _checked(x, targets)
     folds = np.asarray(folds)
     if folds.shape != (len(x),) or len(np.unique(folds)) < 2:
-        raise InputError(f"attentive: folds {folds.shape} found, one of at least two folds wanted for {len(x)} rows.")
+        raise InputError(
+            f"attentive: expected one fold a row, two or more in all, got {folds.shape} for {len(x)} rows."
+        )
     scores = np.empty(targets.shape)
     for fold in np.unique(folds):
         held = folds == fold
@@ -64,8 +66,8 @@ def _checked(x, targets):
     x, targets = np.asarray(x), np.asarray(targets)
     if x.ndim != 3 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
         raise InputError(
-            f"attentive: features {x.shape}, targets {targets.dtype} {targets.shape} found; [n, positions, d] and "
-            "bool [n, K] wanted. Was the map pooled? It takes `--pool grid:HxW`."
+            f"attentive: expected features [n, positions, d] and targets bool [n, K], got {x.shape} and {targets.dtype} "
+            f"{targets.shape}. Was the map pooled? It takes `--pool grid:HxW`."
         )
     if not np.isfinite(x).all():
         raise InputError("attentive: expected numbers, got features that are not finite. Overflow in float16?")

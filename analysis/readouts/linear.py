@@ -23,7 +23,7 @@ def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
     x, y = _checked(x, y)
     folds = np.asarray(folds)
     if folds.shape != y.shape:
-        raise InputError(f"linear probe: folds {folds.shape} found, {y.shape} wanted, one a row.")
+        raise InputError(f"linear probe: expected folds {y.shape}, one a row, got {folds.shape}.")
     predicted = np.empty_like(y)
     for fold in np.unique(folds):
         held = folds == fold

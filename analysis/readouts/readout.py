@@ -69,7 +69,9 @@ def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> d
     x, targets = _checked(readouts, x, targets)
     folds = np.asarray(folds)
     if folds.shape != (len(x),) or len(np.unique(folds)) < 2:
-        raise InputError(f"read-outs: folds {folds.shape} found, one of at least two folds wanted for {len(x)} rows.")
+        raise InputError(
+            f"read-outs: expected one fold a row, two or more in all, got {folds.shape} for {len(x)} rows."
+        )
     scores = {name: np.empty(targets.shape) for name in readouts}
     found = {name: knn.neighbours(x, folds, k, _METRIC[name]) for name in readouts if name in _METRIC}
     with threadpool_limits(1):  # the products are small: threads cost more than they bring, and change last bits
@@ -104,12 +106,12 @@ def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
 def _checked(readouts, x, targets):
     for name in readouts:
         if name not in ALL:
-            raise InputError(f"read-out: one of {', '.join(ALL)} wanted, {name!r} found.")
+            raise InputError(f"read-out: expected one of {', '.join(ALL)}, got {name!r}.")
     x, targets = np.asarray(x), np.asarray(targets)
     if x.ndim != 2 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
         raise InputError(
-            f"read-outs: features {x.shape}, targets {targets.dtype} {targets.shape} found; [n, d] and bool [n, K] "
-            "wanted. Labels instead of one column a class?"
+            f"read-outs: expected features [n, d] and targets bool [n, K], got {x.shape} and {targets.dtype} "
+            f"{targets.shape}. Labels instead of one column a class?"
         )
     if not np.isfinite(x).all():
         raise InputError("read-outs: expected numbers, got features that are not finite. Overflow in float16?")

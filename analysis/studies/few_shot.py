@@ -139,9 +139,9 @@ def read(path: Path | str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype={"tap": str, "readout": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, the CSV of scores against shots wanted.") from None
+        raise InputError(f"{path}: {error}, expected the CSV of scores against shots.") from None
     if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, scores against shots wanted. Another table?")
+        raise InputError(f"{path}: no column {', '.join(missing)}, expected scores against shots. Another table?")
     return frame
 
 

@@ -47,14 +47,14 @@ def compare(
     """k-NN accuracy of every tap under random and under group folds, one row a tap, columns COLUMNS.
 
     features: tap -> [n, d]; labels, groups [n]. random, grouped: accuracy, mean over `repeats` dealings of `n_folds`
-    folds; difference: random less grouped, so how much random folds inflate accuracy (shares, 95 % intervals). rank_*: 1 is the
-    best tap, equals share their mean rank. siblings: the difference among the n_siblings rows that share their group
+    folds; difference: random less grouped, so how much random folds inflate accuracy (shares, 95 % intervals).
+    rank_*: 1 is the best tap, equals share their mean rank. siblings: the difference among the n_siblings rows that share their group
     with another row, the only ones that random folds can help directly (nan when there are none).
     InputError: lengths that differ, groups that are all of one row (nothing to leak), too few groups for the folds.
     """
     labels, names = np.asarray(labels), np.asarray(groups)
     if not features or not len(labels) == len(names):
-        raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; one a row and at least a tap wanted.")
+        raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; expected one a row and at least a tap.")
     if repeats < 1:
         raise InputError(f"leakage: expected at least 1 repeat, got {repeats}.")
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
@@ -103,7 +103,7 @@ def read(path: Path | str) -> pd.DataFrame:
         gaps = {name: [""] for name in COLUMNS if name not in _TEXT}
         frame = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, the CSV of random against group folds wanted.") from None
+        raise InputError(f"{path}: {error}, expected the CSV of random against group folds.") from None
     if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, random against group folds wanted. Another table?")
+        raise InputError(f"{path}: no column {', '.join(missing)}, expected random against group folds. Another table?")
     return frame

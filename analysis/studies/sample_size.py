@@ -3,8 +3,8 @@
 A small set of clips is drawn from a finished sweep, a class at a time and group by group, every tap is probed on it
 alone, and its ranking is compared with two others: that of all clips, and that of as many clips of other groups.
 
-The first comparison is what the published probe asks of itself (600 clips, Table 1 of Yadav 2026), and it is too optimistic: the
-small set is part of the large one, so the curve reaches 1 at the full size whatever the clips are. The second shares no
+The first comparison is what the published probe asks of itself (600 clips, Table 1 of Yadav 2026). It is too optimistic:
+the small set is part of the large one, so the curve reaches 1 at the full size whatever the clips are. The second shares no
 group, so it tells whether another laboratory with as many clips of its own would have read the same block.
 
 Draws are without replacement and keep the sweep's folds, so no clip ever stands on both sides of a split. Groups are
@@ -91,9 +91,9 @@ def curve(
     names, codes = np.unique(labels, return_inverse=True)
     groups = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if not len(labels) == len(folds) == len(groups):
-        raise InputError(f"budget: {len(labels)} labels, {len(folds)} folds, {len(groups)} groups; one a row wanted.")
+        raise InputError(f"budget: {len(labels)} labels, {len(folds)} folds, {len(groups)} groups; expected one a row.")
     if len(features) < 3:
-        raise InputError(f"budget: {len(features)} taps found, 3 or more wanted to rank.")
+        raise InputError(f"budget: expected 3 or more taps to rank, got {len(features)}.")
     sizes = _sizes(np.bincount(codes), per_class, k)
     neighbours, correct = {}, {}
     for tap, x in features.items():
@@ -147,9 +147,9 @@ def read(path: Path | str) -> pd.DataFrame:
             na_values={name: [""] for name in COLUMNS if name not in ("top", "tied", "unit", "grouping")},
         )
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, the CSV of a probe budget wanted.") from None
+        raise InputError(f"{path}: {error}, expected the CSV of a probe budget.") from None
     if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, the CSV of a probe budget wanted. Another table?")
+        raise InputError(f"{path}: no column {', '.join(missing)}, expected the CSV of a probe budget. Another table?")
     return frame
 
 
@@ -159,7 +159,7 @@ def _sizes(counts: np.ndarray, per_class: Sequence[int] | None, k: int) -> list[
         return [*(size for size in STEPS if size < smallest and size * len(counts) >= 4 * k), smallest]
     sizes = sorted(set(per_class))
     if not sizes or sizes[0] < 1 or sizes[-1] > largest:
-        raise InputError(f"budget: {sizes} clips a class found, 1 to {largest} wanted, which is all there are.")
+        raise InputError(f"budget: expected 1 to {largest} clips a class, all that there are, got {sizes}.")
     return sizes
 
 

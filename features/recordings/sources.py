@@ -143,7 +143,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
         if not name or not all(labels):
             raise InputError(
                 f"{path}, line {line}: filename '{row['filename']}' and primary_label '{row['primary_label']}', "
-                "wanted both filled."
+                "expected both filled."
             )
         start_s, end_s = (_clock(path, line, column, row[column]) for column in ("start", "end"))
         if end_s <= start_s:

@@ -16,6 +16,6 @@ def read_classes(path: Path | str) -> tuple[str, ...]:
     doubled = sorted({label for label in labels if labels.count(label) > 1})
     if "" in labels or doubled:
         raise InputError(
-            f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, each once wanted."
+            f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, expected each once."
         )
     return tuple(labels)

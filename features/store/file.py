@@ -40,7 +40,7 @@ def build(
     it appears. Raises InputError when `path` exists and `overwrite` is False.
     """
     if set(dims) != set(key.taps):
-        raise ValueError(f"dims of {sorted(dims)}, wanted {sorted(key.taps)}")
+        raise ValueError(f"dims of {sorted(dims)}, expected {sorted(key.taps)}")
     if path.is_dir() or (os.path.lexists(path) and not overwrite):
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'exists'}. Give another name or --overwrite.")
     versions = {"birdprobe": _version("birdprobe"), "numpy": np.__version__, "h5py": h5py.__version__}
@@ -151,7 +151,7 @@ def one_line(path: Path):
         if is_full(error):
             reason = "no space left on the disk"
         elif "file signature not found" in text:
-            reason = "not an HDF5 file, wanted a store. Is it something else, or empty?"
+            reason = "not an HDF5 file, expected a store. Is it something else, or empty?"
         elif "truncated file" in text:
             reason = "truncated. Was a copy cut short?"
         else:

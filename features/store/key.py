@@ -54,7 +54,7 @@ class StoreKey:
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
         if self.dtype not in DTYPES:
-            raise InputError(f"--dtype {self.dtype}: wanted one of {', '.join(DTYPES)}")
+            raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype}.")
         for tap in self.taps:
             if not tap or "/" in tap or tap == ".":
                 raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
@@ -84,7 +84,7 @@ class StoreKey:
                 continue
             if field.name == "taps":
                 here, there = _shortest(here, there)
-            lines.append(f"{field.name} {here} on disk, {there} wanted. {CAUSES[field.name]}")
+            lines.append(f"{field.name} {here} on disk, expected {there}. {CAUSES[field.name]}")
         return lines
 
 

@@ -202,11 +202,11 @@ class FeatureStore:
         clips = set(np.asarray(rows["clip"]).tolist())
         self._claim(clips)
         if set(features) != set(self.taps):
-            raise ValueError(f"taps {sorted(features)}, wanted {sorted(self.taps)}")
+            raise ValueError(f"taps {sorted(features)}, expected {sorted(self.taps)}")
         stored = {}
         for tap in self.taps:
             if features[tap].shape != (len(rows), *self.dims[tap]):
-                raise ValueError(f"tap {tap}: {features[tap].shape}, wanted {(len(rows), *self.dims[tap])}")
+                raise ValueError(f"tap {tap}: {features[tap].shape}, expected {(len(rows), *self.dims[tap])}")
             stored[tap] = _narrow(features[tap], self.key.dtype, tap, rows)
         self._pending.append((to_records(rows), stored))  # in one step, because Ctrl-C may come between two
         self._clips |= clips

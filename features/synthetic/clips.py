@@ -204,7 +204,7 @@ def write_dataset(
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: the folder is not empty, an empty or new one wanted. Written before?")
+        raise InputError(f"{folder}: the folder is not empty, expected an empty or new one. Written before?")
     species = make_species(n_species, seed, prefix)
     for take in plan(species, clips_per_species, seed):
         clip = make_clip(take, species, sample_rate, duration_s)

@@ -113,7 +113,7 @@ def write_competition(
 
 def _refuse(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file found, a folder wanted for the competition")
+        raise InputError(f"{folder}: expected a folder for the competition, got a file")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / MARK).is_file():  # perhaps the real one

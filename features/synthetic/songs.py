@@ -92,7 +92,7 @@ def _sibling(rng: np.random.Generator, prototype: tuple[Syllable, ...], pitch_hz
 def make_species(n: int, seed: int, prefix: str = "species") -> tuple[Species, ...]:
     """`n` species in families of `FAMILY_SIZE`, named `<prefix>_000` and on. Seed and prefix together decide them."""
     if n < 1:
-        raise InputError(f"make_species: {n} species asked for, at least 1 wanted")
+        raise InputError(f"make_species: n must be at least 1, got {n}.")
     species = []
     for index in range(n):
         family = index // FAMILY_SIZE

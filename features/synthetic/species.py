@@ -55,7 +55,7 @@ def make_fauna(n: int, seed: int) -> tuple[Taxon, ...]:
     birds (six-letter codes and a digit). Sonotypes and the last frog have no focal recordings.
     """
     if not SMALLEST <= n <= LARGEST:
-        raise InputError(f"make_fauna: {n} species asked for, {SMALLEST} to {LARGEST} wanted")
+        raise InputError(f"make_fauna: n must be {SMALLEST} to {LARGEST}, got {n}.")
     sonotypes, frogs, mammals = max(2, n // 8), max(1, n // 6), int(n >= 10)
     taxa = _genera("Aves", n - sonotypes - frogs - mammals, seed)
     taxa += _genera("Amphibia", frogs, seed)

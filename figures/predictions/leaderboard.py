@@ -76,7 +76,7 @@ def draw(attempts: pd.DataFrame, about: str = "") -> Figure:
 def dots(attempts: pd.DataFrame) -> list[Dot]:
     """Attempts of equal scores as one dot each, the best public score first."""
     if missing := [column for column in COLUMNS if column not in attempts]:
-        raise InputError(f"leaderboard: no column {', '.join(missing)}; name, public and private wanted.")
+        raise InputError(f"leaderboard: no column {', '.join(missing)}; expected name, public and private.")
     if attempts.empty:
         raise InputError("leaderboard: expected at least one attempt, got none.")
     scores = attempts[["public", "private"]].to_numpy(dtype=float)

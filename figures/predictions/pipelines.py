@@ -110,7 +110,7 @@ def standalone(run: Path, head: str | None, backbone: str) -> Column:
             ],
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{run / 'config.json'}: {error!r}, the configuration of a train run wanted.") from None
+        raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a train run.") from None
 
 
 def blended(path: Path) -> Column:
@@ -130,7 +130,7 @@ def blended(path: Path) -> Column:
         column += [[Box(str(step["step"]))] for step in config.get("steps", [])]
         return [*column, [Box("submission", (f"{config['rows']:,} rows, {config['classes']:,} classes",))]]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error!r}, the JSON of a blend wanted.") from None
+        raise InputError(f"{path}: {error!r}, expected the JSON of a blend.") from None
 
 
 def read(path: Path, wanted: str) -> dict:

@@ -56,7 +56,7 @@ def of_blocks(table: pd.DataFrame, name: str, n_blocks: int, chance: float, abou
     n_blocks: how many the model has, read or not; about: "600 clips, groups unknown, 30 classes".
     """
     if missing := [column for column in ("block", "knn") if column not in table]:
-        raise InputError(f"published curve {name!r}: no column {', '.join(missing)}, block and knn wanted.")
+        raise InputError(f"published curve {name!r}: no column {', '.join(missing)}, expected block and knn.")
     if not table["block"].between(0, n_blocks - 1).all():
         raise InputError(f"published curve {name!r}: expected 0 to {n_blocks - 1}, got blocks {table['block'].max()}.")
     frame = pd.DataFrame({"tap": [f"block_{block:02d}" for block in table["block"]], "knn": table["knn"].to_numpy()})

@@ -31,7 +31,7 @@ def draw(run: Path, shown: int = SHOWN) -> Figure:
     taps = list(dict.fromkeys(data.projection.tap))
     if len(taps) < 2:
         place = data.folder / "projection.csv"
-        raise InputError(f"{place}: one tap ({taps[0]}), at least two wanted for a path between them")
+        raise InputError(f"{place}: one tap ({taps[0]}), expected at least two for a path between them")
     centres = projection.centroids(data.projection)
     paths = {str(label): rows[["x", "y"]].to_numpy() for label, rows in centres.groupby("label")}  # [taps, 2]
     longest = projection.longest(centres, min(shown, SHOWN))

@@ -61,7 +61,7 @@ def runs_in(path: Path) -> dict[str, list]:
     if path.is_file():
         return {"comparisons": [Comparison.of(path)]}
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder, that of a run wanted.")
+        raise InputError(f"{path}: no such folder, expected a run.")
     found: dict[str, list] = {
         kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)
     }

@@ -290,16 +290,16 @@ def test_no_call_class_lowers_the_others_and_goes():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: taxonomic.Taxonomic({}, {}, a=1.2), "a 1.2, b 0.05 found"),
-        (lambda: temporal.Gaussian(-1), "sigma -1 found"),
-        (lambda: temporal.Gaussian(float("nan")), "sigma nan found"),
-        (lambda: temporal.Gaussian(hop_s=0), "hop_s 0 found"),
-        (lambda: temporal.Kernel((0.5, 0.5)), "an odd number of them wanted"),
+        (lambda: taxonomic.Taxonomic({}, {}, a=1.2), "got a 1.2, b 0.05"),
+        (lambda: temporal.Gaussian(-1), "got -1"),
+        (lambda: temporal.Gaussian(float("nan")), "got nan"),
+        (lambda: temporal.Gaussian(hop_s=0), "got 0"),
+        (lambda: temporal.Kernel((0.5, 0.5)), "expected an odd number of weights"),
         (lambda: temporal.Kernel((-0.1, 1, 0.1)), "none negative"),
         (lambda: temporal.Kernel((0, 0, 0)), "not all 0"),
         (lambda: file_confidence.Power(-0.1), "exponent -0.1"),
-        (lambda: file_confidence.Power(top=0), "top 0 found"),
-        (lambda: nocall.Damping(unit="site"), "unit 'site' found"),
+        (lambda: file_confidence.Power(top=0), "top 0"),
+        (lambda: nocall.Damping(unit="site"), "'site'"),
         (lambda: nocall.Damping(factor=2), "factor 2"),
     ],
 )

@@ -189,7 +189,7 @@ def test_bootstrap_draws_whole_groups_and_parts_change_nothing(monkeypatch):
 def test_groups_are_told_apart_by_any_value():
     assert list(resampling.group_codes(np.array(["b", "a", "b"]), 3, "here")) == [1, 0, 1]
     assert list(resampling.group_codes(None, 3, "here")) == [0, 1, 2]
-    with pytest.raises(InputError, match=r"here: groups \(2,\) found, \(3,\) wanted"):
+    with pytest.raises(InputError, match=r"here: expected groups \(3,\), one a row, got \(2,\)"):
         resampling.group_codes(np.zeros(2), 3, "here")
-    with pytest.raises(InputError, match="here: 1 group found"):
+    with pytest.raises(InputError, match="here: expected at least two groups, got 1"):
         resampling.group_codes(np.zeros(3), 3, "here")

@@ -39,7 +39,7 @@ def test_a_clips_vector_is_the_mean_of_its_windows():
 def test_an_unfinished_sweep_is_told(run, name, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / name).unlink()
-    with pytest.raises(InputError, match=f"no {name} found, the folder of a finished sweep wanted"):
+    with pytest.raises(InputError, match=f"expected the folder of a finished sweep.*got one without {name}"):
         read_run(copy)
 
 
@@ -49,7 +49,7 @@ def test_files_of_two_sweeps_are_told_apart(run, tmp_path):
     with pytest.raises(InputError, match=r"in features\.h5, \d+ in predictions\.csv\. Was the sweep run again"):
         read_run(copy)
     (copy / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="the configuration of a sweep wanted"):
+    with pytest.raises(InputError, match="expected the configuration of a sweep"):
         read_run(copy)
     (copy / "config.json").write_bytes((run / "config.json").read_bytes())
     (copy / "predictions.csv").write_text("clip,file\n1,a\n")

@@ -137,9 +137,9 @@ def test_latex_compiles(tmp_path):
 
 
 def test_bad_input_is_one_line():
-    with pytest.raises(InputError, match="column 'A': field 'nope' found"):
+    with pytest.raises(InputError, match="column 'A': .*got field 'nope'"):
         Table.from_frame(FRAME, [Column("A", "{nope}")])
-    with pytest.raises(InputError, match="align 'middle' found"):
+    with pytest.raises(InputError, match="got align 'middle'"):
         Column("A", "{tap}", "middle")
-    with pytest.raises(InputError, match=r"bold rows \[2\] found"):
+    with pytest.raises(InputError, match=r"got \[2\]"):
         Table.from_frame(FRAME, COLUMNS, bold=[2])

@@ -240,7 +240,7 @@ def test_silent_but_not_quiet(tmp_path):
 
 @pytest.mark.parametrize("start, end", [(-1, 2), (2, 1), (1, 1), (float("nan"), None)])
 def test_impossible_pieces(tmp_path, start, end):
-    with pytest.raises(InputError, match="wanted 0 <= start < end"):
+    with pytest.raises(InputError, match="expected 0 <= start < end"):
         audio.read(written(tmp_path / "a.wav"), 32_000, start_s=start, end_s=end)
 
 

@@ -273,7 +273,7 @@ def test_a_folder_in_use_is_refused_and_a_strangers_never_replaced(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(InputError, match="not empty and not made by this command"):
             write_competition(real, TINY, overwrite=overwrite)
-    with pytest.raises(InputError, match="a file found, a folder wanted"):
+    with pytest.raises(InputError, match="expected a folder.*got a file"):
         write_competition(real / "train.csv", TINY)
     (tmp_path / "new.part").mkdir()
     with pytest.raises(InputError, match=r"new\.part: exists"):
@@ -300,10 +300,10 @@ def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"soundscape_s": 62}, "soundscape_s 62, wanted a multiple of 5"),
-        ({"test": 0}, "test 0, wanted at least 1"),
-        ({"focal_s": (3.0, 2.0)}, "wanted shortest and longest"),
-        ({"species": 5}, "5 species asked for, 6 to 250 wanted"),
+        ({"soundscape_s": 62}, "soundscape_s 62, expected a multiple of 5"),
+        ({"test": 0}, "test 0, expected at least 1"),
+        ({"focal_s": (3.0, 2.0)}, "expected shortest and longest"),
+        ({"species": 5}, "n must be 6 to 250, got 5"),
         ({"species": 251}, "251 species asked for"),
     ],
 )

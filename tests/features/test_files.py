@@ -70,7 +70,7 @@ def test_a_link_under_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("folder", "a folder found"), ("file/a", "parent folder"), ("n" * 300, "too long")],
+    [("folder", "got a folder"), ("file/a", "parent folder"), ("n" * 300, "too long")],
 )
 def test_names_that_cannot_be_written_are_one_line(tmp_path, name, words):
     (tmp_path / "folder").mkdir()
@@ -78,7 +78,7 @@ def test_names_that_cannot_be_written_are_one_line(tmp_path, name, words):
     for attempt in (lambda path: check_new(path, True), lambda path: write_text(path, "x")):
         with pytest.raises(InputError, match="is lost") as told:
             attempt(tmp_path / name)
-        assert words in str(told.value) or "folder was wanted" in str(told.value)
+        assert words in str(told.value) or "folder must be" in str(told.value)
     assert (tmp_path / "file").read_text() == "mine"
 
 

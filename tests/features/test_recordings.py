@@ -119,12 +119,12 @@ def test_what_a_folder_leaves_out_is_said(tmp_path):
 def test_an_empty_folder(tmp_path, names, found):
     touch(tmp_path, *names)
     (tmp_path / "wren").mkdir()
-    with pytest.raises(InputError, match=f"found {found}, wanted a sub-folder of audio files for every class"):
+    with pytest.raises(InputError, match=f"expected a sub-folder of audio files for every class.*got {found}"):
         read_recordings(tmp_path)
 
 
 def test_what_is_no_audio_table(tmp_path):
-    with pytest.raises(InputError, match="nowhere: no such file or folder, wanted class folders, a CSV"):
+    with pytest.raises(InputError, match="nowhere: no such file or folder, expected class folders, a CSV"):
         read_recordings(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"a\.wav: a file that is no \.csv"):
         read_recordings(touch(tmp_path, "a.wav") / "a.wav")
@@ -132,7 +132,7 @@ def test_what_is_no_audio_table(tmp_path):
 
 @pytest.mark.parametrize("there, missing", [("train_audio/wren/1.ogg", r"train\.csv"), ("train.csv", "train_audio")])
 def test_half_a_birdclef_folder(tmp_path, there, missing):
-    with pytest.raises(InputError, match=f"without {missing}, wanted both in a BirdCLEF folder"):
+    with pytest.raises(InputError, match=f"without {missing}, expected both in a BirdCLEF folder"):
         read_recordings(touch(tmp_path, there))
 
 
@@ -158,7 +158,7 @@ def test_patterns_are_searched_in_the_file_name(tmp_path):
 @pytest.mark.parametrize("option", ["group_regex", "fold_regex"])
 @pytest.mark.parametrize(
     "pattern, message",
-    [("(", "no regular expression"), (r"\d", "found no group"), ("(x+)", r"matches no file name.*1-a\.wav")],
+    [("(", "no regular expression"), (r"\d", "got none"), ("(x+)", r"matches no file name.*1-a\.wav")],
 )
 def test_patterns_that_cannot_work(tmp_path, option, pattern, message):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} .*{message}"):
@@ -174,7 +174,7 @@ def test_clips_that_the_group_pattern_misses_are_groups_of_their_own(tmp_path):
 
 
 def test_every_clip_needs_a_fold(tmp_path):
-    with pytest.raises(InputError, match=r"--fold-regex '\^\(\\d\)-': no fold in 'wren/x\.wav', wanted one in every"):
+    with pytest.raises(InputError, match=r"--fold-regex '\^\(\\d\)-': no fold in 'wren/x\.wav', expected one in every"):
         read_recordings(touch(tmp_path, "wren/1-a.wav", "wren/x.wav"), fold_regex=r"^(\d)-")
 
 
@@ -205,9 +205,9 @@ def test_any_column_of_a_manifest_can_be_the_group(tmp_path):
     rows = ["path", "label", "group", "site"], ["a.wav", "x", "g1", "s1"], ["b.wav", "y", "g2", "s1"]
     found = read_recordings(table(tmp_path / "c.csv", *rows), groups_column="site")
     assert [clip.group for clip in found.clips] == ["s1", "s1"] and found.grouping == "column site"
-    with pytest.raises(InputError, match=r"found columns path, label, group, site.*No column sites"):
+    with pytest.raises(InputError, match=r"got columns path, label, group, site.*No column sites"):
         read_recordings(tmp_path / "c.csv", groups_column="sites")
-    with pytest.raises(InputError, match="found both, wanted one source of groups"):
+    with pytest.raises(InputError, match="expected one source of groups.*got both"):
         read_recordings(tmp_path / "c.csv", groups_column="site", group_regex="(.)")
     with pytest.raises(InputError, match="is no table with columns"):
         read_recordings(touch(tmp_path / "folder", "wren/1.wav"), groups_column="site")
@@ -237,30 +237,30 @@ def test_doubles_and_torn_files_are_named(tmp_path):
     [
         (
             [["file", "lable"], ["a.wav", "x"]],
-            "found columns file, lable; wanted path, label and, if known, group, fold,",
+            "expected path, label and, if known, group, fold,.*got columns file, lable",
         ),
         ([["path;label"], ["a.wav;x"]], "not separated by commas"),
-        ([["path", "label", "Group"], ["a.wav", "x", "1"]], "found column 'Group', wanted 'group'. Mistyped"),
-        ([["path", "label", "start"], ["a.wav", "x", "1"]], "found column 'start', wanted 'start_s'"),
-        ([["path", "label", "end"], ["a.wav", "x", "1"]], "found column 'end', wanted 'end_s'"),
-        ([["path", "label", "label"], ["a.wav", "x", "y"]], "wanted every name once"),
+        ([["path", "label", "Group"], ["a.wav", "x", "1"]], "expected 'group', got column 'Group'. Mistyped"),
+        ([["path", "label", "start"], ["a.wav", "x", "1"]], "expected 'start_s'.*got column 'start'"),
+        ([["path", "label", "end"], ["a.wav", "x", "1"]], "expected 'end_s'.*got column 'end'"),
+        ([["path", "label", "label"], ["a.wav", "x", "y"]], "expected every name once"),
         ([["path", "label"]], "no rows below the header"),
-        ([], r"found columns \(none\)"),
-        ([["path", "label"], ["a.wav", "x", "y"]], "line 2: 3 fields, wanted 2. An unquoted comma"),
-        ([["path", "label"], ["a.wav", ""]], "line 2: path 'a.wav' and label '', wanted both filled"),
-        ([["path", "label"], ["a.wav", "x;"]], "wanted both filled"),
-        ([["path", "label"], ["", "x"]], "wanted both filled"),
+        ([], r"got columns \(none\)"),
+        ([["path", "label"], ["a.wav", "x", "y"]], "line 2: 3 fields, expected 2. An unquoted comma"),
+        ([["path", "label"], ["a.wav", ""]], "line 2: path 'a.wav' and label '', expected both filled"),
+        ([["path", "label"], ["a.wav", "x;"]], "expected both filled"),
+        ([["path", "label"], ["", "x"]], "expected both filled"),
         ([["path", "label"], ["gone/b.wav", "x"], ["a.wav", "x"]], "1 of 2 files are not there: 'gone/b.wav'"),
-        ([["path", "label", "start_s"], ["a.wav", "x", "soon"]], "line 2: start_s 'soon', wanted seconds from 0"),
-        ([["path", "label", "end_s"], ["a.wav", "x", "-1"]], "end_s '-1', wanted seconds from 0"),
-        ([["path", "label", "end_s"], ["a.wav", "x", "inf"]], "end_s 'inf', wanted seconds from 0"),
+        ([["path", "label", "start_s"], ["a.wav", "x", "soon"]], "line 2: start_s 'soon', expected seconds from 0"),
+        ([["path", "label", "end_s"], ["a.wav", "x", "-1"]], "end_s '-1', expected seconds from 0"),
+        ([["path", "label", "end_s"], ["a.wav", "x", "inf"]], "end_s 'inf', expected seconds from 0"),
         (
             [["path", "label", "start_s", "end_s"], ["a.wav", "x", "3", "2"]],
-            "start_s 3, end_s 2, wanted start_s < end_s",
+            "start_s 3, end_s 2, expected start_s < end_s",
         ),
         (
             [["path", "label", "fold"], ["a.wav", "x", "1"], ["a.wav", "y", ""]],
-            "no fold for 'a.wav', wanted one for every",
+            "no fold for 'a.wav', expected one for every",
         ),
     ],
 )
@@ -301,13 +301,13 @@ def test_birdclef(tmp_path):
 
 
 def test_birdclef_tables_that_are_wrong(tmp_path):
-    with pytest.raises(InputError, match=r"train\.csv, line 2: secondary_labels tattin1, wanted a list such as"):
+    with pytest.raises(InputError, match=r"train\.csv, line 2: secondary_labels tattin1, expected a list such as"):
         read_recordings(birdclef(tmp_path / "a", ["x", "tattin1", "Ann", "s", "x/1.ogg"]))
-    with pytest.raises(InputError, match="wanted a list"):  # nothing is evaluated, only literals are read
+    with pytest.raises(InputError, match="expected a list"):  # nothing is evaluated, only literals are read
         read_recordings(birdclef(tmp_path / "b", ["x", "[__import__('os')]", "Ann", "s", "x/1.ogg"]))
     root = birdclef(tmp_path / "c", ["x", "[]", "Ann", "s", "x/1.ogg"])
     table(root / "train.csv", ["label", "filename"], ["x", "x/1.ogg"])
-    with pytest.raises(InputError, match=r"train\.csv: found columns label, filename; wanted primary_label, filename"):
+    with pytest.raises(InputError, match=r"train\.csv: expected primary_label, filename.*got columns label, filename"):
         read_recordings(root)
     table(root / "train.csv", ["primary_label", "filename"], ["x", "x/1.ogg"], ["x", "x/2.ogg"])
     with pytest.raises(InputError, match=r"1 of 2 files are not there: 'train_audio/x/2\.ogg'"):
@@ -365,9 +365,9 @@ def test_classes_are_text_in_the_order_of_the_taxonomy(tmp_path_factory, labels)
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        ([["primary_label"], ["x"], ["y"], ["x "]], "label x twice, each once wanted"),
-        ([["primary_label", "class_name"], ["", "Aves"]], "an empty label, each once wanted"),
-        ([["label"], ["x"]], r"found columns label; wanted primary_label\."),
+        ([["primary_label"], ["x"], ["y"], ["x "]], "label x twice, expected each once"),
+        ([["primary_label", "class_name"], ["", "Aves"]], "an empty label, expected each once"),
+        ([["label"], ["x"]], r"expected primary_label, got columns label"),
         ([["primary_label"]], "no rows below the header"),
     ],
 )
@@ -431,12 +431,12 @@ def test_a_window_listed_with_two_opinions_has_all_their_labels(tmp_path):
 @pytest.mark.parametrize(
     "row, message",
     [
-        ([NAME, "0:00", "00:00:05", "x"], r"line 2: start '0:00', wanted HH:MM:SS. Saved by a spreadsheet\?"),
-        ([NAME, "00:00:00", "5", "x"], "line 2: end '5', wanted HH:MM:SS"),
-        ([NAME, "00:00:00", "00:00:60", "x"], "line 2: end '00:00:60', wanted HH:MM:SS"),
-        ([NAME, "00:00:05", "00:00:05", "x"], "start 00:00:05, end 00:00:05, wanted start before end"),
-        ([NAME, "00:00:00", "00:00:05", ""], "primary_label '', wanted both filled"),
-        ([NAME, "00:00:00", "00:00:05", "x;"], "primary_label 'x;', wanted both filled"),
+        ([NAME, "0:00", "00:00:05", "x"], r"line 2: start '0:00', expected HH:MM:SS. Saved by a spreadsheet\?"),
+        ([NAME, "00:00:00", "5", "x"], "line 2: end '5', expected HH:MM:SS"),
+        ([NAME, "00:00:00", "00:00:60", "x"], "line 2: end '00:00:60', expected HH:MM:SS"),
+        ([NAME, "00:00:05", "00:00:05", "x"], "start 00:00:05, end 00:00:05, expected start before end"),
+        ([NAME, "00:00:00", "00:00:05", ""], "primary_label '', expected both filled"),
+        ([NAME, "00:00:00", "00:00:05", "x;"], "primary_label 'x;', expected both filled"),
         (["gone.ogg", "00:00:00", "00:00:05", "x"], "1 of 1 files are not there: 'train_soundscapes/gone.ogg'"),
     ],
 )
@@ -445,7 +445,7 @@ def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
     with pytest.raises(InputError, match=message) as caught:
         read_recordings(table(tmp_path / "windows.csv", WINDOWS, row))
     assert "windows.csv" in str(caught.value)
-    with pytest.raises(InputError, match=r"wanted filename, start, end, primary_label\. No column end"):
+    with pytest.raises(InputError, match=r"expected filename, start, end, primary_label\. No column end"):
         read_recordings(table(tmp_path / "windows.csv", ["filename", "start", "primary_label"], row[:2] + row[3:]))
 
 
@@ -568,7 +568,7 @@ def test_choose_none_takes_all():
 
 @pytest.mark.parametrize("classes, per_class, option", [(0, 5, "--classes"), (5, 0, "--per-class")])
 def test_choose_nothing(classes, per_class, option):
-    with pytest.raises(InputError, match=f"{option}: found 0, wanted at least 1"):
+    with pytest.raises(InputError, match=f"{option}: expected at least 1.*got 0"):
         choose(of({"a": 3}), classes, per_class)
 
 
@@ -648,14 +648,16 @@ def test_given_folds_are_used_as_they_are():
 
 
 def test_a_group_in_two_given_folds_leaks():
-    with pytest.raises(InputError, match=r"group 'R1': in the given folds 'x', 'y', wanted one \(1 group of 2 split\)"):
+    with pytest.raises(
+        InputError, match=r"group 'R1': in the given folds 'x', 'y', expected one \(1 group of 2 split\)"
+    ):
         assign_folds(list("abab"), ["R1", "R2", "R1", "R2"], ["x", "y", "y", "y"], 5)
 
 
 @pytest.mark.parametrize(
     "labels, given_folds, message",
     [
-        ("abab", ["1"] * 4, "found only '1', wanted at least 2"),
+        ("abab", ["1"] * 4, "expected at least 2.*got only '1'"),
         ("abab", ["1", "2", None, "2"], "1 clip without one"),
         ("aabbb", ["1", "1", "2", "2", "1"], "class 'a': all 2 clips in the given fold '1', so none is left"),
     ],
@@ -673,7 +675,7 @@ def test_given_folds_that_cannot_work(labels, given_folds, message):
         (["wren"] * 3 + ["robin"] * 9, list("abcdefghijkl"), "class 'wren': 3 clips, fewer than the 5 folds"),
         (["wren"] * 6 + ["robin"] * 6, list("aabbccaabbcc"), "groups: found 3, fewer than the 5 folds; try --folds 3"),
         (["wren"] * 6 + ["robin"] * 6, list("aaaaaabcdefg"), "class 'wren': all 6 clips in one group"),
-        (["wren"] * 9, None, "found only the class 'wren', wanted at least two"),
+        (["wren"] * 9, None, "expected at least two classes, got only 'wren'"),
     ],
 )
 def test_folds_that_cannot_work(labels, groups, message):
@@ -682,7 +684,7 @@ def test_folds_that_cannot_work(labels, groups, message):
 
 
 def test_one_fold_is_no_cross_validation():
-    with pytest.raises(InputError, match="--folds: found 1, wanted at least 2"):
+    with pytest.raises(InputError, match="--folds: expected at least 2.*got 1"):
         assign_folds(list("abab"), None, None, 1)
 
 

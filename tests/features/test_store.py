@@ -218,7 +218,7 @@ def test_float16_halves_the_data_and_refuses_what_does_not_fit(tmp_path):
         store.append(table([0]), features)
         store.commit()
         assert store.read("embedding").dtype == np.float16
-    with pytest.raises(InputError, match="--dtype float64: wanted one of float32, float16"):
+    with pytest.raises(InputError, match="--dtype must be one of float32, float16, got float64"):
         replace(KEY, dtype="float64")
 
 
@@ -226,7 +226,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     with FeatureStore.create(tmp_path / "s.h5", KEY, DIMS, {}) as store:
         features = values(table([0]))
         features["block_00"][0, 1] = np.nan
-        with pytest.raises(InputError, match=r"ü0.wav, tap block_00: nan, wanted finite"):
+        with pytest.raises(InputError, match=r"ü0.wav, tap block_00: nan, expected finite"):
             store.append(table([0]), features)
 
 
@@ -281,7 +281,7 @@ def test_what_is_no_store_is_named(tmp_path):
         FeatureStore.open(tmp_path / "text.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(InputError, match=r"other.h5: another HDF5 file, wanted a birdprobe store"):
+    with pytest.raises(InputError, match=r"other.h5: another HDF5 file, expected a birdprobe store"):
         FeatureStore.open(tmp_path / "other.h5")
     path = fill(tmp_path / "cut.h5", range(300))
     os.truncate(path, path.stat().st_size // 2)
@@ -384,7 +384,7 @@ def test_shards_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"b.h5: clip 1 is also in .*a.h5"):
         join([a, b], tmp_path / "out.h5")
     c = fill(tmp_path / "c.h5", [3], replace(KEY, seed=3))
-    with pytest.raises(InputError, match=r"c.h5: cannot be joined to .*a.h5: seed 0 on disk, 3 wanted"):
+    with pytest.raises(InputError, match=r"c.h5: cannot be joined to .*a.h5: seed 0 on disk, expected 3"):
         join([a, c], tmp_path / "out.h5")
     with FeatureStore.create(tmp_path / "d.h5", KEY, DIMS, {}) as store:
         store.append(table([4]), values(table([4])))
@@ -405,7 +405,7 @@ def test_export(tmp_path):
         csv = pd.read_csv(store.export(tmp_path / "x.csv", ["embedding"]), float_precision="round_trip")
         assert list(csv.columns) == [*ROW_COLUMNS, *(f"embedding_{i}" for i in range(8))]
         np.testing.assert_array_equal(csv["embedding_7"].astype("f4"), store.read("embedding")[:, 1, 3])
-        with pytest.raises(InputError, match=r"ends in .mat, wanted .npz or .csv"):
+        with pytest.raises(InputError, match=r"ends in .mat, expected .npz or .csv"):
             store.export(tmp_path / "x.mat")
 
 

@@ -57,7 +57,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
         write_dataset(tmp_path, 2, 2, seed=0)
-    with pytest.raises(InputError, match="at least 1 wanted"):
+    with pytest.raises(InputError, match="n must be at least 1"):
         make_species(0, seed=0)
 
 

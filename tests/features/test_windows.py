@@ -63,7 +63,7 @@ def test_selections_read_back_as_they_were_written(text):
     "text", ["", "every", "all:3", "random", "random:", "random:0", "energy:-1", "energy:x", "random:²"]
 )
 def test_other_selections_are_refused(text):
-    with pytest.raises(InputError, match=rf"--select: found '{text}', wanted all, center"):
+    with pytest.raises(InputError, match=rf"--select: expected all, center.*got '{text}'"):
         Selection.parse(text)
 
 
@@ -168,5 +168,5 @@ def test_each_rule_works_in_one_place(rule, file_changes, windows_change):
 
 def test_an_unknown_normalisation_is_refused():
     for normalise in (normalise_file, normalise_windows):
-        with pytest.raises(InputError, match="--normalise: found 'loud', wanted one of none, peak, file-peak"):
+        with pytest.raises(InputError, match="--normalise: expected one of none, peak, file-peak.*got 'loud'"):
             normalise(np.ones((1, 5), np.float32), "loud")

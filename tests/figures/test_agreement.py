@@ -78,7 +78,7 @@ def test_taps_that_only_one_side_knows_are_left_out(tmp_path):
 def test_it_belongs_to_train_runs_and_leaves_sweeps_alone(tmp_path):
     sweep = make_run(tmp_path / "sweep")
     assert "agreement" not in gallery.drawable(sweep)
-    with pytest.raises(InputError, match=r"no tap_scores\.csv in it; wanted a train run"):
+    with pytest.raises(InputError, match=r"no tap_scores\.csv in it; expected a train run"):
         gallery.save(sweep, ["agreement"])
     assert gallery.drawable(make_tables(tmp_path / "heads")) == ("agreement",)
     both = make_tables(sweep)  # of a folder that has both, all are drawn
@@ -97,5 +97,5 @@ def test_tables_of_something_else_are_refused(tmp_path):
         agreement.draw(run)
     run = make_tables(tmp_path)
     pd.read_csv(run / "agreement.csv").query("against != 'knn'").to_csv(run / "agreement.csv", index=False)
-    with pytest.raises(InputError, match="no score against knn found"):
+    with pytest.raises(InputError, match="expected at least one score against knn, got none"):
         agreement.draw(run)

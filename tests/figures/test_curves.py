@@ -74,15 +74,15 @@ def test_equal_curves_give_equal_bytes(runs, tmp_path):
 
 
 def test_input_errors(runs):
-    with pytest.raises(InputError, match="none found"):
+    with pytest.raises(InputError, match="got none"):
         curves.draw([])
     with pytest.raises(InputError, match="two series are called 'Perch"):
         curves.draw([published(), published()])
-    with pytest.raises(InputError, match="7 series found, 1 to 6 wanted"):
+    with pytest.raises(InputError, match="expected 1 to 6 series, got 7"):
         curves.draw([published(str(i)) for i in range(7)])
     with pytest.raises(InputError, match="no column knn"):
         curves.of_blocks(PUBLISHED[["block"]], "x", 26, 0.1, "")
-    with pytest.raises(InputError, match="blocks 25 found, 0 to 15 wanted"):
+    with pytest.raises(InputError, match="expected 0 to 15.*got blocks 25"):
         curves.of_blocks(PUBLISHED, "x", 16, 0.1, "")
     with pytest.raises(InputError, match="no column depth"):
         curves.draw(published().drop(columns="depth"))

@@ -73,8 +73,8 @@ def test_equal_runs_give_equal_bytes_without_a_date(birdnet, tmp_path):
 
 
 def test_unknown_name_is_told_the_names(birdnet):
-    names = r"'heat' found, one of depth, .*agreement, pipelines, comparison, experiment, budget, leakage, "
-    names += "readouts, ranks, shots, planes, similarity, models wanted"
+    names = r"expected one of depth, .*agreement, pipelines, comparison, experiment, budget, leakage, "
+    names += "readouts, ranks, shots, planes, similarity, models, got 'heat'"
     with pytest.raises(InputError, match=names):
         gallery.save(birdnet, ["depth", "heat"])
 
@@ -109,7 +109,7 @@ def test_short_class_names_leave_the_word_beside_the_colour_bar_whole(birdnet, t
 def test_no_folder_and_no_files_are_input_errors(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         gallery.save(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no ranking\.csv in it; wanted the folder that `birdprobe sweep -o` wrote"):
+    with pytest.raises(InputError, match=r"no ranking\.csv in it; expected the folder that `birdprobe sweep -o` wrote"):
         gallery.save(tmp_path, ["depth"])
 
 

@@ -68,7 +68,7 @@ def test_equal_frames_give_equal_bytes(tmp_path):
 def test_input_errors():
     with pytest.raises(InputError, match="no column private"):
         leaderboard.draw(FEW[["name", "public"]])
-    with pytest.raises(InputError, match="no attempt found"):
+    with pytest.raises(InputError, match="expected at least one attempt, got none"):
         leaderboard.draw(FEW[:0])
     with pytest.raises(InputError, match=r"'priors' has a score that is not in 0\.\.1"):
         leaderboard.draw(FEW.assign(private=[*FEW.private[:-1], np.nan]))

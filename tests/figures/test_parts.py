@@ -112,7 +112,7 @@ def test_trajectories_need_two_taps(birdnet, tmp_path):
     run = make_run(tmp_path / "run")
     items = pd.read_csv(run / "projection.csv")
     items[items.tap == "block_15"].to_csv(run / "projection.csv", index=False)
-    with pytest.raises(InputError, match=r"one tap \(block_15\), at least two wanted"):
+    with pytest.raises(InputError, match=r"one tap \(block_15\), expected at least two"):
         trajectories.draw(run)
 
 

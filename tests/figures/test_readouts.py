@@ -102,9 +102,9 @@ def test_ranks_are_those_of_the_scores():
     np.testing.assert_array_equal(lines[style.REFERENCE], (scores > scores.loc["embedding"]).sum() + 1)
     labelled = {text.get_text() for text in axes.texts}
     assert labelled == {wording.tap_title(tap) for tap in scores.idxmax()} | {"final embedding"}
-    with pytest.raises(InputError, match="1 read-out found"):
+    with pytest.raises(InputError, match="expected at least two read-outs, got 1"):
         readouts.draw_ranks(frame[frame["readout"] == "knn"])
-    with pytest.raises(InputError, match="no tap block_99 found"):
+    with pytest.raises(InputError, match="got block_99"):
         readouts.draw_ranks(frame, "block_99")
 
 

@@ -53,7 +53,7 @@ def test_budget_draws_every_size_but_all(run):
     assert 0 < len(pairs) < len(small)  # two sets of 20 a class are more than there is
     np.testing.assert_allclose(lines[style.BEST].get_xydata(), pairs[["n_clips", "p_two_agree"]])
     assert any(np.allclose(line.get_ydata(), small["spearman"]) for line in bottom.lines if len(line.get_ydata()) > 2)
-    with pytest.raises(InputError, match="only the full size found"):
+    with pytest.raises(InputError, match="got only the full size"):
         sample_size.draw(frame[frame["n_clips"] == 96])
 
 
@@ -84,7 +84,7 @@ def test_the_gallery_draws_them_where_their_tables_are_and_twice_the_same(run):
 
 
 def test_a_table_that_is_missing(tmp_path):
-    with pytest.raises(InputError, match="the CSV of a probe budget wanted"):
+    with pytest.raises(InputError, match="expected the CSV of a probe budget"):
         sample_size.draw(tmp_path)
-    with pytest.raises(InputError, match="random against group folds wanted"):
+    with pytest.raises(InputError, match="expected random against group folds"):
         leakage.draw(tmp_path)

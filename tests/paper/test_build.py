@@ -116,7 +116,7 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
 
 def test_a_wrong_run_leaves_no_folder(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no run found"):
+    with pytest.raises(InputError, match="expected a run"):
         build([tmp_path / "empty"], tmp_path / "out", say=silent)
     assert not (tmp_path / "out").exists()
 

@@ -209,7 +209,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
         ("sweeps", "config.json", "no config.json"),
         ("heads", "config.json", "config.json: not found"),
         ("heads", "tap_weights.csv", "tap_weights.csv: No such file"),
-        ("heads", "scores.csv", "no run found"),
+        ("heads", "scores.csv", "expected a run"),
         ("experiments", "config.json", "config.json: not found"),
         ("members", "config.json", "config.json: not found"),
     ],
@@ -243,9 +243,9 @@ def test_another_table_is_told(tmp_path):
 
 def test_no_run_is_told_in_one_line(tmp_path):
     a_sweep(tmp_path / "runs" / "esc10")
-    with pytest.raises(InputError, match=r"no run found, .* wanted\. .* in a folder further down\?"):
+    with pytest.raises(InputError, match=r"expected a run \(.*\), got none\. .* in a folder further down\?"):
         recognise([tmp_path / "runs"])
     with pytest.raises(InputError, match="no such folder"):
         recognise([tmp_path / "nothing"])
-    with pytest.raises(InputError, match="the CSV of a comparison wanted"):
+    with pytest.raises(InputError, match="expected the CSV of a comparison"):
         recognise([tmp_path / "runs" / "esc10" / "ranking.csv"])

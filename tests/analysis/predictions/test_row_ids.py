@@ -24,5 +24,5 @@ def test_ends_are_written_without_needless_digits(end_s, text):
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e-9])
 def test_no_end(seconds):
-    with pytest.raises(InputError, match=r"broken: .* s found, more than 0 wanted"):
+    with pytest.raises(InputError, match=r"broken: expected more than 0, got .* s"):
         row_id("broken", seconds)

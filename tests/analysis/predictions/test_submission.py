@@ -47,7 +47,7 @@ def test_nothing_is_replaced_and_nothing_faulty_is_written(members, tmp_path):
         make({"short": write(tmp_path / "short.csv", 1, ROWS[:-1])}, out)
     with pytest.raises(InputError, match="no member predicts"):
         make(members, out, sample_submission=write(tmp_path / "more.csv", 1, classes=[*CLASSES, "new"]))
-    with pytest.raises(InputError, match="--oof: 1 tables found, 2 wanted"):
+    with pytest.raises(InputError, match="--oof: expected 2.*got 1 tables"):
         make(members, out, tuning=Tuning((members["one"],), members["two"]))
     assert not out.exists()
     out.write_text("mine")
@@ -80,7 +80,7 @@ def test_a_prior_of_the_rows_own_recordings_is_cross_fitted(tmp_path):
     plain.prior.write(tmp_path / "prior.json")
     (read,) = chain(Wanted(prior=tmp_path / "prior.json", prior_weight=0.3), others, CLASSES)
     assert read.strength == 0.3 and read.prior.to_json() == plain.prior.to_json()
-    with pytest.raises(InputError, match="a CSV of labels wanted"):
+    with pytest.raises(InputError, match="expected a CSV of labels"):
         chain(Wanted(prior=tmp_path / "no.csv"), ROWS, CLASSES)
 
 

@@ -63,7 +63,7 @@ def with_value(value, row=3, column=1):
         (pd.concat([table(), table().iloc[[3]]]), [f"rows: 1 ({ROWS[3]!r}) doubled", "with 13"]),
         (
             table()[["1161364", "47158son01", "ashgre1"]],
-            ["columns: in another order, the first '1161364' where '47158son01' is wanted"],
+            ["columns: in another order, the first '1161364', expected '47158son01'"],
         ),
         (with_value(np.nan), [f"values: 1 missing (NaN), the first in row {ROWS[3]!r}, column '1161364'"]),
         (with_value(1.2), ["values: 1 outside 0..1", "1.2"]),
@@ -106,7 +106,7 @@ def test_many_faults_are_told_briefly():
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "an empty file found as the first column, row_id wanted"),
+        ("", "an empty file found as the first column, expected row_id"),
         ("id,a\nx,1\n", "'id' found as the first column"),
         ("row_id;a;b\nx;1;2\n", "'row_id;a;b' found as the first column"),
         ("row_id\nx\n", "no class columns"),
@@ -119,7 +119,7 @@ def test_many_faults_are_told_briefly():
         ("row_id,a\n", "no rows found"),
         ("row_id,a\nx,1\ny,1,2\n", "rows that do not fit the header of 2 columns"),
         ("row_id,a\nx,1,2\n", "rows that do not fit the header of 2 columns"),
-        ("row_id,a,b\nx,1,0.5\ny,1,high\n", "row y, column 'b': 'high' found, a number wanted"),
+        ("row_id,a,b\nx,1,0.5\ny,1,high\n", "row y, column 'b': expected a number.*got 'high'"),
         ("row_id,a\nx,\n", r"values: 1 missing \(NaN\)"),
         ("row_id,a,b\nx,1\n", r"values: 1 missing \(NaN\), the first in row 'x', column 'b'"),
         ("row_id,a\nx,0.1\nx,0.2\n", r"rows: 1 \('x'\) doubled"),
@@ -160,7 +160,7 @@ def reordered_column(cells, row, column):
     for line in cells:  # values and names together: the scores of each class are right, their place is not
         line[column], line[other] = line[other], line[column]
     low, high = sorted((column, other))
-    return f"columns: in another order, the first '{CLASSES[high - 1]}' where '{CLASSES[low - 1]}' is wanted"
+    return f"columns: in another order, the first '{CLASSES[high - 1]}', expected '{CLASSES[low - 1]}'"
 
 
 def reordered_row(cells, row, column):
@@ -249,7 +249,7 @@ def test_truth_is_zero_or_one(tmp_path):
     (tmp_path / "b.csv").write_text("row_id,a,b\nx,True,0\ny,False,1\n")
     assert predictions.read_truth(tmp_path / "b.csv")["a"].tolist() == [True, False]
     (tmp_path / "p.csv").write_text("row_id,a,b\nx,1,0\ny,0,0.3\n")
-    with pytest.raises(InputError, match=r"row y, column 'b': 0\.3 found, 0 or 1 wanted.*swapped"):
+    with pytest.raises(InputError, match=r"row y, column 'b': expected 0 or 1, got 0\.3.*swapped"):
         predictions.read_truth(tmp_path / "p.csv")
 
 

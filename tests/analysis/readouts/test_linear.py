@@ -51,9 +51,9 @@ def test_a_training_fold_without_a_class_predicts_another():
 
 def test_bad_input_is_one_line():
     x, y, folds = noisy_classes(0, 50, 4, 2)
-    with pytest.raises(InputError, match="two wanted"):
+    with pytest.raises(InputError, match="expected two classes"):
         linear.predict(x, y, np.zeros(50))
-    with pytest.raises(InputError, match=r"folds \(49,\) found"):
+    with pytest.raises(InputError, match=r"expected folds \(50,\), one a row, got \(49,\)"):
         linear.predict(x, y, folds[1:])
     x[0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):

@@ -192,7 +192,7 @@ def test_names():
     with pytest.raises(InputError, match="got none"):
         readouts.parse(" ,")
     x, codes, folds = one_label(0)
-    with pytest.raises(InputError, match="wanted, 'svm' found"):
+    with pytest.raises(InputError, match="got 'svm'"):
         readouts.out_of_fold("svm", x, one_hot(codes), folds)
     with pytest.raises(InputError, match="one column a class"):
         readouts.out_of_fold("knn", x, codes, folds)

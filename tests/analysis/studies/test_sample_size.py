@@ -118,15 +118,15 @@ def test_a_run_is_read_and_the_csv_comes_back_equal(tmp_path):
 
 
 def test_input_errors(tmp_path):
-    with pytest.raises(InputError, match="2 taps found, 3 or more wanted"):
+    with pytest.raises(InputError, match="expected 3 or more taps to rank, got 2"):
         sample_size.curve(dict(list(CLEAR.items())[:2]), LABELS, FOLDS)
     with pytest.raises(InputError, match="96 labels, 95 folds"):
         sample_size.curve(CLEAR, LABELS, FOLDS[1:])
-    with pytest.raises(InputError, match=r"\[25\] clips a class found, 1 to 24 wanted"):
+    with pytest.raises(InputError, match=r"expected 1 to 24 clips a class, all that there are, got \[25\]"):
         sample_size.curve(CLEAR, LABELS, FOLDS, per_class=[25])
     with pytest.raises(InputError, match="4 clips leave fewer than k = 5"):
         sample_size.curve(CLEAR, LABELS, FOLDS, per_class=[1])
-    with pytest.raises(InputError, match="the CSV of a probe budget wanted"):
+    with pytest.raises(InputError, match="expected the CSV of a probe budget"):
         sample_size.read(tmp_path / "none.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="no column n_clips"):

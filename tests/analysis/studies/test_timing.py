@@ -21,7 +21,7 @@ def test_each_tap_may_have_its_own_spread():
 
 
 def test_bad_spreads_are_one_line():
-    with pytest.raises(InputError, match="no spread of embedding found"):
+    with pytest.raises(InputError, match="expected a spread for every tap, got none for embedding"):
         non_monotone(MS, {tap: 0.1 for tap in MS if tap != "embedding"})
-    with pytest.raises(InputError, match="0 or more wanted"):
+    with pytest.raises(InputError, match="expected 0 or more"):
         non_monotone(MS, -1.0)
