@@ -90,6 +90,7 @@ def extract(
 
     given = {name: getattr(value, "value", value) for name, value in options.items()}
     done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
+    warn(done.warnings)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
     print(f"{done.store}: {done.windows} windows of {done.clips} clips")
 

@@ -31,8 +31,8 @@ def choose(
     kept = []
     for label in labels:
         rng = np.random.default_rng([seed, zlib.crc32(label.encode())])
-        order = rng.permutation(len(members[label]))[:per_class]
-        kept += [sorted(members[label])[i][-1] for i in order]
+        ordered = sorted(members[label])
+        kept += [ordered[i][-1] for i in rng.permutation(len(ordered))[:per_class]]
     warnings = list(recordings.warnings)
     small = sorted(label for label in labels if per_class and len(members[label]) < per_class)
     if (classes and len(labels) < classes) or small:

@@ -14,27 +14,26 @@ from pathlib import Path
 from .. import InputError
 from ..audio import SUFFIXES
 from .clips import Clip, some
+from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
 
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 
 def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
-    """Files at any depth below a class folder belong to it. Hidden files and other than audio are passed over."""
+    """Files at any depth below a class folder, linked folders too, belong to it; hidden ones are passed over."""
     for there, missing in (("train_audio", "train.csv"), ("train.csv", "train_audio")):
         if (root / there).exists():
             raise InputError(f"{root}: expected both in a BirdCLEF folder, got {there} without {missing}.")
-    visible = sorted(entry for entry in root.iterdir() if not entry.name.startswith((".", "__MACOSX")))
-    clips, empty, loose = [], [], 0
+    visible = sorted(entry for entry in root.iterdir() if not is_hidden(entry.name))
+    clips, empty, loose, hidden = [], [], 0, hidden_with_audio(root)
     for folder in visible:
         if not folder.is_dir():
             loose += folder.suffix.lower() in SUFFIXES
             continue
-        files = []
-        for place, subfolders, names in os.walk(folder):
-            subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
-            files += [Path(place, name) for name in names if not name.startswith(".")]
-        files = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+        found = audio_files(folder, root)
+        files = found.files
+        hidden += found.hidden
         clips += [Clip(file, file.relative_to(root).as_posix(), (folder.name,)) for file in files]
         empty += [] if files else [folder.name]
     if not clips:
@@ -43,16 +42,21 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
     warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
     if loose:
         warnings.append(f"{root}: {loose} audio files lie outside the class folders; left out.")
-    return clips, "none", warnings
+    return clips, "none", warnings + _passed_over(root, hidden)
+
+
+def _passed_over(root: Path, hidden: Sequence[Path]) -> list[str]:
+    names = [folder.relative_to(root).as_posix() for folder in hidden]
+    return [f"{root}: hidden folders that hold audio are left out: {some(names)}."] if names else []
 
 
 def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
     """Every audio file below a folder, with one empty label. The group is the site or the file, as in `soundscapes`."""
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
-    clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in files if not file.name.startswith(".")]
+    found = audio_files(root)
+    clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in found.files]
     if not clips:
         raise InputError(f"{root}: expected a folder of recordings, got one without audio files.")
-    return (*_by_site(clips), [])
+    return (*_by_site(clips), _passed_over(root, found.hidden))
 
 
 def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:

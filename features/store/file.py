@@ -159,14 +159,6 @@ def one_line(path: Path):
         raise InputError(f"{path}: {reason}") from None
 
 
-def check_shards(path: Path, file: h5py.File):
-    """HDF5 reads a missing shard as fill values without a word; here it is an InputError."""
-    for data in file["taps"].values():
-        for source in data.virtual_sources() if data.is_virtual else ():
-            if not (path.parent / source.file_name).exists():
-                raise InputError(f"{path}: its shard {source.file_name} is missing. Were the shards moved or deleted?")
-
-
 def is_joined(file: h5py.File) -> bool:
     return any(data.is_virtual for data in file["taps"].values())
 

@@ -11,6 +11,7 @@ import pandas as pd
 from .. import InputError
 from . import file as layout
 from .store import FeatureStore
+from .structure import own_shard
 from .table import to_records
 
 PIECE = 1024  # rows in memory at a time
@@ -29,6 +30,8 @@ def join(paths, out, overwrite: bool = False, meta: dict | None = None) -> Path:
         _agree(shards)
         rows, skips = _merge(shards)
         names = [os.path.relpath(shard.path, out.parent) for shard in shards]
+        for name in names:
+            own_shard(out, name)
         runs = _runs(rows["shard"].to_numpy(), rows["row"].to_numpy())
         views, crcs = {}, {}
         for tap in shards[0].taps:

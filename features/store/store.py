@@ -3,7 +3,7 @@
 import json
 import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from .. import InputError
 from . import file as layout
 from .export import export
 from .key import StoreKey
-from .table import SKIP_COLUMNS, decode, encode, to_records, to_table
-from .verify import find_faults
+from .structure import check_structure, check_text
+from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
+from .verify import changed_text, find_faults
 
 COMMIT_ROWS, COMMIT_S, COMMIT_BYTES = 256, 30.0, 1 << 26  # whichever comes first
+REMEDY = "Is the file damaged? Restore a copy, or extract again with --overwrite."
 SLACK_BYTES = 1 << 19  # HDF5's own structures, for one commit
 
 
@@ -31,10 +33,14 @@ class FeatureStore:
 
     def __init__(self, path: Path, file: h5py.File, writable: bool):
         self.path, self._file, self._writable = path, file, writable
+        check_text(path, file)
         self.key = StoreKey.from_json(file["key"].asstr()[()])
+        check_structure(path, file, self.key.taps, self.key.dtype)
         self.meta = json.loads(file["meta"].asstr()[()])
         self.taps = self.key.taps
         self.dims = {tap: file["taps"][tap].shape[1:] for tap in self.taps}
+        if writable and layout.is_joined(file):
+            raise InputError(f"{path}: joined from shards, so it cannot be added to. Give --overwrite to redo it.")
         self._pending: list[tuple[list[list], dict[str, np.ndarray]]] = []  # records and features of each append
         self._pending_skips: list[list] = []
         self._written_at = time.monotonic()
@@ -72,17 +78,17 @@ class FeatureStore:
             if file.attrs.get("format") != layout.FORMAT:
                 found = file.attrs.get("format", "another HDF5 file")
                 raise InputError(f"{path}: {found}, expected a {layout.FORMAT}. Made by something else?")
-            layout.check_shards(path, file)
-            if mode == "a" and layout.is_joined(file):
-                raise InputError(f"{path}: joined from shards, so it cannot be added to. Give --overwrite to redo it.")
             store = cls(path, file, mode == "a")
             if key is not None and (differences := store.key.differences(key)):
                 raise InputError(f"{path}: {differences[0]}")
         except InputError as error:
             file.close()
             raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
-            file.close()
+        except Exception as error:  # whatever HDF5 and its reader make of a damaged file
+            with suppress(Exception):
+                file.close()
+            if isinstance(error, OSError) and layout.is_full(error):
+                raise
             raise InputError(f"{path}: damaged ({error}). Restore a copy, or extract again with --overwrite.") from None
         return store
 
@@ -118,12 +124,24 @@ class FeatureStore:
         return bool(self._file["committed"][1])
 
     def rows(self) -> pd.DataFrame:
-        """The row table, columns ROW_COLUMNS; group and fold are None where unknown."""
-        return to_table(decode(self.text("rows")))
+        """The row table, columns ROW_COLUMNS; group and fold are None where unknown.
+
+        Raises:
+            InputError: its text is not what was written.
+        """
+        return self._table("rows", ROW_COLUMNS)
 
     def skipped(self) -> pd.DataFrame:
         """Clips that could not be read: clip, file, reason."""
-        return to_table(decode(self.text("skipped")), SKIP_COLUMNS)
+        return self._table("skipped", SKIP_COLUMNS)
+
+    def _table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        if changed := changed_text(self, name):
+            raise InputError(f"{self.path}: {changed[0]}. {REMEDY}")
+        try:
+            return to_table(decode(self.text(name)), columns)
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+            raise InputError(f"{self.path}: {name}: unreadable ({error}). {REMEDY}") from None
 
     def text(self, name: str) -> np.ndarray:
         """The committed text of "rows" or "skipped", uint8 [bytes]."""
@@ -131,7 +149,7 @@ class FeatureStore:
 
     def done_clips(self) -> set[int]:
         """Clips whose windows are all committed (clips are only ever committed whole)."""
-        return {record[0] for record in decode(self.text("rows"))}
+        return set(self.rows()["clip"].tolist())
 
     def read(self, tap: str, rows=None) -> np.ndarray:
         """Features [rows, *dims] of one tap in the stored dtype; `rows`: a slice, mask or index array, in its order.
@@ -149,7 +167,10 @@ class FeatureStore:
         if len(wanted):
             bounds = [0, *np.flatnonzero(np.diff(wanted) != 1) + 1, len(wanted)]
             for start, stop in pairwise(bounds):
-                data.read_direct(out, np.s_[wanted[start] : wanted[stop - 1] + 1], np.s_[start:stop])
+                try:
+                    data.read_direct(out, np.s_[wanted[start] : wanted[stop - 1] + 1], np.s_[start:stop])
+                except (OSError, RuntimeError) as error:
+                    raise InputError(f"{self.path}: tap {tap}: unreadable ({error}). {REMEDY}") from None
         return out if np.array_equal(index, wanted) else out[np.searchsorted(wanted, index)]
 
     def commits(self) -> pd.DataFrame:

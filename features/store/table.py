@@ -39,6 +39,8 @@ def to_records(table: pd.DataFrame) -> list[list]:
 
 def to_table(records: list[list], names=ROW_COLUMNS) -> pd.DataFrame:
     """The inverse. Text columns have dtype object, so that a missing group is None whatever the pandas."""
+    if any(not isinstance(record, list) or len(record) != len(names) for record in records):
+        raise ValueError(f"a record of another shape than {', '.join(names)}")
     columns = list(zip(*records)) if records else [()] * len(names)
     types: dict[type | None, type] = {int: np.int64, float: np.float64, None: object}
     return pd.DataFrame({name: pd.Series(v, dtype=types[NUMBERS.get(name)]) for name, v in zip(names, columns)})

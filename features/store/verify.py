@@ -6,8 +6,18 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, to_table
+
+TABLES = {"rows": ROW_COLUMNS, "skipped": SKIP_COLUMNS}
 PIECE = 1024  # rows in memory at a time
-BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what reading damaged structures or text raises
+BROKEN = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+)  # what reading damaged structures or text raises
 CHANGED = "changed since they were written (checksum)"
 
 
@@ -22,13 +32,11 @@ def find_faults(store) -> list[str]:
     ends = commits[["rows_end", "row_bytes_end", "skipped_bytes_end"]].to_numpy()
     if (np.diff(ends, axis=0, prepend=0) < 0).any():
         return [*faults, "commits: the number of rows goes down"]
-    for name, column in (("rows", "row"), ("skipped", "skipped")):
-        text = store.text(name)
-        for (start, stop), crc in zip(_spans(commits[f"{column}_bytes_end"]), commits[f"{name}_crc"]):
-            if zlib.crc32(text[start:stop]) != crc:
-                faults.append(f"{name}, bytes {start} to {stop - 1}: {CHANGED}")
+    for name in ("rows", "skipped"):
+        faults += changed_text(store, name)
     try:
-        faults += _table_faults(store.rows(), store.skipped(), len(store))
+        tables = [to_table(decode(store.text(name)), columns) for name, columns in TABLES.items()]
+        faults += _table_faults(*tables, len(store))
     except BROKEN as error:
         faults.append(f"rows: unreadable ({error})")
     for tap in store.taps:
@@ -37,6 +45,17 @@ def find_faults(store) -> list[str]:
                 f"tap {tap}, rows {start} to {stop - 1}: {what}" for what in _data_faults(store, tap, start, stop, crc)
             ]
     return faults
+
+
+def changed_text(store, name: str) -> list[str]:
+    """Where the text of "rows" or "skipped" is not what was written, one line a commit; [] where it is."""
+    commits, text = store.commits(), store.text(name)
+    spans = _spans(commits["row_bytes_end" if name == "rows" else "skipped_bytes_end"])
+    return [
+        f"{name}, bytes {start} to {stop - 1}: {CHANGED}"
+        for (start, stop), crc in zip(spans, commits[f"{name}_crc"])
+        if zlib.crc32(text[start:stop]) != crc
+    ]
 
 
 def _spans(ends: pd.Series):

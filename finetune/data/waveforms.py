@@ -7,10 +7,9 @@ from the whole recording has, so the same run with and without memory trains the
 from collections.abc import Sequence
 
 import numpy as np
-import soundfile
 
 from ...features import InputError
-from ...features.audio import read
+from ...features.audio import Info, info, read
 from ...features.recordings import Clip
 from ...features.windows import Selection, cut, select
 from .energy_peaks import PEAKS, Peaks
@@ -88,7 +87,7 @@ class Waveforms:
         if i not in self._spans:
             clip, about = self.clips[i], _about(self.clips[i])
             span = None
-            if about and about.format in SEEKABLE and about.samplerate == self.sample_rate:
+            if about and about.format in SEEKABLE and about.sample_rate == self.sample_rate:
                 span = _bounds(clip, about)
                 end_s = span[1] / self.sample_rate
                 try:  # the end of a recording shows whether it was cut short, and is quickly read
@@ -108,7 +107,7 @@ class Waveforms:
         for i, clip in enumerate(self.clips):
             if about := _about(clip):
                 first, last = _bounds(clip, about)
-                cache_bytes -= 4 * round((last - first) / about.samplerate * self.sample_rate)
+                cache_bytes -= 4 * round((last - first) / about.sample_rate * self.sample_rate)
             else:  # of unknown length, or unreadable
                 cache_bytes -= 10 * clip.path.stat().st_size if clip.path.is_file() else 0
             if cache_bytes < 0:
@@ -116,17 +115,14 @@ class Waveforms:
         return len(self.clips)
 
 
-def _about(clip: Clip):
-    """What the file says of itself; None for what libsndfile cannot open."""
-    try:
-        about = soundfile.info(clip.path)
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return None
-    return about if 0 < about.frames < 1 << 40 else None  # a streamed flac does not say how long it is
+def _about(clip: Clip) -> Info | None:
+    """What the file says of itself; None for what libsndfile cannot open, and where the length is unknown."""
+    about = info(clip.path)
+    return about if about and about.frames else None
 
 
 def _bounds(clip: Clip, about) -> tuple[int, int]:
     """First and last frame of a clip in its file, as features.audio counts them."""
-    first = round((clip.start_s or 0.0) * about.samplerate)
-    last = about.frames if clip.end_s is None else min(round(clip.end_s * about.samplerate), about.frames)
+    first = round((clip.start_s or 0.0) * about.sample_rate)
+    last = about.frames if clip.end_s is None else min(round(clip.end_s * about.sample_rate), about.frames)
     return first, max(first, last)

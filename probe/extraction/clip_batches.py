@@ -60,22 +60,29 @@ class Settings:
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """The rows of a batch (ROW_COLUMNS, n rows), tap -> float32 [n, *dim], and skipped clips (number, name, reason)."""
+    """The rows of a batch (ROW_COLUMNS, n rows), tap -> float32 [n, *dim], and skipped clips (number, name, reason).
+
+    warnings: what was read otherwise than a file's header or channels would have it, a line each.
+    """
 
     rows: pd.DataFrame
     features: dict[str, np.ndarray]
     skipped: tuple[tuple[int, str, str], ...]
+    warnings: tuple[str, ...] = ()
 
 
 def compute(backbone, batch: ClipBatch, settings: Settings) -> BatchFeatures:
     """Decode, cut, normalise and infer a batch of clips; clips that cannot be used are skipped with the reason."""
     rows: list[tuple] = []
     skipped: list[tuple[int, str, str]] = []
+    warnings: list[str] = []
     window_batches = _WindowBatches(backbone, settings.batch_size)
     try:
         for number, clip in enumerate(batch.clips, batch.first):
             try:
-                waveform = audio.read(clip.path, backbone.sample_rate, start_s=clip.start_s, end_s=clip.end_s)
+                waveform = audio.read(
+                    clip.path, backbone.sample_rate, start_s=clip.start_s, end_s=clip.end_s, warn=warnings.append
+                )
             except InputError as error:
                 reason = str(error).removeprefix(str(clip.path)).lstrip(":, ")  # the name stands beside it
                 skipped.append((number, clip.name, reason))
@@ -92,7 +99,7 @@ def compute(backbone, batch: ClipBatch, settings: Settings) -> BatchFeatures:
         # one of them is to blame: each alone, so that the others are kept
         alone = [ClipBatch(number, (clip,)) for number, clip in enumerate(batch.clips, batch.first)]
         return _merge([compute(backbone, one, settings) for one in alone])
-    return BatchFeatures(_table(rows), features, tuple(skipped))
+    return BatchFeatures(_table(rows), features, tuple(skipped), tuple(warnings))
 
 
 class _Refused(Exception):
@@ -163,4 +170,5 @@ def _table(rows: list[tuple]) -> pd.DataFrame:
 def _merge(parts: list[BatchFeatures]) -> BatchFeatures:
     rows = [record for part in parts for record in part.rows.itertuples(index=False, name=None)]
     features = {tap: np.concatenate([part.features[tap] for part in parts]) for tap in parts[0].features}
-    return BatchFeatures(_table(rows), features, tuple(skip for part in parts for skip in part.skipped))
+    skipped = tuple(skip for part in parts for skip in part.skipped)
+    return BatchFeatures(_table(rows), features, skipped, tuple(line for part in parts for line in part.warnings))

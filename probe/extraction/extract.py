@@ -37,13 +37,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a store holds: `clips` with rows, their `windows` (rows), the skipped clips; `seconds` this call took."""
+    """What a store holds: `clips` with rows, their `windows` (rows), the skipped clips; `seconds` this call took.
+
+    warnings: about files read by this call otherwise than their headers or channels would have it, a line each.
+    """
 
     store: Path
     clips: int
     windows: int
     skipped: tuple[Skipped, ...]
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def extract(
@@ -89,10 +93,10 @@ def extract(
                 target = _replacement(path, key, clips)
         with Progress("extracting", len(clips.clips), "clips", wanted=progress) as bar:
             if not target.exists() and (jobs > 1 or cluster or shards_of(target).exists()):
-                extract_shards(backbone, clips, target, key, meta, settings, jobs, cluster, overwrite, bar)
+                warnings = extract_shards(backbone, clips, target, key, meta, settings, jobs, cluster, overwrite, bar)
             else:
-                fill(target, key, backbone, clips, meta, settings, workers_for(backbone), bar)
-        done = _summary(target, time.perf_counter() - started)
+                _, warnings = fill(target, key, backbone, clips, meta, settings, workers_for(backbone), bar)
+        done = replace(_summary(target, time.perf_counter() - started), warnings=warnings)
         if not done.windows:
             _remove(target)
             if target != path:

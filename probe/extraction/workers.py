@@ -66,11 +66,11 @@ def extract_shards(
     cluster: str | None,
     overwrite: bool,
     bar: Progress,
-):
+) -> tuple[str, ...]:
     """Fill the shards of `path` in `jobs` processes or on the cluster at the address `cluster`, and join them there.
 
     On a cluster the model, the audio and the store have to lie under the same paths everywhere. A shard that fits is
-    resumed; one of another key is an InputError, or replaced with `overwrite`.
+    resumed; one of another key is an InputError, or replaced with `overwrite`. Returns the warnings about the files.
     """
     number = min(MOST_SHARDS, max(1, len(clips.clips) // SHARD_CLIPS))
     ends = np.linspace(0, len(clips.clips), number + 1).round().astype(int).tolist()
@@ -83,9 +83,12 @@ def extract_shards(
             delayed(_shard)(Opening.of(backbone), part, place, key, meta, settings, workers, overwrite)
             for part, place in zip(parts, paths)
         ]
-        for n_clips, n_windows in parallel(tasks):
+        warnings: set[str] = set()
+        for n_clips, n_windows, lines in parallel(tasks):
             bar.advance(n_clips, f"{n_windows} windows")
+            warnings |= set(lines)
     join(paths, path.resolve(), meta=meta)
+    return tuple(sorted(warnings))
 
 
 def _shard(
@@ -97,8 +100,8 @@ def _shard(
     settings: Settings,
     workers: int,
     overwrite: bool,
-) -> tuple[int, int]:
-    """Runs in another process: fill one shard; numbers of clips and windows."""
+) -> tuple[int, int, tuple[str, ...]]:
+    """Runs in another process: fill one shard; numbers of clips and windows, and warnings about the files."""
     if path.exists() and (problem := misfit(path, key, clips)):
         if not overwrite:
             raise InputError(problem)
@@ -106,12 +109,13 @@ def _shard(
     if path.exists():
         with FeatureStore.open(path) as store:
             if store.complete:
-                return len(clips.clips), len(store)
+                return len(clips.clips), len(store), ()
     backbone = _open(how)
     if backbone.sha256 != key.model_sha256:
         raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
     meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips)}
-    return len(clips.clips), fill(path, key, backbone, clips, meta, settings, workers, Progress("", 1, wanted=False))
+    silent = Progress("", 1, wanted=False)
+    return len(clips.clips), *fill(path, key, backbone, clips, meta, settings, workers, silent)
 
 
 @contextmanager

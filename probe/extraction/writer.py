@@ -65,14 +65,19 @@ def stale(path: Path, sample_rate: int, clips: ClipBatch) -> bool:
 
 def fill(
     path: Path, key: StoreKey, backbone, clips: ClipBatch, meta: dict, settings: Settings, workers: int, bar: Progress
-) -> int:
-    """Create or resume the store and compute what it lacks; its number of rows. A complete one is left as it is."""
+) -> tuple[int, tuple[str, ...]]:
+    """Create or resume the store and compute what it lacks. A complete one is left as it is.
+
+    Returns:
+        Its number of rows, and the warnings about the files that were read now, each once.
+    """
+    warnings: dict[str, None] = {}
     if path.exists():
         store = FeatureStore.open(path, "r", key)
         if store.complete:
             with store:
                 bar.skip(len(clips.clips))
-                return len(store)
+                return len(store), ()
         store.close()
         store = FeatureStore.open(path, "a", key)
     else:
@@ -89,9 +94,10 @@ def fill(
                         store.skip(number, file, reason)
                 if len(computed.rows):
                     store.append(computed.rows, computed.features)
+                warnings |= dict.fromkeys(computed.warnings)
                 bar.advance(len(batch.clips), f"{len(computed.rows)} windows")
         store.finish()
-        return len(store)
+        return len(store), tuple(warnings)
 
 
 def _in_order(

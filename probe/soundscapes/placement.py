@@ -79,9 +79,15 @@ def probabilities(predictor, waveform: np.ndarray, placement: Placement, check: 
     return (each * weights).sum(axis=1).astype(np.float32)
 
 
-def predict_file(predictor, path: Path, placement: Placement, check: Callable[[], None]) -> tuple[np.ndarray, float]:
-    """(float32 [rows, K], seconds of audio). InputError: the file cannot be used."""
-    waveform = audio.read(path, predictor.sample_rate)
+def predict_file(
+    predictor,
+    path: Path,
+    placement: Placement,
+    check: Callable[[], None],
+    warn: Callable[[str], None] | None = None,
+) -> tuple[np.ndarray, float]:
+    """(float32 [rows, K], seconds of audio). InputError: the file cannot be used. warn: see `features.audio.read`."""
+    waveform = audio.read(path, predictor.sample_rate, warn=warn)
     found = probabilities(predictor, waveform, placement, check)
     bad = ~np.isfinite(found).all(axis=1) | (found.min(axis=1) < 0) | (found.max(axis=1) > 1)
     if bad.any():

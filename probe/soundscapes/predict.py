@@ -11,6 +11,7 @@ import platform
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
@@ -169,7 +170,7 @@ def _run(
     """Predicts what the journal lacks; (files that cannot be used, whether the budget stopped it)."""
     todo = [file for file in files if file.stem not in journal.entries]
     left_s = sum(file.duration_s or 0.0 for file in todo)
-    ended, skipped, stopped = threading.Event(), {}, False
+    ended, skipped, stopped, warnings = threading.Event(), {}, False, deque[str]()
 
     def check() -> None:
         if ended.is_set() or budget.spent:
@@ -180,7 +181,7 @@ def _run(
         if budget.stop(file.duration_s or 0.0):
             raise _Stopped
         begun = time.monotonic()
-        found, audio_s = predict_file(predictor, file.path, placement, check)
+        found, audio_s = predict_file(predictor, file.path, placement, check, warnings.append)
         budget.done(audio_s, time.monotonic() - begun)
         return Entry(found, audio_s)
 
@@ -209,6 +210,8 @@ def _run(
                     except InputError as error:
                         skipped[file.stem] = Skipped(file.path.name, str(error))
                         say(f"warning: {error} Its rows are fallback.")
+                    while warnings:
+                        say(f"warning: {warnings.popleft()}")
                     bar.advance(note=told(budget, left_s).removeprefix(", "))
         finally:  # after an error or Ctrl-C, what has begun ends at its next batch
             ended.set()

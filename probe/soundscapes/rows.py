@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
 from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
-from ...features.audio import SUFFIXES, UNKNOWN_FRAMES
+from ...features.audio import SUFFIXES, info
+from ...features.recordings.folders import audio_files
 from ...features.windows import grid
 
 
@@ -31,8 +30,7 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
     if isinstance(soundscapes, (str, Path)):
         place = Path(soundscapes)
         if place.is_dir():
-            paths = [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-            paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(place).parts)]
+            paths = [path for path in audio_files(place).files if path.is_file()]
         else:
             paths = [place]
     else:
@@ -50,11 +48,8 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
 
 def duration(path: Path) -> float | None:
     """Seconds, from the header alone."""
-    try:
-        about = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return None
-    return about.frames / about.samplerate if 0 < about.frames < UNKNOWN_FRAMES else None
+    about = info(path)
+    return about.frames / about.sample_rate if about and about.frames else None
 
 
 def count(n_samples: int, row_samples: int) -> int:

@@ -132,7 +132,7 @@ def run_sweep(
         "model": describe_model(backbone),
         "audio": describe_audio(audio, found.units, found.rows),
         "settings": asdict(settings) | projection_used(settings, found.projected),
-        **describe_result(data, found),
+        **describe_result(data, extraction, tested, found),
         "skipped": describe_skipped(extraction),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
@@ -236,10 +236,11 @@ def studied(
     return found
 
 
-def describe_result(data: Data, found: Found) -> dict:
+def describe_result(data: Data, extraction: Extraction, tested: Extraction | None, found: Found) -> dict:
     """What was ranked how, what came out and what to beware of, for config.json."""
-    held_out = data.held_out.warnings if data.held_out else ()
-    warnings = [*data.recordings.warnings, *found.folded.warnings, *held_out, *found.beside.warnings]
+    warnings = [*data.recordings.warnings, *extraction.warnings, *found.folded.warnings]
+    warnings += [*data.held_out.warnings, *tested.warnings] if data.held_out and tested else []
+    warnings += found.beside.warnings
     return {
         "readouts": list(dict.fromkeys(found.verdict.readouts.table["readout"])),
         "score": data.score,

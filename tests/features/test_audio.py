@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdprobe.features import InputError, audio
+from birdprobe.features.decoding import mpeg
 
 ESC10 = Path(__file__).parents[3] / "shared" / "data" / "esc10"
 RATE = 44_100
@@ -141,8 +142,8 @@ def test_an_mp3_that_loses_its_end_without_losing_a_hundredth_of_its_bytes_is_re
 def test_a_variable_rate_mp3_without_a_length_header_is_read_to_its_end(tmp_path):
     # libsndfile takes its length from the first frame's bit rate, and once returned a quarter of such a file.
     whole = variable_rate_mp3()
-    first = next(at for at in range(len(whole)) if audio._mpeg_frame(whole, at))
-    bare = whole[first + audio._mpeg_frame(whole, first)[0] :]
+    first = next(at for at in range(len(whole)) if mpeg.frame(whole, at))
+    bare = whole[first + mpeg.frame(whole, first)[0] :]
     (tmp_path / "whole.mp3").write_bytes(whole)
     (tmp_path / "bare.mp3").write_bytes(bare)
     assert b"Xing" in whole[:100] and b"Xing" not in bare
@@ -229,7 +230,6 @@ def test_silent_but_not_quiet(tmp_path):
     for name, samples in {
         "zero": np.zeros(RATE),
         "constant": np.full(RATE, 0.25),
-        "opposed": np.stack([tone(440, RATE), -tone(440, RATE)], axis=1),  # silent once its channels are averaged
     }.items():
         with pytest.raises(InputError, match=rf"{name}\.wav.*: silent, all "):
             audio.read(written(tmp_path / f"{name}.wav", samples, subtype="FLOAT"), 32_000)

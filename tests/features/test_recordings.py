@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from birdprobe.features import InputError
-from birdprobe.features.recordings import Clip, Recordings, SoundscapeName, assign_folds, choose, read_recordings
+from birdprobe.features.recordings import (
+    Clip,
+    Recordings,
+    SoundscapeName,
+    assign_folds,
+    choose,
+    read_recordings,
+    sampling,
+)
 from birdprobe.features.recordings.taxonomy import read_classes
 
 ESC10 = Path(__file__).parents[3] / "shared" / "data" / "esc10"
@@ -59,7 +67,8 @@ def test_class_folders(tmp_path):
     ]  # fmt: skip
     assert [clip.label for clip in found.clips] == ["robin", "robin", "wren", "wren"]
     assert all(clip.path.is_file() and clip.group is None and clip.fold is None for clip in found.clips)
-    assert (found.root, found.labels, found.grouping, found.warnings) == (tmp_path, ("robin", "wren"), "none", ())
+    assert (found.root, found.labels, found.grouping) == (tmp_path, ("robin", "wren"), "none")
+    assert found.warnings == (f"{tmp_path}: hidden folders that hold audio are left out: '.cache'.",)
 
 
 def test_linked_class_folders_are_followed(tmp_path):
@@ -67,6 +76,33 @@ def test_linked_class_folders_are_followed(tmp_path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio" / "wren").symlink_to(tmp_path / "elsewhere" / "wren")
     assert [clip.name for clip in read_recordings(tmp_path / "audio").clips] == ["wren/1.wav"]
+
+
+def test_linked_sub_folders_are_followed_and_circles_are_not(tmp_path):
+    root = tmp_path / "clips"
+    touch(root, "wren/rec1/a.wav", "robin/a.wav")
+    touch(tmp_path, "card/b.wav", "card/deep/c.wav")
+    (root / "wren" / "rec2").symlink_to(tmp_path / "card")
+    (root / "wren" / "again").symlink_to(root / "wren" / "rec1")  # reached in two ways, counted once
+    (root / "wren" / "up").symlink_to(root)
+    (tmp_path / "card" / "circle").symlink_to(tmp_path / "card")
+    names = [clip.name for clip in read_recordings(root).clips]
+    assert names == ["robin/a.wav", "wren/rec1/a.wav", "wren/rec2/b.wav", "wren/rec2/deep/c.wav"]
+    assert [clip.name for clip in read_recordings(root, labelled=False).clips] == names
+
+
+def test_hidden_folders_that_hold_audio_are_told(tmp_path):
+    touch(tmp_path, "wren/a.wav", "wren/.old/b.wav", ".robin/c.wav", "wren/.git/config", "__MACOSX/a.wav")
+    found = read_recordings(tmp_path)
+    assert [clip.name for clip in found.clips] == ["wren/a.wav"]
+    assert len(found.warnings) == 1 and found.warnings[0].endswith("left out: '.robin', 'wren/.old'.")
+
+
+def test_a_choice_sorts_every_class_once(monkeypatch):
+    sorts = []
+    monkeypatch.setattr(sampling, "sorted", lambda items: sorts.append(1) or sorted(items), raising=False)
+    assert len(choose(of({"wren": 500, "robin": 300}), per_class=200).clips) == 400
+    assert len(sorts) < 10
 
 
 def test_what_a_folder_leaves_out_is_said(tmp_path):

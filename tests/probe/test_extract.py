@@ -265,8 +265,6 @@ def test_a_damaged_store_is_replaced_on_overwrite(backbone, recordings, tmp_path
 # ---- clips that cannot be used
 
 
-# what librosa falls back on leaves a file that it could not read to the garbage collector
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io:pytest.PytestUnraisableExceptionWarning")
 def test_bad_clips_are_skipped_and_listed(backbone, recordings, reference, tmp_path):
     bad = {"text.wav": b"hello", "empty.flac": b""}
     for name, content in bad.items():
@@ -289,6 +287,38 @@ def test_bad_clips_are_skipped_and_listed(backbone, recordings, reference, tmp_p
     # once a skipped file is repaired, --overwrite takes it in
     soundfile.write(tmp_path / "silent.wav", np.sin(np.arange(9000)), 8000)
     assert extract(backbone, replace(recordings, clips=tuple(clips)), path, selection=ALL, overwrite=True).clips == 41
+
+
+def test_bad_headers_are_skipped_and_warnings_reach_the_caller(backbone, tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    soundfile.write(tmp_path / "good.wav", noise, 8000)
+    good = (tmp_path / "good.wav").read_bytes()
+    for name, at, value in (("rate1.wav", 24, 1), ("channels.wav", 22, 1025), ("short.wav", 40, 0)):
+        data = bytearray(good)
+        data[at : at + (2 if at == 22 else 4)] = value.to_bytes(2 if at == 22 else 4, "little")
+        (tmp_path / name).write_bytes(data)
+    soundfile.write(tmp_path / "opposed.wav", np.stack([noise, -noise], axis=1), 8000)
+    names = ("rate1.wav", "good.wav", "channels.wav", "short.wav", "opposed.wav")
+    clips = tuple(Clip(tmp_path / name, name, ("a",)) for name in names)
+    for jobs in (1, 2):
+        done = extract(backbone, Recordings(tmp_path, clips), tmp_path / f"{jobs}.h5", selection=ALL, jobs=jobs)
+        assert [one.file for one in done.skipped] == ["rate1.wav", "channels.wav"]
+        assert done.clips == 3 and len(done.warnings) == 2
+        assert "lost power" in " ".join(done.warnings) and "cancel each other" in " ".join(done.warnings)
+
+
+def test_overwrite_recovers_a_store_whose_row_text_changed(backbone, recordings, tmp_path):
+    path, few = tmp_path / "f.h5", replace(recordings, clips=recordings.clips[:4])
+    extract(backbone, few, path, selection=ALL)
+    data = bytearray(path.read_bytes())
+    data[data.find(b"a/000.flac")] = 0xC5
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"f\.h5: rows, bytes .* --overwrite"):
+        extract(backbone, few, path, selection=ALL)
+    assert path.read_bytes() == bytes(data)
+    extract(backbone, few, path, selection=ALL, overwrite=True)
+    with FeatureStore.open(path) as store:
+        assert store.check() == [] and len(store.rows())
 
 
 def test_nothing_usable_is_an_error_and_leaves_nothing(backbone, tmp_path):

@@ -163,6 +163,24 @@ def test_files_that_do_not_decode_cost_fallback_rows(place, predictor, tmp_path)
     assert "10 of them fallback" in str(done)
 
 
+def test_implausible_headers_cost_fallback_rows_and_no_more(place, predictor, tmp_path):
+    sounds, said = tmp_path / "sounds", []
+    sounds.mkdir()
+    os.link(place / "sounds" / "r1.wav", sounds / "r1.wav")
+    write(sounds / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE))
+    data = (sounds / "a.wav").read_bytes()
+    for name, at, content in (("slow", 24, (2).to_bytes(4, "little")), ("wide", 22, (1025).to_bytes(2, "little"))):
+        (sounds / f"{name}.wav").write_bytes(data[:at] + content + data[at + len(content) :])
+    done = predict(predictor, sounds, tmp_path / "out.csv", say=said.append)
+    assert [one.file for one in done.skipped] == ["slow.wav", "wide.wav"]
+    usual = max(sum(row.startswith(f"{stem}_") for row in table_rows(tmp_path / "out.csv")) for stem in ("r1", "a"))
+    assert len(done.fallback_rows) == 2 * usual  # and not thousands, which 2 Hz would make of two seconds
+
+
+def table_rows(path):
+    return list(predictions.read_predictions(path).index)
+
+
 def test_no_file_that_can_be_used_is_an_error(predictor, tmp_path):
     write(tmp_path / "silent.wav", np.zeros(SAMPLE_RATE))
     with pytest.raises(InputError, match=r"none of the 1 soundscapes can be used. The first: .*silent"):

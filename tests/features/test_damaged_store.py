@@ -1,0 +1,118 @@
+"""Stores with one byte or field changed, or made by a stranger: one line, no memory, nothing of others' read."""
+
+import h5py
+import numpy as np
+import pytest
+
+from birdprobe.features import InputError
+from birdprobe.features.store import FeatureStore, join
+from tests.features.test_store import fill, table, values
+
+
+def changed(path, old: bytes, at: int, new: int):
+    data = bytearray(path.read_bytes())
+    data[data.find(old) + at] = new
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("new", [0xC5, ord("x"), ord("[")])
+def test_a_changed_byte_in_the_row_text_is_one_line(tmp_path, new):
+    path = changed(fill(tmp_path / "s.h5", range(3)), b"species 1", 2, new)
+    with FeatureStore.open(path) as store:
+        for ask in (store.rows, store.done_clips, lambda: store.export(tmp_path / "x.csv")):
+            with pytest.raises(InputError, match=r"s\.h5: rows, bytes 0 to \d+: changed since .* --overwrite"):
+                ask()
+        assert any("changed since" in fault for fault in store.check())
+        np.testing.assert_array_equal(store.read("embedding"), values(table(range(3)))["embedding"])  # still readable
+    assert not (tmp_path / "x.csv").exists()
+    with FeatureStore.open(fill(path, [4], overwrite=True)) as store:
+        assert store.check() == []
+
+
+def forged_counter(file):
+    file["committed"][0] = 1 << 40
+    file["commits"].resize(1 << 40, axis=0)
+
+
+def forged_rows(file):
+    file["commits"][0, :2] = 1 << 40
+    for name in ("rows", "taps/embedding", "taps/block_00"):
+        file[name].resize(1 << 40, axis=0)
+
+
+def replaced(name, value):
+    def change(file):
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [forged_counter, forged_rows]
+    + [replaced(name, value) for name in ("key", "rows", "committed", "taps/embedding") for value in (None, 1.5)]
+    + [replaced("taps", 3), replaced("committed", np.array([-1, 1])), replaced("committed", np.array([9, 1]))],
+)
+def test_forged_fields_are_one_line(tmp_path, change):
+    path = fill(tmp_path / "s.h5", range(3))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    for mode in "ra":
+        with pytest.raises(InputError, match=r"s\.h5: damaged \(.*--overwrite"):
+            FeatureStore.open(path, mode)
+
+
+@pytest.mark.parametrize("name", ["taps/embedding", "rows", "meta"])
+@pytest.mark.parametrize("link", [h5py.ExternalLink("../secret.h5", "/x"), h5py.SoftLink("/skipped")])
+def test_links_are_refused(tmp_path, name, link):
+    path = fill(tmp_path / "s.h5", range(3))
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = link
+    with pytest.raises(InputError, match=r"is a link to .* nothing but its own shards"):
+        FeatureStore.open(path)
+
+
+def view_of(name, tap, rows, dims=(2, 4)):
+    layout = h5py.VirtualLayout((rows, *dims), "f4")
+    layout[:] = h5py.VirtualSource(name, tap, (rows, *dims), "f4")
+    return layout
+
+
+def test_virtual_data_and_raw_files_from_elsewhere_are_refused(tmp_path):
+    (tmp_path / "project").mkdir()
+    secret = fill(tmp_path / "secret.h5", range(3))
+    path = fill(tmp_path / "project" / "s.h5", range(3))
+    for name in ("../secret.h5", str(secret)):
+        with h5py.File(path, "r+") as file:
+            del file["taps/embedding"]
+            file.create_virtual_dataset("taps/embedding", view_of(name, "taps/embedding", 6))
+        with pytest.raises(InputError, match=r"shows data of .*secret\.h5, outside its folder"):
+            FeatureStore.open(path)
+    with h5py.File(path, "r+") as file:
+        del file["taps/embedding"]
+        (tmp_path / "raw").write_bytes(bytes(6 * 8 * 4))
+        file.create_dataset("taps/embedding", (6, 2, 4), "f4", external=[(str(tmp_path / "raw"), 0, 6 * 8 * 4)])
+    with pytest.raises(InputError, match=r"embedding lies in .*raw"):
+        FeatureStore.open(path)
+
+
+def test_a_shard_that_reaches_out_is_refused(tmp_path):
+    folder = tmp_path / "project" / "s.h5.shards"
+    fill(tmp_path / "secret.h5", range(3))
+    shard = fill(folder / "a.h5", range(3))
+    path = join([shard], tmp_path / "project" / "s.h5")
+    with h5py.File(shard, "r+") as file:
+        del file["taps/embedding"]
+        file["taps/embedding"] = h5py.ExternalLink("../../secret.h5", "/taps/embedding")
+    with pytest.raises(InputError, match="embedding is a link to"):
+        FeatureStore.open(path)
+    shard.unlink()
+    shard.symlink_to(tmp_path / "secret.h5")
+    with pytest.raises(InputError, match="outside its folder"):
+        FeatureStore.open(path)
+    with pytest.raises(InputError, match="outside its folder"):
+        join([tmp_path / "secret.h5"], tmp_path / "project" / "other.h5")
