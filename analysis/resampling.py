@@ -184,13 +184,16 @@ def jackknife_ratio(sums: np.ndarray, sizes: np.ndarray) -> Jackknife:
         return Jackknife(total / n, (total[:, None] - sums) / (n - sizes), sizes / n)
 
 
-def sign_flip(contributions: np.ndarray, n_perm: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def sign_flip(
+    contributions: np.ndarray, n_perm: int, rng: np.random.Generator, inflation: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Test whether differences are zero by flipping the signs of whole groups.
 
     Args:
         contributions: float64 [C, G], what each group adds to each difference (`Jackknife.contributions`, or summed
             differences of rows).
         n_perm: random sign patterns; all patterns are taken instead where at most 12 groups differ.
+        inflation: by how much the differences spread more than independent groups would, see `fold_inflation`.
     Returns:
         (two-sided p, family-wise two-sided p), each [C]. A row of zeros, or one with nan, has p 1 in both.
     """
@@ -199,7 +202,7 @@ def sign_flip(contributions: np.ndarray, n_perm: int, rng: np.random.Generator) 
     n_groups = contributions.shape[1]
     spread = np.sqrt((contributions**2).sum(axis=1))  # the statistic's standard deviation over all sign patterns
     spread[spread == 0] = np.inf
-    observed = np.abs(contributions.sum(axis=1)) / spread
+    observed = np.abs(contributions.sum(axis=1)) / spread / inflation
     at_least, at_least_max = np.zeros(len(observed)), np.zeros(len(observed))
     n = 0
     for signs in sign_patterns(n_groups, len(observed), n_perm, rng):
@@ -208,6 +211,16 @@ def sign_flip(contributions: np.ndarray, n_perm: int, rng: np.random.Generator) 
         at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
         n += len(signs)
     return share_at_least(at_least, n, n_groups), share_at_least(at_least_max, n, n_groups)
+
+
+def fold_inflation(n_folds: int | None) -> float:
+    """How much wider a difference of cross-validated scores spreads than its groups alone tell.
+
+    Folds share training rows, so that out-of-fold results of two groups depend on each other. With equal folds the
+    standard deviation is larger by sqrt(1 + n_test / n_train) = sqrt(1 + 1 / (n_folds - 1)) (Nadeau & Bengio 2003,
+    "Inference for the generalization error"). 1 without folds.
+    """
+    return 1.0 if n_folds is None or n_folds < 2 else float(np.sqrt(1.0 + 1.0 / (n_folds - 1)))
 
 
 def sign_patterns(n_groups: int, width: int, n_perm: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

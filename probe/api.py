@@ -212,6 +212,12 @@ def rank(
         scores |= {(tap, name): found[name] for name in names}
     reference = last_before_classifier(tuple(features)) if reference is None else reference
     ranking = rank_readouts(
-        scores, targets, None if groups is None else np.asarray(groups), reference, score, seed=seed
+        scores,
+        targets,
+        None if groups is None else np.asarray(groups),
+        reference,
+        score,
+        seed=seed,
+        n_folds=len(set(folds)),
     )
     return RankedFeatures(ranking, conclude(ranking, k))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ..resampling import Jackknife, sign_flip, smallest_p
+from ..resampling import Jackknife, fold_inflation, sign_flip, smallest_p
 from .cells import Cell, make_cells
 from .selection_bias import corrected_score
 
@@ -76,6 +76,7 @@ class ReadoutRanking:
     n_perm: int
     seed: int
     references: Mapping[str, str]
+    n_folds: int | None = None
 
     @property
     def smallest_p(self) -> float:
@@ -127,7 +128,9 @@ class ReadoutRanking:
         if (tap, readout) not in cells:
             raise InputError(f"tied cells: expected a ranked cell, got tap {tap!r} under read-out {readout!r}.")
         differences = self.jackknife.minus(self.jackknife.take([cells.index((tap, readout))]))
-        _, adjusted = sign_flip(differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]))
+        _, adjusted = sign_flip(
+            differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]), fold_inflation(self.n_folds)
+        )
         return tuple(cell for cell, p in zip(cells, adjusted) if p >= ALPHA or cell == (tap, readout))
 
 
@@ -140,6 +143,7 @@ def rank_readouts(
     n_boot: int = 1000,
     n_perm: int = 5000,
     seed: int = 0,
+    n_folds: int | None = None,
 ) -> ReadoutRanking:
     """Rank taps and read-outs by their out-of-fold class scores. Deterministic in `seed`.
 
@@ -152,6 +156,8 @@ def rank_readouts(
         metric: "top1" (rows with a label), "auc" (macro ROC-AUC) or "cmap" (class-mean average precision).
         n_boot: bootstrap draws, for p_best and the corrected scores.
         n_perm: random sign patterns, where more than 12 groups differ.
+        n_folds: folds of the cross-validation that gave the scores; p-values allow for the training rows that folds
+            share (`analysis.resampling.fold_inflation`). None: scores of rows that no training saw, fitted once.
     Raises:
         InputError: no cells, a read-out without the reference, a tap without one, scores or targets that do not fit or
             are not finite, an unknown metric, a single group, a metric that is undefined on these rows.
@@ -163,7 +169,9 @@ def rank_readouts(
     jackknife = cells.jackknife()
     drawn, left_out = cells.bootstrap(n_boot, np.random.default_rng([seed, 0]))
     differences = jackknife.minus(jackknife.take(at))
-    p, adjusted = sign_flip(differences.contributions, n_perm, np.random.default_rng([seed, 1]))
+    p, adjusted = sign_flip(
+        differences.contributions, n_perm, np.random.default_rng([seed, 1]), fold_inflation(n_folds)
+    )
     low, high = jackknife.score_interval()
     difference_low, difference_high = differences.difference_interval()
     corrected, p_best = jackknife.value.copy(), np.empty(len(taps))
@@ -192,6 +200,7 @@ def rank_readouts(
         n_perm=n_perm,
         seed=seed,
         references=references,
+        n_folds=n_folds,
     )
 
 

@@ -66,8 +66,8 @@ def _checked(x, targets):
     x, targets = np.asarray(x), np.asarray(targets)
     if x.ndim != 3 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
         raise InputError(
-            f"attentive: expected features [n, positions, d] and targets bool [n, K], got {x.shape} and {targets.dtype} "
-            f"{targets.shape}. Was the map pooled? It takes `--pool grid:HxW`."
+            f"attentive: expected features [n, positions, d] and targets bool [n, K], got {x.shape} and "
+            f"{targets.dtype} {targets.shape}. Was the map pooled? It takes `--pool grid:HxW`."
         )
     if not np.isfinite(x).all():
         raise InputError("attentive: expected numbers, got features that are not finite. Overflow in float16?")

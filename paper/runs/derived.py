@@ -1,4 +1,4 @@
-"""What a paper needs of a sweep beyond its ranking: how many clips are enough, and how much random folds inflate accuracy.
+"""What a paper needs of a sweep beyond its ranking: how many clips suffice, and how much random folds inflate accuracy.
 
 Both come from the cached features of a run, so nothing is run again; they take seconds a sweep. A sweep whose features
 were removed, or that knows no groups, has none.

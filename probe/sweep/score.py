@@ -141,7 +141,7 @@ def rank_taps(
     chance = float(table["label"].value_counts(normalize=True).iloc[0])
     linear_scores = {tap: part["linear"] for tap, part in columns.items()}
     macs = {tap: float(architecture.taps[tap].macs) for tap in store.taps}
-    by_readout = rank_readouts(scores, targets, groups, reference, score, seed=seed)
+    by_readout = rank_readouts(scores, targets, groups, reference, score, seed=seed, n_folds=len(np.unique(folds)))
     return Verdict(
         ranking_table,
         table.assign(**predicted),

@@ -131,7 +131,7 @@ def test_bad_input_is_one_line():
         knn.predict(x, y, folds, k=6)
     with pytest.raises(InputError, match="k = 1, but only 0 training rows"):
         knn.predict(x, y, np.zeros(10), k=1)
-    with pytest.raises(InputError, match="expected one of euclidean, cosine.*got 'manhattan'"):
+    with pytest.raises(InputError, match=r"expected one of euclidean, cosine.*got 'manhattan'"):
         knn.predict(x, y, folds, metric="manhattan")
     with pytest.raises(InputError, match=r"features \(10, 2, 2\)"):
         knn.predict(np.zeros((10, 2, 2)), y, folds)

@@ -166,7 +166,7 @@ def test_unreadable_files_and_impossible_fits_are_refused(tmp_path):
     (tmp_path / "prior.json").write_text("{")
     with pytest.raises(InputError, match="not a readable JSON file"):
         Prior.read(tmp_path / "prior.json")
-    with pytest.raises(InputError, match="expected laplace or shrunk.*got 'bayes'"):
+    with pytest.raises(InputError, match=r"expected laplace or shrunk.*got 'bayes'"):
         site_hour.fit(LABELS, kind="bayes")
     with pytest.raises(InputError, match="'garden_5'; site and hour are read from it"):
         site_hour.fit(flat(["garden_5"]))

@@ -104,7 +104,7 @@ def test_umap_is_deterministic_and_keeps_classes_together():
 
 def test_bad_input_is_one_line():
     x = np.ones((5, 2))
-    with pytest.raises(InputError, match="expected one of umap, pca.*got 'tsne'"):
+    with pytest.raises(InputError, match=r"expected one of umap, pca.*got 'tsne'"):
         projection.trajectories({"a": x}, np.arange(5), method="tsne")
     with pytest.raises(InputError, match="expected at least one tap, got none"):
         projection.trajectories({}, np.arange(5))

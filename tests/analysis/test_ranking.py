@@ -179,7 +179,7 @@ def test_agreement_with_a_constant_score_is_not_a_number():
 
 def test_bad_input_is_one_line():
     rows = {"a": np.ones(4, bool), "b": np.zeros(4, bool)}
-    with pytest.raises(InputError, match="expected one of a, b.*got 'c'"):
+    with pytest.raises(InputError, match=r"expected one of a, b.*got 'c'"):
         ranking.rank(rows, None, "c")
     with pytest.raises(InputError, match=r"tap b: expected \(4,\).*got \(3,\) rows"):
         ranking.rank({**rows, "b": np.ones(3, bool)}, None, "a")

@@ -200,9 +200,11 @@ def test_nested_choice_of_equal_cells_is_not_optimistic():
 
 def test_bad_input_is_one_line():
     scores, targets, groups = sweep(np.random.default_rng(9), 2, 2)
-    with pytest.raises(InputError, match="read-out knn: expected the reference 'embedding'.*got taps block_0, block_1"):
+    with pytest.raises(
+        InputError, match=r"read-out knn: expected the reference 'embedding'.*got taps block_0, block_1"
+    ):
         rank_readouts(scores, targets, groups, "embedding")
-    with pytest.raises(InputError, match="metric: expected one of top1, auc, cmap.*got 'f1'"):
+    with pytest.raises(InputError, match=r"metric: expected one of top1, auc, cmap.*got 'f1'"):
         rank_readouts(scores, targets, groups, "block_0", "f1")
     with pytest.raises(InputError, match="expected at least one tap and read-out, got none"):
         rank_readouts({}, targets, groups, "block_0")
@@ -217,7 +219,7 @@ def test_bad_input_is_one_line():
     with pytest.raises(InputError, match=r"expected groups \(.*, got \(3,\)"):
         rank_readouts(scores, targets, np.zeros(3), "block_0")
     result = rank_readouts(scores, targets, groups, "block_0", n_boot=5, n_perm=5)
-    with pytest.raises(InputError, match="expected some of knn, cosine.*got ridge"):
+    with pytest.raises(InputError, match=r"expected some of knn, cosine.*got ridge"):
         result.best(["ridge"])
     with pytest.raises(InputError, match="got none"):
         result.best([])

@@ -137,7 +137,7 @@ def test_latex_compiles(tmp_path):
 
 
 def test_bad_input_is_one_line():
-    with pytest.raises(InputError, match="column 'A': .*got field 'nope'"):
+    with pytest.raises(InputError, match=r"column 'A': .*got field 'nope'"):
         Table.from_frame(FRAME, [Column("A", "{nope}")])
     with pytest.raises(InputError, match="got align 'middle'"):
         Column("A", "{tap}", "middle")

@@ -273,7 +273,7 @@ def test_a_folder_in_use_is_refused_and_a_strangers_never_replaced(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(InputError, match="not empty and not made by this command"):
             write_competition(real, TINY, overwrite=overwrite)
-    with pytest.raises(InputError, match="expected a folder.*got a file"):
+    with pytest.raises(InputError, match=r"expected a folder.*got a file"):
         write_competition(real / "train.csv", TINY)
     (tmp_path / "new.part").mkdir()
     with pytest.raises(InputError, match=r"new\.part: exists"):

@@ -207,7 +207,7 @@ def test_any_column_of_a_manifest_can_be_the_group(tmp_path):
     assert [clip.group for clip in found.clips] == ["s1", "s1"] and found.grouping == "column site"
     with pytest.raises(InputError, match=r"got columns path, label, group, site.*No column sites"):
         read_recordings(tmp_path / "c.csv", groups_column="sites")
-    with pytest.raises(InputError, match="expected one source of groups.*got both"):
+    with pytest.raises(InputError, match=r"expected one source of groups.*got both"):
         read_recordings(tmp_path / "c.csv", groups_column="site", group_regex="(.)")
     with pytest.raises(InputError, match="is no table with columns"):
         read_recordings(touch(tmp_path / "folder", "wren/1.wav"), groups_column="site")
@@ -684,7 +684,7 @@ def test_folds_that_cannot_work(labels, groups, message):
 
 
 def test_one_fold_is_no_cross_validation():
-    with pytest.raises(InputError, match="--folds: expected at least 2.*got 1"):
+    with pytest.raises(InputError, match=r"--folds: expected at least 2.*got 1"):
         assign_folds(list("abab"), None, None, 1)
 
 

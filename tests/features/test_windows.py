@@ -168,5 +168,5 @@ def test_each_rule_works_in_one_place(rule, file_changes, windows_change):
 
 def test_an_unknown_normalisation_is_refused():
     for normalise in (normalise_file, normalise_windows):
-        with pytest.raises(InputError, match="--normalise: expected one of none, peak, file-peak.*got 'loud'"):
+        with pytest.raises(InputError, match=r"--normalise: expected one of none, peak, file-peak.*got 'loud'"):
             normalise(np.ones((1, 5), np.float32), "loud")

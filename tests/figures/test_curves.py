@@ -82,7 +82,7 @@ def test_input_errors(runs):
         curves.draw([published(str(i)) for i in range(7)])
     with pytest.raises(InputError, match="no column knn"):
         curves.of_blocks(PUBLISHED[["block"]], "x", 26, 0.1, "")
-    with pytest.raises(InputError, match="expected 0 to 15.*got blocks 25"):
+    with pytest.raises(InputError, match=r"expected 0 to 15.*got blocks 25"):
         curves.of_blocks(PUBLISHED, "x", 16, 0.1, "")
     with pytest.raises(InputError, match="no column depth"):
         curves.draw(published().drop(columns="depth"))

@@ -86,7 +86,7 @@ def test_a_run_alone_is_drawn_by_the_gallery_twice_the_same(tmp_path):
 
 def test_input_errors(tmp_path):
     run, blend = make_run(tmp_path / "run"), make_blend(tmp_path / "submission.json")
-    with pytest.raises(InputError, match="expected one of attention, linear-embedding, all.*got head 'best'"):
+    with pytest.raises(InputError, match=r"expected one of attention, linear-embedding, all.*got head 'best'"):
         pipelines.draw(run, head="best")
     with pytest.raises(InputError, match=r"no such file; expected the JSON that `birdprobe blend`"):
         pipelines.draw(run, tmp_path / "none.json")

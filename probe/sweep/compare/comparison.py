@@ -124,7 +124,8 @@ def compare(
     }
     log("ranking")
     ranking = rank_readouts(
-        scores, paired.targets, paired.table["group"].to_numpy(), references, metric, seed=seed
+        scores, paired.targets, paired.table["group"].to_numpy(), references, metric, seed=seed,
+        n_folds=len(np.unique(paired.table["fold"])),
     )  # fmt: skip
     answer = conclude_models(ranking, cells, paired.first.probed.k).to_json()
     table = readouts_table(ranking, cells)

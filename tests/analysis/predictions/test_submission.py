@@ -47,7 +47,7 @@ def test_nothing_is_replaced_and_nothing_faulty_is_written(members, tmp_path):
         make({"short": write(tmp_path / "short.csv", 1, ROWS[:-1])}, out)
     with pytest.raises(InputError, match="no member predicts"):
         make(members, out, sample_submission=write(tmp_path / "more.csv", 1, classes=[*CLASSES, "new"]))
-    with pytest.raises(InputError, match="--oof: expected 2.*got 1 tables"):
+    with pytest.raises(InputError, match=r"--oof: expected 2.*got 1 tables"):
         make(members, out, tuning=Tuning((members["one"],), members["two"]))
     assert not out.exists()
     out.write_text("mine")
