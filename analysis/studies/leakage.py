@@ -49,7 +49,8 @@ def compare(
     features: tap -> [n, d]; labels, groups [n]. random, grouped: accuracy, mean over `repeats` dealings of `n_folds`
     folds; difference: random less grouped, so how much random folds inflate accuracy (shares, 95 % intervals).
     rank_*: 1 is the best tap, equals share their mean rank. siblings: the difference among the
-    n_siblings rows that share their group with another row, the only ones that random folds can help directly (nan when there are none).
+    n_siblings rows that share their group with another row, the only
+    ones that random folds can help directly (nan when there are none).
     InputError: lengths that differ, groups that are all of one row (nothing to leak), too few groups for the folds.
     """
     labels, names = np.asarray(labels), np.asarray(groups)

@@ -5,7 +5,8 @@ alone, and its ranking is compared with two others: that of all clips, and that 
 
 The first comparison is what the published probe asks of itself (600 clips, Table 1 of Yadav 2026). It is too
 optimistic: the small set is part of the large one, so the curve reaches 1 at the full size whatever the clips are. The
-second shares no group, so it tells whether another laboratory with as many clips of its own would have read the same block.
+second shares no group, so it tells whether another laboratory with as many clips of its own would have read the
+same block.
 
 Draws are without replacement and keep the sweep's folds, so no clip ever stands on both sides of a split. Groups are
 taken whole, so a small set may hold a class from one recording only, which then cannot be recognised from another fold.
