@@ -114,7 +114,11 @@ def test_what_a_folder_leaves_out_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names, found", [([], "no audio files"), (["a.wav", "b.wav"], "2 audio files beside each other")]
+    "names, found",
+    [
+        ([], r"expected a folder of recordings, got one without audio files"),
+        (["a.wav", "b.wav"], "2 audio files beside each other"),
+    ],
 )
 def test_an_empty_folder(tmp_path, names, found):
     touch(tmp_path, *names)
@@ -132,7 +136,7 @@ def test_what_is_no_audio_table(tmp_path):
 
 @pytest.mark.parametrize("there, missing", [("train_audio/wren/1.ogg", r"train\.csv"), ("train.csv", "train_audio")])
 def test_half_a_birdclef_folder(tmp_path, there, missing):
-    with pytest.raises(InputError, match=f"without {missing}, expected both in a BirdCLEF folder"):
+    with pytest.raises(InputError, match=f"expected both in a BirdCLEF folder, got .* without {missing}"):
         read_recordings(touch(tmp_path, there))
 
 
@@ -237,7 +241,7 @@ def test_doubles_and_torn_files_are_named(tmp_path):
     [
         (
             [["file", "lable"], ["a.wav", "x"]],
-            "expected path, label and, if known, group, fold,.*got columns file, lable",
+            r"expected path, label, got columns file, lable and, if known, group, fold, start_",
         ),
         ([["path;label"], ["a.wav;x"]], "not separated by commas"),
         ([["path", "label", "Group"], ["a.wav", "x", "1"]], "expected 'group', got column 'Group'. Mistyped"),
@@ -445,7 +449,9 @@ def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
     with pytest.raises(InputError, match=message) as caught:
         read_recordings(table(tmp_path / "windows.csv", WINDOWS, row))
     assert "windows.csv" in str(caught.value)
-    with pytest.raises(InputError, match=r"expected filename, start, end, primary_label\. No column end"):
+    with pytest.raises(
+        InputError, match=r"expected filename, start, end, primary_label, got columns filename, start, prima"
+    ):
         read_recordings(table(tmp_path / "windows.csv", ["filename", "start", "primary_label"], row[:2] + row[3:]))
 
 
