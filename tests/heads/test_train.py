@@ -132,7 +132,9 @@ def test_a_finished_run_is_not_replaced_silently(trained, tmp_path):
         train([store], done.run, QUICK, taps="1")
     assert (done.run / "scores.csv").read_bytes() == before
     (tmp_path / "config.json").write_text('{"format": "birdprobe/sweep", "files": []}')
-    with pytest.raises(InputError, match="'birdprobe/sweep' found, 'birdprobe/train' or another folder wanted"):
+    with pytest.raises(
+        InputError, match=r"expected 'birdprobe/train' or another folder, got 'birdprobe/sweep'\. Nothing tha"
+    ):
         train([store], tmp_path, QUICK, taps="1", overwrite=True)
     train([store], tmp_path / "run", QUICK, taps="1", heads="concat,scalarmix")
     before = sorted(path.name for path in (tmp_path / "run").rglob("*"))
