@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
     from .probe.runtime.backbone import Backbone
     from .probe.soundscapes import predict
+    from .probe.sweep.compare import Comparison, compare
     from .probe.sweep.result import SweepResult, open_sweep
     from .probe.sweep.sweep import sweep
 
@@ -38,8 +39,10 @@ _PUBLIC = {
     "Backbone": "probe.runtime.backbone:Backbone",
     "FeatureStore": "features.store:FeatureStore",
     "HeadClassifier": "heads.estimator:HeadClassifier",
+    "Comparison": "probe.sweep.compare:Comparison",
     "RankedFeatures": "probe.api:RankedFeatures",
     "SweepResult": "probe.sweep.result:SweepResult",
+    "compare": "probe.sweep.compare:compare",
     "export": "finetune.export:export",
     "extract": "probe.api:extract",
     "draw_figures": "figures.gallery:save",

@@ -46,7 +46,10 @@ def test_one_reference_for_all_may_be_given_by_name():
     ("references", "message"),
     [
         ({"block_0": "block_1"}, "no reference for tap block_1 found"),
-        (REFERENCES | {"block_2": "block_9"}, "the reference 'block_9' among them wanted"),
+        (
+            REFERENCES | {"block_2": "block_9"},
+            r"read\-out knn: expected the reference 'block_9' among them, got taps block_0, blo",
+        ),
     ],
 )
 def test_missing_references_are_refused(references, message):

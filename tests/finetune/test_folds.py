@@ -64,7 +64,7 @@ def test_without_groups_rare_species_train_always():
 
 
 def test_faults_that_rare_species_do_not_explain_stay_faults():
-    with pytest.raises(InputError, match="--folds: found 1, wanted at least 2"):
+    with pytest.raises(InputError, match=r"\-\-folds: expected at least 2, got 1"):
         make_folds(recordings(*COMMON), 1)
     with pytest.raises(InputError, match="found only the class 'wren'"):
         make_folds(recordings(*COMMON[:12]), 3)

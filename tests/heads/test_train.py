@@ -126,7 +126,9 @@ def test_three_sources(tmp_path):
 def test_a_finished_run_is_not_replaced_silently(trained, tmp_path):
     store, done = trained
     before = (done.run / "scores.csv").read_bytes()
-    with pytest.raises(InputError, match="a finished run found, a new folder wanted"):
+    with pytest.raises(
+        InputError, match=r"expected a new folder, got a finished run\. Use \-\-overwrite to replace the result"
+    ):
         train([store], done.run, QUICK, taps="1")
     assert (done.run / "scores.csv").read_bytes() == before
     (tmp_path / "config.json").write_text('{"format": "birdprobe/sweep", "files": []}')

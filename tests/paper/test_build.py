@@ -101,7 +101,9 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
     build([], out, say=silent)
     (out / "mine.txt").write_text("kept")
     (out / "tables" / "mine.csv").write_text("kept")
-    with pytest.raises(InputError, match=r"out: a paper found, a new folder wanted. Use --overwrite"):
+    with pytest.raises(
+        InputError, match=r"expected a new folder, got a paper\. Use \-\-overwrite to replace the results in it"
+    ):
         build([], out, say=silent)
     stale = out / "tables" / "old.csv"
     stale.write_text("of an earlier build")
