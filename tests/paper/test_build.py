@@ -71,8 +71,8 @@ def test_every_file_is_there_and_in_the_index(built):
         assert f"tables/table1.{kind}" in there and f"tables/claims.{kind}" in there
     assert {"figures/depth-sweep.png", "figures/depth-sweep.pdf", "figures/curves.pdf"} <= there
     assert {
-        "figures/sweeps/sample_size-sweep.pdf",
-        "figures/sweeps/leakage-sweep.pdf",
+        "figures/budget-sweep.pdf",
+        "figures/leakage-sweep.pdf",
         "figures/leaderboard.pdf",
     } <= there
     assert (built.out / "paper.pdf").read_bytes().startswith(b"%PDF-") and built.pages > 5

@@ -289,7 +289,7 @@ def test_the_table_of_readouts_holds_every_cell_and_marks_the_best(new_run):
     for row in table.itertuples():
         assert f"{row.score:.3f}" in words
     best = table.loc[table.groupby("readout", sort=False).score.idxmax()]
-    bold = [data.strip() for place, data in page.text if place[-1] == "b"]
+    bold = [data.strip() for place, data in page.text if place[-1:] == ("b",)]
     assert sorted(bold) == sorted(f"{score:.3f}" for score in best.score)
     corrected = words[words.index("best, corrected") :]
     for row in best.itertuples():

@@ -13,7 +13,7 @@ import numpy as np
 from ....analysis import wording
 from ....analysis.readout_ranking import Cell, ReadoutRanking, compare_pairs
 from ....analysis.readouts import LINEAR, TRAINING_FREE
-from ..conclusion import MANY, PUBLISHED, READOUT_WORDS, USES, Advice, advise
+from ..conclusion import MANY, PUBLISHED, READOUT_WORDS, USE_WORDS, USES, Advice, advise
 
 ALPHA = 0.05
 READOUTS = {"training_free": TRAINING_FREE, "linear": LINEAR}
@@ -97,7 +97,7 @@ class ModelConclusion:
     @property
     def lines(self) -> list[str]:
         """The sentence, one line a part."""
-        uses = [f"{USES[use]}: {self._use(part)}." for use, part in self.uses.items()]
+        uses = [f"{USE_WORDS[use]}: {self._use(part)}." for use, part in self.uses.items()]
         return [line for line in (self._headline(), *uses, self._limit()) if line]
 
     @property

@@ -8,7 +8,7 @@ import pandas as pd
 from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, compare_pairs
 from ....analysis.tables import Table
-from ..conclusion import USES
+from ..conclusion import USE_WORDS
 from .conclusion import READOUTS, Names
 from .pairing import ComparedModel, PairedRuns
 
@@ -73,7 +73,7 @@ def summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> Table:
         cells = readouts[readouts["readout"].isin(known)]
         if len(cells):
             best = cells.loc[cells.groupby("model", sort=False)["score"].idxmax()]
-            parts.append(best.sort_values("score", ascending=False, kind="stable").assign(use=USES[use].lower()))
+            parts.append(best.sort_values("score", ascending=False, kind="stable").assign(use=USE_WORDS[use].lower()))
     table = pd.concat(parts)
     return Table.from_frame(
         pd.DataFrame(
@@ -103,7 +103,7 @@ def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], model
             "tap": taps["tap"],
             "MMAC/s of audio": (taps["macs_per_s"] / 1e6).map("{:,.0f}".format),
             **{
-                USES[use].lower(): [
+                USE_WORDS[use].lower(): [
                     f"{score:.3f} ({readout})" if readout else "–"
                     for score, readout in zip(taps[use], taps[f"{use}_readout"])
                 ]

@@ -6,6 +6,7 @@ from ....analysis.readout_ranking import ALPHA
 from ....analysis.readouts import LINEAR, TRAINING_FREE
 
 USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # use -> the read-outs that serve it
+USE_WORDS = {"training_free": "Without training", "linear": "With a linear head"}
 READOUT_WORDS = {
     "knn": "Euclidean {k}-NN",
     "knn-cosine": "cosine {k}-NN",

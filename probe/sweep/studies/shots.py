@@ -20,7 +20,9 @@ DRAWS = 20
 def taps_in_question(verdict: Verdict) -> tuple[str, ...]:
     """The reference, the best tap of each use and the published one, in graph order; at least two where there are."""
     table, reference = verdict.readouts.table, verdict.conclusion.reference
-    chosen = {reference} | {advice.tap for advice in verdict.conclusion.named}
+    found = verdict.conclusion
+    advised = (found.training_free, found.linear, found.published)
+    chosen = {reference} | {advice.tap for advice in advised if advice is not None}
     others = table[table["tap"] != reference]
     if len(chosen) == 1 and len(others):
         chosen.add(str(others.loc[others["score"].idxmax(), "tap"]))
