@@ -116,7 +116,7 @@ def test_what_a_folder_leaves_out_is_said(tmp_path):
 @pytest.mark.parametrize(
     "names, found",
     [
-        ([], r"expected a folder of recordings, got one without audio files"),
+        ([], "no audio files"),
         (["a.wav", "b.wav"], "2 audio files beside each other"),
     ],
 )
@@ -241,7 +241,7 @@ def test_doubles_and_torn_files_are_named(tmp_path):
     [
         (
             [["file", "lable"], ["a.wav", "x"]],
-            r"expected path, label, got columns file, lable and, if known, group, fold, start_",
+            r"expected path, label and, if known, group, fold,.*got columns file, lable",
         ),
         ([["path;label"], ["a.wav;x"]], "not separated by commas"),
         ([["path", "label", "Group"], ["a.wav", "x", "1"]], "expected 'group', got column 'Group'. Mistyped"),

@@ -108,14 +108,10 @@ class Findings:
         return tuple(cell.readout for cell in self.winners if self.is_inner(cell.tap))
 
     @property
-    def named(self) -> list[Advice]:
-        """Every advice that there is: for each use, and the published protocol's."""
-        return [*self.uses.values(), *([self.published] if self.published else [])]
-
-    @property
     def agree(self) -> bool:
         """Whether either use and the published protocol have the same tap first."""
-        return len({advice.tap for advice in self.named}) == 1
+        named = [*self.uses.values(), *([self.published] if self.published else [])]
+        return len({advice.tap for advice in named}) == 1
 
     @property
     def misled(self) -> bool:
