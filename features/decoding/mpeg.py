@@ -115,7 +115,9 @@ def _xing_frame(header: bytes, count: int) -> bytes:
     side = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}  # (MPEG-1, mono): its offset
     at = side[bool(header[1] & 8), header[3] >> 6 == 3]
     made[at : at + 12] = b"Xing" + struct.pack(">2I", 1, count)
-    return bytes(made[: frame(bytes(made), 0)[0]])
+    whole = frame(bytes(made), 0)
+    assert whole is not None  # the header of a frame that was found
+    return bytes(made[: whole[0]])
 
 
 def _rate(header: bytes) -> int:

@@ -39,7 +39,8 @@ def audio_files(folder: Path, root: Path | None = None) -> AudioFiles:
     hidden: list[Path] = []
     for place, subfolders, names in os.walk(folder, followlinks=True):
         here = Path(place)
-        subfolders.sort(key=lambda name, here=here: ((here / name).is_symlink(), name))  # a link comes after its target
+        links = {name for name in subfolders if (here / name).is_symlink()}
+        subfolders[:] = [*sorted(set(subfolders) - links), *sorted(links)]  # a link comes after its target
         if (real := here.resolve()) in seen:
             subfolders.clear()
             continue

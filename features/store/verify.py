@@ -35,8 +35,8 @@ def find_faults(store) -> list[str]:
     for name in ("rows", "skipped"):
         faults += changed_text(store, name)
     try:
-        tables = [to_table(decode(store.text(name)), columns) for name, columns in TABLES.items()]
-        faults += _table_faults(*tables, len(store))
+        rows, skipped = (to_table(decode(store.text(name)), columns) for name, columns in TABLES.items())
+        faults += _table_faults(rows, skipped, len(store))
     except BROKEN as error:
         faults.append(f"rows: unreadable ({error})")
     for tap in store.taps:

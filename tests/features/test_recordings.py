@@ -116,7 +116,7 @@ def test_what_a_folder_leaves_out_is_said(tmp_path):
 @pytest.mark.parametrize(
     "names, found",
     [
-        ([], r"expected a folder of recordings, got one without audio files"),
+        ([], "no audio files"),
         (["a.wav", "b.wav"], "2 audio files beside each other"),
     ],
 )
@@ -136,7 +136,7 @@ def test_what_is_no_audio_table(tmp_path):
 
 @pytest.mark.parametrize("there, missing", [("train_audio/wren/1.ogg", r"train\.csv"), ("train.csv", "train_audio")])
 def test_half_a_birdclef_folder(tmp_path, there, missing):
-    with pytest.raises(InputError, match=f"expected both in a BirdCLEF folder, got .* without {missing}"):
+    with pytest.raises(InputError, match=rf"expected both in a BirdCLEF folder, got .* without {missing}"):
         read_recordings(touch(tmp_path, there))
 
 
@@ -241,7 +241,7 @@ def test_doubles_and_torn_files_are_named(tmp_path):
     [
         (
             [["file", "lable"], ["a.wav", "x"]],
-            r"expected path, label, got columns file, lable and, if known, group, fold, start_",
+            r"expected path, label and, if known, group, fold,.*got columns file, lable",
         ),
         ([["path;label"], ["a.wav;x"]], "not separated by commas"),
         ([["path", "label", "Group"], ["a.wav", "x", "1"]], "expected 'group', got column 'Group'. Mistyped"),
@@ -449,9 +449,7 @@ def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
     with pytest.raises(InputError, match=message) as caught:
         read_recordings(table(tmp_path / "windows.csv", WINDOWS, row))
     assert "windows.csv" in str(caught.value)
-    with pytest.raises(
-        InputError, match=r"expected filename, start, end, primary_label, got columns filename, start, prima"
-    ):
+    with pytest.raises(InputError, match=r"expected filename, start, end, primary_label, got .*\. No column end"):
         read_recordings(table(tmp_path / "windows.csv", ["filename", "start", "primary_label"], row[:2] + row[3:]))
 
 
@@ -725,5 +723,5 @@ def test_unlabelled_takes_every_recording_below_a_folder(tmp_path):
     assert [clip.labels for clip in found.clips] == [("",), ("",)]
     assert [clip.group for clip in found.clips] == ["S01", "S02"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no audio files"):
+    with pytest.raises(InputError, match="expected a folder of recordings, got one without audio files"):
         read_recordings(tmp_path / "empty", labelled=False)

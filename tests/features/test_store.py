@@ -260,7 +260,8 @@ def test_long_lists_of_taps_are_compared_by_what_differs():
     many = tuple(f"block_{i:02d}" for i in range(26))
     message = replace(KEY, taps=many).differences(replace(KEY, taps=(*many[:25], "embedding")))
     assert message == [
-        "taps 26 taps (with block_25) on disk, expected 26 taps (with embedding). Was the store made with another --taps?"
+        "taps 26 taps (with block_25) on disk, expected 26 taps (with embedding). "
+        "Was the store made with another --taps?"
     ]
     assert "in another order" in replace(KEY, taps=many).differences(replace(KEY, taps=many[::-1]))[0]
 
