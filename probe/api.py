@@ -206,7 +206,7 @@ def rank(
     if folds is None:
         folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
     targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))
-    scores = {}
+    scores: dict[tuple[str, str], np.ndarray] = {}
     for tap, x in features.items():
         found = readouts.out_of_fold_all(names, np.asarray(x), targets, np.asarray(folds), k)
         scores |= {(tap, name): found[name] for name in names}

@@ -78,10 +78,10 @@ def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None
     rows = table[(table["readout"] == readout) & table["tap"].isin(sweep.blocks.index.difference([end]))]
     if rows.empty:
         return None
-    row = rows.loc[rows["score"].astype(float).idxmax()]
-    ends = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
+    row = rows.to_dict("records")[int(rows["score"].to_numpy(dtype=float).argmax())]
+    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
     at = f"{row['tap']} less {end}, {readout}"
-    found = Measure(sweep.name, sweep_on(sweep), *ends, counted(sweep), at, sweep.is_perch_v2)
+    found = Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
     return found, float(row["vs_last_p_adjusted"])
 
 

@@ -27,11 +27,16 @@ class Predictor(Protocol):
     Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction.
     """
 
-    labels: tuple[str, ...]
-    sample_rate: int
-    window_samples: int
-    normalise: str
-    identity: str
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def window_samples(self) -> int: ...
+    @property
+    def normalise(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable, Iterator
 from html import escape
-from math import isnan
 
 from ....analysis.runs import Run
 from ....analysis.studies import few_shot
@@ -34,7 +33,9 @@ def figures(data: Run) -> Iterator[str]:
 
 def readouts_said(data: Run) -> Said:
     best = best_cells(data)
-    each = ", ".join(f"{row.tap} under {heading(data, row.readout)} ({row.score:.3f})" for row in best.itertuples())
+    each = ", ".join(
+        f"{row.tap} under {heading(data, str(row.readout))} ({row.score:.3f})" for row in best.itertuples()
+    )
     alt = (
         f"Heat map of {score_name(data)}, {data.readouts.tap.nunique()} taps by {len(best)} read-outs. Highest: {each}."
     )
@@ -47,7 +48,7 @@ def readouts_said(data: Run) -> Said:
 def ranks_said(data: Run) -> Said:
     scores = data.readouts.pivot(index="tap", columns="readout", values="score")[list(best_cells(data).readout)]
     places = scores.rank(ascending=False, method="min").loc[data.reference]
-    each = ", ".join(f"{place:.0f} under {heading(data, name)}" for name, place in places.items())
+    each = ", ".join(f"{place:.0f} under {heading(data, str(name))}" for name, place in places.items())
     alt = f"Bump chart of the ranks of {len(scores)} taps from read-out to read-out. Rank of {data.reference}: {each}."
     return alt, (
         "<b>Who changes places.</b> One line a tap, from read-out to read-out; level lines do not depend on the "
@@ -61,7 +62,7 @@ def depth_said(data: Run) -> tuple[str, str]:
         f"Line chart of {data.neighbours} accuracy against depth: {first.knn:.3f} at {first.tap}, highest at "
         f"{best.tap} with {best.knn:.3f}, {last.knn:.3f} at {last.tap}. Below, the cost up to each tap"
     )
-    if isnan(best.ms_per_window) or isnan(last.ms_per_window):
+    if data.ranking["ms_per_window"].loc[[data.best, data.reference]].isna().any():
         alt += " in multiply-accumulates."
     else:
         alt += f": {best.ms_per_window:.1f} ms a window at {best.tap}, {last.ms_per_window:.1f} at {last.tap}."
@@ -141,7 +142,9 @@ def planes_said(data: Run) -> Said:
 
 def similarity_said(data: Run) -> Said:
     cka = data.cka
-    pairs = [(cka.iloc[i + 1, i], cka.index[i], cka.index[i + 1]) for i in range(len(cka) - 1)]
+    taps = [str(tap) for tap in cka.index]
+    values = cka.to_numpy(dtype=float)
+    pairs = [(float(values[i + 1, i]), taps[i], taps[i + 1]) for i in range(len(cka) - 1)]
     step = min(pairs, default=None)
     words = "" if step is None else f" The largest step between neighbours: {step[1]} to {step[2]} ({step[0]:.2f})."
     alt = f"Heat map of linear CKA between all pairs of {len(cka)} taps, 1 on the diagonal.{words}"

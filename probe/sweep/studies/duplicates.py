@@ -35,7 +35,7 @@ def study_duplicates(
     rows = store.rows()
     whole = make_units(rows.drop(columns=["label", "group", "fold"]), clips, "clip")
     files = whole.table["file"]
-    hashes = rows.groupby("clip")["sha256"].first().loc[whole.table["clip"]] if files.is_unique else None
+    hashes = rows.groupby("clip")["sha256"].first().loc[whole.table["clip"]].tolist() if files.is_unique else None
     features = {tap: whole.vectors(store.read(tap)) for tap in _narrow(store, len(files))}
     pairs = near_duplicates(features, whole.table["group"].to_numpy(), hashes)
     if not len(pairs):

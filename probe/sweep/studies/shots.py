@@ -25,7 +25,7 @@ def taps_in_question(verdict: Verdict) -> tuple[str, ...]:
     chosen = {reference} | {advice.tap for advice in advised if advice is not None}
     others = table[table["tap"] != reference]
     if len(chosen) == 1 and len(others):
-        chosen.add(str(others.loc[others["score"].idxmax(), "tap"]))
+        chosen.add(str(others["tap"].iloc[int(others["score"].to_numpy().argmax())]))
     return tuple(tap for tap in dict.fromkeys(table["tap"]) if tap in chosen)
 
 
