@@ -204,8 +204,8 @@ def read_csv(
         raise InputError(f"{path}: expected every name once, got columns {', '.join(columns)}.")
     if missing := [name for name in wanted if name not in columns]:
         raise InputError(
-            f"{path}: expected {', '.join(wanted)}, got columns {', '.join(columns) or '(none)'}"
-            f"{' and, if known, ' * bool(optional)}{', '.join(optional)}. "
+            f"{path}: expected {', '.join(wanted)}{' and, if known, ' * bool(optional)}{', '.join(optional)}, "
+            f"got columns {', '.join(columns) or '(none)'}. "
             f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
         )
     for line, fields in rows:
