@@ -19,6 +19,7 @@ from birdprobe.analysis.runs import RANKING_COLUMNS
 from birdprobe.probe.sweep.conclusion import conclude
 from birdprobe.probe.sweep.published_answer import Answer, answer
 from birdprobe.probe.sweep.shift import rank_shift
+from birdprobe.probe.sweep.studies.finding import Finding
 from birdprobe.probe.sweep.sweep import conclusion_json, readouts_table
 
 BIRDS = [
@@ -296,7 +297,7 @@ def add_readouts(run: Path, shifted: bool = False, seed: int = 2) -> Path:
         shift = rank_shift(elsewhere, targets, groups, ranked, 5, "top1")
     readouts_table(verdict, shift).to_csv(run / "readouts.csv", index=False, float_format="%.6g")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    config["conclusion"] = conclusion_json(verdict, shift)
+    config["conclusion"] = conclusion_json(verdict, shift, Finding())
     (run / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     return run
 

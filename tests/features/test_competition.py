@@ -304,7 +304,7 @@ def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
         ({"test": 0}, "test 0, expected at least 1"),
         ({"focal_s": (3.0, 2.0)}, "expected shortest and longest"),
         ({"species": 5}, "n must be 6 to 250, got 5"),
-        ({"species": 251}, "251 species asked for"),
+        ({"species": 251}, "n must be 6 to 250, got 251"),
     ],
 )
 def test_sizes_that_cannot_be(tmp_path, change, message):

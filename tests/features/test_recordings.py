@@ -132,7 +132,7 @@ def test_what_is_no_audio_table(tmp_path):
 
 @pytest.mark.parametrize("there, missing", [("train_audio/wren/1.ogg", r"train\.csv"), ("train.csv", "train_audio")])
 def test_half_a_birdclef_folder(tmp_path, there, missing):
-    with pytest.raises(InputError, match=f"without {missing}, expected both in a BirdCLEF folder"):
+    with pytest.raises(InputError, match=f"expected both in a BirdCLEF folder, got .* without {missing}"):
         read_recordings(touch(tmp_path, there))
 
 
@@ -445,7 +445,7 @@ def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
     with pytest.raises(InputError, match=message) as caught:
         read_recordings(table(tmp_path / "windows.csv", WINDOWS, row))
     assert "windows.csv" in str(caught.value)
-    with pytest.raises(InputError, match=r"expected filename, start, end, primary_label\. No column end"):
+    with pytest.raises(InputError, match=r"expected filename, start, end, primary_label, got .*\. No column end"):
         read_recordings(table(tmp_path / "windows.csv", ["filename", "start", "primary_label"], row[:2] + row[3:]))
 
 
@@ -719,5 +719,5 @@ def test_unlabelled_takes_every_recording_below_a_folder(tmp_path):
     assert [clip.labels for clip in found.clips] == [("",), ("",)]
     assert [clip.group for clip in found.clips] == ["S01", "S02"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no audio files"):
+    with pytest.raises(InputError, match="without audio files"):
         read_recordings(tmp_path / "empty", labelled=False)

@@ -236,15 +236,15 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("model_sha256", "cd" * 32, f"model_sha256 {'ab' * 32} on disk, {'cd' * 32} wanted. .*another model"),
-        ("taps", ("block_00",), "taps block_00,embedding on disk, block_00 wanted. .*--taps"),
-        ("pooling", "max", "pooling mean on disk, max wanted. .*--pool"),
-        ("sample_rate", 48000, "sample_rate 32000 on disk, 48000 wanted. .*--sample-rate"),
-        ("window_s", 3.0, "window_s 5.0 on disk, 3.0 wanted. .*--window"),
-        ("selection", "center", "selection all on disk, center wanted. .*--select"),
-        ("seed", 1, "seed 0 on disk, 1 wanted. .*--seed"),
-        ("normalise", "none", "normalise peak on disk, none wanted. .*--normalise"),
-        ("dtype", "float16", "dtype float32 on disk, float16 wanted. .*--dtype"),
+        ("model_sha256", "cd" * 32, f"model_sha256 {'ab' * 32} on disk, expected {'cd' * 32}. .*another model"),
+        ("taps", ("block_00",), "taps block_00,embedding on disk, expected block_00. .*--taps"),
+        ("pooling", "max", "pooling mean on disk, expected max. .*--pool"),
+        ("sample_rate", 48000, "sample_rate 32000 on disk, expected 48000. .*--sample-rate"),
+        ("window_s", 3.0, "window_s 5.0 on disk, expected 3.0. .*--window"),
+        ("selection", "center", "selection all on disk, expected center. .*--select"),
+        ("seed", 1, "seed 0 on disk, expected 1. .*--seed"),
+        ("normalise", "none", "normalise peak on disk, expected none. .*--normalise"),
+        ("dtype", "float16", "dtype float32 on disk, expected float16. .*--dtype"),
     ],
 )
 def test_another_key_is_named(tmp_path, field, value, message):
@@ -260,7 +260,8 @@ def test_long_lists_of_taps_are_compared_by_what_differs():
     many = tuple(f"block_{i:02d}" for i in range(26))
     message = replace(KEY, taps=many).differences(replace(KEY, taps=(*many[:25], "embedding")))
     assert message == [
-        "taps 26 taps (with block_25) on disk, 26 taps (with embedding) wanted. Was the store made with another --taps?"
+        "taps 26 taps (with block_25) on disk, expected 26 taps (with embedding). "
+        "Was the store made with another --taps?"
     ]
     assert "in another order" in replace(KEY, taps=many).differences(replace(KEY, taps=many[::-1]))[0]
 

@@ -48,10 +48,13 @@ def test_is_never_replaced_silently(saved, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"model_sha256": "b" * 64}, "model_sha256 bbb.* on disk, aaa.* wanted. Was the store made from another model"),
-        ({"pooling": "max"}, "pooling max on disk, mean wanted"),
-        ({"normalise": "peak"}, "normalise peak on disk, none wanted"),
-        ({"window_s": 3.0}, "window_s 3.0 on disk, 5.0 wanted"),
+        (
+            {"model_sha256": "b" * 64},
+            "model_sha256 bbb.* on disk, expected aaa.*. Was the store made from another model",
+        ),
+        ({"pooling": "max"}, "pooling max on disk, expected mean"),
+        ({"normalise": "peak"}, "normalise peak on disk, expected none"),
+        ({"window_s": 3.0}, "window_s 3.0 on disk, expected 5.0"),
         ({"taps": ("block_01", "embedding")}, "taps block_01, embedding on disk, block_02 wanted too"),
     ],
 )

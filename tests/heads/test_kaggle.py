@@ -135,7 +135,7 @@ def test_rows_that_a_prior_reaches_are_counted(go, tmp_path, capsys):
     moved = (table != without).any(axis=1)
     assert moved.sum() == 3 and table.index[moved].str.contains("S01").all()
     assert "applies to 3 of 9 rows" in capsys.readouterr().out
-    with pytest.raises(InputError, match="a prior wanted"):
+    with pytest.raises(InputError, match="expected a prior"):
         go(prior=tmp_path / "none.json")
 
 
@@ -344,7 +344,7 @@ def test_again_gives_the_same_bytes_and_keeps_the_wheels(fused, tmp_path):
     kernel = write(fused, tmp_path / "k")
     first = {path: path.read_bytes() for path in kernel.folder.rglob("*") if path.is_file()}
     (kernel.package / "wheels" / "a.whl").write_bytes(b"wheel")
-    with pytest.raises(InputError, match=r"a kernel found.*--overwrite"):
+    with pytest.raises(InputError, match=r"got a kernel.*--overwrite"):
         write(fused, tmp_path / "k")
     write(fused, tmp_path / "k", overwrite=True)
     assert {path: path.read_bytes() for path in first} == first

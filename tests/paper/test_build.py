@@ -71,8 +71,8 @@ def test_every_file_is_there_and_in_the_index(built):
         assert f"tables/table1.{kind}" in there and f"tables/claims.{kind}" in there
     assert {"figures/depth-sweep.png", "figures/depth-sweep.pdf", "figures/curves.pdf"} <= there
     assert {
-        "figures/sweeps/sample_size-sweep.pdf",
-        "figures/sweeps/leakage-sweep.pdf",
+        "figures/budget-sweep.pdf",
+        "figures/leakage-sweep.pdf",
         "figures/leaderboard.pdf",
     } <= there
     assert (built.out / "paper.pdf").read_bytes().startswith(b"%PDF-") and built.pages > 5
@@ -101,7 +101,7 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
     build([], out, say=silent)
     (out / "mine.txt").write_text("kept")
     (out / "tables" / "mine.csv").write_text("kept")
-    with pytest.raises(InputError, match=r"out: a paper found, a new folder wanted. Use --overwrite"):
+    with pytest.raises(InputError, match=r"out: expected a new folder, got a paper. Use --overwrite"):
         build([], out, say=silent)
     stale = out / "tables" / "old.csv"
     stale.write_text("of an earlier build")
