@@ -45,7 +45,7 @@ def test_one_reference_for_all_may_be_given_by_name():
 @pytest.mark.parametrize(
     ("references", "message"),
     [
-        ({"block_0": "block_1"}, "no reference for tap block_1 found"),
+        ({"block_0": "block_1"}, "expected a reference for each tap, got none for block_1"),
         (REFERENCES | {"block_2": "block_9"}, "expected the reference 'block_9' among them"),
     ],
 )
