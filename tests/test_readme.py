@@ -14,6 +14,7 @@ from tests.probe.test_cli import birdprobe
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands():
@@ -32,12 +33,25 @@ def test_every_command_is_in_readme_with_its_help():
         assert command.help.split(":")[0].split(".")[0].strip() in line.replace("\\", ""), name
 
 
-def test_readme_names_no_command_that_is_not_there():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_command_that_is_not_there(page):
     known = {name for name, _ in commands()}
     heads = {name.split()[0] for name in known}
-    code = re.findall(r"^```sh\n(.*?)^```|`([^`\n]+)`", README, flags=re.DOTALL | re.MULTILINE)
+    code = re.findall(r"^```sh\n(.*?)^```|`([^`\n]+)`", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     used = {name for pair in code for part in pair for name in re.findall(r"birdprobe ([a-z]+)\b", part)}
-    assert used and used <= heads, used - heads
+    assert used <= heads and (used or page.name != "README.md"), used - heads
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_option_that_is_not_there(page):
+    options = {opt for _, command in commands() for parameter in command.params for opt in parameter.opts}
+    options |= {opt for _, command in commands() for parameter in command.params for opt in parameter.secondary_opts}
+    text = page.read_text()
+    lines = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE) + re.findall(r"`([^`\n]+)`", text)
+    used = {
+        option for line in lines if "kaggle" not in line for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)
+    }
+    assert used <= options, used - options
 
 
 def test_pictures_that_readme_shows_exist():

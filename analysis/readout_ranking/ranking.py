@@ -210,7 +210,7 @@ def _references(taps, reference) -> dict[str, str]:
     if isinstance(reference, str):
         return dict.fromkeys(names, reference)
     if missing := [tap for tap in names if tap not in reference]:
-        raise InputError(f"read-outs: no reference for tap {missing[0]} found, one for each tap wanted.")
+        raise InputError(f"read-outs: expected a reference for each tap, got none for {missing[0]}.")
     return {tap: str(reference[tap]) for tap in names}
 
 

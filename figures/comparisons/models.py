@@ -84,7 +84,7 @@ def draw(run: Path) -> Figure:
 def read(run: Path) -> pd.DataFrame:
     """The table of a comparison's taps."""
     if not has_data(run):
-        raise InputError(f"{run}: no {TABLE} of a comparison found, the folder of `birdprobe compare` wanted.")
+        raise InputError(f"{run}: expected the folder of `birdprobe compare`, got one without {TABLE}.")
     table = pd.read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
     missing = [name for name in (*COLUMNS, *USES) if name not in table]
     if missing:

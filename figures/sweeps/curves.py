@@ -182,4 +182,4 @@ def caption(frame: pd.DataFrame) -> str:
     }
     words = "; ".join(f"{style.trimmed(str(name), 60)}: {about}" for name, about in counts.items())
     bare = " Dashed: published, without intervals." if frame["published"].any() else ""
-    return f"{words}. Cross-validated k-NN; bands and bars 95 %, bootstrap over groups. Filled: the best block.{bare}"
+    return f"{words}. Cross-validated k-NN; bands and bars 95 %, jackknife over groups. Filled: the best block.{bare}"

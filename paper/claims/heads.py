@@ -9,7 +9,9 @@ from ..measures import Measure, heads
 from ..parameter_counts import attention_parameters
 from ..published import Published
 from ..runs.discovery import Sources
+from ..runs.readers import Heads
 from . import commands, verdicts
+from .probing import PUBLISHED_READOUT, beaten_readouts
 from .record import Claim, tested, untested
 
 ROUND = 0.1  # "about" allows for a tenth
@@ -44,7 +46,8 @@ def favourite(sources: Sources, published: Published) -> Iterator[Claim]:
         "source": published.weights.attrs["source"],
         "published": f"block {weights.idxmax()} in both, of {len(weights)}" * bool(weights.idxmax() == knn.idxmax()),
         "test": "the probe's accuracy at the tap that the head weighs most less that at its best tap, paired; holds if "
-        "they are one, does not hold if the interval is below 0 and the sweep's family-wise test separates the two",
+        "they are one, does not hold if the interval is below 0 and the sweep's family-wise test separates the two; a "
+        "metric artefact if that tap is the final embedding, which no block beats under another read-out",
     }
     found = []
     for run in sources.heads:
@@ -54,8 +57,20 @@ def favourite(sources: Sources, published: Published) -> Iterator[Claim]:
                 found.append(one)
                 same = (one.value, one.low, one.high) == (0, 0, 0)
                 worse = one.high < 0 and not tied
-                yield tested(one, verdicts.HOLDS if same else verdicts.FAILS if worse else verdicts.UNDECIDED, **about)
+                said = verdicts.HOLDS if same else verdicts.FAILS if worse else verdicts.UNDECIDED
+                if worse and _only_published(sources, run, head):
+                    said = verdicts.ARTEFACT
+                yield tested(one, said, **about)
     yield from _perch(found, about)
+
+
+def _only_published(sources: Sources, run: Heads, head: str) -> bool:
+    """Whether a head weighs the final embedding most, and only the published read-out puts a block before it."""
+    sweep = heads.probed_sweep(sources, run)
+    if sweep is None or heads.heaviest_tap(run, head) != sweep.run.reference:
+        return False
+    others = [verdict for readout, (_, verdict) in beaten_readouts(sweep).items() if readout != PUBLISHED_READOUT]
+    return verdicts.over_readouts(verdicts.HOLDS, others) == verdicts.ARTEFACT
 
 
 def mixing(sources: Sources, published: Published) -> Iterator[Claim]:

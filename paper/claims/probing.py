@@ -10,7 +10,7 @@ from ..runs.readers import Sweep
 from . import commands, verdicts
 from .record import Claim, tested, untested
 
-PUBLISHED = "knn"  # the published read-out, Euclidean k-NN on raw vectors
+PUBLISHED_READOUT = "knn"  # the published read-out, Euclidean k-NN on raw vectors
 
 
 def ranks(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -54,7 +54,7 @@ def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
     def verdict(found: Measure) -> verdicts.Verdict:
         sweep = named[found.run]
         said = verdicts.best_of_many(found.value, found.high, sweeps.end_p(sweep))
-        others = [verdict for readout, (_, verdict) in _beaten(sweep).items() if readout != PUBLISHED]
+        others = [verdict for readout, (_, verdict) in beaten_readouts(sweep).items() if readout != PUBLISHED_READOUT]
         return verdicts.over_readouts(said, others)
 
     yield from _sweeps(sources, about, sweeps.block_over_end, verdict)
@@ -70,14 +70,14 @@ def beaten(sources: Sources, published: Published) -> Iterator[Claim]:
         f"if it is above 0 at a p below {verdicts.LEVEL}, family-wise over taps and read-outs, does not hold if its "
         "interval ends at 0 or below",
     }
-    found = [row for sweep in sources.sweeps for row in _beaten(sweep).values()]
+    found = [row for sweep in sources.sweeps for row in beaten_readouts(sweep).values()]
     for one, verdict in found:
         yield tested(one, verdict, **about)
     if not any(one.perch for one, _ in found):
         yield untested(commands.PERCH, **about)
 
 
-def _beaten(sweep: Sweep) -> dict[str, tuple[Measure, verdicts.Verdict]]:
+def beaten_readouts(sweep: Sweep) -> dict[str, tuple[Measure, verdicts.Verdict]]:
     """The embedding against each read-out's best block: read-out -> what was measured, and the verdict."""
     if not sweep.run.has_readouts:
         return {}

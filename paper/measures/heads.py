@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...analysis import metrics
 from ..runs.discovery import Sources
-from ..runs.readers import PERCH_V2, Heads
+from ..runs.readers import PERCH_V2, Heads, Sweep
 from .measure import Measure, model_name
 from .pairs import paired
 from .sweeps import counted, difference
@@ -40,22 +41,42 @@ def favourite(sources: Sources, run: Heads, head: str) -> tuple[Measure, bool] |
 
     Measured on the sweep that the run was compared with; None where that is not among the sources.
     """
+    sweep = probed_sweep(sources, run)
+    if sweep is None:
+        return None
+    rows, heaviest = _probed(run), heaviest_tap(run, head)
+    shared = [tap for tap in rows.index if tap in set(run.weights.loc[run.weights["head"] == head, "tap"])]
+    best = str(rows[shared].idxmax())
+    found = difference(sweep, heaviest, best) if heaviest != best else None
+    ends = (found.value, found.low, found.high) if found else (0.0, 0.0, 0.0)
+    at = f"{head} reads {heaviest} most, the probe's best of {len(shared)} taps is {best}"
+    one = Measure(run.name, heads_on(sources, run), *ends, counted(sweep), at, sweep.is_perch_v2)
+    return one, heaviest == best or (sweep.run.best == best and heaviest in sweep.run.tied)
+
+
+def heaviest_tap(run: Heads, head: str) -> str:
+    """The tap that a head weighs most, mean over folds, of those that were probed."""
+    weights = run.weights[run.weights["head"] == head].groupby("tap")["weight"].mean()
+    return str(weights[[tap for tap in _probed(run).index if tap in weights.index]].idxmax())
+
+
+def probed_sweep(sources: Sources, run: Heads) -> Sweep | None:
+    """The sweep with which the head's weights were compared; None where it is not among the sources."""
     if run.tap_scores is None:
         return None
-    rows = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"]
-    weights = run.weights[run.weights["head"] == head].groupby("tap")["weight"].mean()
-    shared = [tap for tap in rows.index if tap in weights.index]
-    best, heaviest = str(rows[shared].idxmax()), str(weights[shared].idxmax())
+    rows = _probed(run)
     for sweep in sources.sweeps:
         knn = sweep.ranking["knn"]
         same = sweep.config["model"]["sha256"] == _sha(run) and set(rows.index) <= set(knn.index)
         if same and np.allclose(knn[rows.index], rows, atol=1e-5):
-            found = difference(sweep, heaviest, best) if heaviest != best else None
-            ends = (found.value, found.low, found.high) if found else (0.0, 0.0, 0.0)
-            at = f"{head} reads {heaviest} most, the probe's best of {len(shared)} taps is {best}"
-            one = Measure(run.name, heads_on(sources, run), *ends, counted(sweep), at, sweep.is_perch_v2)
-            return one, heaviest == best or (sweep.run.best == best and heaviest in sweep.run.tied)
+            return sweep
     return None
+
+
+def _probed(run: Heads) -> pd.Series:
+    """The probe's accuracy of every tap, of a run that was compared with one."""
+    assert run.tap_scores is not None
+    return run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"]
 
 
 def n_taps(run: Heads, head: str) -> int:

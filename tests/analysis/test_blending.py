@@ -183,7 +183,7 @@ def test_bad_settings():
         blending.blend([a, b], (1, 1), "odds")
     with pytest.raises(InputError, match=r"missing: .*got 'drop'"):
         blending.blend([a, b], (1, 1), missing="drop")
-    with pytest.raises(InputError, match=r"blend: expected as many members as names, at least one, got 0 and 0"):
+    with pytest.raises(InputError, match="got 0 and 0"):
         blending.blend([], ())
     with pytest.raises(InputError, match="expected at least two members, got 1"):
         blending.search({"a": a}, truth)

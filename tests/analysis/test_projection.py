@@ -112,9 +112,7 @@ def test_bad_input_is_one_line():
         projection.trajectories({"a": x[:2]}, np.arange(2))
     with pytest.raises(InputError, match=r"tap b: expected \[5, d\].*got features \(4, 2\)"):
         projection.trajectories({"a": x, "b": x[:4]}, np.arange(5))
-    with pytest.raises(
-        InputError, match=r"projection, tap a: expected numbers, got non\-finite features\. Overflow in float1"
-    ):
+    with pytest.raises(InputError, match="tap a: expected numbers"):
         projection.trajectories({"a": x * np.nan}, np.arange(5))
 
 

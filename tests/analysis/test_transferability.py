@@ -128,7 +128,7 @@ def test_bad_input_is_one_line():
     x = np.random.default_rng(0).standard_normal((50, 4))
     with pytest.raises(InputError, match="at least two classes, got 1"):
         transferability.logme(x, np.zeros(50))
-    with pytest.raises(InputError, match=r"LogME: expected one label a row, got features \(50, 4\), labels \(49,\)"):
+    with pytest.raises(InputError, match=r"labels \(49,\)"):
         transferability.logme(x, np.arange(49))
     x[0, 0] = np.inf
     for function in (transferability.effective_rank, lambda x: transferability.logme(x, np.arange(50))):

@@ -136,7 +136,7 @@ def test_what_is_no_audio_table(tmp_path):
 
 @pytest.mark.parametrize("there, missing", [("train_audio/wren/1.ogg", r"train\.csv"), ("train.csv", "train_audio")])
 def test_half_a_birdclef_folder(tmp_path, there, missing):
-    with pytest.raises(InputError, match=rf"expected both in a BirdCLEF folder, got .* without {missing}"):
+    with pytest.raises(InputError, match=f"expected both in a BirdCLEF folder, got .* without {missing}"):
         read_recordings(touch(tmp_path, there))
 
 
@@ -723,5 +723,5 @@ def test_unlabelled_takes_every_recording_below_a_folder(tmp_path):
     assert [clip.labels for clip in found.clips] == [("",), ("",)]
     assert [clip.group for clip in found.clips] == ["S01", "S02"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="expected a folder of recordings, got one without audio files"):
+    with pytest.raises(InputError, match="without audio files"):
         read_recordings(tmp_path / "empty", labelled=False)

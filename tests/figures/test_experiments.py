@@ -66,7 +66,7 @@ def test_only_where_there_is_something_to_compare(tmp_path):
         experiments.draw(tmp_path)
     alone = make_outcome(tmp_path / "alone", names=("teacher",))
     assert not experiments.has_data(alone)
-    with pytest.raises(InputError, match=r"expected at least one arm that is compared with another, got none"):
+    with pytest.raises(InputError, match="at least one arm that is compared"):
         experiments.draw(alone)
     (tmp_path / "outcome.csv").write_text("arm,against\na,b\n")
     with pytest.raises(InputError, match="lacks column oof_gain"):

@@ -86,5 +86,5 @@ def test_the_gallery_draws_them_where_their_tables_are_and_twice_the_same(run):
 def test_a_table_that_is_missing(tmp_path):
     with pytest.raises(InputError, match="expected the CSV of a probe budget"):
         sample_size.draw(tmp_path)
-    with pytest.raises(InputError, match=r"expected the CSV of random against group folds"):
+    with pytest.raises(InputError, match="random against group folds"):
         leakage.draw(tmp_path)

@@ -50,11 +50,11 @@ def test_is_never_replaced_silently(saved, tmp_path):
     [
         (
             {"model_sha256": "b" * 64},
-            r"model_sha256 bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb on",
+            "model_sha256 bbb.* on disk, expected aaa.*. Was the store made from another model",
         ),
-        ({"pooling": "max"}, r"pooling max on disk, expected mean\. Was the store made with another \-\-pool\?"),
-        ({"normalise": "peak"}, r"normalise peak on disk, expected none\. Was the store made with another \-\-normali"),
-        ({"window_s": 3.0}, r"window_s 3\.0 on disk, expected 5\.0\. Was the store made with another \-\-window\?"),
+        ({"pooling": "max"}, "pooling max on disk, expected mean"),
+        ({"normalise": "peak"}, "normalise peak on disk, expected none"),
+        ({"window_s": 3.0}, "window_s 3.0 on disk, expected 5.0"),
         ({"taps": ("block_01", "embedding")}, "taps block_01, embedding on disk, block_02 wanted too"),
     ],
 )

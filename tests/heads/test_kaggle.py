@@ -344,7 +344,7 @@ def test_again_gives_the_same_bytes_and_keeps_the_wheels(fused, tmp_path):
     kernel = write(fused, tmp_path / "k")
     first = {path: path.read_bytes() for path in kernel.folder.rglob("*") if path.is_file()}
     (kernel.package / "wheels" / "a.whl").write_bytes(b"wheel")
-    with pytest.raises(InputError, match=r"expected a new folder, got a kernel.*--overwrite"):
+    with pytest.raises(InputError, match=r"got a kernel.*--overwrite"):
         write(fused, tmp_path / "k")
     write(fused, tmp_path / "k", overwrite=True)
     assert {path: path.read_bytes() for path in first} == first

@@ -101,9 +101,7 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
     build([], out, say=silent)
     (out / "mine.txt").write_text("kept")
     (out / "tables" / "mine.csv").write_text("kept")
-    with pytest.raises(
-        InputError, match=r"expected a new folder, got a paper\. Use \-\-overwrite to replace the results in it"
-    ):
+    with pytest.raises(InputError, match=r"out: expected a new folder, got a paper. Use --overwrite"):
         build([], out, say=silent)
     stale = out / "tables" / "old.csv"
     stale.write_text("of an earlier build")

@@ -118,6 +118,26 @@ def test_a_block_that_only_the_published_read_out_prefers_is_an_artefact(tmp_pat
     assert next(said).verdict == HOLDS
 
 
+@pytest.mark.parametrize(
+    ("linear", "said"), [((-0.01, -0.03, 0.01, 0.9), ARTEFACT), ((0.09, 0.05, 0.13, 0.001), FAILS)]
+)
+def test_a_head_that_weighs_the_embedding_most_is_not_wrong_by_one_read_out(tmp_path, published, linear, said):
+    sweep = with_readouts(tmp_path / "sweep", knn=(0.09, 0.05, 0.13, 0.001), linear=linear).sweeps[0]
+    run, taps = tmp_path / "run", {"block_24": "embedding", "block_25": sweep.run.best}
+    agreed(run)
+    config = json.loads((run / "config.json").read_text())
+    config["store_key"] = {"model_sha256": sweep.config["model"]["sha256"]}
+    (run / "config.json").write_text(json.dumps(config))
+    for name in ("tap_weights.csv", "tap_scores.csv"):
+        table = pd.read_csv(run / name)
+        table["tap"] = table["tap"].map(taps)
+        if name == "tap_scores.csv":
+            table["value"] = sweep.ranking.loc[table["tap"], "knn"].to_numpy()
+        table.to_csv(run / name, index=False)
+    one, *_ = heads.favourite(recognise([tmp_path / "sweep", run]), published)
+    assert "reads embedding most" in one.at and one.verdict == said
+
+
 @pytest.mark.parametrize(("taps", "said"), [(3, UNDECIDED), (7, HOLDS)])
 def test_an_order_of_few_taps_decides_nothing(tmp_path, published, taps, said):
     agreed(tmp_path / "run")

@@ -172,15 +172,11 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        (
-            "species = { value",
-            "species = { vlaue",
-            r"protocol\.species: expected one of value, source, text, unit, note, got the key '",
-        ),
+        ("species = { value", "species = { vlaue", r"protocol\.species: .*got the key 'vlaue'"),
         (
             'k = { value = 5, unit = "neighbours", source',
             'k = { value = 5, unit = "neighbours", sauce',
-            r"protocol\.k: expected one of value, source, text, unit, note, got the key 'sauce'",
+            "got the key 'sauce'",
         ),
         (
             'passes = { value = 1, unit = "forward pass a clip", source = "note, probe protocol" }',
@@ -188,24 +184,12 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
             "a table",
         ),
         ('"note, head"', '"notes, head"', r"expected 'WORK, place'.*got source 'notes, head'"),
-        (
-            'source = "note, Table 1"\n',
-            "",
-            r"tables\.table1: expected the keys title, source, rows, got none called source",
-        ),
+        ('source = "note, Table 1"\n', "", r"tables\.table1: .*none called source"),
         ("knn = 0.072", 'knn = "0.072"', r"table1, row 1: expected a number.*got knn = '0.072'"),
-        (
-            "{ block = 4, stage = 2",
-            "{ block = 1, stage = 2",
-            r"tables\.table1, row 2: expected one row for block 1, got two",
-        ),
+        ("{ block = 4, stage = 2", "{ block = 1, stage = 2", "expected one row for block 1, got two"),
         ("stage = 1, dim = 24, ", "dim = 24, ", "row 1: .*stage"),
-        ("[plateau]", "[plato]", r"expected one of works, tables, protocol, head, training, postprocess, blend, pse"),
-        (
-            "[tables.frozen]",
-            "[tables.thawed]",
-            r"tables: expected one of table1, weights, table2, table3, table4, card, augmentat",
-        ),
+        ("[plateau]", "[plato]", "got the key 'plato'"),
+        ("[tables.frozen]", "[tables.thawed]", "got the key 'thawed'"),
         ('about = ["head.parameters"]', 'about = ["head.size"]', "expected the key of an entry.*got about 'head.size'"),
         ("value = 4084", "value = true", r"blend\.teams: .*got True"),
         ("[works.note]", "[works.note", "no TOML"),

@@ -204,9 +204,7 @@ def test_another_extraction_is_refused_or_replaced(backbone, recordings, tmp_pat
     path = tmp_path / "features.h5"
     fewer = replace(recordings, clips=recordings.clips[:6])
     extract(backbone, fewer, path, selection=ALL)
-    with pytest.raises(
-        InputError, match=r"selection all on disk, expected center\. Was the store made with another \-\-select"
-    ):
+    with pytest.raises(InputError, match="selection all on disk, expected center"):
         extract(backbone, fewer, path, selection=Selection("center"))
     with pytest.raises(InputError, match="made from 6 clips, 40 wanted"):
         extract(backbone, recordings, path, selection=ALL)
@@ -379,9 +377,7 @@ def test_shards_give_the_same_store(backbone, tmp_path, monkeypatch):
     (tmp_path / "f.h5.shards/shard-001.h5").unlink()
     assert extract(backbone, recordings, tmp_path / "f.h5", selection=ALL, jobs=1).clips == 70
     assert (tmp_path / "f.h5.shards/shard-002.h5").stat().st_mtime_ns == kept
-    with pytest.raises(
-        InputError, match=r"selection all on disk, expected first\. Was the store made with another \-\-select\?"
-    ):
+    with pytest.raises(InputError, match="selection all on disk, expected first"):
         extract(backbone, recordings, tmp_path / "f.h5", selection=Selection("first"), jobs=2)
     extract(backbone, recordings, tmp_path / "f.h5", selection=Selection("first"), overwrite=True)
     assert not (tmp_path / "f.h5.shards").exists()

@@ -112,7 +112,7 @@ def test_many_faults_are_told_briefly():
         ("row_id\nx\n", "no class columns"),
         ("row_id,a,b,a\nx,1,1,1\n", "column 'a' found twice"),
         ("row_id,row_id\nx,1\n", "column 'row_id' found twice"),
-        ("row_id,a,\nx,1,0\n", r"header: column 3 without a name, expected a class\. A comma at the line's end\?"),
+        ("row_id,a,\nx,1,0\n", r"header: column 3 without a name, expected a class. A comma at the line's end\?"),
         ("row_id,,a\nx,1,0\n", "header: column 2 without a name"),
         ("row_id,a\nx,True\ny,\n", r"values: 1 missing \(NaN\), the first in row 'y'"),
         ("row_id,a\nx,99999999999999999999999\n", r"values: 1 outside 0\.\.1, .*: 1e\+23"),  # beyond 64 bits

@@ -74,7 +74,7 @@ def test_effect_on_the_score():
     effect = duplicates.without_duplicates_effect([True, True, False, False], [True, False, False, False])
     assert effect == duplicates.DuplicatesEffect(0.5, pytest.approx(1 / 3), pytest.approx(1 / 6), 4, 3)
     assert np.isnan(duplicates.without_duplicates_effect([1, 1], [True, True]).score_without)
-    with pytest.raises(InputError, match=r"duplicates: expected \[n\] and \[n\], got scores \(2,\), marks \(1,\)"):
+    with pytest.raises(InputError, match=r"marks \(1,\)"):
         duplicates.without_duplicates_effect([1, 1], [True])
 
 
@@ -85,5 +85,5 @@ def test_bad_input_is_one_line():
         duplicates.near_duplicates({"a": np.eye(4)}, list("abc"))
     with pytest.raises(InputError, match="not finite"):
         duplicates.near_duplicates({"a": np.eye(4) * np.nan}, list("abcd"))
-    with pytest.raises(InputError, match=r"duplicates: expected at least one tap, got none"):
+    with pytest.raises(InputError, match="at least one tap, got none"):
         duplicates.near_duplicates({}, list("abcd"))
