@@ -49,21 +49,38 @@ def blend(
         raise InputError(f"blend, missing: expected one of {', '.join(MISSING)}, got {missing!r}.")
     classes = pd.Index(tables[0].columns if classes is None else list(classes))
     rows = tables[0].index
-    total, carried = np.zeros((len(rows), len(classes))), np.zeros(len(classes))
+    parts, carried = [], np.zeros(len(classes), dtype=bool)
     for name, table, share in zip(names, tables, shares):
         has = classes.isin(table.columns) if missing == "skip" else np.ones(len(classes), dtype=bool)
         predictions.require(table, name, row_ids=rows, classes=classes[has], order=False)
         if share:
             values = table.loc[rows, classes[has]].to_numpy(dtype=np.float64)
-            total[:, has] += share * into(values, space)
-            carried[has] += share
+            parts.append((share, has, into(values, space)))
+            carried |= has
     if not carried.all():
-        without = list(classes[carried == 0])
+        without = list(classes[~carried])
         raise InputError(
             f"blend, class {without[0]!r}: no member with a weight above 0 has it, expected at least one "
             f"({len(without)} such classes). Is a member missing?"
         )
-    return pd.DataFrame(out_of(total / carried, space), index=rows, columns=classes)
+    return pd.DataFrame(out_of(weighted_mean(parts, len(rows)), space), index=rows, columns=classes)
+
+
+def weighted_mean(parts: Sequence[tuple[float, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
+    """The weighted mean of members, float64 [n, K].
+
+    A search and the blend that it ends in must add up in the same order: rounding alone can part or join equal values,
+    and ROC-AUC counts ties as halves.
+
+    Args:
+        parts: (share, the classes that the member has bool [K], its values there [n, number of those]) of each member.
+        n: rows.
+    """
+    total, carried = np.zeros((n, len(parts[0][1]))), np.zeros(len(parts[0][1]))
+    for share, has, values in parts:
+        total[:, has] += share * values
+        carried[has] += share
+    return total / carried
 
 
 def lacking(

@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from ...features import InputError
 from .. import metrics, predictions
 from ..wording import interval
-from .blend import blend, check_space, into
+from .blend import blend, check_space, into, normalised, weighted_mean
 from .foldwise_auc import Pairs
 from .simplex_search import Grid
 
@@ -135,8 +135,15 @@ def search(
     _check_defined(pairs.defined, names)
     grid = Grid(len(tables), step)
     values = [table.to_numpy(dtype=np.float64) for table in tables.values()]
-    scores = np.array([into(value, space)[:, pairs.classes] for value in values])  # [M, n, K]
-    found, tried = grid.best(lambda shares: pairs.macro_auc(np.tensordot(shares, scores, 1)))  # [1 + F, M]
+    scores = [into(value, space)[:, pairs.classes] for value in values]
+    scored = np.ones(int(pairs.classes.sum()), dtype=bool)
+
+    def auc_of(weights: np.ndarray) -> np.ndarray:
+        shares = normalised(weights, list(tables))
+        parts = [(share, scored, value) for share, value in zip(shares, scores) if share]
+        return pairs.macro_auc(weighted_mean(parts, len(truth)))
+
+    found, tried = grid.best(auc_of)  # [1 + F, M]
     auc = {name: metrics.macro_auc(y_true, value) for name, value in zip(tables, values)}
     best = max(auc, key=auc.__getitem__)  # the first of equals
     nested = _nested(list(tables.values()), space, found[1:], codes)

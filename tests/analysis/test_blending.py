@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
@@ -256,6 +256,7 @@ def test_search_recovers_the_best_weights():
 @spaces
 @settings(max_examples=15, deadline=None)
 @given(seeds)
+@example(seed=202)  # the search once broke ties by rounding, other than the blend that it ended in
 def test_a_tuned_gain_is_never_negative_and_the_nested_one_is_that_of_the_nested_table(space, seed):
     truth = truth_table(seed, n_files=12, k=6)
     noise = table(seed, n_files=12, k=6)
