@@ -139,7 +139,7 @@ def search(
     scored = np.ones(int(pairs.classes.sum()), dtype=bool)
 
     def auc_of(weights: np.ndarray) -> np.ndarray:
-        shares = normalised(weights, list(tables))
+        shares = normalised(weights.tolist(), list(tables))
         parts = [(share, scored, value) for share, value in zip(shares, scores) if share]
         return pairs.macro_auc(weighted_mean(parts, len(truth)))
 
