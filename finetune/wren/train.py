@@ -1,8 +1,8 @@
 """Wren: the recipe of `probe/assets/wren.onnx`, a model organism of 26 blocks and no bird model.
 
-`python -m finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch v2 to tell
-them apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json (recipe,
-versions, losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
+`python -m birdprobe.finetune.wren.train train` makes up species and recordings of them, trains the miniature of Perch
+v2 to tell them apart, measures it on recordists and on species it never heard, and writes wren.onnx with wren.json
+(recipe, versions, losses, scores, labels) beside it. `... export` does the last two steps from a checkpoint.
 
 The network is fully convolutional and its early maps cost most, so it learns on crops of about two seconds and ends at
 the full five. Log-mels are computed once: augmentation works on them.
@@ -197,7 +197,7 @@ def finish(net: Miniature, songs: Songs, valid: Songs, names: Sequence[str], rec
     write_onnx(net, out / "wren.onnx")
     about = {
         "what": "Wren, a miniature of Perch v2 trained on made-up species: a model organism, not a bird model.",
-        "made_by": "python -m finetune.wren.train train",
+        "made_by": "python -m birdprobe.finetune.wren.train train",
         "input": {"sample_rate": 32000, "window_s": 5.0, "normalise": "peak", "peak": PEAK},
         "parameters": sum(p.numel() for p in net.parameters()),
         "recipe": asdict(recipe),
@@ -212,7 +212,9 @@ def finish(net: Miniature, songs: Songs, valid: Songs, names: Sequence[str], rec
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m finetune.wren.train", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m birdprobe.finetune.wren.train", description=(__doc__ or "").split("\n\n")[0]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("train", "make the data, train, measure, export"),

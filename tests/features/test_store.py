@@ -301,7 +301,7 @@ def test_what_is_no_store_is_named(tmp_path):
 def test_two_writers_are_refused(tmp_path):
     path = tmp_path / "s.h5"
     with FeatureStore.create(path, KEY, DIMS, {}):
-        code = f"from features.store import FeatureStore; FeatureStore.open({str(path)!r}, 'a')"
+        code = f"from birdprobe.features.store import FeatureStore; FeatureStore.open({str(path)!r}, 'a')"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         assert "Locked" in done.stderr and "being written by another process?" in done.stderr
 

@@ -320,8 +320,8 @@ def test_two_processes_train_as_one(audio, recordings, tmp_path):
     script.write_text(
         "import sys, torch\n"
         "from pathlib import Path\n"
-        "from finetune.data.augment import Augment\n"
-        "from finetune.training.train import train\n"
+        "from birdprobe.finetune.data.augment import Augment\n"
+        "from birdprobe.finetune.training.train import train\n"
         "from tests import pebble\n"
         "torch.set_num_threads(1)\n"
         "pebble.register()\n"
