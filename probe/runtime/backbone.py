@@ -4,7 +4,7 @@ Backbone.open finds the blocks, exposes the chosen taps, folds the front end, ve
 file, and keeps one ONNX Runtime session. probe/runtime/input_spec.py knows what to feed it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..graph.load import load
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
-from ..surgery.pooling import Pooling
+from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
 from .input_spec import declared, read_input_spec, row_of, waveform_shape
 from .sessions import ORT_ERRORS, data_input, open_session, reason, release_memory, run_chunks, together
@@ -30,7 +30,8 @@ from .sessions import ORT_ERRORS, data_input, open_session, reason, release_memo
 class Backbone:
     """See the module. Calling it is thread-safe; the model's weights live in the session only.
 
-    dims: tap -> dimensions of one pooled row. pooling: the rule's text. folding: what was done to the front end.
+    blocks: the block that each tap reads, under the tap's name. dims: tap -> dimensions of one pooled row. pooling: the
+    rules' text. folding: what was done to the front end.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
     one per core.
     """
@@ -42,7 +43,7 @@ class Backbone:
     window_samples: int
     normalise: str
     pooling: str
-    taps: tuple[str, ...]
+    blocks: dict[str, Block]
     dims: dict[str, tuple[int, ...]]
     architecture: Architecture
     verification: Verification
@@ -69,6 +70,7 @@ class Backbone:
     ) -> "Backbone":
         """Open `path` at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
+        pooling: one rule or several, comma-separated; under several a tap is `block_17/max`, and may be asked for so.
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers.
@@ -80,9 +82,8 @@ class Backbone:
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         architecture = find_blocks(model, shape)
-        chosen = architecture.select(taps)
-        blocks = [architecture.taps[name] for name in chosen]
-        exposed, verification, note = prepare(model, blocks, pooling, fold, row_of(shape))
+        blocks, names = select_readings(architecture, taps, pooling)
+        exposed, verification, note = prepare(model, blocks, pooling, fold, row_of(shape), names)
         del model
         session = open_session(exposed.model, threads, spinning)
         spec = data_input(session)
@@ -93,8 +94,8 @@ class Backbone:
             sample_rate=input_spec.sample_rate,
             window_samples=input_spec.window_samples,
             normalise=input_spec.normalise,
-            pooling=str(exposed.pooling),
-            taps=tuple(chosen),
+            pooling=",".join(map(str, parse_all(pooling))),
+            blocks={block.name: block for block in exposed.taps},
             dims=exposed.dims,
             architecture=architecture,
             verification=verification,
@@ -103,12 +104,17 @@ class Backbone:
             threads=threads,
             _row=row_of(shape),
             _dtype=spec.dtype,
-            _outputs=tuple(exposed.outputs[tap] for tap in chosen),
+            _outputs=tuple(exposed.outputs.values()),
             _session=session,
         )
         del exposed
         release_memory()
         return backbone
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Tap names in graph order."""
+        return tuple(self.blocks)
 
     @property
     def window_s(self) -> float:
@@ -154,6 +160,19 @@ class Backbone:
         )
 
 
+def select_readings(architecture: Architecture, taps: str, pooling: str) -> tuple[list[Block], tuple[str, ...]]:
+    """(The blocks to expose, the taps to read of them). taps: as `Architecture.select` takes, or `block_17/max`."""
+    poolings = parse_all(pooling)
+    every = [reading.tap for reading in readings(list(architecture.taps.values()), poolings)]
+    parts = [part.strip() for part in taps.split(",") if part.strip()]
+    exact = {part for part in parts if "/" in part and part in every}
+    plain = ",".join(part for part in parts if part not in exact)
+    blocks = [architecture.taps[name] for name in (architecture.select(plain) if plain or not exact else ())]
+    names = exact | {reading.tap for reading in readings(blocks, poolings)}
+    wanted = {block.name for block in blocks} | {name.partition("/")[0] for name in exact}
+    return [block for name, block in architecture.taps.items() if name in wanted], tuple(n for n in every if n in names)
+
+
 def build(
     candidate: onnx.ModelProto,
     taps: Sequence[Block],
@@ -175,18 +194,20 @@ def prepare(
     pooling: str | Pooling,
     fold: bool,
     row: tuple[int, ...],
+    names: Collection[str] | None = None,
     threads: int | None = None,
 ) -> tuple[Exposed, Verification, str]:
     """(The exposed model ready to run, its verification, a note on the folding); batched where the graph can.
 
-    row: the shape of one window, without the batch axis. InputError: verification fails, even at one window a call.
+    row: the shape of one window, without the batch axis. names: the only taps to keep, where a block is read in several
+    ways. InputError: verification fails, even at one window a call.
     """
     failed: InputError | None = None
     for candidate in candidates(model):
         try:
             whole, note = build(candidate, taps, pooling, fold, row)
             outputs = compare_outputs(model, whole, row, threads=threads)
-            exposed = whole.pruned()
+            exposed = whole.pruned(names)
             del whole
             return exposed, Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs), note
         except InputError as error:

@@ -57,9 +57,9 @@ def ms_per_window(
     for candidate in candidates(model):
         whole, _ = build(candidate, taps, pooling, fold, row)
         try:
-            seconds: dict[str, list[float]] = {block.name: [] for block in taps}
+            seconds: dict[str, list[float]] = {tap: [] for tap in whole.outputs}
             for name in (*seconds, *reversed(seconds)):
-                share = budget_s / len(taps) / 2
+                share = budget_s / len(seconds) / 2
                 seconds[name] += time_calls(whole.pruned([name]), row, threads, share, repeats)
                 tick(name)
             return {name: Timing.of(times) for name, times in seconds.items()}

@@ -8,7 +8,7 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from ...analysis.scored_items import Units
 from ...features.progress import Progress
 from ...features.store import FeatureStore
 from ...features.windows import Selection
-from ..blocks.architecture import Architecture
+from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import Timing, ms_per_window
@@ -126,7 +126,7 @@ def run_sweep(
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
     cost = time_taps(backbone, settings, progress, log)
-    found = rank_stores(extraction, tested, backbone.architecture, data, settings, cost, progress, log)
+    found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
     config = {
         "command": command,
         "model": describe_model(backbone),
@@ -182,7 +182,7 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
 def rank_stores(
     extraction: Extraction,
     tested: Extraction | None,
-    architecture: Architecture,
+    blocks: Mapping[str, Block],
     data: Data,
     settings: Settings,
     cost: dict[str, Timing],
@@ -198,7 +198,7 @@ def rank_stores(
         with Progress("ranking", len(store.taps), "taps", wanted=progress) as bar:
             scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
         verdict = rank_taps(
-            *(store, units, scores, targets, folded.classes, architecture, cost),
+            *(store, units, scores, targets, folded.classes, blocks, cost),
             *(settings.k, settings.metric, data.score, settings.seed),
         )
         beside = [study_timings(cost), study_duplicates(store, units, folded.table, verdict, scores, targets)]
@@ -217,7 +217,7 @@ def rank_stores(
         beside += studied(store, units, verdict, settings, progress, log)
         if settings.projection != "none":
             log(f"{settings.projection} of the last blocks")
-            projected = project(store, units, architecture, settings.projection, settings.seed)
+            projected = project(store, units, blocks, settings.projection, settings.seed)
         return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
 
 
@@ -258,8 +258,9 @@ def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) 
     if not settings.timing:
         return {}
     log("timing the model up to each tap")
-    taps = [backbone.architecture.taps[name] for name in backbone.taps]
-    with Progress("timing", 2 * len(taps), "taps", wanted=progress) as bar:
+    names = dict.fromkeys(tap.partition("/")[0] for tap in backbone.taps)
+    taps = [backbone.architecture.taps[name] for name in names]
+    with Progress("timing", 2 * len(backbone.taps), "taps", wanted=progress) as bar:
         return ms_per_window(
             *(backbone.model, taps, backbone.window_samples, settings.pool),
             threads=backbone.threads,
