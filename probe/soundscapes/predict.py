@@ -266,7 +266,7 @@ def _header(predictor: Predictor, placement: Placement, files: Sequence[Soundsca
         "sample_rate": predictor.sample_rate,
         "window_samples": predictor.window_samples,
         "normalise": predictor.normalise,
-        "files": {file.stem: file.size for file in files},
+        "files": {file.stem: [file.size, file.changed_ns] for file in files},
     }
 
 

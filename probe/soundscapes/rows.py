@@ -20,6 +20,7 @@ class Soundscape:
     path: Path
     duration_s: float | None
     size: int  # bytes
+    changed_ns: int = 0  # time of the last change
 
 
 def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ...]:
@@ -43,7 +44,8 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
         both = " and ".join(str(path) for path in sorted(paths) if path.stem == min(doubled))
         raise InputError(f"{both}: one stem, so their rows would have the same ids. Rename one of them?")
     paths = sorted(paths, key=lambda path: path.stem)
-    return tuple(Soundscape(path.stem, path, duration(path), path.stat().st_size) for path in paths)
+    found = ((path, path.stat()) for path in paths)
+    return tuple(Soundscape(p.stem, p, duration(p), about.st_size, about.st_mtime_ns) for p, about in found)
 
 
 def duration(path: Path) -> float | None:
