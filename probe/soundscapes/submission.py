@@ -15,6 +15,7 @@ import pandas as pd
 
 from ...analysis import predictions
 from ...features import InputError
+from ...features.csv_files import write_csv
 from ...features.files import replacing, sha256
 from .journal import Entry
 from .rows import Soundscape, expected, ids, most_common
@@ -115,7 +116,7 @@ def assemble(
 def published(submission: Submission, out: Path) -> Iterator[str]:
     """Written beside OUT, read back, validated; gives its sha256, and OUT when the block ends."""
     with replacing(out) as path:
-        submission.table.to_csv(path, float_format=FLOAT)
+        write_csv(submission.table, path, float_format=FLOAT)
         predictions.require(
             predictions.read(path),
             str(out),
