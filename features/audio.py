@@ -23,6 +23,7 @@ from . import InputError
 from .decoding.elsewhere import decode_elsewhere
 from .decoding.headers import MORE, check_plausible
 from .decoding.mpeg import Stream
+from .decoding.pieces import openable
 from .decoding.streams import HEAD_BYTES, Source, cut_short, open_source
 
 # What a class folder is searched for; the last three need ffmpeg.
@@ -107,7 +108,7 @@ def info(path: Path | str) -> Info | None:
         source = open_source(path, _head(path), whole=False)
         about = []
         for stream, _ in source.streams:
-            with soundfile.SoundFile(stream) as file:
+            with soundfile.SoundFile(openable(stream)) as file:
                 check_plausible(path, file.samplerate, file.channels)
                 about.append((file.format, file.samplerate, file.frames))
     except Exception:  # `read` says why
@@ -170,7 +171,7 @@ def _decode_stream(
 ) -> tuple[np.ndarray, int]:
     opened, slack = stream
     try:
-        file = _Stream(opened)
+        file = _Stream(openable(opened))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
         reason = re.sub(r"^Error opening .*?: ", "", getattr(error, "error_string", str(error)))
         samples, rate = decode_elsewhere(path, reason.strip(" .") or type(error).__name__)
@@ -201,7 +202,7 @@ def _decode_stream(
         warn(f"{path}: its channels cancel each other; channel {loudest + 1} of {channels} is used. Reversed polarity?")
         if not isinstance(opened, Path):
             opened.seek(0)
-        with _Stream(opened) as file:
+        with _Stream(openable(opened)) as file:
             samples, _ = _mix(file, first, last, loudest)
     return samples, rate
 
