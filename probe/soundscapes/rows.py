@@ -13,6 +13,8 @@ from ...features.recordings.folders import audio_files
 from ...features.spelling import printable
 from ...features.windows import grid
 
+MOST_SAMPLES_A_BYTE = 4096  # silence in FLAC has about 300: a header that says more is damaged
+
 
 @dataclass(frozen=True)
 class Soundscape:
@@ -68,9 +70,11 @@ def passed_over(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Path, .
 
 
 def duration(path: Path) -> float | None:
-    """Seconds, from the header alone."""
+    """Seconds, from the header alone; None where it promises more than any codec can pack into the file."""
     about = info(path)
-    return about.frames / about.sample_rate if about and about.frames else None
+    if not about or not about.frames or about.frames > MOST_SAMPLES_A_BYTE * path.stat().st_size:
+        return None
+    return about.frames / about.sample_rate
 
 
 def count(n_samples: int, row_samples: int) -> int:
