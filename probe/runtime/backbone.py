@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx.external_data_helper import ExternalDataInfo
 
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
+from ..graph.external_data import data_files
 from ..graph.load import load
 from ..models.contracts import completed
 from ..models.registry import resolve
@@ -237,6 +237,4 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
     model = onnx.load(path, load_external_data=False)
-    tensors = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
-    beside = sorted({path.parent / ExternalDataInfo(t).location for t in tensors})
-    return files.sha256(path, *beside)
+    return files.sha256(path, *data_files(model, path))
