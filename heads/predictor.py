@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..features import InputError
+from ..probe.models.registry import resolve
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
 
@@ -27,7 +28,7 @@ def open_predictor(
     the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
     InputError: whatever of this is missing or does not belong together.
     """
-    path = Path(path)
+    path = resolve(path)
     if path.is_dir():
         if labels is not None:
             raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")

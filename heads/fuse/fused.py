@@ -15,6 +15,7 @@ from ...features import InputError
 from ...features.files import write_bytes
 from ...features.windows import normalise_windows
 from ...probe.graph.load import default_opset
+from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import together
@@ -78,7 +79,7 @@ def fuse(
     InputError: no such head or fold, another model than the heads were trained on, an `out` that exists, an opset that
     cannot be raised to 18, or a result that differs from the two-step path.
     """
-    run, model, out = Path(run), Path(model), Path(out)
+    run, model, out = Path(run), resolve(model), Path(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
     members = load_members(run, head, folds)

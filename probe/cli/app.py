@@ -11,6 +11,10 @@ from .terminal import say
 
 # Where each command lives: rooms above this one are known by name alone, so that no import runs back up.
 COMMANDS = {
+    "models": "probe.models.commands",
+    "fetch": "probe.models.commands",
+    "convert": "probe.models.commands",
+    "check": "probe.models.commands",
     "blocks": "probe.commands",
     "sweep": "probe.commands",
     "compare": "probe.commands",

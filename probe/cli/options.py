@@ -42,7 +42,10 @@ class TestGroups(StrEnum):
     site = "site"
 
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="An ONNX file that takes a waveform, or a name of `birdprobe models`."),
+]
 Audio = Annotated[
     Path,
     typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),

@@ -56,7 +56,7 @@ def _not_onnx(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
     if head[4:8] == b"TFL3":
-        return "this is a TensorFlow Lite file, not an ONNX model; convert it first, for instance with tf2onnx"
+        return "this is a TensorFlow Lite file, not an ONNX model; turn it into one with `birdprobe convert`"
     if head[:2] == b"PK":
         return "this is a zip archive (a PyTorch checkpoint?), not an ONNX model; export it first"
     size = path.stat().st_size

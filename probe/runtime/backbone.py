@@ -17,6 +17,8 @@ from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..graph.load import load
+from ..models.contracts import completed
+from ..models.registry import resolve
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
@@ -68,7 +70,7 @@ class Backbone:
         fold: bool = True,
         spinning: bool = False,
     ) -> "Backbone":
-        """Open `path` at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
+        """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
         pooling: one rule or several, comma-separated; under several a tap is `block_17/max`, and may be asked for so.
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
@@ -77,8 +79,9 @@ class Backbone:
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """
-        path = Path(path)
+        path = resolve(path)
         model = load(path)
+        sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         architecture = find_blocks(model, shape)

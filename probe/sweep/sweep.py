@@ -58,7 +58,7 @@ def sweep(
     """Rank every tap of a backbone on labelled recordings: the whole job, pictures and report included.
 
     Args:
-        model: an ONNX file that takes a waveform.
+        model: an ONNX file that takes a waveform, or a name of `birdprobe models`.
         audio: a folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.
         output: the run folder. An unfinished run of the same settings is resumed; a finished one is refused unless
             `overwrite`, and replaced only when the new one is whole.
