@@ -21,24 +21,12 @@ from ..runtime.sessions import ORT_ERRORS, reason
 from ..surgery.verify import Difference
 from . import golden, label_lists, registry, sensitivity
 from .contracts import Said, said_of
+from .findings import FAILED, NOTE, OK, Finding
 
-OK, NOTE, FAILED = "ok", "note", "FAILED"
 GOLDEN_TOLERANCE = 1e-2  # of a statistic, in units of the tap's standard deviation
 RUN_TOLERANCE = 1e-3  # relative L2 of one way to run the graph against another
 CONSTANT = 1e-4  # distance between the embeddings of different windows, in units of their length
 NOT_PROVIDERS = ("CPUExecutionProvider", "AzureExecutionProvider")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: whether it is as it should be, what was looked at, and what was found."""
-
-    verdict: str
-    topic: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<7} {self.topic:<13} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -103,18 +91,19 @@ def check(
     entry, how = identify(backbone)
     findings = [identity(backbone, entry, how), preprocessing(backbone, entry, said)]
     windows = golden.golden_windows(backbone.sample_rate, backbone.window_samples)
+    heard = windows
+    if audio is not None:
+        heard = golden.recorded_windows(audio, backbone.sample_rate, backbone.window_samples)
     tap = "embedding" if "embedding" in backbone.taps else [t for t in backbone.taps if t != "logits"][-1]
     findings.append(label_lists.finding(whole, path, backbone, entry, said))
-    measured, moved = {}, ()
+    measured: dict[str, list[list[float]]] = {}
+    moved: tuple[sensitivity.Moved, ...] = ()
     try:
         found = backbone(normalise_windows(windows, backbone.normalise))
         measured = {name: statistics(found[name]) for name in (tap, "logits") if name in found}
         findings.append(against_golden(measured, entry))
         findings += [spread(found[tap], tap), extremes(backbone), alone(backbone, windows, found[tap], tap)]
         findings += ways_to_run(path, whole, normalise_windows(windows, backbone.normalise))
-        heard = (
-            windows if audio is None else golden.recorded_windows(audio, backbone.sample_rate, backbone.window_samples)
-        )
         moved = sensitivity.measure(backbone, heard, tap) if len(heard) > 1 else ()
     except InputError as error:
         findings.append(Finding(FAILED, "numbers", str(error)))

@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 
 from ...features import InputError
+from ..graph.load import audio_input, input_dims
 from . import registry
 
 RATES = ("sample_rate", "sampling_rate", "samplerate", "audio_sample_rate")
@@ -66,8 +67,6 @@ def completed(
 
 
 def _length(model: onnx.ModelProto) -> int | None:
-    from ..graph.load import audio_input, input_dims
-
     dims = input_dims(audio_input(model))
     return dims[-1] if dims and isinstance(dims[-1], int) else None
 

@@ -3,25 +3,20 @@
 import csv
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import onnx
 
 from ...features import InputError
 from ..runtime.backbone import Backbone
 from .contracts import Said, labels_of
+from .findings import FAILED, NOTE, OK, Finding
 from .registry import Entry
-
-if TYPE_CHECKING:
-    from .conformance import Finding
 
 BESIDE = ("*abels*.txt", "*abels*.csv", "*lasses*.csv", "*lasses*.txt")
 
 
-def finding(model: onnx.ModelProto, path: Path, backbone: Backbone, entry: Entry | None, said: Said) -> "Finding":
+def finding(model: onnx.ModelProto, path: Path, backbone: Backbone, entry: Entry | None, said: Said) -> Finding:
     """The labels of the metadata, else of a file beside the model, against the width of the scores."""
-    from .conformance import FAILED, NOTE, OK, Finding
-
     widths = {int(backbone.dims[tap][-1]) for tap in backbone.taps if tap == "logits" and backbone.dims[tap]}
     labels, where = said.labels or labels_of(model), "its metadata"
     if not labels:

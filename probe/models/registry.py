@@ -185,7 +185,7 @@ def resolve(model: str | Path) -> Path:
     """
     path = Path(model)
     if path.exists() or len(path.parts) != 1 or (entry := find(str(model))) is None:
-        bare = len(path.parts) == 1 and not path.suffix and not path.exists()
+        bare = len(path.parts) == 1 and path.suffix != ".onnx" and not path.exists()
         if bare and (
             near := get_close_matches(str(model), [n for e in entries().values() for n in (e.name, *e.aliases)])
         ):

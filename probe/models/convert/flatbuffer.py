@@ -106,7 +106,7 @@ def _tensor(tflite: Any, model: Any, graph: Any, index: int, computed: set[int])
     shape = tuple(int(n) for n in found.ShapeAsNumpy()) if found.ShapeLength() else ()
     signature = tuple(int(n) for n in found.ShapeSignatureAsNumpy()) if found.ShapeSignatureLength() else shape
     buffer = model.Buffers(found.Buffer())
-    data = None
+    data: np.ndarray | None = None
     if buffer.DataLength():
         data = np.frombuffer(buffer.DataAsNumpy().tobytes(), NUMPY[kind]).reshape(shape) if kind in NUMPY else None
     elif index not in computed and kind in NUMPY:
