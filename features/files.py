@@ -6,10 +6,12 @@ import json
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import InputError
 
@@ -48,6 +50,7 @@ def sha256(*paths: Path | str) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
+        check_regular(path)
         try:
             with Path(path).open("rb") as file:
                 while block := file.read(CHUNK):
@@ -55,6 +58,20 @@ def sha256(*paths: Path | str) -> str:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     return digest.hexdigest()
+
+
+def check_regular(path: Path | str) -> None:
+    """Refuse a pipe, a socket or a device, which would be waited for; what is missing is another's to say.
+
+    Raises:
+        InputError: neither a file nor a folder.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: expected a file, got a pipe or a device. Save what comes out of it first?")
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -130,13 +147,22 @@ def read_json(path: Path | str) -> dict:
     Raises:
         InputError: no such file, not readable, not a JSON object.
     """
+    check_regular(path)
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}.")
     return found
+
+
+def parse_json(text: str | bytes) -> Any:
+    """`json.loads`, whose only error is ValueError: text nested a thousand deep is no JSON of ours either."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def flush(path: Path) -> None:
