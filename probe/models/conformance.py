@@ -118,14 +118,17 @@ def identify(backbone: Backbone) -> tuple[registry.Entry | None, str]:
             return entry, "the published file (sha256)"
     if (entry := registry.of_file(backbone.path)) is not None:
         return entry, "the file of this name"
-    if backbone.preset in known:
-        return known[backbone.preset], f"its contract; another file than the published one ({backbone.sha256[:12]})"
-    return None, ""
+    if (entry := known.get(backbone.preset or "")) is None:
+        return None, "neither a known file nor a known contract"
+    scores = backbone.dims.get("logits", (entry.classes,))[-1]
+    if entry.classes and scores != entry.classes:
+        return None, f"fed like {entry.name}, but with {scores:,} scores instead of {entry.classes:,}"
+    return entry, f"its contract; another file than the published one ({backbone.sha256[:12]})"
 
 
 def identity(backbone: Backbone, entry: registry.Entry | None, how: str) -> Finding:
     if entry is None:
-        return Finding(NOTE, "identity", f"sha256 {backbone.sha256[:12]}, neither a known file nor a known contract")
+        return Finding(NOTE, "identity", f"sha256 {backbone.sha256[:12]}: {how}")
     return Finding(OK, "identity", f"{entry.name} by {how}; {entry.licence}")
 
 

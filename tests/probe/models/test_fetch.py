@@ -206,3 +206,20 @@ def test_what_needs_no_download():
     assert bp.fetch("wren") == WREN
     with pytest.raises(InputError, match="no name that `birdprobe models` lists; known are wren, perch-v2"):
         bp.fetch("no-such-model")
+
+
+@pytest.mark.slow
+def test_weights_that_are_out_of_reach_are_named_with_what_to_do(tmp_path):
+    pytest.importorskip("torch")
+    env = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "hub"),
+        "BIRDPROBE_CACHE": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "birdprobe", "fetch", "bird-mae-base"], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"birdprobe export birdmae-base --init FILE -o {tmp_path / 'cache' / 'bird-mae-base.onnx'}" in done.stderr
+    assert left(tmp_path) == []
