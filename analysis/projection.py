@@ -6,9 +6,16 @@ number of dimensions, unit mean row norm, orthogonal Procrustes onto the previou
 then change of arrangement, not of width, scale or orientation.
 """
 
+import atexit
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,18 +38,19 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     """Columns tap, item, label, x, y: every row of every tap in one plane, taps in the order given, items 0..n-1.
 
     features: tap -> [n, d_tap], the same rows in the same order; labels [n]. Deterministic in `seed`. UMAP falls back
-    to PCA when there are fewer than 30 points; `.attrs["method"]` says which was used.
+    to PCA when there are fewer than 30 points or it cannot be loaded; `.attrs["method"]` says which was used, and
+    `.attrs["reason"]` why no other.
     InputError: unknown method, no taps, fewer than 3 rows, shapes that do not match, non-finite features.
     """
     labels = np.asarray(labels)
     if method not in METHODS:
         raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     points = np.concatenate(_aligned(_checked(features, labels), seed))
-    if method == "umap" and len(points) < _UMAP_MIN_POINTS:
-        method = "pca"
+    reason = "" if method != "umap" else "fewer than 30 points" if len(points) < _UMAP_MIN_POINTS else why_no_umap()
+    method = "pca" if reason else method
     plane = _umap(points, seed) if method == "umap" else _pca(points, 2, seed)
     frame = _points(list(features), labels, plane)
-    frame.attrs["method"] = method
+    frame.attrs |= {"method": method, "reason": reason}
     return frame
 
 
@@ -88,7 +96,7 @@ def plane_scores(
     if not len(seeds):
         raise InputError("projection: expected at least one seed, got none.")
     checked = _checked(features, labels)
-    used = "pca" if method == "umap" and len(labels) < _UMAP_MIN_POINTS else method
+    used = "pca" if method == "umap" and (len(labels) < _UMAP_MIN_POINTS or why_no_umap()) else method
     rows, points = [], []
     for tap, x in zip(features, checked):
         narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
@@ -179,6 +187,34 @@ def _pca(x, d, seed) -> np.ndarray:
         return np.zeros((len(x), d))
     fitted = PCA(min(d, *x.shape), random_state=seed).fit_transform(x)
     return np.pad(fitted, ((0, 0), (0, d - fitted.shape[1])))
+
+
+@lru_cache(maxsize=1)
+def why_no_umap() -> str:
+    """Why UMAP cannot be loaded, "" where it can: a picture's plane must not cost the ranking.
+
+    Its compiler wants to keep what it compiled. On a read-only disk without a home it is given a temporary folder.
+    """
+    if "NUMBA_CACHE_DIR" not in os.environ and not _is_writable(os.environ.get("XDG_CACHE_HOME") or "~/.cache"):
+        with suppress(OSError):  # then umap says what it lacks
+            os.environ["NUMBA_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="birdprobe-numba-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import umap  # noqa: F401 (it takes many seconds)
+    except Exception as error:  # of a compiler and four libraries
+        return f"UMAP cannot be loaded ({' '.join(str(error).split())[:200] or type(error).__name__})"
+    return ""
+
+
+def _is_writable(folder: str) -> bool:
+    try:
+        place = Path(folder).expanduser()
+    except RuntimeError:  # no home
+        return False
+    there = next((parent for parent in (place, *place.parents) if parent.exists()), None)
+    return there is not None and os.access(there, os.W_OK)
 
 
 def _umap(points, seed) -> np.ndarray:

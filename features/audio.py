@@ -25,6 +25,7 @@ from .decoding.headers import MORE, check_plausible
 from .decoding.mpeg import Stream
 from .decoding.pieces import openable
 from .decoding.streams import HEAD_BYTES, Source, cut_short, open_source
+from .files import check_regular
 
 # What a class folder is searched for; the last three need ffmpeg.
 SUFFIXES = frozenset(
@@ -125,6 +126,7 @@ def info(path: Path | str) -> Info | None:
 
 
 def _head(path: Path) -> bytes:
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)

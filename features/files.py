@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ def sha256(*paths: Path | str) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
+        check_regular(path)
         try:
             with Path(path).open("rb") as file:
                 while block := file.read(CHUNK):
@@ -55,6 +57,20 @@ def sha256(*paths: Path | str) -> str:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     return digest.hexdigest()
+
+
+def check_regular(path: Path | str) -> None:
+    """Refuse a pipe, a socket or a device, which would be waited for; what is missing is another's to say.
+
+    Raises:
+        InputError: neither a file nor a folder.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: expected a file, got a pipe or a device. Save what comes out of it first?")
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -130,6 +146,7 @@ def read_json(path: Path | str) -> dict:
     Raises:
         InputError: no such file, not readable, not a JSON object.
     """
+    check_regular(path)
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

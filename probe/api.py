@@ -11,7 +11,9 @@ import pandas as pd
 from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
+from ..features.files import check_new
 from ..features.recordings import assign_folds, choose, read_recordings
+from ..features.seeds import check_seed
 from ..features.windows import Selection
 from .blocks.architecture import Architecture
 from .extraction.extract import Extraction
@@ -114,7 +116,9 @@ def extract(
     Raises:
         InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
     """
+    check_seed(seed)
     selection = Selection.parse(select)
+    check_new(Path(output), overwrite=True)  # an existing store is resumed
     recordings = choose(
         read_recordings(
             audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled

@@ -10,6 +10,7 @@ Reading fails only on what is no such table. What is wrong *in* a table is liste
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.csv_files import unescaped
+from ...features.files import check_regular
 from .. import metrics
 from .row_ids import files
 
 ROW_ID = "row_id"
+MOST_CLASSES = 50_000  # three times the widest public model; beyond, a table would be worked on for minutes
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "null", "None")
 _METRICS = {"macro_auc": metrics.macro_auc, "cmap": metrics.cmap, "top1": metrics.top1}
 
@@ -33,6 +36,7 @@ def read(path: Path | str) -> pd.DataFrame:
     class, no row, a row with too many cells, a cell that is no number.
     """
     path = Path(path)
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file), [])
@@ -42,12 +46,14 @@ def read(path: Path | str) -> pd.DataFrame:
         classes = header[1:]
         if not classes:
             raise InputError(f"{path}: no class columns found beside {ROW_ID}. Is the separator a comma?")
+        if len(classes) > MOST_CLASSES:
+            raise InputError(f"{path}: {len(classes):,} class columns found, expected at most {MOST_CLASSES:,}.")
         if not all(name.strip() for name in classes):
             at = next(i for i, name in enumerate(header, 1) if not name.strip())
             raise InputError(
                 f"{path}, header: column {at} without a name, expected a class. A comma at the line's end?"
             )
-        doubled = sorted({name for name in classes if classes.count(name) > 1} | (set(classes) & {ROW_ID}))
+        doubled = sorted(name for name, n in Counter((*classes, ROW_ID)).items() if n > 1)
         if doubled:
             raise InputError(f"{path}, header: column {doubled[0]!r} found twice ({len(doubled)} such), expected once.")
         with warnings.catch_warnings():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import InputError
 from ..audio import SUFFIXES
+from ..files import check_regular
 from ..spelling import is_text, is_there, on_disk, printable
 from .clips import Clip, some
 from .folders import audio_files, hidden_with_audio, is_hidden
@@ -20,6 +21,7 @@ from .names import SoundscapeName
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 LIST = re.compile(rf"(?:\[\s*(?:(?:{QUOTED.pattern})(?:(?:\s*,\s*|\s+)(?:{QUOTED.pattern}))*\s*,?)?\s*\])?")
+MOST_COLUMNS = 1000
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 
@@ -217,6 +219,7 @@ def read_csv(
 
     Rows of commas alone, and columns without a name or a value, are what a spreadsheet leaves behind: passed over.
     """
+    check_regular(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -224,6 +227,8 @@ def read_csv(
             rows = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
+    if len(columns) > MOST_COLUMNS:
+        raise InputError(f"{path}: {len(columns):,} columns, expected at most {MOST_COLUMNS:,}. Predictions?")
     while columns and not columns[-1].strip() and not any("".join(fields[len(columns) - 1 :]) for _, fields in rows):
         columns = columns[:-1]
         rows = [(line, fields[: len(columns)]) for line, fields in rows]

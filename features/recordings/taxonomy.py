@@ -1,5 +1,6 @@
 """The classes of a competition: taxonomy.csv, whose row order is the order of a submission's columns."""
 
+from collections import Counter
 from pathlib import Path
 
 from .. import InputError
@@ -13,7 +14,7 @@ def read_classes(path: Path | str) -> tuple[str, ...]:
     """
     path = Path(path)
     labels = [row["primary_label"].strip() for _, row in read_csv(path, ("primary_label",))[1]]
-    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    doubled = sorted(label for label, n in Counter(labels).items() if n > 1)
     if "" in labels or doubled:
         raise InputError(
             f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, expected each once."

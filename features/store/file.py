@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,6 +21,7 @@ from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
 FORMAT = "birdprobe store 1"
+EMPTY_BYTES = 1 << 18  # of a store without rows, with hundreds of taps
 CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14
 COMMIT_COLUMNS = ("rows_end", "row_bytes_end", "skipped_bytes_end", "rows_crc", "skipped_crc")  # then one per tap
 
@@ -49,6 +50,7 @@ def build(
     with (
         one_line(path),
         replacing(path) as beside,
+        _with_room(beside),
         h5py.File(beside, "w", libver="earliest", locking="best-effort") as file,
     ):
         file.attrs["format"] = FORMAT
@@ -68,6 +70,15 @@ def build(
         if fill:
             fill(file)
         sync(file)
+
+
+@contextmanager
+def _with_room(path: Path) -> Iterator[None]:
+    """OSError where an empty store does not fit: HDF5, which cannot close on a full disk, is not asked to try."""
+    with path.open("r+b") as file:
+        file.write(bytes(EMPTY_BYTES))
+        file.truncate(0)
+    yield
 
 
 def _grow(file: h5py.File, name: str, dim: tuple, dtype, chunk: int | None = None) -> h5py.Dataset:

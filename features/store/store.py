@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .. import InputError
+from ..files import check_regular
 from . import file as layout
 from .export import export
 from .key import StoreKey
@@ -72,6 +73,7 @@ class FeatureStore:
         Raises InputError for a file that is no store, is truncated, is open in a writer, or differs from `key`.
         """
         path = Path(path)
+        check_regular(path)
         with layout.one_line(path):
             file = h5py.File(path, {"r": "r", "a": "r+"}[mode], locking="best-effort")
         try:

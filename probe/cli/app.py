@@ -8,7 +8,7 @@ from importlib import import_module
 import typer
 
 from ...features import InputError
-from ...features.files import KEPT, REASONS
+from ...features.files import KEPT, REASONS, check_regular
 from .terminal import say
 
 # Where each command lives: rooms above this one are known by name alone, so that no import runs back up.
@@ -60,6 +60,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a path may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
     try:
+        for word in sys.argv[1:]:
+            check_regular(word.partition("=")[2] if word.startswith("--") else word)
         app()
     except InputError as error:
         say(f"birdprobe: {error}")

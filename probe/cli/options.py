@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ...features import InputError
+from ...features.seeds import MOST_SEED
 
 
 class Metric(StrEnum):
@@ -79,7 +80,7 @@ FoldRegex = Annotated[
     str | None,
     typer.Option(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given."),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random choice.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Readout = Annotated[
     str,

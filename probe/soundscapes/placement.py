@@ -19,6 +19,8 @@ from ...features import InputError, audio
 from ...features.windows import cut, normalise_file, normalise_windows
 from .rows import count
 
+LONGEST_ROW_S = 86_400  # a day: the windows of a row are all kept until the row is made
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -35,6 +37,8 @@ class Placement:
     def __post_init__(self):
         if not 0 < self.row_s < math.inf:
             raise InputError(f"rows of {self.row_s} s found, more than 0 wanted.")
+        if self.row_s > LONGEST_ROW_S:
+            raise InputError(f"`--row` must be at most {LONGEST_ROW_S:,} s, got {self.row_s:g}.")
         if not self.shifts or not all(math.isfinite(shift) for shift in self.shifts):
             raise InputError(f"test-time shifts {self.shifts} found, seconds such as 0,1,-1 wanted.")
         if self.batch_size < 1:

@@ -115,8 +115,9 @@ def predict(
     files = _asked(find(soundscapes), form, say)
     part = out.with_name(f"{out.name}.part")
     _refuse(out, part, overwrite)
-    lacking = tuple(name for name in form.columns if name not in set(predictor.labels))
-    dropped = tuple(name for name in predictor.labels if name not in set(form.columns))
+    known, asked = set(predictor.labels), set(form.columns)
+    lacking = tuple(name for name in form.columns if name not in known)
+    dropped = tuple(name for name in predictor.labels if name not in asked)
     for names, what in ((lacking, "classes are unknown to the model, 0 everywhere"), (dropped, "classes left out")):
         if names:
             say(f"warning: {len(names)} {what}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}")

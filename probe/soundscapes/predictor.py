@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...features import InputError
+from ...features.files import check_regular
 from ...features.windows import NORMALISATIONS
 from ..runtime import sessions
 from ..runtime.sessions import ORT_ERRORS, reason, run_chunks, together
@@ -179,6 +180,7 @@ def open_classifier(
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """One a line, in the order of the outputs; empty lines at the end do not count."""
+    check_regular(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

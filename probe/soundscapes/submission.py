@@ -102,8 +102,9 @@ def assemble(
     if known.any():
         values[~known] = values[known].mean(axis=0, dtype=np.float64)
     table = pd.DataFrame(np.zeros((len(wanted), len(form.columns))), index=wanted, columns=list(form.columns))
-    shared = [name for name in form.columns if name in set(labels)]
-    table[shared] = values[:, [list(labels).index(name) for name in shared]].astype(np.float64)
+    places = {name: place for place, name in enumerate(labels)}
+    shared = [name for name in form.columns if name in places]
+    table[shared] = values[:, [places[name] for name in shared]].astype(np.float64)
     table.index.name = predictions.ROW_ID
     per_file = set(pd.Series(predictions.files(wanted)).value_counts())
     return Submission(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...analysis import readouts
 from ...features import InputError
+from ...features.seeds import check_seed
 
 CHOICES = {
     "metric": ("euclidean", "cosine"),
@@ -13,7 +14,7 @@ CHOICES = {
     "test_groups": ("file", "site"),
     "dtype": ("float32", "float16"),
 }
-LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1, "seed": 0}
+LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Settings:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{flag(name)} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        check_seed(self.seed)
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:

@@ -81,13 +81,29 @@ def sweep(
         progress=progress, log=log, command=command,
     )  # fmt: skip
     if draw:
-        from ...figures.gallery import save
+        log("drawing")
+        draw_run(result.path, log)
+    return result
+
+
+def draw_run(run: Path, log: Log) -> None:
+    """The figures and the page of a finished run. What fails is told: the results lie in the folder already."""
+    try:
+        from ...figures.gallery import drawable, save
         from .report import write_report
 
-        log("drawing")
-        save(result.path)
-        write_report(result.path)
-    return result
+        for name in drawable(run):
+            try:
+                save(run, [name])
+            except Exception as error:  # whatever a font, a cache or a full disk makes of one picture
+                log(f"warning: figure {name} could not be drawn ({_line(error)}); try `birdprobe figures {run}`")
+        write_report(run)
+    except Exception as error:
+        log(f"warning: the report could not be written ({_line(error)}); the tables in {run} are whole")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def run_sweep(
@@ -241,6 +257,8 @@ def describe_result(data: Data, extraction: Extraction, tested: Extraction | Non
     warnings = [*data.recordings.warnings, *extraction.warnings, *found.folded.warnings]
     warnings += [*data.held_out.warnings, *tested.warnings] if data.held_out and tested else []
     warnings += found.beside.warnings
+    if found.projected is not None and (reason := found.projected.attrs["reason"]).startswith("UMAP"):
+        warnings.append(f"{reason}: the plane of the last blocks is PCA's.")
     return {
         "readouts": list(dict.fromkeys(found.verdict.readouts.table["readout"])),
         "score": data.score,
