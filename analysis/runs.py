@@ -1,6 +1,5 @@
 """A run folder as the figures and the report read it: `config.json` and the tables beside it, checked once."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
+from ..features.files import parse_json
 
 RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
@@ -45,7 +45,7 @@ class Run:
     def config(self) -> dict:
         path = self._need("config.json")
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
+            config = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as fault:
             raise InputError(f"{path}: not JSON ({fault}). Was the sweep cut off while writing it?") from None
         for keys in NEEDED:

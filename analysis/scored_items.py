@@ -1,6 +1,5 @@
 """What is ranked: clips (the mean over their windows) or single windows, and the finished sweep they are read from."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
+from ..features.files import parse_json
 from ..features.store import FeatureStore
 
 _COLUMNS = ("clip", "file", "label", "group", "fold")
@@ -102,7 +102,7 @@ def read_run(run: Path | str) -> Probed:
         if not (run / name).is_file():
             raise InputError(f"{run}: expected the folder of a finished sweep, got one without {name}.")
     try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((run / "config.json").read_text(encoding="utf-8"))
         settings = config["settings"]
         k, metric, unit = int(settings["k"]), str(settings["metric"]), str(settings["unit"])
     except (ValueError, KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import InputError
 
@@ -148,12 +149,20 @@ def read_json(path: Path | str) -> dict:
     """
     check_regular(path)
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}.")
     return found
+
+
+def parse_json(text: str | bytes) -> Any:
+    """`json.loads`, whose only error is ValueError: text nested a thousand deep is no JSON of ours either."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def flush(path: Path) -> None:

@@ -9,17 +9,18 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..features import InputError
-from ..features.files import replacing, sha256
+from ..features.files import read_json, replacing, sha256
+from ..features.schema import record
 
 if TYPE_CHECKING:
     from .models.members import Model
@@ -65,24 +66,36 @@ class Description:
     @classmethod
     def from_json(cls, found: dict) -> "Description":
         """InputError: another format, fields missing or unknown, an activation that is none."""
-        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
-        if found["activation"] not in ACTIVATIONS:
-            raise InputError(f"activation {found['activation']!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
-        return cls(**{name: found[name] for name in names} | {"labels": tuple(found["labels"])})
+        described = record(cls, require_format(found, FORMAT))
+        require_choice("activation", described.activation, ACTIVATIONS)
+        return described
 
 
-def require_fields(found: object, form: str, names: set[str]) -> set[str]:
-    """The names, once `found` is a description of this format with just these fields.
+def require_format(found: object, form: str) -> dict:
+    """The fields of a description of this format, the format left out.
 
     Raises:
-        InputError: another format, fields missing or unknown.
+        InputError: another format, or none.
     """
     if not isinstance(found, dict) or found.get("format") != form:
         what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
         raise InputError(f"{what} found, {form!r} wanted. Another file, or another version of birdprobe?")
-    if odd := sorted(names ^ (set(found) - {"format"})):
-        raise InputError(f"fields missing or unknown: {', '.join(odd)}. Edited by hand?")
-    return names
+    return {name: value for name, value in found.items() if name != "format"}
+
+
+def require_choice(field: str, found: str, choices: Sequence[str]) -> None:
+    """InputError where a field's word is none of its choices."""
+    if found not in choices:
+        raise InputError(f"{field} {found!r} found, one of {', '.join(choices)} wanted.")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. InputError: one that holds NaN or infinity."""
+    tensors = load_file(path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(f"{path}: weight {name} holds NaN or infinity. Did the training diverge?")
+    return tensors
 
 
 def save(path: Path, network: nn.Module, description: Description, overwrite: bool = False) -> Path:
@@ -110,9 +123,9 @@ def describe(path: Path) -> Description:
         if not file.is_file():
             raise InputError(f"{file}: nothing found, a member's file wanted. The two files belong together.")
     try:
-        return Description.from_json(json.loads(text.read_text()))
-    except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
-        raise InputError(f"{text}: {error}") from None
+        return Description.from_json(read_json(text))
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(text)) else f"{text}: {error}") from None
 
 
 def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
@@ -132,11 +145,14 @@ def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", D
         raise InputError(
             f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
         )
-    model = _assemble(description)
     try:
-        model.network.load_state_dict(load_file(weights))
+        model = _assemble(description)
+    except TypeError as error:
+        raise InputError(f"{text}: options {description.options} do not fit {description.member} ({error}).") from None
+    try:
+        model.network.load_state_dict(read_weights(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{weights}: {error}") from None
+        raise InputError(f"{weights}: {' '.join(str(error).split())}") from None
     return model.eval(), description
 
 

@@ -14,7 +14,6 @@ Intervals, 95 %: accuracies are drawn by a bootstrap over groups (the same draws
 weights by one over its folds. Folds share training rows, so the latter intervals are too narrow.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -29,6 +28,7 @@ from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
 from ..features.csv_files import read_csv, write_csv
+from ..features.files import parse_json
 from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
@@ -118,7 +118,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
         if not (run / name).is_file():
             raise InputError(f"{run}: no {name} in it; wanted the folder that `birdprobe train -o` wrote")
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
-        return json.loads((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
+        return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
 
 
 def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:

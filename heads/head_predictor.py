@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..features import InputError
+from ..features.files import parse_json
 from ..features.store import FeatureStore, StoreKey
 from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
@@ -92,7 +93,7 @@ def find_model(run: Path, key: StoreKey) -> Path:
 def stores_of(run: Path) -> list[Path]:
     """As config.json names them, relative to here or to the run's folder; those that are still there."""
     try:
-        named = [Path(store["path"]) for store in json.loads((run / "config.json").read_text())["stores"]]
+        named = [Path(store["path"]) for store in parse_json((run / "config.json").read_text())["stores"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     places = [place for path in named for place in (path, run.parent / path, run.parent / path.name)]

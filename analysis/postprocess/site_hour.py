@@ -7,7 +7,6 @@ there (shrunk); `families` has the formulas. A prior fitted on the rows to which
 and macro AUC rises by what leaked: out of fold, use `cross_fit`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.files import write_json
+from ...features.files import parse_json, write_json
 from ...features.recordings import read_recordings
 from ...features.recordings.clips import some
 from .. import predictions
@@ -61,7 +60,7 @@ class Prior:
     @classmethod
     def read(cls, path: Path | str) -> "Prior":
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            found = parse_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not a readable JSON file ({error}), expected a prior.") from error
         return cls.from_json(found, str(path))

@@ -21,7 +21,7 @@ from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
 FORMAT = "birdprobe store 1"
-EMPTY_BYTES = 1 << 18  # of a store without rows, with hundreds of taps
+EMPTY_BYTES = 1 << 15  # of a store without rows, with some tens of taps
 CHUNK_ROWS, CHUNK_BYTES, TEXT_CHUNK = 256, 1 << 20, 1 << 14
 COMMIT_COLUMNS = ("rows_end", "row_bytes_end", "skipped_bytes_end", "rows_crc", "skipped_crc")  # then one per tap
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from .. import InputError
+from ..schema import record
 
 DTYPES = ("float32", "float16")
 
@@ -68,13 +69,12 @@ class StoreKey:
         """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields."""
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
-        names = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or set(found) != names:
-            odd = sorted(names ^ set(found)) if isinstance(found, dict) else [type(found).__name__]
-            raise InputError(f"key fields missing or unknown: {', '.join(odd)}. Another version of birdprobe?")
-        return cls(**found)
+        try:
+            return record(cls, found)
+        except InputError as error:
+            raise InputError(f"key {error}") from None
 
     def differences(self, wanted: "StoreKey") -> list[str]:
         """One sentence and its likely cause per field in which `self` (on disk) differs from `wanted`; [] if none."""

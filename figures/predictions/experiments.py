@@ -4,7 +4,6 @@ Each arm that is compared with another has two dots: its gain in macro AUC out o
 Where the upper lies further right than the lower, the out-of-fold score is too optimistic.
 """
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...features import InputError
 from ...features.csv_files import read_csv
+from ...features.files import parse_json
 from .. import style
 
 TABLE, CONFIG = "outcome.csv", "config.json"
@@ -121,7 +121,7 @@ def caption(run: Path) -> str:
     if not path.is_file():
         return words
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(path.read_text(encoding="utf-8"))
         oof, heldout = (
             f"{about['measured'][part]['windows']} windows of {about['measured'][part]['recordings']} recordings"
             for part in ("oof", "heldout")

@@ -4,7 +4,6 @@ Published Figure 3 of Yadav 2026, of any train run and any blend: what a box say
 train`) and the JSON beside a submission (of `birdprobe blend`) say. Without a blend the head stands alone.
 """
 
-import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from ...analysis import wording
 from ...features import InputError
+from ...features.files import parse_json
 from .. import style
 
 SIDE_IN, BETWEEN_IN, GAP_IN, HEAD_IN, PAD_IN = 0.14, 0.3, 0.2, 0.36, 0.075
@@ -42,7 +42,7 @@ def has_data(run: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
     except ValueError:
         return False
     return isinstance(config, dict) and bool(config.get("heads")) and "store_key" in config
@@ -137,7 +137,7 @@ def read(path: Path, wanted: str) -> dict:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected {wanted}.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); expected {wanted}.") from None
 

@@ -4,7 +4,6 @@ Nothing is unpickled and no code is fetched. A network takes a file only when ev
 otherwise one line names what is missing, what is extra and what has another shape.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...features import InputError
+from ...features.files import parse_json
 
 HUB = "https://huggingface.co"
 FILE = "model.safetensors"
@@ -143,7 +143,7 @@ def read_config(path: Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: {error}; JSON wanted. An interrupted download?") from None
     if not isinstance(config, dict):

@@ -21,7 +21,7 @@ import pandas as pd
 from ...analysis.predictions.table import ROW_ID
 from ...features import InputError
 from ...features.csv_files import write_csv
-from ...features.files import write_json, write_text
+from ...features.files import parse_json, write_json, write_text
 from . import resume
 from .recipe import FREE, flat
 
@@ -74,7 +74,7 @@ def prepare(run: Path, fold: int, config: dict) -> None:
 def read_config(path: Path) -> dict:
     """InputError: not the config.json of such a run."""
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text())
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']!r} found, {FORMAT!r} wanted")
         return found

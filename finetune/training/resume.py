@@ -8,7 +8,6 @@ is there, at worst an older one. The steps from it on are then repeated, and to 
 and drop path of a step follow from (seed, fold, epoch, step) alone, so no generator's state needs to be kept.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ...features import InputError
-from ...features.files import replacing, sha256, write_json
+from ...features.files import parse_json, replacing, sha256, write_json
 
 FORMAT = "birdprobe training state 1"
 
@@ -56,7 +55,7 @@ def load(folder: Path) -> State | None:
         return None
     advice = "--overwrite begins the fold anew."
     try:
-        found = json.loads(text.read_text())
+        found = parse_json(text.read_text())
         if found["format"] != FORMAT:
             raise InputError(f"{text}: {found['format']!r} found, {FORMAT!r} wanted. Another version? {advice}")
         weights = folder / found["weights"]

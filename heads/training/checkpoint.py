@@ -7,17 +7,17 @@ weights file. Nothing is unpickled, nothing is replaced silently: Yadav 2026 los
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ...features import InputError
-from ...features.files import sha256, write_bytes, write_json
+from ...features.files import read_json, sha256, write_bytes, write_json
+from ...features.schema import record
 from ...features.store import StoreKey
-from ...finetune.checkpoint import files, label_difference, require_fields
+from ...finetune.checkpoint import ACTIVATIONS, files, label_difference, read_weights, require_choice, require_format
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -56,10 +56,10 @@ class Description:
 
     @classmethod
     def from_json(cls, found: dict) -> "Description":
-        names = require_fields(found, FORMAT, {f.name for f in fields(cls)})
-        values = {name: found[name] for name in names}
-        values["store_key"] = StoreKey.from_json(json.dumps(found["store_key"]))
-        return cls(**values | {"labels": tuple(found["labels"])})
+        plain = require_format(found, FORMAT)
+        described = record(cls, plain, store_key=StoreKey.from_json(json.dumps(plain.get("store_key"))))
+        require_choice("activation", described.activation, ACTIVATIONS)
+        return described
 
 
 def save(folder: Path, name: str, module: Head, description: Description, overwrite: bool = False) -> Path:
@@ -92,9 +92,9 @@ def load(
         if not file.is_file():
             raise InputError(f"{file}: nothing found, a head's file wanted. The two files belong together.")
     try:
-        description = Description.from_json(json.loads(text.read_text()))
-    except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
-        raise InputError(f"{text}: {error}") from None
+        description = Description.from_json(read_json(text))
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(text)) else f"{text}: {error}") from None
     if (found := sha256(weights)) != description.weights_sha256:
         raise InputError(
             f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
@@ -106,11 +106,14 @@ def load(
         raise InputError(
             f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
         )
-    module = build(description.head, description.widths, len(description.labels), **description.options)
     try:
-        module.load_state_dict(load_file(weights))
+        module = build(description.head, description.widths, len(description.labels), **description.options)
+    except TypeError as error:
+        raise InputError(f"{text}: options {description.options} do not fit a {description.head} ({error}).") from None
+    try:
+        module.load_state_dict(read_weights(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{weights}: {error}") from None
+        raise InputError(f"{weights}: {' '.join(str(error).split())}") from None
     return module.eval(), description
 
 

@@ -3,7 +3,6 @@
 Each record's `of(path)` raises InputError for a run that is not whole.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ...analysis.predictions import comparison
 from ...analysis.runs import Run
 from ...features import InputError
 from ...features.csv_files import read_csv
+from ...features.files import parse_json
 from ...figures.predictions import agreement, experiments
 
 # Arms as experiments named them before outcome.csv had a column `role`; of priors: (moderate, tuned).
@@ -246,7 +246,7 @@ def _old_role(arm: str, against: str, kind: str) -> str:
 def configuration(path: Path, needed: Sequence[str] = ()) -> dict:
     """A run's JSON. InputError: not there, no JSON, or without one of the keys `needed`."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; expected the configuration of a run. Was the run cut off?") from None
     except (OSError, ValueError) as fault:

@@ -93,6 +93,13 @@ def edit(path, **changes):
         ({"widths": {"block_01": 7, "block_02-block_01": 6, "embedding": 8}}, "size mismatch"),
         ({"head": "perceptron"}, "'perceptron' found, one of attention"),
         ({"store_key": {}}, "key fields missing"),
+        ({"activation": []}, "activation: expected text, got a list"),
+        ({"activation": "relu"}, "activation 'relu' found, one of sigmoid, softmax wanted"),
+        ({"labels": "ab"}, "labels: expected a list, got text"),
+        ({"labels": [1, 2]}, r"labels.0.: expected text"),
+        ({"widths": {"block_01": "7"}}, "widths.block_01: expected a whole number"),
+        ({"fold": "2"}, "fold: expected a whole number, got text"),
+        ({"options": {"colour": 1}}, "option colour found"),
     ],
 )
 def test_refuses_an_edited_description(saved, changes, match):

@@ -1,0 +1,68 @@
+"""Records out of JSON: the one place that holds what a file says against what a dataclass declares."""
+
+import math
+import types
+import typing
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from . import InputError
+
+Record = TypeVar("Record")
+NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+
+
+def record(cls: type[Record], found: object, **checked: Any) -> Record:
+    """An instance of the dataclass `cls` from a JSON object with exactly its fields, each of its declared type.
+
+    Args:
+        cls: a dataclass of text, numbers, tuples of them, dicts and optional ones. Numbers must be finite.
+        found: what was read. checked: fields whose value is made and checked elsewhere.
+
+    Raises:
+        InputError: no object, fields missing or unknown, a value of another type, a number that is not finite.
+    """
+    if not isinstance(found, dict):
+        raise InputError(f"expected an object, got {_name(found)}. Another file?")
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # a dataclass
+    if odd := sorted(str(name) for name in names ^ set(found)):
+        raise InputError(f"fields missing or unknown: {', '.join(odd[:5])}. Another version of birdprobe?")
+    kinds = typing.get_type_hints(cls)
+    values = {name: checked[name] if name in checked else value_of(kinds[name], found[name], name) for name in names}
+    return cls(**values)
+
+
+def value_of(kind: Any, found: object, name: str) -> Any:
+    """`found` as `kind`: lists become tuples, whole numbers numbers; InputError, naming the field, where it is not."""
+    origin, parts = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if found is None and type(None) in parts:
+            return None
+        return value_of(next(part for part in parts if part is not type(None)), found, name)
+    if origin in (tuple, list) and isinstance(found, list):
+        inner = parts[0] if parts else Any
+        return origin(value_of(inner, one, f"{name}[{i}]") for i, one in enumerate(found))
+    if origin is dict and isinstance(found, dict):
+        inner = parts[1] if parts else Any
+        return {key: value_of(inner, one, f"{name}.{key}") for key, one in found.items()}
+    if origin is float and isinstance(found, int) and not isinstance(found, bool):
+        found = float(found) if abs(found) < 1e300 else math.inf
+    if origin is Any:
+        return found
+    wanted = list if origin is tuple else origin
+    if not isinstance(found, wanted) or (isinstance(found, bool) and wanted is not bool):
+        raise InputError(f"{name}: expected {NAMES.get(wanted, wanted.__name__)}, got {_name(found)}. Edited by hand?")
+    if isinstance(found, float) and not math.isfinite(found):
+        raise InputError(f"{name}: expected a finite number, got {found}.")
+    return found
+
+
+def _name(found: object) -> str:
+    return "nothing" if found is None else NAMES.get(type(found), type(found).__name__)

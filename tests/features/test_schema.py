@@ -1,0 +1,75 @@
+"""What JSON may say: each field of its declared type, numbers finite, one line that names the field otherwise."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from birdprobe.features import InputError
+from birdprobe.features.files import read_json
+from birdprobe.features.schema import record
+from birdprobe.features.store import StoreKey
+
+
+@dataclass(frozen=True)
+class Example:
+    name: str
+    labels: tuple[str, ...]
+    widths: dict[str, int]
+    rate: float
+    fold: int | None
+    smoke: bool = False
+
+
+GOOD = {"name": "a", "labels": ["x", "y"], "widths": {"t": 3}, "rate": 5, "fold": None, "smoke": True}
+
+
+def test_a_record_comes_back():
+    assert record(Example, GOOD) == Example("a", ("x", "y"), {"t": 3}, 5.0, None, True)
+    assert isinstance(record(Example, GOOD).rate, float)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": []}, "name: expected text, got a list"),
+        ({"name": None}, "name: expected text, got nothing"),
+        ({"labels": "xy"}, "labels: expected a list, got text"),
+        ({"labels": ["x", 3]}, r"labels\[1\]: expected text, got a whole number"),
+        ({"widths": {"t": 3.5}}, r"widths.t: expected a whole number, got a number"),
+        ({"widths": []}, "widths: expected an object, got a list"),
+        ({"rate": float("nan")}, "rate: expected a finite number, got nan"),
+        ({"rate": float("inf")}, "rate: expected a finite number, got inf"),
+        ({"rate": 10**400}, "rate: expected a finite number"),
+        ({"rate": True}, "rate: expected a number, got true or false"),
+        ({"fold": True}, "fold: expected a whole number, got true or false"),
+        ({"smoke": 1}, "smoke: expected true or false, got a whole number"),
+        ({"more": 1}, "fields missing or unknown: more"),
+    ],
+)
+def test_what_is_not_as_declared(change, said):
+    with pytest.raises(InputError, match=said) as raised:
+        record(Example, GOOD | change)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("found", [None, [], "text", 3, float("nan")])
+def test_what_is_no_object(found):
+    with pytest.raises(InputError, match="expected an object"):
+        record(Example, found)
+
+
+def test_json_that_is_nested_too_deep(tmp_path):
+    (tmp_path / "a.json").write_text('{"a":' * 100_000)
+    with pytest.raises(InputError, match=r"a.json: cannot be read as JSON \(nested too deep\)"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="key is not JSON"):
+        StoreKey.from_json("[" * 100_000)
+
+
+@pytest.mark.parametrize("change", [{"taps": 3}, {"window_s": "5"}, {"window_s": float("nan")}, {"pooling": None}])
+def test_the_key_of_a_store(change):
+    key = StoreKey("0" * 64, ("a",), "mean", 8000, 1.0, "all", 0, "none")
+    assert StoreKey.from_json(key.to_json()) == key
+    with pytest.raises(InputError, match=f"key {next(iter(change))}"):
+        StoreKey.from_json(json.dumps(json.loads(key.to_json()) | change))
