@@ -22,6 +22,8 @@ CAUSES = {
     "seed": "Was the store made with another --seed?",
     "normalise": "Was the store made with another --normalise?",
     "dtype": "Was the store made with another --dtype?",
+    "frontend": "Was the store made with another --frontend?",
+    "inputs": "Was the store made with another --input?",
 }
 
 
@@ -40,6 +42,8 @@ class StoreKey:
         seed: of the selection.
         normalise: one of `features.windows.NORMALISATIONS`.
         dtype: "float32" or "float16", of the stored arrays.
+        frontend: what made the spectrogram in front of the model, whole; "" where the model takes the waveform.
+        inputs: values of the model's other inputs, "name=value".
     """
 
     model_sha256: str
@@ -51,9 +55,12 @@ class StoreKey:
     seed: int
     normalise: str
     dtype: str = "float32"
+    frontend: str = ""
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "inputs", tuple(self.inputs))
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype}.")
         for tap in self.taps:
@@ -65,12 +72,17 @@ class StoreKey:
 
     @classmethod
     def from_json(cls, text: str) -> "StoreKey":
-        """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields."""
+        """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields.
+
+        Stores made before there were front ends do not name theirs.
+        """
         try:
             found = json.loads(text)
         except ValueError as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
         names = {field.name for field in fields(cls)}
+        if isinstance(found, dict):
+            found = {"frontend": "", "inputs": ()} | found
         if not isinstance(found, dict) or set(found) != names:
             odd = sorted(names ^ set(found)) if isinstance(found, dict) else [type(found).__name__]
             raise InputError(f"key fields missing or unknown: {', '.join(odd)}. Another version of birdprobe?")
