@@ -26,7 +26,6 @@ from ..graph.layers import (
 from .match import BlockMatch
 from .regions import Region, RegionSequence
 
-
 SCORES = {"Sigmoid", "Softmax"}
 
 

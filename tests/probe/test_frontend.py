@@ -1,6 +1,7 @@
 """`--frontend`: spectrograms as ONNX nodes equal those of librosa, Kaldi and transformers; models open behind them."""
 
 import json
+import warnings
 
 import kaldi_native_fbank
 import librosa
@@ -331,3 +332,36 @@ def test_the_key_holds_the_front_end_and_old_keys_are_read(image_model):
     del old["frontend"], old["inputs"]
     plain = StoreKey.from_json(json.dumps(old))
     assert plain.frontend == "" and "--frontend" in plain.differences(key)[0]
+
+
+# --- a timm CNN, exported without its front end and with it -----------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_timm_cnn_behind_a_front_end_equals_the_cnn_exported_with_it(tmp_path):
+    torch = pytest.importorskip("torch")
+    from birdprobe.finetune.frontends.melspec import BirdsetMelSpec
+    from birdprobe.finetune.models.timm_import import import_timm
+    from tests.frontends import export
+
+    torch.manual_seed(0)
+    cnn = import_timm().create_model("tf_efficientnet_b0", pretrained=False, in_chans=1, exportable=True).eval()
+    whole = torch.nn.Sequential(BirdsetMelSpec(), cnn).eval()
+    samples = 48_000
+    export(whole, tmp_path / "whole.onnx", dynamo=False, samples=samples)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about itself
+        torch.onnx.export(
+            cnn, (torch.randn(2, 1, 256, 188),), tmp_path / "cnn.onnx", dynamo=False, dynamic_axes={"x": {0: "n"}},
+            input_names=["x"],
+        )  # fmt: skip
+    front = "mel:n_fft=2048,hop=256,n_mels=256,scale=htk,norm=none,db,top_db=80,mean=-4.268,std=4.569"
+    given = {"sample_rate": 32_000, "window_s": samples / 32_000}
+    one = bp.open_backbone(tmp_path / "whole.onnx", **given)
+    other = bp.open_backbone(tmp_path / "cnn.onnx", frontend=front, **given)
+    assert [b.kind for b in other.architecture.blocks] == [b.kind for b in one.architecture.blocks]
+    assert len(other.architecture.blocks) == 16
+    a, b = one(CLIPS), other(CLIPS)
+    assert list(a) == list(b)
+    for tap in a:
+        close(b[tap], a[tap], 1e-3)
