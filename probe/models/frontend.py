@@ -9,6 +9,7 @@ preset's name will mean one day. The presets are in `frontend_presets`, the ONNX
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ...features import InputError
 
@@ -25,7 +26,7 @@ CHOICES = {
     "layout": ("mel-time", "time-mel"),
     "fit": ("exact", "zeros", "resize"),
 }
-FLAGS: dict[str, tuple[str, object]] = {word: ("log", word) for word in ("db", "ln")}
+FLAGS: dict[str, tuple[str, Any]] = {word: ("log", word) for word in ("db", "ln")}
 FLAGS |= {word: ("spread", word) for word in CHOICES["spread"][1:]}
 FLAGS |= {word: (word, True) for word in ("ref_max", "denoise", "remove_dc", "flip")} | {"resize": ("fit", "resize")}
 ALSO = {"hop_length": "hop", "win_length": "win", "f_min": "fmin", "f_max": "fmax", "sr": "rate"}
@@ -164,12 +165,12 @@ class FrontEnd:
         return self.n_mels if self.kind == "mel" else len(self.bins)
 
 
-def _pair(part: str, text: str) -> tuple[str, object]:
+def _pair(part: str, text: str) -> tuple[str, Any]:
     key, equals, value = part.partition("=")
     key = ALSO.get(key, key)
     if not equals and key in FLAGS:
         return FLAGS[key]
-    types = {field.name: type(field.default) for field in fields(FrontEnd) if field.name != "kind"}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(FrontEnd) if field.name != "kind"}
     if not equals or key not in types:
         raise InputError(f"`--frontend {text}`: {part!r} is not known; known are {', '.join((*FLAGS, *types))}.")
     try:

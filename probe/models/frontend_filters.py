@@ -1,6 +1,7 @@
 """The matrices of a front end, in float64: windows, windowed Fourier transforms, mel filters, smoothing, resizing."""
 
 import warnings
+from typing import Literal
 
 import librosa
 import numpy as np
@@ -55,12 +56,13 @@ def filters(front: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _librosa_filters(front: FrontEnd) -> np.ndarray:
-    norm = "slaney" if front.norm == "slaney" else None
-    ends = {"fmin": front.fmin, "fmax": front.fmax, "htk": front.scale == "htk"}
+    norm: Literal["slaney"] | None = "slaney" if front.norm == "slaney" else None
+    htk = front.scale == "htk"
+    low, high = front.fmin, front.fmax
     with warnings.catch_warnings():  # bands narrower than a bin are empty, as published (torchaudio's defaults)
         warnings.filterwarnings("ignore", "Empty filters")
         return librosa.filters.mel(
-            sr=front.rate, n_fft=front.n_fft, n_mels=front.n_mels, norm=norm, dtype=np.float64, **ends
+            sr=front.rate, n_fft=front.n_fft, n_mels=front.n_mels, fmin=low, fmax=high, htk=htk, norm=norm, dtype=float
         )
 
 
