@@ -73,7 +73,10 @@ def open_run(
         )
     taps = taps_of(members.description.tokens)
     backbone = Backbone.open(
-        path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise, threads=threads
+        *(path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise),
+        threads=threads,
+        frontend=key.frontend or None,
+        inputs=key.inputs,
     )
     return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
 

@@ -1,5 +1,6 @@
 """What turns windows into probabilities: a fused file, an ONNX classifier with its labels, or a training's run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..features import InputError
@@ -19,13 +20,16 @@ def open_predictor(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> Predictor:
     """Of a fused ONNX file, or of the folder that `birdprobe train` wrote together with its backbone.
 
     model: the run's backbone; without it the path that the run's store names, or the bundled Wren, if that is the very
     model. head, fold: one head of the run, one fold of it (None: all averaged). labels: makes any ONNX classifier a
     predictor, one label a line; then activation turns its scores into probabilities, and the audio's form comes from
-    the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
+    the flags or a known preset, and a spectrogram from frontend (inputs: values of its other inputs). threads: of one
+    call; several calls at a time are faster than several threads.
     InputError: whatever of this is missing or does not belong together.
     """
     path = resolve(path)
@@ -46,5 +50,7 @@ def open_predictor(
         sample_rate=sample_rate,
         window_s=window_s,
         normalise=normalise,
+        frontend=frontend,
+        inputs=inputs,
         threads=threads,
     )

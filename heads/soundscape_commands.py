@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from ..probe.cli.options import Budget, Head, Normalise, OneFold, Overwrite, RowSeconds, SampleRate, Window, out
+from ..probe.cli.options import (
+    Budget,
+    FrontEnd,
+    Head,
+    Inputs,
+    Normalise,
+    OneFold,
+    Overwrite,
+    RowSeconds,
+    SampleRate,
+    Window,
+    out,
+)
 from ..probe.cli.terminal import command_line, say
 
 
@@ -40,6 +52,8 @@ def predict(
     sample_rate: SampleRate = None,
     window: Window = None,
     normalise: Normalise = None,
+    frontend: FrontEnd = None,
+    inputs: Inputs = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a forward pass.")] = 8,
     workers: Annotated[int | None, typer.Option(min=1, help="Files at a time; one a core otherwise.")] = None,
     overwrite: Overwrite = False,
@@ -69,6 +83,8 @@ def predict(
             sample_rate=sample_rate,
             window_s=window,
             normalise=normalise,
+            frontend=frontend,
+            inputs=tuple(inputs or ()),
         )
     done = run(
         predictor,

@@ -23,23 +23,35 @@ from .sweep.conclusion import Conclusion, conclude
 from .sweep.score import last_before_classifier, multi_hot
 
 
-def find_blocks(model: Path | str) -> Architecture:
+def find_blocks(
+    model: Path | str,
+    *,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+) -> Architecture:
     """The blocks of a backbone, found from the structure of its graph alone.
 
     Args:
         model: an ONNX file, or a name of `birdprobe models`.
+        frontend, inputs, sample_rate, window_s: as `open_backbone`; the last two matter to a front end and to a model
+            whose input has no fixed length.
 
     Returns:
         Its taps (`.taps`), blocks (`.blocks`) and notes on the graph (`.notes`); nothing is run on audio.
 
     Raises:
-        InputError: a file that is no ONNX model, or one without a waveform input.
+        InputError: a file that is no ONNX model, one of several inputs without values, or a front end that does not
+            fit.
     """
     from .blocks.detection import find_blocks
-    from .graph.load import load
+    from .models.frontend_opening import open_model
     from .models.registry import resolve
+    from .runtime.input_spec import known_shape
 
-    return find_blocks(load(resolve(model)))
+    opened = open_model(resolve(model), frontend, inputs, sample_rate, window_s)
+    return find_blocks(opened, None if frontend else known_shape(opened, sample_rate, window_s))
 
 
 def open_backbone(
@@ -50,16 +62,22 @@ def open_backbone(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
     threads: int | None = None,
 ) -> Backbone:
     """Open a backbone at its taps.
 
     Args:
-        model: an ONNX file that takes a waveform, or a name of `birdprobe models`.
+        model: an ONNX file that takes a waveform, or a spectrogram that `frontend` makes; or a name of `birdprobe
+            models`.
         taps: "all", or block numbers (negative ones count from the end), names and ranges, comma-separated.
         pool: how a map becomes a vector: mean, max, std, cls, grid or grid:HxW.
         sample_rate: Hz, where the file is not recognised. window_s: seconds, likewise.
         normalise: none, peak or file-peak.
+        frontend: what makes the spectrogram that the model takes: "mel:n_fft=2048,hop=512,n_mels=128,db" or the name
+            of a published convention, such as "timm-birdclef" or "ast"; see docs/frontends.md.
+        inputs: values of the model's other inputs, "sr=16000", "state=zeros".
         threads: of the session; None takes one per core.
 
     Returns:
@@ -68,7 +86,9 @@ def open_backbone(
     Raises:
         InputError: a file that cannot be opened, unknown taps, a rate or window that is missing.
     """
-    return Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=threads)
+    return Backbone.open(
+        model, taps, pool, sample_rate, window_s, normalise, threads=threads, frontend=frontend, inputs=inputs
+    )
 
 
 def extract(
@@ -83,6 +103,8 @@ def extract(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
     batch_size: int = 8,
     jobs: int = 1,
     cluster: str | None = None,
@@ -101,7 +123,7 @@ def extract(
 
     Args:
         model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
-        taps, pool, sample_rate, window_s, normalise: as `open_backbone`.
+        taps, pool, sample_rate, window_s, normalise, frontend, inputs: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
         batch_size: windows a forward pass. jobs: local processes. cluster: address of a Dask cluster.
         classes, per_class: at most so many (a seeded choice).
@@ -129,7 +151,9 @@ def extract(
     )
     for line in recordings.warnings:
         log(f"warning: {line}")
-    backbone = Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=1)
+    backbone = Backbone.open(
+        model, taps, pool, sample_rate, window_s, normalise, threads=1, frontend=frontend, inputs=inputs
+    )
     log(repr(backbone))
     log(str(backbone.verification))
     return extract_recordings(

@@ -16,8 +16,10 @@ from .cli.options import (
     Dtype,
     FoldRegex,
     Folds,
+    FrontEnd,
     GroupRegex,
     Groups,
+    Inputs,
     Jobs,
     K,
     Metric,
@@ -47,12 +49,18 @@ from .cli.terminal import command_line, print_blocks, say, warn
 
 def blocks(
     model: Model,
+    frontend: FrontEnd = None,
+    inputs: Inputs = None,
+    sample_rate: SampleRate = None,
+    window_s: Window = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
     from .api import find_blocks
 
-    architecture = find_blocks(model)
+    architecture = find_blocks(
+        model, frontend=frontend, inputs=inputs or (), sample_rate=sample_rate, window_s=window_s
+    )
     if as_json:
         print(json.dumps(architecture.to_json(), indent=2))
     else:
@@ -70,6 +78,8 @@ def extract(
     sample_rate: SampleRate = None,
     window_s: Window = None,
     normalise: Normalise = None,
+    frontend: FrontEnd = None,
+    inputs: Inputs = None,
     batch_size: BatchSize = 8,
     jobs: Jobs = 1,
     cluster: Cluster = None,
@@ -89,6 +99,7 @@ def extract(
     from .api import extract
 
     given = {name: getattr(value, "value", value) for name, value in options.items()}
+    given["inputs"] = tuple(inputs or ())
     done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
     warn(done.warnings)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
@@ -109,6 +120,8 @@ def sweep(
     sample_rate: SampleRate = None,
     window_s: Window = None,
     normalise: Normalise = None,
+    frontend: FrontEnd = None,
+    inputs: Inputs = None,
     batch_size: BatchSize = 8,
     jobs: Jobs = 1,
     cluster: Cluster = None,
@@ -134,6 +147,7 @@ def sweep(
 ) -> None:
     """The main job: which block of MODEL to read for AUDIO, and how: read-outs, intervals, paired tests, cost."""
     given = {name: getattr(value, "value", value) for name, value in locals().items()}
+    given["inputs"] = tuple(inputs or ())
     rank_and_tell(given.pop("model"), given.pop("audio"), given.pop("output"), **given)
 
 

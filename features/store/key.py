@@ -23,6 +23,8 @@ CAUSES = {
     "seed": "Was the store made with another --seed?",
     "normalise": "Was the store made with another --normalise?",
     "dtype": "Was the store made with another --dtype?",
+    "frontend": "Was the store made with another --frontend?",
+    "inputs": "Was the store made with another --input?",
 }
 
 
@@ -41,6 +43,8 @@ class StoreKey:
         seed: of the selection.
         normalise: one of `features.windows.NORMALISATIONS`.
         dtype: "float32" or "float16", of the stored arrays.
+        frontend: what made the spectrogram in front of the model, whole; "" where the model takes the waveform.
+        inputs: values of the model's other inputs, "name=value".
     """
 
     model_sha256: str
@@ -52,9 +56,12 @@ class StoreKey:
     seed: int
     normalise: str
     dtype: str = "float32"
+    frontend: str = ""
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "inputs", tuple(self.inputs))
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype}.")
         for tap in self.taps:
@@ -66,11 +73,16 @@ class StoreKey:
 
     @classmethod
     def from_json(cls, text: str) -> "StoreKey":
-        """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields."""
+        """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields.
+
+        Stores made before there were front ends do not name theirs.
+        """
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
+        if isinstance(found, dict):
+            found = {"frontend": "", "inputs": ()} | found
         try:
             return record(cls, found)
         except InputError as error:

@@ -15,7 +15,8 @@ from ...features.store import StoreKey
 from ...features.windows import PEAK
 from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
-from ...probe.graph.load import audio_input, default_opset, load
+from ...probe.graph.load import audio_input, default_opset
+from ...probe.models.frontend_opening import open_model
 from ...probe.runtime.backbone import prepare, select_readings
 from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
 from ...probe.surgery.expose import Exposed, rebuild
@@ -28,7 +29,7 @@ OPSET = 18  # the least that torch's exporter writes; ONNX Runtime 1.14 (2023) r
 
 def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tuple[int, ...]]:
     """(The backbone with the tokens' taps as outputs and nothing behind them, the shape of one window)."""
-    whole = load(model)
+    whole = open_model(model, key.frontend or None, key.inputs, key.sample_rate, key.window_s)
     contract = read_input_spec(whole, model.name, key.sample_rate, key.window_s, key.normalise)
     shape = waveform_shape(whole, model.name, contract.window_samples)
     architecture = find_blocks(whole, shape)

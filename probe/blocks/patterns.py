@@ -26,6 +26,20 @@ from .measured_graph import MeasuredGraph
 from .regions import SUMS, Region, RegionSequence, has_identity
 from .unshortcut import bottlenecks, plain_layers, role_of
 
+NETWORK = {
+    "Relu",
+    "LeakyRelu",
+    "PRelu",
+    "Elu",
+    "Selu",
+    "Gelu",
+    "Sigmoid",
+    "HardSwish",
+    "Swish",
+    "Erf",
+    "Softmax",
+    "Tanh",
+}
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 
@@ -49,8 +63,14 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
 def body(measured: MeasuredGraph) -> tuple[int, int]:
     """Regions between the front end and the head: from the first layer to where the map shrinks to one position."""
     sequence = measured.sequence
+    behind = _front_end(sequence)
     begin = next(
-        (i for i, region in enumerate(sequence.regions) if region.op in sequence.layers or sequence.wide(region)), 0
+        (
+            i
+            for i, region in enumerate(sequence.regions)
+            if i >= behind and (region.op in sequence.layers or sequence.wide(region))
+        ),
+        0,
     )
     if sequence.regions[begin].inside:
         begin += 1  # no layer stands before its fork
@@ -61,6 +81,21 @@ def body(measured: MeasuredGraph) -> tuple[int, int]:
         if measured.positions(region.fork) > 1 and measured.positions(region.op) == 1 and not learned:
             return begin, i
     return begin, len(sequence.regions)
+
+
+def _front_end(sequence: RegionSequence) -> int:
+    """The first region behind a front end that ends with a logarithm, whatever matrices it is spelled with; else 0.
+
+    Networks put no logarithm behind their layers before the first activation: what is there is a spectrogram, such as
+    the octaves of a constant-Q transform.
+    """
+    end = 0
+    for i, region in enumerate(sequence.regions):
+        kinds = sequence.kinds(region)
+        if kinds & NETWORK:
+            break
+        end = i + 1 if "Log" in kinds else end
+    return end
 
 
 def _with_unshortcut(
@@ -193,13 +228,14 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
 
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
-    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP.
+    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
+    MaxViT block: MBConv, attention in windows, attention across the grid.
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
-    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC"):
+    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
         if re.fullmatch(f"({whole})+", kinds):
             pattern = re.compile(whole)
     spans = [match.span() for match in pattern.finditer(kinds)]

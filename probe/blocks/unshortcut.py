@@ -26,6 +26,8 @@ from ..graph.layers import (
 from .match import BlockMatch
 from .regions import Region, RegionSequence
 
+SCORES = {"Sigmoid", "Softmax"}
+
 
 def role_of(sequence: RegionSequence, i: int) -> str:
     """Role of the layer that region `i` is; 'other' for a region with layers; '' for none, or on a pooled vector."""
@@ -73,6 +75,8 @@ def bottlenecks(sequence: RegionSequence, gap: list[int], signatures: set[tuple[
     held: list[tuple[int, str]] = []  # the layers of the block being read
     for i, role in layers:
         if role not in ("depthwise", "pointwise"):
+            if [r for _, r in held] == [role] == ["full"] and _after_stem(sequence, held[0][0], linear, signatures):
+                yield _bottleneck(sequence, held, "conv", False)
             held = [(i, role)]
             continue
         anchored = any(r == "depthwise" for _, r in held)
@@ -88,6 +92,12 @@ def bottlenecks(sequence: RegionSequence, gap: list[int], signatures: set[tuple[
             held = []
 
 
+def _after_stem(sequence: RegionSequence, i: int, linear: dict[int, bool], signatures: set[tuple[str, ...]]) -> bool:
+    """True for an activated convolution without a shortcut behind the stem: the first block of an EfficientNetV2-B0."""
+    before = [k for k in sequence.layers if k < sequence.regions[i].op]
+    return len(before) == 1 and ("full", "pointwise") in signatures and not linear[i]
+
+
 def _bottleneck(sequence: RegionSequence, held: list[tuple[int, str]], kind: str, linear: bool) -> BlockMatch:
     first, last = held[0][0], held[-1][0]
     tail = affine_tail(sequence, last) if linear else activated_tail(sequence, last)
@@ -100,7 +110,8 @@ def _bottleneck(sequence: RegionSequence, held: list[tuple[int, str]], kind: str
 def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool) -> list[BlockMatch]:
     """Where nothing branches: each activated convolution; or each layer whose output all data pass (kind cut).
 
-    The framing of a front end is no activated convolution: magnitudes and logarithms do not count as activations.
+    The framing of a front end is no activated convolution: magnitudes and logarithms do not count as activations. Nor
+    is what scores positions, with a sigmoid alone. A recurrent layer among the convolutions counts too.
     """
     cut = _cuts(sequence)
     matches: dict[int, BlockMatch] = {}
@@ -108,9 +119,11 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
         region, role = sequence.regions[i], role_of(sequence, i)
         tail = activated_tail(sequence, i)
         last = sequence.graph.ops[sequence.regions[tail].op]
-        if activated:
+        if activated and role == "recurrent":
+            kind, wanted = "recurrent", True
+        elif activated:
             kind = "conv"
-            acts = last.kind in ACTIVATIONS or last.kind in MULTIPLICATIONS
+            acts = (last.kind in ACTIVATIONS and last.kind not in SCORES) or last.kind in MULTIPLICATIONS
             wanted = sequence.graph.ops[region.op].kind in CONVS and is_nonlinear(sequence, tail) and acts
         else:
             kind = "cut"

@@ -66,6 +66,18 @@ Window = Annotated[
 Normalise = Annotated[
     str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
 ]
+FrontEnd = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="What makes the spectrogram that MODEL takes, such as mel:n_fft=2048,hop=512,n_mels=128,fmin=20,db; or "
+        "a convention: timm-birdclef, ast, beats, panns, librosa, torchaudio, kaldi, batdetect2.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=VALUE", help="Value of another input of MODEL: a number, zeros or ones."),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
 Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]

@@ -128,6 +128,8 @@ def key_of(backbone: Backbone, selection: Selection, seed: int, dtype: str) -> S
         seed=seed if selection.rule == "random" else 0,
         normalise=backbone.normalise,
         dtype=dtype,
+        frontend=backbone.frontend or "",
+        inputs=backbone.inputs,
     )
 
 

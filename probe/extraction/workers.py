@@ -29,11 +29,14 @@ class Opening:
     sample_rate: int
     window_s: float
     normalise: str
+    frontend: str | None
+    inputs: tuple[str, ...]
 
     @classmethod
     def of(cls, backbone: Backbone) -> "Opening":
         b = backbone
-        return cls(b.path.resolve(), tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise)
+        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs)
+        return cls(b.path.resolve(), *how)
 
 
 @lru_cache(maxsize=1)
@@ -47,6 +50,8 @@ def _open(how: Opening) -> Backbone:
         normalise=how.normalise,
         threads=1,
         spinning=False,
+        frontend=how.frontend,
+        inputs=how.inputs,
     )
 
 

@@ -21,11 +21,20 @@ FLOATS: dict[int, type[np.floating]] = {
 def load(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file, its external data included, ready for `find_blocks` and for surgery.
 
+    Raises InputError: what `read` raises; not exactly one required input, or that input is not floating point.
+    """
+    model = read(path)
+    audio_input(model, str(path))
+    return model
+
+
+def read(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file, its external data included, whatever its inputs are.
+
     Local functions are inlined (so that every tensor has a name in one graph) and the recorded shapes of intermediate
     tensors are dropped: exporters and graph editors leave stale ones behind, and they are measured when needed.
 
-    Raises InputError: no such file; not an ONNX file; cut short; external data missing; not exactly one required
-    input, or that input is not floating point.
+    Raises InputError: no such file; not an ONNX file; cut short; external data missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,7 +52,6 @@ def load(path: str | Path) -> onnx.ModelProto:
     if model.functions:
         model = inline_local_functions(model)
     del model.graph.value_info[:]
-    audio_input(model, str(path))
     return model
 
 
@@ -78,8 +86,11 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
     required = [value for value in model.graph.input if value.name not in constants]
     described = ", ".join(f"{value.name} {input_dims(value)}" for value in required)
     if len(required) != 1:
+        values = " ".join(f"--input {value.name}=zeros" for value in required[1:])
+        more = f"; give the others values, such as {values}" if values else ""
         raise InputError(
             f"{place}: {len(required)} required inputs ({described or 'none'}); wanted exactly one, the audio window"
+            + more
         )
     if required[0].type.tensor_type.elem_type not in FLOATS:
         kind = TensorProto.DataType.Name(required[0].type.tensor_type.elem_type)

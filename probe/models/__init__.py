@@ -1,1 +1,1 @@
-"""Models by name, fetched, converted and checked."""
+"""Models by name, fetched, converted and checked; and made to take a waveform."""

@@ -16,8 +16,9 @@ from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..graph.external_data import data_files
-from ..graph.load import load
 from ..models.contracts import completed
+from ..models.frontend import FrontEnd
+from ..models.frontend_opening import open_model
 from ..models.registry import resolve
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
@@ -34,6 +35,7 @@ class Backbone:
 
     blocks: the block that each tap reads, under the tap's name. dims: tap -> dimensions of one pooled row. pooling: the
     rules' text. folding: what was done to the front end.
+    frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
     one per core.
     """
@@ -52,6 +54,8 @@ class Backbone:
     folding: str
     batch: int | None
     threads: int | None
+    frontend: str | None
+    inputs: tuple[str, ...]
     _row: tuple[int, ...] = field(compare=False)
     _dtype: type = field(compare=False)
     _outputs: tuple[str, ...] = field(compare=False)
@@ -69,6 +73,8 @@ class Backbone:
         threads: int | None = None,
         fold: bool = True,
         spinning: bool = False,
+        frontend: str | None = None,
+        inputs: Sequence[str] = (),
     ) -> "Backbone":
         """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
@@ -76,11 +82,15 @@ class Backbone:
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers.
+        frontend, inputs: as `models.frontend_opening.open_model` takes them.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """
         path = resolve(path)
-        model = load(path)
+        front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
+        model = open_model(path, front, inputs, sample_rate, window_s)
+        sample_rate = front.rate if front else sample_rate
+        window_s = None if front else window_s  # the front end has made it a number of samples
         sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
@@ -105,6 +115,8 @@ class Backbone:
             folding=note,
             batch=together(spec),
             threads=threads,
+            frontend=front and front.text,
+            inputs=tuple(inputs),
             _row=row_of(shape),
             _dtype=spec.dtype,
             _outputs=tuple(exposed.outputs.values()),
@@ -126,7 +138,8 @@ class Backbone:
     @property
     def model(self) -> onnx.ModelProto:
         """The untouched model, read from the file again: a backbone at work does not hold its weights twice."""
-        return load(self.path)
+        window_s = self.window_s if self.frontend else None
+        return open_model(self.path, self.frontend, self.inputs, self.sample_rate, window_s)
 
     def __call__(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """windows [N, window_samples] -> {tap: float32 [N, *dims[tap]]}, any N.

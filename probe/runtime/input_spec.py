@@ -26,6 +26,8 @@ PERCH: dict[str, list[int | str | None]] = {  # outputs of one window
     "spatial_embedding": [16, 4, 1536],
     "spectrogram": [500, 128],
 }
+MOST_ROWS = 8192  # or frames, of a spectrogram
+USUAL_ROWS = (128, 64, 80, 256, 224, 96, 40)  # of mel spectrograms
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,15 @@ def row_of(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def waveform_shape(model: onnx.ModelProto, place: str, window_samples: int) -> tuple[int, ...]:
-    """The input's shape for its batch of windows: [N, S], [N, 1, S] or [S]; a dynamic N is 1. InputError: an image."""
+    """The input's shape for its batch of windows: [N, S], [N, 1, S] or [S]; a free N is 1. InputError: no waveform."""
     dims = declared(model)
-    if len(dims) == 4:
+    if not is_waveform(dims):
+        if len(dims) not in (3, 4) or (len(dims) == 3 and any(size and size > MOST_ROWS for size in dims[1:])):
+            raise InputError(f"{place}: input {dims_text(dims)}, wanted a mono waveform [N,S], [N,1,S] or [S]")
         raise InputError(
-            f"{place}: the model takes an image [N,C,H,W] {dims_text(dims)}; birdprobe needs a model that takes the "
-            "waveform. Export it with its front end"
+            f"{place}: input {dims_text(dims)} is no mono waveform [N,S], [N,1,S] or [S]. Is it a spectrogram? Then "
+            f"say how it is made, such as {frontend_example(dims)}"
         )
-    if len(dims) not in (1, 2, 3) or (len(dims) == 3 and dims[1] not in (1, None)):
-        raise InputError(f"{place}: input {dims_text(dims)}, wanted a mono waveform [N,S], [N,1,S] or [S]")
     lead = {1: (), 2: (dims[0] or 1,), 3: (dims[0] or 1, 1)}[len(dims)]
     return (*lead, window_samples)
 
@@ -136,3 +138,31 @@ def declared(model: onnx.ModelProto) -> list[int | None]:
 
 def dims_text(dims: Sequence[int | None]) -> str:
     return "[" + ",".join("?" if d is None else str(d) for d in dims) + "]"
+
+
+def is_waveform(dims: Sequence[int | None]) -> bool:
+    """True for [S], [N, S], [N, 1, S] and [N, S, 1] (which `models.opening` makes [N, S])."""
+    if len(dims) == 3:
+        return dims[1] == 1 or (dims[2] == 1 and dims[1] != 1)
+    return len(dims) in (1, 2)
+
+
+def frontend_example(dims: Sequence[int | None]) -> str:
+    """A `--frontend` that fits these dimensions."""
+    places = [d for d in dims[1:] if d not in (1, 2, 3)]
+    sizes = sorted(d for d in places if d)
+    if places[:2] == [1024, 128]:
+        return "--frontend ast"
+    if len(sizes) == 2 and sizes[0] == sizes[1]:
+        return "--frontend timm-birdclef:resize --window 5"
+    rows = next((size for size in USUAL_ROWS if size in sizes), sizes[0] if sizes else 128)
+    free = " --window 5" if None in places else ""
+    return f"--frontend mel:n_fft=2048,hop=512,n_mels={rows},db --sample-rate 32000{free}"
+
+
+def known_shape(model: onnx.ModelProto, sample_rate: int | None, window_s: float | None) -> tuple[int, ...] | None:
+    """The shape of one window where rate and length are told and the input leaves its length open; else None."""
+    dims = declared(model)
+    if sample_rate and window_s and is_waveform(dims) and dims[-1] is None:
+        return waveform_shape(model, "model", round(sample_rate * window_s))
+    return None

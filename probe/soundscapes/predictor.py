@@ -4,6 +4,7 @@ Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tun
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -90,6 +91,8 @@ def open_onnx(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
     threads: int | None = 1,
 ) -> OnnxPredictor:
     """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor.
@@ -99,7 +102,8 @@ def open_onnx(
     """
     path = Path(path)
     if labels is not None:
-        return open_classifier(path, Path(labels), activation, sample_rate, window_s, normalise, threads)
+        given = (activation, sample_rate, window_s, normalise, frontend, inputs, threads)
+        return open_classifier(path, Path(labels), *given)
     return open_fused(path, threads)
 
 
@@ -148,21 +152,27 @@ def open_classifier(
     sample_rate: int | None,
     window_s: float | None,
     normalise: str | None,
+    frontend: str | None,
+    inputs: Sequence[str],
     threads: int | None,
 ) -> OnnxPredictor:
     """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
-    from ..graph.load import load
+    from ..models.frontend import FrontEnd
+    from ..models.frontend_opening import open_model
     from ..runtime.backbone import sha256 as model_sha256
     from ..runtime.input_spec import read_input_spec, waveform_shape
 
     if activation not in ACTIVATIONS:
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
-    model = load(path)
+    front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
+    model = open_model(path, front, inputs, sample_rate, window_s)
+    if front is not None:
+        sample_rate, window_s = front.rate, None
     contract = read_input_spec(model, path.name, sample_rate, window_s, normalise)
     waveform_shape(model, path.name, contract.window_samples)
+    session = sessions.open_session(model, threads, spinning=False)
     del model
-    session = sessions.open_session(path, threads, spinning=False)
     widths = {node.name: node.shape[-1] for node in session.get_outputs() if node.shape and len(node.shape) <= 2}
     fitting = [name for name, width in widths.items() if width == len(labels)]
     if len(fitting) != 1:
@@ -170,7 +180,9 @@ def open_classifier(
             f"{labels_file}: {len(labels)} labels found, one output of {path.name} as wide wanted "
             f"({', '.join(f'{name} {width}' for name, width in widths.items())})."
         )
-    said = (activation, contract.sample_rate, contract.window_samples, contract.normalise, fitting[0])
+    said = [activation, contract.sample_rate, contract.window_samples, contract.normalise, fitting[0]]
+    said += [front.text] if front else []
+    said += list(inputs)
     digest = sha256(json.dumps([model_sha256(path), *said]).encode()).hexdigest()
     return OnnxPredictor(
         *(path, labels, contract.sample_rate, contract.window_samples, contract.normalise, digest, activation, threads),

@@ -100,6 +100,8 @@ def describe_model(backbone: Backbone) -> dict:
         "sample_rate": backbone.sample_rate,
         "window_s": backbone.window_s,
         "normalise": backbone.normalise,
+        "frontend": backbone.frontend,
+        "inputs": list(backbone.inputs),
         "architecture": backbone.architecture.to_json(),
         "proof": backbone.verification.to_json(),
         "folding": backbone.folding,

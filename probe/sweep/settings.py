@@ -28,6 +28,8 @@ class Settings:
     sample_rate: int | None = None
     window_s: float | None = None
     normalise: str | None = None
+    frontend: str | None = None
+    inputs: tuple[str, ...] = ()
     batch_size: int = 8
     jobs: int = 1
     cluster: str | None = None

@@ -191,6 +191,8 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
         sample_rate=settings.sample_rate,
         window_s=settings.window_s,
         normalise=settings.normalise,
+        frontend=settings.frontend,
+        inputs=settings.inputs,
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
 

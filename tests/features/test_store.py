@@ -268,7 +268,7 @@ def test_long_lists_of_taps_are_compared_by_what_differs():
 
 def test_key_survives_json_and_misses_nothing():
     assert StoreKey.from_json(KEY.to_json()) == KEY
-    for name in json.loads(KEY.to_json()):
+    for name in set(json.loads(KEY.to_json())) - {"frontend", "inputs"}:  # older stores do not name these
         short = {k: v for k, v in json.loads(KEY.to_json()).items() if k != name}
         with pytest.raises(InputError, match=f"key fields missing or unknown: {name}"):
             StoreKey.from_json(json.dumps(short))

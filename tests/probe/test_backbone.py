@@ -267,7 +267,7 @@ def test_flags_complete_and_overrule_the_contract():
     [
         (
             ["N", 1, 500, 128],
-            r"takes an image \[N,C,H,W\] \[\?,1,500,128\]; birdprobe needs a model that takes the waveform",
+            r"input \[\?,1,500,128\] is no mono waveform .* such as --frontend mel:n_fft=2048,hop=512,n_mels=128,db",
         ),
         (["N", 2, 16000], r"input \[\?,2,16000\], wanted a mono waveform"),
         ([1, 1, 1, 1, 8], "wanted a mono waveform"),

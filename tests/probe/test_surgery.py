@@ -314,3 +314,22 @@ def test_unpooled_taps_are_held_in_bounded_groups():
         ["embedding", "logits"],
     ]
     assert len(list(groups(tuple(taps)))) == 1
+
+
+@pytest.mark.parametrize("rule", ["mean", "std"])
+@pytest.mark.parametrize(
+    "shape, channel_axis",
+    [((1, 8, 290, 500), 1), ((1, 290, 500, 8), 3), ((1, 145_000, 8), 2), ((1, 8, 145_007, 1), 1), ((1, 8, 5000), 1)],
+)
+def test_large_maps_are_pooled_exactly(shape, channel_axis, rule):
+    big = np.random.default_rng(0).normal(3, 1, shape).astype(np.float32)
+    here = block("block_00", "map", shape, channel_axis)
+    for opset in (9, 17, 18):
+        b = Builder(opset)
+        b.add("Mul", ["audio", b.store("big", big)], "map")
+        model = b.model(["N", *[1] * (len(shape) - 1)], {"map": [None] * len(shape)})
+        exposed = expose(model, [here], rule)
+        x = np.array([1.0, 0.5], np.float32).reshape(2, *[1] * (len(shape) - 1))
+        found = open_session(exposed.model, 1).run(None, {"audio": x})[0]
+        wanted = pooled(x * big, here, Pooling(rule))
+        assert np.linalg.norm(found - wanted) <= 1e-6 * np.linalg.norm(wanted)

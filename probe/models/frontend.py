@@ -1,0 +1,189 @@
+"""`--frontend`: what turns a waveform into the spectrogram that a model takes, as text and as a record.
+
+    mel:n_fft=2048,hop=512,n_mels=128,fmin=20,fmax=16000,power=2,db      everything said
+    ast                                                                  a published convention, by name
+    ast:n_mels=64,mean=-6.6                                              the same with changes
+
+`FrontEnd.text` says everything and reads back as the same record, so that a store's key does not depend on what a
+preset's name will mean one day. The presets are in `frontend_presets`, the ONNX nodes in `frontend_nodes`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ...features import InputError
+
+WINDOWS = ("hann", "hann-symmetric", "hamming", "povey", "rectangular")
+MEL_SCALES = ("slaney", "htk", "kaldi")
+CHOICES = {
+    "kind": ("mel", "stft"),
+    "window": WINDOWS,
+    "pad": ("reflect", "zero", "none"),
+    "scale": MEL_SCALES,
+    "norm": ("slaney", "none"),
+    "log": ("none", "db", "ln"),
+    "spread": ("none", "minmax", "standard", "pcen"),
+    "layout": ("mel-time", "time-mel"),
+    "fit": ("exact", "zeros", "resize"),
+}
+FLAGS: dict[str, tuple[str, Any]] = {word: ("log", word) for word in ("db", "ln")}
+FLAGS |= {word: ("spread", word) for word in CHOICES["spread"][1:]}
+FLAGS |= {word: (word, True) for word in ("ref_max", "denoise", "remove_dc", "flip")} | {"resize": ("fit", "resize")}
+ALSO = {"hop_length": "hop", "win_length": "win", "f_min": "fmin", "f_max": "fmax", "sr": "rate"}
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """One front end. Lengths in samples, frequencies in Hz.
+
+    kind: mel, or stft without a filter bank (the bins from fmin to fmax). rate: 0 where it has to be told.
+    n_fft, win, hop: of the Fourier transform, of the window in it (0: n_fft), between frames.
+    n_mels, fmin, fmax (0: half the rate), scale, norm: the filter bank. power: 1 magnitude, 2 power.
+    window: of each frame. pad: frames centred on their time (reflect, zero), or only those that fit (none).
+    gain: what samples are multiplied by. remove_dc, preemphasis: of each frame, as Kaldi does.
+    log: none, db (10 log10 of a power, 20 of a magnitude) or ln; amin: floor in front of it; offset: added there;
+    top_db: how far below the window's maximum values are cut (0: not). ref_max: that maximum is 0 dB.
+    spread: minmax or standard, of each window, or pcen (librosa's defaults; pcen_frames is its time constant, 0 for
+    0.4 s) in place of a logarithm. denoise: each row's mean over time is
+    taken off, and what falls below 0 is 0. mean, std: (x - mean) / std comes last.
+    flip: high frequencies first. layout: which axis is first in the model's input, where its sizes do not say.
+    fit: what to do when that input is wider than the window's frames: nothing (exact), zeros behind the logarithm, or
+    resize (bilinear).
+    """
+
+    kind: str = "mel"
+    rate: int = 0
+    n_fft: int = 2048
+    win: int = 0
+    hop: int = 512
+    n_mels: int = 128
+    fmin: float = 0.0
+    fmax: float = 0.0
+    power: int = 2
+    window: str = "hann"
+    pad: str = "reflect"
+    scale: str = "slaney"
+    norm: str = "slaney"
+    gain: float = 1.0
+    remove_dc: bool = False
+    preemphasis: float = 0.0
+    log: str = "none"
+    amin: float = 1e-10
+    offset: float = 0.0
+    top_db: float = 0.0
+    ref_max: bool = False
+    spread: str = "none"
+    pcen_frames: float = 0.0
+    denoise: bool = False
+    mean: float = 0.0
+    std: float = 1.0
+    flip: bool = False
+    layout: str = "mel-time"
+    fit: str = "exact"
+
+    @classmethod
+    def parse(cls, text: "str | FrontEnd", rate: int | None = None) -> "FrontEnd":
+        """From `--frontend`; `rate` is that of `--sample-rate`, which wins.
+
+        InputError: an unknown name, key or value, one that contradicts another, or no rate.
+        """
+        from .frontend_presets import PRESETS
+
+        if isinstance(text, FrontEnd):
+            return replace(text, rate=rate or text.rate).checked()
+        name, _, rest = str(text).strip().partition(":")
+        if name not in PRESETS and name not in CHOICES["kind"]:
+            raise InputError(
+                f"`--frontend` must begin with one of {', '.join((*CHOICES['kind'], *PRESETS))}, got {text!r}."
+            )
+        base = PRESETS.get(name) or cls(kind=name)
+        given = dict(_pair(part, text) for part in filter(None, (part.strip() for part in rest.split(","))))
+        made = replace(base, **given)
+        return replace(made, rate=rate or made.rate).checked()
+
+    def checked(self) -> "FrontEnd":
+        """Itself, with `win` and `fmax` filled in. InputError: values that make no spectrogram."""
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise _refused(name, getattr(self, name), f"one of {', '.join(allowed)}")
+        if self.rate < 1:
+            raise InputError("`--frontend` says no rate: give --sample-rate.")
+        for name in ("n_fft", "hop", "n_mels"):
+            if getattr(self, name) < 1:
+                raise _refused(name, getattr(self, name), "at least 1")
+        win, fmax = self.win or self.n_fft, self.fmax or self.rate / 2
+        if win > self.n_fft:
+            raise _refused("win", win, f"at most n_fft, {self.n_fft}")
+        if not 0 <= self.fmin < fmax <= self.rate / 2:
+            raise InputError(
+                f"`--frontend` fmin and fmax must lie between 0 and half the rate, {self.rate / 2:g} Hz, "
+                f"got {self.fmin:g} and {fmax:g}."
+            )
+        if self.power not in (1, 2):
+            raise _refused("power", self.power, "1 or 2")
+        if self.std <= 0 or self.amin <= 0:
+            raise _refused("std and amin", f"{self.std:g} and {self.amin:g}", "above 0")
+        return replace(self, win=win, fmax=float(fmax))
+
+    @property
+    def text(self) -> str:
+        """Everything that differs from the defaults, as `parse` reads it."""
+        said = [
+            f"{field.name}={_written(getattr(self, field.name))}"
+            for field in fields(self)
+            if field.name != "kind" and getattr(self, field.name) != field.default
+        ]
+        return f"{self.kind}:{','.join(said)}"
+
+    @property
+    def lead(self) -> int:
+        """Samples that are added in front of and behind the window."""
+        return 0 if self.pad == "none" else self.n_fft // 2
+
+    @property
+    def span(self) -> int:
+        """Samples of one frame: with padding the window lies in the middle of n_fft, without it stands alone."""
+        return self.win if self.pad == "none" else self.n_fft
+
+    def frames(self, samples: int) -> int:
+        """Frames of a window of `samples`."""
+        return max(0, 1 + (samples + 2 * self.lead - self.span) // self.hop)
+
+    def samples(self, frames: int) -> int:
+        """The shortest window of so many frames."""
+        return (frames - 1) * self.hop + self.span - 2 * self.lead
+
+    @property
+    def bins(self) -> range:
+        """The bins of the Fourier transform from fmin up to fmax, both included (kind stft)."""
+        step = self.rate / self.n_fft
+        return range(round(self.fmin / step), min(round(self.fmax / step), self.n_fft // 2) + 1)
+
+    @property
+    def height(self) -> int:
+        """Rows of the spectrogram."""
+        return self.n_mels if self.kind == "mel" else len(self.bins)
+
+
+def _pair(part: str, text: str) -> tuple[str, Any]:
+    key, equals, value = part.partition("=")
+    key = ALSO.get(key, key)
+    if not equals and key in FLAGS:
+        return FLAGS[key]
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(FrontEnd) if field.name != "kind"}
+    if not equals or key not in types:
+        raise InputError(f"`--frontend {text}`: {part!r} is not known; known are {', '.join((*FLAGS, *types))}.")
+    try:
+        if types[key] is bool:
+            return key, {"true": True, "false": False, "1": True, "0": False}[value.lower()]
+        return key, types[key](value)
+    except (ValueError, KeyError):
+        raise _refused(key, repr(value), "true or false" if types[key] is bool else "a number") from None
+
+
+def _written(value: object) -> str:
+    return repr(value).lower() if isinstance(value, bool | float) else str(value)
+
+
+def _refused(name: str, found: object, wanted: str) -> InputError:
+    return InputError(f"`--frontend` {name} must be {wanted}, got {found}.")
