@@ -26,8 +26,9 @@ from birdprobe.features.synthetic.clips import write_dataset
 from birdprobe.features.windows import Selection
 from birdprobe.probe.demo import GROUP_REGEX, WREN
 from birdprobe.probe.extraction.extract import extract
-from birdprobe.probe.runtime.backbone import Backbone, build
+from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
+from birdprobe.probe.runtime.opening import build
 from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 from birdprobe.probe.surgery.expose import rebuild, unpooled
 

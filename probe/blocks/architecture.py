@@ -101,6 +101,18 @@ class Architecture:
             "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_json(cls, found: dict) -> "Architecture":
+        """The inverse of `to_json`."""
+        blocks = [_block(block) for block in found["blocks"]]
+        others = [found[name] and _block(found[name]) for name in ("stem", "embedding", "logits")]
+        ends = [tuple((e["name"], tuple(e["shape"])) for e in found[name]) for name in ("inputs", "outputs")]
+        return cls(tuple(blocks), *others, *ends, tuple(found["notes"]))
+
+
+def _block(plain: dict) -> Block:
+    return Block(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+
 
 def _plain(block: Block) -> dict:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(block).items()}

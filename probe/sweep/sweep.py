@@ -125,7 +125,7 @@ def run_sweep(
     }
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
-    cost = time_taps(backbone, settings, progress, log)
+    cost = time_taps(backbone, settings, log)
     found = rank_stores(extraction, tested, backbone.architecture, data, settings, cost, progress, log)
     config = {
         "command": command,
@@ -253,18 +253,13 @@ def describe_result(data: Data, extraction: Extraction, tested: Extraction | Non
     }
 
 
-def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) -> dict[str, Timing]:
-    """Milliseconds a window up to each tap, pooled and threaded as the extraction was; none with --no-timing."""
+def time_taps(backbone: Backbone, settings: Settings, log: Log) -> dict[str, Timing]:
+    """Milliseconds a window up to each tap on the CPU, threaded as the extraction was; none with --no-timing."""
     if not settings.timing:
         return {}
     log("timing the model up to each tap")
     taps = [backbone.architecture.taps[name] for name in backbone.taps]
-    with Progress("timing", 2 * len(taps), "taps", wanted=progress) as bar:
-        return ms_per_window(
-            *(backbone.model, taps, backbone.window_samples, settings.pool),
-            threads=backbone.threads,
-            tick=lambda tap: bar.advance(note=tap),
-        )
+    return ms_per_window(backbone.model, taps, backbone.window_samples, settings.pool, threads=backbone.threads)
 
 
 def skipped_of(store: FeatureStore) -> set[int]:
