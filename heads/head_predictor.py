@@ -17,6 +17,8 @@ from ..features.store import FeatureStore, StoreKey
 from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
 from ..probe.runtime.backbone import Backbone, sha256
+from ..probe.runtime.device_session import DeviceCheck
+from ..probe.runtime.providers import CPU, Device
 from .ensemble import Ensemble, Members, load_members
 from .inputs import taps_of
 
@@ -43,6 +45,10 @@ class HeadPredictor:
         return self.backbone.normalise
 
     @property
+    def device_check(self) -> DeviceCheck | None:
+        return self.backbone.device_check
+
+    @property
     def threads(self) -> int | None:
         return self.backbone.threads
 
@@ -58,7 +64,12 @@ class HeadPredictor:
 
 
 def open_run(
-    run: Path, model: Path | str | None, head: str | None, fold: int | None, threads: int | None = 1
+    run: Path,
+    model: Path | str | None,
+    head: str | None,
+    fold: int | None,
+    threads: int | None = 1,
+    device: Device = CPU,
 ) -> HeadPredictor:
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
     members = load_members(run, head, "all" if fold is None else fold)
@@ -71,9 +82,12 @@ def open_run(
         )
     taps = taps_of(members.description.tokens)
     backbone = Backbone.open(
-        path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise, threads=threads
+        *(path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise),
+        threads=threads,
+        device=device,
     )
-    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
+    identity = identity_of(members, key) + ("" if device.precision == "float32" else f"-{device.precision}")
+    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity)
 
 
 def find_model(run: Path, key: StoreKey) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..features import InputError
+from ..probe.runtime.providers import find_device
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
 
@@ -18,6 +19,8 @@ def open_predictor(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> Predictor:
     """Of a fused ONNX file, or of the folder that `birdprobe train` wrote together with its backbone.
 
@@ -25,15 +28,16 @@ def open_predictor(
     model. head, fold: one head of the run, one fold of it (None: all averaged). labels: makes any ONNX classifier a
     predictor, one label a line; then activation turns its scores into probabilities, and the audio's form comes from
     the flags or a known preset. threads: of one call; several calls at a time are faster than several threads.
+    device, precision: as `birdprobe.open_backbone`.
     InputError: whatever of this is missing or does not belong together.
     """
-    path = Path(path)
+    path, there = Path(path), find_device(device, precision)
     if path.is_dir():
         if labels is not None:
             raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")
         from .head_predictor import open_run  # torch
 
-        return open_run(path, model, head, fold, threads)
+        return open_run(path, model, head, fold, threads, there)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder; a fused .onnx or the folder of a training wanted.")
     if model is not None or head is not None or fold is not None:
@@ -46,4 +50,5 @@ def open_predictor(
         window_s=window_s,
         normalise=normalise,
         threads=threads,
+        device=there,
     )

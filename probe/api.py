@@ -17,6 +17,7 @@ from .blocks.architecture import Architecture
 from .extraction.extract import Extraction
 from .extraction.extract import extract as extract_recordings
 from .runtime.backbone import Backbone
+from .runtime.providers import find_device
 from .sweep.conclusion import Conclusion, conclude
 from .sweep.score import last_before_classifier, multi_hot
 
@@ -48,6 +49,8 @@ def open_backbone(
     window_s: float | None = None,
     normalise: str | None = None,
     threads: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> Backbone:
     """Open a backbone at its taps.
 
@@ -58,14 +61,18 @@ def open_backbone(
         sample_rate: Hz, where the file is not recognised. window_s: seconds, likewise.
         normalise: none, peak or file-peak.
         threads: of the session; None takes one per core.
+        device: auto, cpu, cuda, tensorrt, openvino, coreml or directml; auto is CUDA where it answers, else the CPU.
+        precision: float32, tf32 or float16; the first batch is checked against the CPU in float32 (`.device_check`).
 
     Returns:
         A backbone: call it with windows float32 [N, window_samples] for {tap: float32 [N, d]}.
 
     Raises:
-        InputError: a file that cannot be opened, unknown taps, a rate or window that is missing.
+        InputError: a file that cannot be opened, unknown taps, a rate or window that is missing, a device that is
+            not there or whose numbers are off.
     """
-    return Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=threads)
+    there = find_device(device, precision)
+    return Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=threads, device=there)
 
 
 def extract(
@@ -80,7 +87,9 @@ def extract(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
     jobs: int = 1,
     cluster: str | None = None,
     classes: int | None = None,
@@ -98,9 +107,10 @@ def extract(
 
     Args:
         model: an ONNX file. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
-        taps, pool, sample_rate, window_s, normalise: as `open_backbone`.
+        taps, pool, sample_rate, window_s, normalise, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
-        batch_size: windows a forward pass. jobs: local processes. cluster: address of a Dask cluster.
+        batch_size: windows a forward pass; None: 8 on a CPU, found by a short trial on a GPU.
+        jobs: local processes. cluster: address of a Dask cluster.
         classes, per_class: at most so many (a seeded choice).
         group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
         unlabelled: every audio file below `audio`, labels unknown.
@@ -124,9 +134,12 @@ def extract(
     )
     for line in recordings.warnings:
         log(f"warning: {line}")
-    backbone = Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=1)
+    there = find_device(device, precision)
+    backbone = Backbone.open(model, taps, pool, sample_rate, window_s, normalise, threads=1, device=there)
     log(repr(backbone))
     log(str(backbone.verification))
+    if backbone.device_check:
+        log(str(backbone.device_check))
     return extract_recordings(
         backbone,
         recordings,

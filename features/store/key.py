@@ -22,6 +22,7 @@ CAUSES = {
     "seed": "Was the store made with another --seed?",
     "normalise": "Was the store made with another --normalise?",
     "dtype": "Was the store made with another --dtype?",
+    "precision": "Was the store made with another --precision?",
 }
 
 
@@ -39,6 +40,7 @@ class StoreKey:
         seed: of the selection.
         normalise: one of `features.windows.NORMALISATIONS`.
         dtype: "float32" or "float16", of the stored arrays.
+        precision: what the model computed in, where that moves numbers by more than 1e-4: "float32", "tf32", "float16".
     """
 
     model_sha256: str
@@ -50,6 +52,7 @@ class StoreKey:
     seed: int
     normalise: str
     dtype: str = "float32"
+    precision: str = "float32"
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
@@ -60,7 +63,10 @@ class StoreKey:
                 raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        found = asdict(self)
+        if self.precision == "float32":  # as stores have said it that knew no other
+            del found["precision"]
+        return json.dumps(found)
 
     @classmethod
     def from_json(cls, text: str) -> "StoreKey":
@@ -70,8 +76,8 @@ class StoreKey:
         except ValueError as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
         names = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or set(found) != names:
-            odd = sorted(names ^ set(found)) if isinstance(found, dict) else [type(found).__name__]
+        if not isinstance(found, dict) or set(found) | {"precision"} != names:
+            odd = sorted(names ^ {*found, "precision"}) if isinstance(found, dict) else [type(found).__name__]
             raise InputError(f"key fields missing or unknown: {', '.join(odd)}. Another version of birdprobe?")
         return cls(**found)
 

@@ -16,8 +16,8 @@ from ...features.windows import PEAK
 from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset, load
-from ...probe.runtime.backbone import prepare
 from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
+from ...probe.runtime.opening import prepare
 from ...probe.surgery.expose import Exposed, rebuild
 from ..ensemble import Ensemble
 from ..inputs import taps_of
@@ -36,8 +36,8 @@ def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tup
     if missing := sorted(wanted - set(architecture.taps)):
         raise InputError(f"{model}: no tap {', '.join(missing)}. Were the blocks found by another birdprobe?")
     taps = [block for name, block in architecture.taps.items() if name in wanted]
-    exposed, _, _ = prepare(whole, taps, key.pooling, fold=True, row=row_of(shape))
-    return raised(exposed, model), row_of(shape)
+    opened = prepare(whole, taps, key.pooling, fold=True, row=row_of(shape))
+    return raised(opened.exposed, model), row_of(shape)
 
 
 def raised(exposed: Exposed, place: Path) -> Exposed:

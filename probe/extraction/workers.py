@@ -13,6 +13,7 @@ from ...features import InputError
 from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
 from ..runtime.backbone import Backbone
+from ..runtime.providers import Device
 from .clip_batches import ClipBatch, Settings
 from .writer import cores, fill, fingerprint, misfit
 
@@ -29,11 +30,12 @@ class Opening:
     sample_rate: int
     window_s: float
     normalise: str
+    device: Device
 
     @classmethod
     def of(cls, backbone: Backbone) -> "Opening":
         b = backbone
-        return cls(b.path.resolve(), tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise)
+        return cls(b.path.resolve(), tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.device)
 
 
 @lru_cache(maxsize=1)
@@ -47,6 +49,7 @@ def _open(how: Opening) -> Backbone:
         normalise=how.normalise,
         threads=1,
         spinning=False,
+        device=how.device,
     )
 
 

@@ -85,6 +85,8 @@ def profile(
     """`ms_per_window` of one opened model."""
     with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
         prefix = Path(folder) / "profile"
+        for i, node in enumerate(exposed.model.graph.node):
+            node.name = f"node_{i}"  # the profiler knows them by name, and files may have none
         session = open_session(exposed.model, threads, spinning=False, profile=prefix)
         spec = data_input(session)
         x, chunk = audio_like((BATCH, *row), spec.dtype), together(spec)
@@ -99,10 +101,9 @@ def profile(
         graph = onnx.load(prefix.with_suffix(".onnx"), load_external_data=False).graph
     seconds = node_seconds(events, calls)
     needs = {tap: needed(graph, output) for tap, output in exposed.outputs.items()}
-    return {
-        tap: Timing.of(np.sum([seconds[name] for name in names if name in seconds], axis=0)[1:] if names else [0.0])
-        for tap, names in needs.items()
-    }
+    none = np.zeros(calls)  # a tap that lies on the input itself
+    totals = {tap: sum((seconds.get(name, none) for name in names), none) for tap, names in needs.items()}
+    return {tap: Timing.of(total[1:].tolist()) for tap, total in totals.items()}
 
 
 def node_seconds(events: Sequence[dict], calls: int) -> dict[str, np.ndarray]:

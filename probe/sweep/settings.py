@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...analysis import readouts
 from ...features import InputError
+from ..runtime.providers import DEVICES, PRECISIONS
 
 CHOICES = {
     "metric": ("euclidean", "cosine"),
@@ -12,6 +13,8 @@ CHOICES = {
     "score": ("auto", "top1", "auc", "cmap"),
     "test_groups": ("file", "site"),
     "dtype": ("float32", "float16"),
+    "device": DEVICES,
+    "precision": PRECISIONS,
 }
 LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1, "seed": 0}
 
@@ -27,7 +30,9 @@ class Settings:
     sample_rate: int | None = None
     window_s: float | None = None
     normalise: str | None = None
-    batch_size: int = 8
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
     jobs: int = 1
     cluster: str | None = None
     classes: int | None = 30

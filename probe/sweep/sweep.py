@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pandas as pd
 
 from ...analysis import readouts
@@ -25,6 +26,7 @@ from ..blocks.architecture import Architecture
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import Timing, ms_per_window
+from ..runtime.providers import find_device
 from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
 from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, prepare, write
@@ -38,7 +40,7 @@ from .studies.planes import study_planes
 from .studies.shots import study_shots
 from .studies.timings import study_timings
 
-PACKAGES = ("birdprobe", "onnx", "onnxruntime", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
+PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 Log = Callable[[str], None]
 
 
@@ -110,6 +112,8 @@ def run_sweep(
     data = read_data(audio, test, settings)
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
+    if backbone.device_check:
+        log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
     given: dict[str, Any] = {
@@ -134,7 +138,8 @@ def run_sweep(
         "settings": asdict(settings) | projection_used(settings, found.projected),
         **describe_result(data, extraction, tested, found),
         "skipped": describe_skipped(extraction),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}
+        | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
     }
     if tested is not None:
@@ -175,6 +180,7 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
         sample_rate=settings.sample_rate,
         window_s=settings.window_s,
         normalise=settings.normalise,
+        device=find_device(settings.device, settings.precision),
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
 

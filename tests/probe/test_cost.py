@@ -57,6 +57,13 @@ def test_fixed_batches_are_timed(batch):
     assert ms_per_window(model, taps[:1], 256, threads=1, repeats=2)["block_00"].ms > 0
 
 
+def test_nodes_without_names_are_told_apart():
+    model, taps = convolutional()
+    for node in model.graph.node:
+        node.name = ""
+    assert min(one.ms for one in ms_per_window(model, taps, 256, threads=1, repeats=3).values()) > 0
+
+
 def test_a_timing_is_the_lower_quartile_and_half_the_interquartile_range():
     timing = Timing.of([BATCH * ms / 1000 for ms in (1.0, 2.0, 3.0, 4.0, 9.0)])
     assert timing.ms == pytest.approx(2.0) and timing.spread == pytest.approx(1.0)
