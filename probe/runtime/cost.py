@@ -51,7 +51,7 @@ def ms_per_window(
     pooling: str | Pooling = "mean",
     fold: bool = True,
     threads: int | None = None,
-    budget_s: float = 3.0,
+    budget_s: float = 2.0,
     repeats: int = 12,
 ) -> dict[str, Timing]:
     """Milliseconds a window up to each tap at batch 4 on the CPU, opened, folded and threaded as for extraction.

@@ -51,7 +51,7 @@ class Settings:
     shots: str | None = None
     planes: bool = False
     timing: bool = True
-    projection: str = "umap"
+    projection: str = "pca"
     seed: int = 0
 
     def check(self) -> None:
