@@ -24,8 +24,9 @@ from birdprobe.probe.runtime.sessions import audio_like
 
 def export_b3(path: Path) -> Path:
     """Random weights under Perch v2's shapes: [N, 160000] -> log-mel [N, 1, 500, 128] -> EfficientNet-B3."""
-    import timm
     import torch
+
+    from birdprobe.finetune.models.timm_import import timm
 
     class PerchShaped(torch.nn.Module):
         def __init__(self):
