@@ -22,25 +22,35 @@ from birdprobe.probe.runtime.providers import CPU, PRECISIONS, Device, find_devi
 from birdprobe.probe.runtime.sessions import audio_like
 
 
-def export_b3(path: Path) -> Path:
-    """Random weights under Perch v2's shapes: [N, 160000] -> log-mel [N, 1, 500, 128] -> EfficientNet-B3."""
+def export_b3(path: Path, operator: bool = False) -> Path:
+    """Random weights under Perch v2's shapes: [N, 160000] -> log-mel [N, 1, 500, 128] -> EfficientNet-B3.
+
+    operator: the spectrogram is a DFT operator, as in Perch v2's own file, not a convolution.
+    """
     import torch
 
-    from birdprobe.finetune.models.timm_import import timm
+    from birdprobe.finetune.models.timm_import import import_timm
+
+    timm = import_timm()
 
     class PerchShaped(torch.nn.Module):
         def __init__(self):
             super().__init__()
             window = torch.hann_window(640)
+            self.register_buffer("window", window)
             turns = torch.outer(torch.arange(321.0), torch.arange(640.0)) * (2 * torch.pi / 640)
             self.register_buffer("dft", torch.cat([turns.cos() * window, -turns.sin() * window])[:, None])
             self.register_buffer("mel", torch.rand(321, 128) * (torch.rand(321, 128) < 0.05))
             self.body = timm.create_model("efficientnet_b3", in_chans=1, num_classes=14_795)
 
         def forward(self, audio):
-            parts = torch.nn.functional.conv1d(audio[:, None], self.dft, stride=320, padding=320)[..., :500]
-            power = parts[:, :321] ** 2 + parts[:, 321:] ** 2
-            mel = (power.transpose(1, 2) @ self.mel + 1e-4).log()
+            if operator:
+                frames = torch.nn.functional.pad(audio, (320, 320)).unfold(-1, 640, 320)[:, :500]
+                power = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1)
+            else:
+                parts = torch.nn.functional.conv1d(audio[:, None], self.dft, stride=320, padding=320)[..., :500]
+                power = (parts[:, :321] ** 2 + parts[:, 321:] ** 2).transpose(1, 2)
+            mel = (power @ self.mel + 1e-4).log()
             return self.body(mel[:, None])
 
     torch.manual_seed(0)

@@ -30,6 +30,7 @@ from .spectral_operators import replace_transforms
 from .verify import Difference, feed_shape, gather
 
 TOLERANCE = 1e-5  # relative L2 of each folded chain's output
+OPERATOR_TOLERANCE = 1e-4  # of a transform: ONNX Runtime's own DFT of 640 points is 3.5e-5 from float64 sums, ours 3e-7
 
 
 def fold(
@@ -44,11 +45,13 @@ def fold(
     said = ""
     try:
         replaced, tensors = replace_transforms(model, row)
-        off = 0.0 if proven or not tensors else agree(model, replaced, tensors, row)
-        if tensors and off <= TOLERANCE:
+        off = agree(model, replaced, tensors, row) if tensors else 0.0  # rare, so checked even where proven
+        if tensors and off <= OPERATOR_TOLERANCE:
             said = f"front end: {len(tensors)} DFT or STFT operator{'s' * (len(tensors) > 1)} folded ("
             said += f"equal within {off:.1e}); "
             model = replaced
+        elif tensors:
+            said = f"front end: its transforms are left as they were (another form is {off:.1e} relative L2 away); "
     except InputError as error:
         said = f"front end: its transforms are left as they were ({error}); "
     folded, note = fold_chains(model, row, proven)
