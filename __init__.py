@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .heads.training.train import train
     from .paper.build import build as build_paper
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
+    from .probe.models.conformance import check
+    from .probe.models.convert import convert
+    from .probe.models.fetch import fetch
     from .probe.runtime.backbone import Backbone
     from .probe.soundscapes import predict
     from .probe.sweep.compare import Comparison, compare
@@ -42,10 +45,13 @@ _PUBLIC = {
     "Comparison": "probe.sweep.compare:Comparison",
     "RankedFeatures": "probe.api:RankedFeatures",
     "SweepResult": "probe.sweep.result:SweepResult",
+    "check": "probe.models.conformance:check",
     "compare": "probe.sweep.compare:compare",
+    "convert": "probe.models.convert:convert",
     "export": "finetune.export:export",
     "extract": "probe.api:extract",
     "draw_figures": "figures.gallery:save",
+    "fetch": "probe.models.fetch:fetch",
     "find_blocks": "probe.api:find_blocks",
     "fine_tune": "finetune.training.train:train",
     "fuse": "heads.fuse:fuse",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..features import InputError
+from ..features.csv_files import read_csv
 
 RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
@@ -177,7 +178,7 @@ class Run:
         path = self._need(name)
         try:  # labels such as "NA" or "007" are names, not numbers or gaps
             kinds = str if text else {"label": str, "item": str, "tap": str}
-            table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=None if text else GAPS)
+            table = read_csv(path, dtype=kinds, keep_default_na=False, na_values=None if text else GAPS)
         except (ValueError, pd.errors.ParserError) as fault:
             raise InputError(f"{path}: not a CSV table ({fault})") from None
         missing = [column for column in columns if column not in table.columns]

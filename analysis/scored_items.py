@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..features import InputError
+from ..features.csv_files import read_csv
 from ..features.store import FeatureStore
 
 _COLUMNS = ("clip", "file", "label", "group", "fold")
@@ -108,7 +109,7 @@ def read_run(run: Path | str) -> Probed:
         raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a sweep.") from None
     text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}
     try:
-        table = pd.read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)
+        table = read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)
     except ValueError as error:
         raise InputError(f"{run / 'predictions.csv'}: not a CSV table ({error}).") from None
     if missing := [name for name in _COLUMNS if name not in table]:

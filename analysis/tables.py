@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ..features import InputError
+from ..features.csv_files import escape
 
 MISSING = "–"
 _ALIGNMENTS = {"left": ("l", ":", "-"), "right": ("r", "-", ":"), "center": ("c", ":", ":")}
@@ -98,8 +99,8 @@ class Table:
         """Raw fields: a header, "\\n" line ends, floats that read back exactly, nothing where a value is missing."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.fields)
-        writer.writerows([_raw(value) for value in row] for row in self.rows)
+        writer.writerow([escape(name) for name in self.fields])
+        writer.writerows([escape(_raw(value)) for value in row] for row in self.rows)
         return out.getvalue()
 
     def to_markdown(self) -> str:

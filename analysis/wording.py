@@ -74,8 +74,9 @@ def number_of_p(p: float) -> str:
 
 
 def tap_label(tap: str) -> str:
-    """A tap's name where room is short, as on an axis: "7" for block_07; other names stay."""
-    return str(int(tap.removeprefix("block_"))) if tap.startswith("block_") else tap
+    """A tap's name where room is short, as on an axis: "7" for block_07, "7 max" for block_07/max; others stay."""
+    name, _, pooling = tap.partition("/")
+    return f"{int(name.removeprefix('block_'))} {pooling}".strip() if tap.startswith("block_") else tap
 
 
 def tap_title(tap: str) -> str:

@@ -23,6 +23,7 @@ from . import InputError
 from .decoding.elsewhere import decode_elsewhere
 from .decoding.headers import MORE, check_plausible
 from .decoding.mpeg import Stream
+from .decoding.pieces import openable
 from .decoding.streams import HEAD_BYTES, Source, cut_short, open_source
 
 # What a class folder is searched for; the last three need ffmpeg.
@@ -52,6 +53,7 @@ def read(
     start_s: float | None = None,
     end_s: float | None = None,
     warn: Callable[[str], None] | None = None,
+    partial: bool = False,
 ) -> np.ndarray:
     """Read a recording, or its piece from start_s to end_s (sought, not decoded up to).
 
@@ -59,6 +61,8 @@ def read(
         path: the audio file.
         sample_rate: wanted, in Hz.
         start_s, end_s: seconds. A piece that runs past the end of the file ends with the file.
+        partial: of a truncated or damaged file take what decodes, with a warning. For predictions, which owe a row to
+            every second that is there; features that are kept are of whole files.
         warn: called with a line on what was read otherwise than the header or the mean of the channels would have it.
 
     Returns:
@@ -77,7 +81,7 @@ def read(
     if not head:
         raise InputError(f"{path}: zero-length file (0 bytes). Was a download or a copy cut off?")
     try:
-        samples, rate = _decode(path, head, start_s, end_s, warn or (lambda line: None))
+        samples, rate = _decode(path, head, start_s, end_s, warn or (lambda line: None), partial)
     except InputError:
         raise
     except Exception as error:  # whatever a decoder makes of a damaged file: one bad file never stops the rest
@@ -107,7 +111,7 @@ def info(path: Path | str) -> Info | None:
         source = open_source(path, _head(path), whole=False)
         about = []
         for stream, _ in source.streams:
-            with soundfile.SoundFile(stream) as file:
+            with soundfile.SoundFile(openable(stream)) as file:
                 check_plausible(path, file.samplerate, file.channels)
                 about.append((file.format, file.samplerate, file.frames))
     except Exception:  # `read` says why
@@ -140,25 +144,25 @@ class _Stream(soundfile.SoundFile):
 
 
 def _decode(
-    path: Path, head: bytes, start_s: float, end_s: float | None, warn: Callable[[str], None]
+    path: Path, head: bytes, start_s: float, end_s: float | None, warn: Callable[[str], None], partial: bool
 ) -> tuple[np.ndarray, int]:
     """float32 [frames], the channels' mean, and the file's own rate in Hz."""
-    source = open_source(path, head, whole=end_s is None)
+    source = open_source(path, head, whole=end_s is None and not partial)
     try:
         for line in source.warnings:
             warn(line)
         if len(source.streams) > 1:
-            return _decode_joined(path, source, start_s, end_s, warn)
-        return _decode_stream(path, source.streams[0], start_s, end_s, warn)
+            return _decode_joined(path, source, start_s, end_s, warn, partial)
+        return _decode_stream(path, source.streams[0], start_s, end_s, warn, partial)
     finally:
         source.close()
 
 
 def _decode_joined(
-    path: Path, source: Source, start_s: float, end_s: float | None, warn: Callable[[str], None]
+    path: Path, source: Source, start_s: float, end_s: float | None, warn: Callable[[str], None], partial: bool
 ) -> tuple[np.ndarray, int]:
     """All streams one behind the other, and of them the piece."""
-    parts = [_decode_stream(path, stream, 0.0, None, warn) for stream in source.streams]
+    parts = [_decode_stream(path, stream, 0.0, None, warn, partial) for stream in source.streams]
     if len(rates := {rate for _, rate in parts}) > 1:
         raise InputError(f"{path}: {MORE}, at another sample rate ({', '.join(f'{r:,}' for r in sorted(rates))} Hz).")
     samples, rate = np.concatenate([part for part, _ in parts]), parts[0][1]
@@ -166,11 +170,11 @@ def _decode_joined(
 
 
 def _decode_stream(
-    path: Path, stream: Stream, start_s: float, end_s: float | None, warn: Callable[[str], None]
+    path: Path, stream: Stream, start_s: float, end_s: float | None, warn: Callable[[str], None], partial: bool
 ) -> tuple[np.ndarray, int]:
     opened, slack = stream
     try:
-        file = _Stream(opened)
+        file = _Stream(openable(opened))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
         reason = re.sub(r"^Error opening .*?: ", "", getattr(error, "error_string", str(error)))
         samples, rate = decode_elsewhere(path, reason.strip(" .") or type(error).__name__)
@@ -181,35 +185,50 @@ def _decode_stream(
         first = round(start_s * rate)
         last = frames if end_s is None else min(round(end_s * rate), frames)
         if last == frames and (fault := cut_short(path, file)):
-            raise InputError(f"{path}: truncated, {fault}. Was a download or a recorder cut off?")
+            _tell(f"{path}: truncated, {fault}. Was a download or a recorder cut off?", warn, partial)
         _check_span(path, first, last, frames, rate)
-        try:
-            samples, power = _mix(file, first, last)
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string.removeprefix("Error : ").strip(" .")
-            raise InputError(f"{path}: truncated or damaged ({reason}). Was a download cut off?") from error
+        samples, power, reason = _mix(file, first, last)
+        if reason:
+            _tell(f"{path}: truncated or damaged ({reason}). Was a download cut off?", warn, partial)
+            samples, power, _ = _again(opened, first, last, block=4096)  # up to the very place where it fails
         got = len(samples)
         if frames < UNKNOWN_FRAMES and last - first - got > max(slack, 0.01 * frames if slack else 0):
-            raise InputError(
-                f"{path}: truncated or damaged, its header promises {frames / rate:.2f} s and "
-                f"{(first + got) / rate:.2f} s decode. Was a download cut off?"
-            )
+            told = f"its header promises {frames / rate:.2f} s and {(first + got) / rate:.2f} s decode"
+            _tell(f"{path}: truncated or damaged, {told}. Was a download cut off?", warn, partial)
         if not got:
             raise InputError(f"{path}: no samples between {start_s:g} s and the end.")
     if channels > 1 and float(np.dot(samples, samples)) < CANCELLED * power.sum() / channels**2:
         loudest = int(power.argmax())
         warn(f"{path}: its channels cancel each other; channel {loudest + 1} of {channels} is used. Reversed polarity?")
-        if not isinstance(opened, Path):
-            opened.seek(0)
-        with _Stream(opened) as file:
-            samples, _ = _mix(file, first, last, loudest)
+        samples, _, _ = _again(opened, first, last, loudest, 4096 if reason else BLOCK)
     return samples, rate
 
 
-def _mix(file: soundfile.SoundFile, first: int, last: int, channel: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Frames first to last, or as many as decode: float32 [frames] (mean, or one channel), and [channels] powers."""
+def _tell(fault: str, warn: Callable[[str], None], partial: bool) -> None:
+    """A fault that costs the end of a file: a warning where a part is wanted, InputError where the whole is."""
+    if not partial:
+        raise InputError(fault)
+    warn(f"{fault} What decodes is used.")
+
+
+def _again(
+    opened, first: int, last: int, channel: int | None = None, block: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """`_mix` from the beginning of a stream that was read before."""
+    if not isinstance(opened, Path):
+        opened.seek(0)
+    with _Stream(openable(opened)) as file:
+        return _mix(file, first, last, channel, block)
+
+
+def _mix(
+    file: soundfile.SoundFile, first: int, last: int, channel: int | None = None, size: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Frames first to last, or as many as decode: float32 [frames] (mean, or one channel), [channels] powers, and why
+    the decoder failed before the last one."""
     channels = file.channels
     blocks, got, power = [np.empty(0, np.float32)], 0, np.zeros(channels)
+    reason: str | None = None
     if first:
         try:
             file.seek(first)
@@ -218,8 +237,12 @@ def _mix(file: soundfile.SoundFile, first: int, last: int, channel: int | None =
             while at < first and (n := len(file.read(min(BLOCK // channels, first - at)))):
                 at += n
     while got < last - first:
-        wanted = min(max(1, BLOCK // channels), last - first - got)
-        block = file.read(wanted, dtype="float32", always_2d=True)
+        wanted = min(max(1, size // channels), last - first - got)
+        try:
+            block = file.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.removeprefix("Error : ").strip(" .") or "undecodable"
+            break
         if channel is not None or channels == 1:
             blocks.append(block[:, channel or 0].copy() if channels > 1 else block[:, 0])
         else:
@@ -229,7 +252,7 @@ def _mix(file: soundfile.SoundFile, first: int, last: int, channel: int | None =
         got += len(block)
         if len(block) < wanted:  # reading on past a damaged Ogg page would go on at another time
             break
-    return blocks[1] if len(blocks) == 2 else np.concatenate(blocks), power
+    return blocks[1] if len(blocks) == 2 else np.concatenate(blocks), power, reason
 
 
 def _check_span(path: Path, first: int, last: int, frames: int, rate: float) -> None:

@@ -116,7 +116,7 @@ def write_bytes(path: Path | str, content: bytes) -> None:
 
 def write_text(path: Path | str, text: str) -> None:
     """Put `text` (UTF-8, line ends as they are) in the place of what is at `path`, see `replacing`."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # a path may hold bytes that are no text
 
 
 def write_json(path: Path | str, content: object, indent: int | None = 2) -> None:

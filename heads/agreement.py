@@ -28,6 +28,7 @@ from ..analysis.readouts import linear
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
+from ..features.csv_files import read_csv, write_csv
 from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
@@ -91,7 +92,7 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     agreed = Agreed(table, pd.DataFrame(found))
     with adding(run) as draft:
         for name, frame in (("tap_scores", agreed.scores), ("agreement", agreed.agreement)):
-            frame.to_csv(draft / f"{name}.csv", index=False, float_format="%.6g")
+            write_csv(frame, draft / f"{name}.csv", index=False, float_format="%.6g")
         (draft / "agreement.md").write_text(markdown(agreed) + "\n", encoding="utf-8")
     return agreed
 
@@ -125,7 +126,7 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
 
     Differences of two taps are no taps: they are left out.
     """
-    table = pd.read_csv(run / "tap_weights.csv", dtype={"head": str, "tap": str})
+    table = read_csv(run / "tap_weights.csv", dtype={"head": str, "tap": str})
     found = []
     for head, rows in table.groupby("head", sort=False):
         rows = rows[~rows["tap"].str.contains("-")]
@@ -215,8 +216,8 @@ def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
     for name in ("ranking.csv", "predictions.csv"):
         if not (sweep / name).is_file():
             raise InputError(f"{sweep}: no {name} in it; wanted the folder that `birdprobe sweep -o` wrote")
-    table = pd.read_csv(sweep / "ranking.csv", dtype={"tap": str})
-    said = pd.read_csv(sweep / "predictions.csv", dtype=str, keep_default_na=False)
+    table = read_csv(sweep / "ranking.csv", dtype={"tap": str})
+    said = read_csv(sweep / "predictions.csv", dtype=str, keep_default_na=False)
     if missing := [tap for tap in table["tap"] if tap not in said.columns]:
         raise InputError(f"{sweep / 'predictions.csv'}: no column {', '.join(missing)}, which ranking.csv has.")
     correct = {tap: (said[tap] == said["label"]).to_numpy() for tap in table["tap"]}

@@ -53,6 +53,7 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train heads on cached features, over folds, with out-of-fold scores and their intervals."""
+    from ..features.csv_files import write_csv
     from ..features.output_folder import adding
     from ..features.recordings.taxonomy import read_classes
     from ..figures.gallery import save
@@ -100,7 +101,7 @@ def train(
     )
     if chosen:
         with adding(trained.run) as draft:
-            chosen.table.to_csv(draft / "selection.csv", index=False, float_format="%.6g")
+            write_csv(chosen.table, draft / "selection.csv", index=False, float_format="%.6g")
     print((trained.run / "table.md").read_text().rstrip())
     if trained.tap_weights["tap"].nunique() > 5:  # three points, as published, show nothing about a ranking
         say("probe against head")

@@ -16,6 +16,7 @@ from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
 from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
+from ..probe.models.registry import resolve
 from ..probe.runtime.backbone import Backbone, sha256
 from ..probe.runtime.device_session import DeviceCheck
 from ..probe.runtime.providers import CPU, Device
@@ -74,7 +75,7 @@ def open_run(
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
     members = load_members(run, head, "all" if fold is None else fold)
     key = members.description.store_key
-    path = find_model(run, key) if model is None else Path(model)
+    path = find_model(run, key) if model is None else resolve(model)
     if model is not None and path.is_file() and (found := sha256(path)) != key.model_sha256:
         raise InputError(
             f"{path}: model_sha256 {found[:12]} found, {key.model_sha256[:12]} wanted by {run}. "

@@ -16,7 +16,8 @@ def parse_tokens(text: str, stored: Sequence[str]) -> tuple[str, ...]:
     """Tokens from the command line's syntax, in the order given and without repeats. stored: the store's taps.
 
     `all`, numbers (negative ones count from the store's last block), names, ranges `4-8` or `4:8` with both ends (the
-    blocks in between that the store holds), differences `24-23` of a deeper block and an earlier one; comma-separated.
+    blocks in between that the store holds; of a block under several poolings, each), differences `24-23` of a deeper
+    block and an earlier one; comma-separated.
     InputError for what the store does not hold.
     """
     found: dict[str, None] = {}
@@ -58,13 +59,13 @@ def _parsed(part: str, stored: Sequence[str]) -> list[str]:
     if part in stored:
         return [part]
     if match := re.fullmatch(_BLOCK, part):
-        return [_block(part, match[1] or match[2], stored)]
+        return _readings(_block(part, match[1] or match[2], stored), stored)
     if match := re.fullmatch(rf"(?:{_BLOCK})(-|:)(?:{_BLOCK})", part):
         first, last = _block(part, match[1] or match[2], stored), _block(part, match[4] or match[5], stored)
-        i, j = stored.index(first), stored.index(last)
+        i, j = stored.index(_readings(first, stored)[0]), stored.index(_readings(last, stored)[-1])
         if i <= j:
             return [tap for tap in stored[i : j + 1] if tap.startswith("block_")]
-        if match[3] == "-":
+        if match[3] == "-" and {first, last} <= set(stored):
             return [f"{first}-{last}"]
     elif part.count("-") == 1 and set(parts(part)) <= set(stored):
         return [part]  # a difference by name, such as block_25-stem
@@ -72,13 +73,18 @@ def _parsed(part: str, stored: Sequence[str]) -> list[str]:
 
 
 def _block(part: str, digits: str, stored: Sequence[str]) -> str:
-    blocks = [tap for tap in stored if tap.startswith("block_")]
+    blocks = list(dict.fromkeys(tap.partition("/")[0] for tap in stored if tap.startswith("block_")))
     if digits.startswith("-"):
         if int(digits) >= -len(blocks):
             return blocks[int(digits)]
-    elif (name := f"block_{int(digits):02d}") in stored:
+    elif (name := f"block_{int(digits):02d}") in blocks:
         return name
     raise _unknown(part, stored)
+
+
+def _readings(block: str, stored: Sequence[str]) -> list[str]:
+    """A block's taps: itself, or one a pooling."""
+    return [tap for tap in stored if tap.partition("/")[0] == block]
 
 
 def _unknown(part: str, stored: Sequence[str]) -> InputError:

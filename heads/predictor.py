@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..features import InputError
+from ..probe.models.registry import resolve
 from ..probe.runtime.providers import find_device
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
@@ -31,7 +32,7 @@ def open_predictor(
     device, precision: as `birdprobe.open_backbone`.
     InputError: whatever of this is missing or does not belong together.
     """
-    path, there = Path(path), find_device(device, precision)
+    path, there = resolve(path), find_device(device, precision)
     if path.is_dir():
         if labels is not None:
             raise InputError(f"{path}: a run knows its labels; --labels is for an ONNX file that was not fused.")

@@ -26,7 +26,7 @@ def find_blocks(model: Path | str) -> Architecture:
     """The blocks of a backbone, found from the structure of its graph alone.
 
     Args:
-        model: an ONNX file.
+        model: an ONNX file, or a name of `birdprobe models`.
 
     Returns:
         Its taps (`.taps`), blocks (`.blocks`) and notes on the graph (`.notes`); nothing is run on audio.
@@ -36,8 +36,9 @@ def find_blocks(model: Path | str) -> Architecture:
     """
     from .blocks.detection import find_blocks
     from .graph.load import load
+    from .models.registry import resolve
 
-    return find_blocks(load(Path(model)))
+    return find_blocks(load(resolve(model)))
 
 
 def open_backbone(
@@ -55,7 +56,7 @@ def open_backbone(
     """Open a backbone at its taps.
 
     Args:
-        model: an ONNX file that takes a waveform.
+        model: an ONNX file that takes a waveform, or a name of `birdprobe models`.
         taps: "all", or block numbers (negative ones count from the end), names and ranges, comma-separated.
         pool: how a map becomes a vector: mean, max, std, cls, grid or grid:HxW.
         sample_rate: Hz, where the file is not recognised. window_s: seconds, likewise.
@@ -106,7 +107,7 @@ def extract(
     """Cache every tap of a backbone for all windows of some recordings in one HDF5 store.
 
     Args:
-        model: an ONNX file. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
+        model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
         taps, pool, sample_rate, window_s, normalise, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
         batch_size: windows a forward pass; None: 8 on a CPU, found by a short trial on a GPU.

@@ -33,6 +33,8 @@ HOMES = {
     "h5py": {"features.store"},
     "umap": {"analysis.projection"},
     "typst": {"paper"},
+    "pooch": {"probe.models"},
+    "tflite": {"probe.models.convert"},
 }
 
 

@@ -16,7 +16,7 @@ FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)\b")
 # flags of other programs, which texts name: pip, Kaggle's client, Typst
 FOREIGN = {
     *("only-binary", "python-version", "platform", "no-index", "no-deps", "find-links", "quiet"),
-    *("editable", "dir-mode", "version"),
+    *("editable", "dir-mode", "version", "keras", "saved-model"),
 }
 
 

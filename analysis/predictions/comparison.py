@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import read_csv
 from ...features.files import write_text
 from .. import metrics, predictions
 from ..tables import Column, Table
@@ -224,7 +225,7 @@ def read(path: Path | str) -> pd.DataFrame:
     """The long frame that `write` left as CSV. InputError: no such file, no comparison, no row, no baseline."""
     path = Path(path)
     try:
-        frame = pd.read_csv(
+        frame = read_csv(
             path,
             dtype={"member": str, "step": str, "left_out": str},
             keep_default_na=False,

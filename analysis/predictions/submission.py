@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import write_csv
 from ...features.files import check_new, replacing, sha256, write_json
 from ...features.recordings.names import SoundscapeName
 from .. import predictions
@@ -180,7 +181,7 @@ def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> 
     """OUT.csv (under another name first), OUT.json; OUT-prior.json where there is a prior, for a kernel to ship; with
     truth OUT-comparison.csv, .md, .tex."""
     with replacing(made.path) as draft:
-        made.table.to_csv(draft, index_label=predictions.ROW_ID, float_format="%.9g")
+        write_csv(made.table, draft, index_label=predictions.ROW_ID, float_format="%.9g")
         predictions.check_submission(draft, made.table.index, made.table.columns)  # the file itself, as it will be read
     about = {
         "command": command,

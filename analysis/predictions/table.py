@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import unescaped
 from .. import metrics
 from .row_ids import files
 
@@ -71,7 +72,7 @@ def read(path: Path | str) -> pd.DataFrame:
         raise InputError(f"{path}: rows that do not fit the header of {len(header)} columns: {error}") from error
     if not len(table):
         raise InputError(f"{path}: no rows found below the header.")
-    table = table.set_index(ROW_ID)
+    table = unescaped(table.set_index(ROW_ID))
     _numeric(path, table)
     return table.astype(np.float64)
 

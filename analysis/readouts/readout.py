@@ -25,7 +25,9 @@ from threadpoolctl import threadpool_limits
 from ...features import InputError
 from .. import knn
 from . import linear
+from .centroid import centroid_scores
 from .logistic import logistic_scores
+from .neighbours import METRIC, neighbour_shares, standard_shares
 from .split import Split
 
 TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
@@ -33,8 +35,6 @@ LINEAR = ("linear", "logistic")
 DEFAULT = (*TRAINING_FREE, "linear")
 ALL = (*TRAINING_FREE, *LINEAR)
 ATTENTIVE = "attentive"  # reads maps, not vectors: `analysis.readouts.attentive`
-_METRIC = {"knn": "euclidean", "knn-cosine": "cosine"}
-_ROUNDING = 1e-12  # of a cosine distance: rows within it are equally near
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> d
             f"read-outs: expected one fold a row, two or more in all, got {folds.shape} for {len(x)} rows."
         )
     scores = {name: np.empty(targets.shape) for name in readouts}
-    found = {name: knn.neighbours(x, folds, k, _METRIC[name]) for name in readouts if name in _METRIC}
+    found = {name: knn.neighbours(x, folds, k, METRIC[name]) for name in readouts if name in METRIC}
     with threadpool_limits(1):  # the products are small: threads cost more than they bring, and change last bits
         for fold in np.unique(folds):
             held = folds == fold
@@ -127,46 +127,17 @@ def _below(scores, targets) -> np.ndarray:
     return scores
 
 
-def _neighbour_shares(metric: str) -> Callable[[Split, int], np.ndarray]:
-    return lambda split, k: knn.shares(split.targets, knn.nearest(split.train, split.test, k, metric))
-
-
-def _standard_shares(split: Split, k: int) -> np.ndarray:
-    knn.check_k(k, len(split.train))
-    train, test = split.standardised
-    if split.wide:
-        across = split.products[1]
-    else:
-        across = test @ train.T
-    length = _lengths(test)[:, None] * _lengths(train)
-    distance = 1.0 - np.divide(across, length, out=np.zeros_like(across), where=length > 0)
-    return knn.shares(split.targets, knn.closest(distance, k, _ROUNDING))
-
-
-def _centroid(split: Split, _: int) -> np.ndarray:
-    train, test = split.train.astype(np.float64), split.test.astype(np.float64)
-    count = split.targets.sum(axis=0)
-    means = split.targets.T.astype(np.float64) @ train / np.maximum(count, 1)[:, None]
-    length = _lengths(test)[:, None] * _lengths(means)
-    across = test @ means.T
-    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
-
-
 def _linear(split: Split, _: int) -> np.ndarray:
     inside, across = split.products if split.wide else (None, None)
     train, test = split.standardised
     return linear.ridge(train, np.where(split.targets, 1.0, -1.0), test, inside=inside, across=across)
 
 
-def _lengths(x) -> np.ndarray:
-    return np.sqrt(np.einsum("ij,ij->i", x, x))
-
-
 _READ: dict[str, Callable[[Split, int], np.ndarray]] = {
-    "knn": _neighbour_shares("euclidean"),
-    "knn-cosine": _neighbour_shares("cosine"),
-    "knn-standard": _standard_shares,
-    "centroid": _centroid,
+    "knn": neighbour_shares("euclidean"),
+    "knn-cosine": neighbour_shares("cosine"),
+    "knn-standard": standard_shares,
+    "centroid": lambda split, _: centroid_scores(split),
     "linear": _linear,
     "logistic": lambda split, _: logistic_scores(split),
 }

@@ -40,3 +40,8 @@ class Split:
     def single_label(self) -> bool:
         """Does every training row carry exactly one class?"""
         return bool(np.all(self.targets.sum(axis=1) == 1))
+
+
+def lengths(x: np.ndarray) -> np.ndarray:
+    """Euclidean length of each row."""
+    return np.sqrt(np.einsum("ij,ij->i", x, x))

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import read_csv
 
 COLUMNS = ("tap", "readout", "shots", "score", "lo", "hi", "n_draws", "n_test", "n_classes")
 SHOTS = (1, 2, 4, 8, 16, 32)
@@ -137,7 +138,7 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
 def read(path: Path | str) -> pd.DataFrame:
     """The table that was written as CSV. InputError: no such file, or another table."""
     try:
-        frame = pd.read_csv(path, dtype={"tap": str, "readout": str}, keep_default_na=False)
+        frame = read_csv(path, dtype={"tap": str, "readout": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}, expected the CSV of scores against shots.") from None
     if missing := [name for name in COLUMNS if name not in frame]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import read_csv
 from ...features.recordings import assign_folds
 from .. import knn
 from ..resampling import percentile_interval
@@ -102,7 +103,7 @@ def read(path: Path | str) -> pd.DataFrame:
     """The comparison that was written as CSV. InputError: no such file, or another table."""
     try:
         gaps = {name: [""] for name in COLUMNS if name not in _TEXT}
-        frame = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
+        frame = read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}, expected the CSV of random against group folds.") from None
     if missing := [name for name in COLUMNS if name not in frame]:

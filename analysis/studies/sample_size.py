@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ...features.csv_files import read_csv
 from .. import knn, ranking
 from ..scored_items import read_run
 
@@ -141,7 +142,7 @@ def enough(frame: pd.DataFrame, share: float = 0.95, column: str = "p_within_tie
 def read(path: Path | str) -> pd.DataFrame:
     """The curve that was written as CSV. InputError: no such file, or another table."""
     try:
-        frame = pd.read_csv(
+        frame = read_csv(
             path,
             dtype={"top": str, "tied": str, "unit": str, "grouping": str},
             keep_default_na=False,

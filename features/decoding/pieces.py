@@ -1,10 +1,18 @@
 """Part of a file as a file of its own, and a search through a file that does not read all of it into memory."""
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..spelling import is_text
+
 SEARCH_BYTES = 1 << 20
+
+
+def openable(stream: "Path | io.RawIOBase") -> "bytes | Path | io.RawIOBase":
+    """What soundfile opens: of a path that is not UTF-8, which it refuses as text, the bytes."""
+    return os.fsencode(stream) if isinstance(stream, Path) and not is_text(str(stream)) else stream
 
 
 class Piece(io.RawIOBase):

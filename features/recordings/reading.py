@@ -1,14 +1,29 @@
 """AUDIO to Recordings: which kind it is, then groups and folds, and what looks wrong about the labels and files."""
 
+import json
 import re
+import subprocess
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 from .. import InputError
+from ..spelling import composed, printable
 from .clips import Clip, Recordings, some
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
+
+PATIENCE_S = 10
+SEARCH = """import json, re, sys
+patience, pattern, names = json.load(sys.stdin)
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (patience, patience))
+except ImportError:  # Windows: the time on the clock has to do
+    pass
+found = [re.search(pattern, name) for name in names]
+print(json.dumps([match and match.group(1) for match in found]))"""
 
 
 def read_recordings(
@@ -59,6 +74,9 @@ def read_recordings(
             )
         clips = [replace(clip, fold=fold) for clip, fold in zip(clips, folds)]
         folding = f"file-name pattern '{fold_regex}'"
+    clips = [
+        replace(clip, labels=tuple(dict.fromkeys(composed(label.strip()) for label in clip.labels))) for clip in clips
+    ]
     clips, grouping, more = _complete_groups(clips, grouping)
     warnings = (*warnings, *more, *_look_alikes(clips), *_doubles(clips))
     return Recordings(root, tuple(clips), grouping, warnings, folding)
@@ -72,11 +90,38 @@ def _search(option: str, pattern: str, clips: list[Clip]) -> list[str | None]:
         raise InputError(f"{option} '{pattern}': no regular expression ({error}).") from error
     if not compiled.groups:
         raise InputError(f"{option} '{pattern}': expected one group in parentheses, as in '^(R\\d+)-', got none.")
-    matches = [compiled.search(clip.path.name) for clip in clips]
-    found = [match.group(1) or None if match else None for match in matches]
+    matches = _matches(option, compiled, [printable(clip.path.name) for clip in clips])
+    found = [text or None for text in matches]
     if not any(found):
         raise InputError(f"{option} '{pattern}': matches no file name, e.g. not '{clips[0].path.name}'.")
     return found
+
+
+def _matches(option: str, pattern: re.Pattern[str], names: list[str]) -> list[str | None]:
+    """The first group of each name, None where the pattern does not match.
+
+    A pattern such as `(a+)+$` may take for ever on one name, and nothing within this process can end it: so the names
+    are searched in another one, which gets PATIENCE_S of a core.
+    """
+    if not _may_backtrack(pattern.pattern) or not sys.executable:
+        return [match.group(1) if (match := pattern.search(name)) else None for name in names]
+    program = [sys.executable, "-I", "-c", SEARCH]
+    question = json.dumps([PATIENCE_S, pattern.pattern, names])
+    try:
+        done = subprocess.run(program, input=question, capture_output=True, text=True, timeout=60 * PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        done = None
+    if done is None or done.returncode:
+        raise InputError(
+            f"{option} '{pattern.pattern}': no answer for {len(names)} file names within {PATIENCE_S} s. Repeats "
+            "inside repeats, as in (a+)+, take for ever: write it without?"
+        )
+    return json.loads(done.stdout)
+
+
+def _may_backtrack(pattern: str) -> bool:
+    """Whether a pattern holds two repeats or more: with one at most, the time is bounded by the square of a name."""
+    return len(re.findall(r"[*+?]|\{\d*,\d*\}|\{\d+\}", pattern)) > 1
 
 
 def _complete_groups(clips: list[Clip], grouping: str) -> tuple[list[Clip], str, list[str]]:

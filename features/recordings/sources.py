@@ -13,10 +13,13 @@ from pathlib import Path
 
 from .. import InputError
 from ..audio import SUFFIXES
+from ..spelling import is_text, is_there, on_disk, printable
 from .clips import Clip, some
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
 
+QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+LIST = re.compile(rf"(?:\[\s*(?:(?:{QUOTED.pattern})(?:(?:\s*,\s*|\s+)(?:{QUOTED.pattern}))*\s*,?)?\s*\])?")
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 
@@ -34,7 +37,9 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
         found = audio_files(folder, root)
         files = found.files
         hidden += found.hidden
-        clips += [Clip(file, file.relative_to(root).as_posix(), (folder.name,)) for file in files]
+        if files:
+            _check_label(folder)
+        clips += [Clip(file, _name(file, root), (folder.name,)) for file in files]
         empty += [] if files else [folder.name]
     if not clips:
         found = f"{loose} audio files beside each other" if loose else "no audio files"
@@ -45,15 +50,30 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
     return clips, "none", warnings + _passed_over(root, hidden)
 
 
+def _check_label(folder: Path) -> None:
+    """A folder's name is a class: other tables give it in UTF-8, and several labels joined by `;`."""
+    name, place = folder.name, f"class folder {printable(str(folder))}"
+    if not is_text(name):
+        raise InputError(f"{place}: its name is not UTF-8, expected a class in text. Rename it?")
+    if ";" in name:
+        raise InputError(f"{place}: expected one class, got `;`, which separates several labels. Rename it?")
+    if name != name.strip():
+        raise InputError(f"{place}: expected a class, got {name!r} with spaces around it. Rename it?")
+
+
+def _name(file: Path, root: Path) -> str:
+    return printable(file.relative_to(root).as_posix())
+
+
 def _passed_over(root: Path, hidden: Sequence[Path]) -> list[str]:
-    names = [folder.relative_to(root).as_posix() for folder in hidden]
+    names = [_name(folder, root) for folder in hidden]
     return [f"{root}: hidden folders that hold audio are left out: {some(names)}."] if names else []
 
 
 def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
     """Every audio file below a folder, with one empty label. The group is the site or the file, as in `soundscapes`."""
     found = audio_files(root)
-    clips = [Clip(file, file.relative_to(root).as_posix(), ("",)) for file in found.files]
+    clips = [Clip(file, _name(file, root), ("",)) for file in found.files]
     if not clips:
         raise InputError(f"{root}: expected a folder of recordings, got one without audio files.")
     return (*_by_site(clips), _passed_over(root, found.hidden))
@@ -76,8 +96,10 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
             raise InputError(
                 f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s."
             )
-        file = path.parent / row["path"]
-        name = file if Path(row["path"]).is_absolute() else Path(os.path.relpath(file, path.parent))
+        file = on_disk(path.parent, row["path"])
+        name = path.parent / row["path"]
+        if not Path(row["path"]).is_absolute():
+            name = Path(os.path.relpath(name, path.parent))
         group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
         clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
     _require_files(path, clips)
@@ -98,9 +120,11 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         labels = [row["primary_label"].strip(), *_list(path, line, row.get("secondary_labels", ""))]
         if not labels[0] or not row["filename"].strip():
             raise InputError(f"{path}, line {line}: an empty primary_label or filename.")
+        if joined := [label for label in labels if ";" in label]:
+            raise InputError(f"{path}, line {line}: label {joined[0]!r}, expected no `;`, which separates labels.")
         name = f"train_audio/{row['filename']}"
         group = (row.get(column, "").strip() if column else "") or None
-        clips.append(Clip(root / name, name, tuple(dict.fromkeys(labels)), group))
+        clips.append(Clip(on_disk(root, name), name, tuple(dict.fromkeys(labels)), group))
     _require_files(path, clips)
     return clips, f"column {column}" if column else "none", _strangers(path, clips)
 
@@ -153,8 +177,9 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
         if set(labels) != set(seen["labels"]):
             clashes[name] += 1
             seen["labels"] |= dict.fromkeys(labels)
+    files = {name: on_disk(path.parent, f"{prefix}{name}") for name in dict.fromkeys(name for name, _, _ in windows)}
     clips = [
-        Clip(path.parent / f"{prefix}{name}", f"{prefix}{name}", tuple(about["labels"]), about["group"], None, *times)
+        Clip(files[name], f"{prefix}{name}", tuple(about["labels"]), about["group"], None, *times)
         for (name, *times), about in windows.items()
     ]
     _require_files(path, clips)
@@ -188,14 +213,20 @@ def _clock(path: Path, line: int, column: str, text: str) -> float:
 def read_csv(
     path: Path, wanted: Sequence[str], optional: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN."""
+    """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN.
+
+    Rows of commas alone, and columns without a name or a value, are what a spreadsheet leaves behind: passed over.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             columns = next(reader, [])
-            rows = [(reader.line_num, fields) for fields in reader if fields]
+            rows = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
+    while columns and not columns[-1].strip() and not any("".join(fields[len(columns) - 1 :]) for _, fields in rows):
+        columns = columns[:-1]
+        rows = [(line, fields[: len(columns)]) for line, fields in rows]
     for name in columns:
         close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
         if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
@@ -227,12 +258,15 @@ def _seconds(path: Path, line: int, column: str, text: str) -> float | None:
 
 
 def _list(path: Path, line: int, text: str) -> list[str]:
-    """BirdCLEF writes lists as Python: "['tattin1', ' song']" -> ['tattin1', 'song']; "" and "[]" -> []."""
+    """BirdCLEF writes lists as Python: "['tattin1', ' song']" -> ['tattin1', 'song']; "" and "[]" -> [].
+
+    NumPy prints them without commas, "['tattin1' 'song']", which Python would read as one label, `tattin1song`.
+    """
     try:
-        items = ast.literal_eval(text.strip() or "[]")
+        items = [ast.literal_eval(item) for item in QUOTED.findall(text)] if LIST.fullmatch(text.strip()) else None
     except (ValueError, SyntaxError):
         items = None
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+    if items is None:
         raise InputError(
             f"{path}, line {line}: secondary_labels {text}, expected a list such as ['tattin1', 'gretit1']."
         )
@@ -240,7 +274,7 @@ def _list(path: Path, line: int, text: str) -> list[str]:
 
 
 def _require_files(path: Path, clips: list[Clip]) -> None:
-    if missing := [clip.name for clip in clips if not clip.path.is_file()]:
+    if missing := [clip.name for clip in clips if not (is_there(clip.path) and clip.path.is_file())]:
         raise InputError(
             f"{path}: {len(missing)} of {len(clips)} files are not there: {some(missing)}. "
             f"Paths are taken relative to {path.parent}; was the audio moved?"

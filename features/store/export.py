@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .. import InputError
+from ..csv_files import write_csv
 from ..files import replacing
 from .table import NUMBERS
 
@@ -25,7 +26,7 @@ def export(store, path, taps=()) -> Path:
     arrays = {tap: store.read(tap) for tap in taps}
     if path.suffix == ".npz":
         with replacing(path.with_suffix(".csv")) as fresh:
-            table.to_csv(fresh, index=False)
+            write_csv(table, fresh, index=False)
         for name, column in table.items():
             arrays[f"row_{name}"] = np.array(column if name in NUMBERS else [value or "" for value in column])
         with replacing(path) as fresh:
@@ -36,5 +37,5 @@ def export(store, path, taps=()) -> Path:
         flat = array.reshape(len(table), -1)
         parts.append(pd.DataFrame(flat, columns=[f"{tap}_{i}" for i in range(flat.shape[1])]))
     with replacing(path) as fresh:
-        pd.concat(parts, axis=1).to_csv(fresh, index=False)
+        write_csv(pd.concat(parts, axis=1), fresh, index=False)
     return path

@@ -160,7 +160,9 @@ def one_line(path: Path):
 
 
 def is_joined(file: h5py.File) -> bool:
-    return any(data.is_virtual for data in file["taps"].values())
+    found: list[bool] = []
+    file["taps"].visititems(lambda _, item: found.append(isinstance(item, h5py.Dataset) and item.is_virtual))
+    return any(found)
 
 
 def _version(package: str) -> str:

@@ -33,7 +33,8 @@ class StoreKey:
     Args:
         model_sha256: of the ONNX file.
         taps: tap names in graph order.
-        pooling: how a map became a vector ("mean", "max", "std", "cls", "grid", "grid:HxW").
+        pooling: how a map became a vector ("mean", "max", "std", "cls", "grid", "grid:HxW"), or several,
+            comma-separated: then a tap of a map is "block_17/max".
         sample_rate: Hz.
         window_s: length of a window in seconds.
         selection: which windows of a clip, as `str(Selection)`.
@@ -59,7 +60,7 @@ class StoreKey:
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype}.")
         for tap in self.taps:
-            if not tap or "/" in tap or tap == ".":
+            if any(part in ("", ".") for part in tap.split("/")):
                 raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
 
     def to_json(self) -> str:

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from ...analysis import wording
 from ...features import InputError
+from ...features.csv_files import read_csv
 from .. import style
 
 TABLE = "ranking.csv"
@@ -85,7 +86,7 @@ def read(run: Path) -> pd.DataFrame:
     """The table of a comparison's taps."""
     if not has_data(run):
         raise InputError(f"{run}: expected the folder of `birdprobe compare`, got one without {TABLE}.")
-    table = pd.read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
+    table = read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
     missing = [name for name in (*COLUMNS, *USES) if name not in table]
     if missing:
         raise InputError(f"{run / TABLE}: no column {missing[0]}. Was it written by `birdprobe compare`?")

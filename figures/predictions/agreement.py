@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...analysis import wording
 from ...features import InputError
+from ...features.csv_files import read_csv
 from .. import style
 
 PROBE, WEIGHT = "knn", "weight of "
@@ -60,7 +61,7 @@ def read(run: Path, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{run}: no {name} in it; expected a train run whose heads were compared with a probe")
     text = {"tap": str, "score": str, "against": str, "head": str}
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
+    table = read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in TABLES[name] if column not in table]:
         raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
     if name == "agreement.csv" and "head" not in table:  # of a run before there was such a column

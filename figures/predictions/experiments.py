@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...features import InputError
+from ...features.csv_files import read_csv
 from .. import style
 
 TABLE, CONFIG = "outcome.csv", "config.json"
@@ -63,7 +64,7 @@ def read(run: Path) -> pd.DataFrame:
     path = run / TABLE
     if not path.is_file():
         raise InputError(f"{run}: no {TABLE} in it; expected the folder of an experiment.")
-    table = pd.read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
+    table = read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in COLUMNS if column not in table]:
         raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
     return table[table["against"].notna()].reset_index(drop=True)

@@ -97,16 +97,17 @@ def draw_box(axes: Axes, box: Box, x: float, base: float, data: Run, colours: Sc
         at = x + box.width * (np.arange(len(heights)) + 0.5) / len(heights)
         axes.vlines(at, base - heights, base + heights, color=style.QUIET, lw=1.6, zorder=3)
         return
-    known = box.tap in data.ranking.index
-    face = colours.to_rgba(data.ranking.knn[box.tap]) if known else (1.0, 1.0, 1.0, 1.0)
+    read = data.ranking.knn[data.ranking.tap.str.partition("/")[0] == box.tap]  # once a pooling
+    known = not read.empty
+    face = colours.to_rgba(read.max()) if known else (1.0, 1.0, 1.0, 1.0)
     edge: dict[str, Any] = (
         {"ec": style.INK, "lw": 0.9} if known else {"ec": style.QUIET, "lw": 0.8, "ls": (0, (2, 1.5))}
     )
-    if box.tap == data.reference:
+    if box.tap == data.reference.partition("/")[0]:
         edge = {"ec": style.REFERENCE, "lw": 2.2}
-    if box.tap == data.best:
+    if box.tap == data.best.partition("/")[0]:
         edge = {"ec": style.BEST, "lw": 2.6}
-        words = f"best {data.ranking.knn[box.tap]:.3f}"
+        words = f"best {data.ranking.knn[data.best]:.3f}"
         axes.text(
             x + box.width / 2,
             y + box.height + 0.05,
@@ -119,7 +120,15 @@ def draw_box(axes: Axes, box: Box, x: float, base: float, data: Run, colours: Sc
         )
     shape = "round,pad=0,rounding_size=0.035"
     axes.add_patch(
-        FancyBboxPatch((x, y), box.width, box.height, shape, fc=face, zorder=4 if box.tap == data.best else 3, **edge)
+        FancyBboxPatch(
+            (x, y),
+            box.width,
+            box.height,
+            shape,
+            fc=face,
+            zorder=4 if box.tap == data.best.partition("/")[0] else 3,
+            **edge,
+        )
     )
     axes.text(
         x + box.width / 2,

@@ -4,6 +4,7 @@ Classes are sorted by their accuracy at the best tap, easiest first, so the pict
 With more than 60 classes the middle ones are drawn as one mean row.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,12 @@ def label_columns(axes: Axes, data: Run, edges: np.ndarray) -> None:
     best = taps.index(data.best)
     middles = (edges[:-1] + edges[1:]) / 2
     inside = [i for i, tap in enumerate(taps) if tap.startswith("block_")]
-    step = max(1, int(np.ceil(0.19 / max(np.diff(edges)[inside], default=1.0))))
+    poolings = max(Counter(tap.partition("/")[0] for tap in taps).values())  # a block's number stands over the first
+    step = poolings * int(np.ceil(0.19 / max(np.diff(edges)[inside], default=1.0) / poolings))
     shown = [i for i in inside if i == best or (i % step == 0 and (abs(i - best) >= step or best not in inside))]
     others = [i for i in range(len(taps)) if i not in inside]
     ticks = [*shown, *others]
-    axes.set_xticks(middles[ticks], [wording.tap_label(taps[i]) for i in ticks], fontsize=7.5)
+    axes.set_xticks(middles[ticks], [wording.tap_label(taps[i].partition("/")[0]) for i in ticks], fontsize=7.5)
     axes.xaxis.tick_top()
     for label, i in zip(axes.get_xticklabels(), ticks):
         if i in others:

@@ -35,7 +35,7 @@ def of_run(run: Path | str, name: str | None = None) -> pd.DataFrame:
     default = f"{model.get('preset') or Path(model['path']).stem}, {Path(run.config['audio'].get('path', '')).stem}"
     inside = table["tap"].str.startswith("block_")
     depth = table["tap"].map(APART).astype(float)
-    depth[inside] = table.loc[inside, "tap"].str.removeprefix("block_").astype(int) / max(blocks - 1, 1)
+    depth[inside] = table.loc[inside, "index"].astype(int) / max(blocks - 1, 1)
     depth[table["tap"] == "stem"] = -0.05
     groups = f" in {run.n_groups:,} groups" if run.n_groups else ", groups unknown"
     return pd.DataFrame(

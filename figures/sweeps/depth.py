@@ -5,11 +5,12 @@ reference (the model's last tap before the classifier). Embedding and logits sta
 not blocks. Lower panel: milliseconds a window up to each tap.
 """
 
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,6 +19,7 @@ from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))  # a line a pooling
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
 LEFT, RIGHT, HEIGHT_IN = 0.108, 0.822, 4.8
 
@@ -48,7 +50,7 @@ def positions(taps: list[str], n_blocks: int) -> dict[str, float]:
     outside = [tap for tap in taps if not tap.startswith("block_")]
     slot = SLOT * max(n_blocks, 2) / (1 - SLOT * len(outside))
     behind = [tap for tap in outside if tap != "stem"]
-    places = {tap: float(tap.removeprefix("block_")) for tap in taps if tap.startswith("block_")}
+    places = {tap: float(tap.removeprefix("block_").partition("/")[0]) for tap in taps if tap.startswith("block_")}
     places |= {"stem": -slot} if "stem" in outside else {}
     return places | {tap: n_blocks - 1 + slot * (i + 0.8) for i, tap in enumerate(behind)}
 
@@ -87,11 +89,17 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     axes.set_axisbelow(True)
     axes.axhline(data.chance, color=style.QUIET, lw=0.9, ls=(0, (1, 2)))
     axes.axhline(table.knn[data.reference], color=style.REFERENCE, lw=1.1, ls=(0, (5, 2.5)))
-    interval = axes.fill_between(x[inside], low[inside], high[inside], color=style.PROBE, alpha=0.16, lw=0)
-    (line,) = axes.plot(x[inside], knn[inside], color=style.PROBE, lw=1.6, zorder=3)
-    (quiet,) = axes.plot(x[inside], table.linear[inside], color=style.LINEAR, lw=1.1, ls=(0, (3, 1.2)))
+    handles: dict[str, Any] = {}
+    for rule, mask, dashes in poolings(table.tap):
+        interval = axes.fill_between(x[mask], low[mask], high[mask], color=style.PROBE, alpha=0.16, lw=0)
+        (line,) = axes.plot(x[mask], knn[mask], color=style.PROBE, lw=1.6, ls=dashes, zorder=3)
+        handles[f"{rule or data.neighbours}, 95 % interval"] = (interval, line)
+    if len(handles) < 2:
+        (quiet,) = axes.plot(x[inside], table.linear[inside], color=style.LINEAR, lw=1.1, ls=(0, (3, 1.2)))
+        handles["linear probe"] = quiet
     aside = x[~inside] + 0.012 * np.ptp(axes.get_xlim())  # beside the interval's cap, not on it
-    axes.plot(aside, table.linear[~inside], color=style.LINEAR, marker="_", ms=7, mew=1.6, ls="")
+    if "linear probe" in handles:
+        axes.plot(aside, table.linear[~inside], color=style.LINEAR, marker="_", ms=7, mew=1.6, ls="")
     axes.errorbar(
         *(x[~inside], knn[~inside], [(knn - low)[~inside], (high - knn)[~inside]]),
         fmt="none",
@@ -106,12 +114,18 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
         axes.plot(x[chosen], knn[chosen], "o", ms=size, mfc=face, mec=style.PROBE, mew=1.2, zorder=4)
     best = list(table.tap).index(data.best)
     axes.plot(x[best], knn[best], "o", ms=size + 4, mfc=style.BEST, mec=style.PAPER, mew=1.2, zorder=5)
-    handles: dict[str, Any] = {f"{data.neighbours}, 95 % interval": (interval, line), "linear probe": quiet}
     if near.any():
         (dot,) = axes.plot([], [], "o", ms=4.4, color=style.PROBE)
         handles["not separable from the best"] = dot
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.045), "ncols": 3, "columnspacing": 1.6}
     axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place)
+
+
+def poolings(taps: pd.Series) -> list[tuple[str, np.ndarray, Any]]:
+    """(Pooling, which taps are blocks pooled so, dashes) for each line; "" where a run has only one pooling."""
+    rules = taps.where(taps.str.startswith("block_"), "/-").str.partition("/")[2]
+    names = [rule for rule in dict.fromkeys(rules) if rule != "-"]
+    return [(rule, (rules == rule).to_numpy(), dashes) for rule, dashes in zip(names, cycle(DASHES))]
 
 
 def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
@@ -179,12 +193,12 @@ def costs(data: Run) -> tuple[np.ndarray, str]:
     table = data.architecture
     rows = [*table["blocks"], *(table[key] for key in ("stem", "embedding", "logits") if table.get(key))]
     macs = {row["name"]: row["macs"] for row in rows}
-    return np.array([macs[tap] for tap in data.ranking.tap]) / 1e9, "GMAC per window"
+    return np.array([macs[tap.partition("/")[0]] for tap in data.ranking.tap]) / 1e9, "GMAC per window"
 
 
 def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
     """Block numbers below the lower panel, as many as fit, the best always among them; other taps by name."""
-    blocks = sorted(int(place) for tap, place in places.items() if tap.startswith("block_"))
+    blocks = sorted({int(place) for tap, place in places.items() if tap.startswith("block_")})
     shown = readable(blocks, places[data.best], 0.165 / inches_per_unit(axes))
     others = {tap: place for tap, place in places.items() if not tap.startswith("block_")}
     axes.set_xticks([*shown, *others.values()], [*map(str, shown), *others], fontsize=7.5)

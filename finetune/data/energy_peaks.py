@@ -59,6 +59,7 @@ class Peaks:
 
 
 def _key(clip: Clip) -> str:
-    """Which audio this is; its size stands for its content."""
-    size = clip.path.stat().st_size if clip.path.is_file() else None
-    return f"{clip.name}|{clip.start_s}|{clip.end_s}|{size}"
+    """Which audio this is; size and time of the last change stand for its content."""
+    status = clip.path.stat() if clip.path.is_file() else None
+    content = f"{status.st_size}|{status.st_mtime_ns}" if status else None
+    return f"{clip.name}|{clip.start_s}|{clip.end_s}|{content}"

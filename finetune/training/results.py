@@ -20,6 +20,7 @@ import pandas as pd
 
 from ...analysis.predictions.table import ROW_ID
 from ...features import InputError
+from ...features.csv_files import write_csv
 from ...features.files import write_json, write_text
 from . import resume
 from .recipe import FREE, flat
@@ -123,7 +124,7 @@ def write_oof(
     rows = pd.Index(index, name=ROW_ID)
     for name, table in ((f"truth-fold{fold}", truth.astype(int)), (f"fold{fold}", values)):
         frame = pd.DataFrame(table, index=rows, columns=list(labels))
-        write_text(folder / f"{name}.csv", frame[~rows.duplicated()].to_csv(float_format="%.9g"))
+        write_text(folder / f"{name}.csv", write_csv(frame[~rows.duplicated()], float_format="%.9g") or "")
     order = sorted(int(m[1]) for path in folder.glob("fold*.csv") if (m := re.fullmatch(r"fold(\d+)", path.stem)))
     for name, start in ((re.sub(r"[^\w.-]", "-", member), "fold"), ("truth", "truth-fold")):
         parts = [(folder / f"{start}{i}.csv").read_text().splitlines() for i in order]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ...analysis.tables import Column, Table
 from ...analysis.wording import interval
+from ...features.csv_files import write_csv
 from ...features.files import write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
 
@@ -84,7 +85,7 @@ def write(folder: Path, name: str, finding: Finding, config: dict, about: dict[s
     with OutputFolder(folder, KIND).replacing() as draft:
         for frame, stem in ((finding.frame, "outcome"), (finding.grid, "grid")):
             if frame is not None:
-                frame.to_csv(draft / f"{stem}.csv", index=False, float_format="%.6g", lineterminator="\n")
+                write_csv(frame, draft / f"{stem}.csv", index=False, float_format="%.6g", lineterminator="\n")
         write_text(draft / "outcome.md", "\n\n".join(words) + "\n")
         write_json(draft / "config.json", whole)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto
-from onnx.external_data_helper import ExternalDataInfo
 
 from ...features import InputError
 from ...features.files import write_bytes
 from ...features.windows import normalise_windows
+from ...probe.graph.external_data import data_files
 from ...probe.graph.load import default_opset
+from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import together
@@ -78,7 +78,7 @@ def fuse(
     InputError: no such head or fold, another model than the heads were trained on, an `out` that exists, an opset that
     cannot be raised to 18, or a result that differs from the two-step path.
     """
-    run, model, out = Path(run), Path(model), Path(out)
+    run, model, out = Path(run), resolve(model), Path(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
     members = load_members(run, head, folds)
@@ -170,6 +170,5 @@ def write(model: onnx.ModelProto, out: Path) -> None:
 
 def bytes_of(path: Path) -> int:
     """Of an ONNX file and of the weights that it keeps beside it."""
-    tensors = onnx.load(path, load_external_data=False).graph.initializer
-    beside = {ExternalDataInfo(t).location for t in tensors if t.data_location == TensorProto.EXTERNAL}
-    return path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside)
+    beside = data_files(onnx.load(path, load_external_data=False), path)
+    return path.stat().st_size + sum(place.stat().st_size for place in beside)

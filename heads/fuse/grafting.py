@@ -17,7 +17,7 @@ from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset, load
 from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
-from ...probe.runtime.opening import prepare
+from ...probe.runtime.opening import prepare, select_readings
 from ...probe.surgery.expose import Exposed, rebuild
 from ..ensemble import Ensemble
 from ..inputs import taps_of
@@ -32,11 +32,12 @@ def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tup
     contract = read_input_spec(whole, model.name, key.sample_rate, key.window_s, key.normalise)
     shape = waveform_shape(whole, model.name, contract.window_samples)
     architecture = find_blocks(whole, shape)
-    wanted = set(taps_of(tokens))
-    if missing := sorted(wanted - set(architecture.taps)):
-        raise InputError(f"{model}: no tap {', '.join(missing)}. Were the blocks found by another birdprobe?")
-    taps = [block for name, block in architecture.taps.items() if name in wanted]
-    opened = prepare(whole, taps, key.pooling, fold=True, row=row_of(shape))
+    wanted = taps_of(tokens)
+    try:
+        blocks, names = select_readings(architecture, ",".join(wanted), key.pooling)
+    except InputError as error:
+        raise InputError(f"{model}: {error} Were the blocks found by another birdprobe?") from None
+    opened = prepare(whole, blocks, key.pooling, True, row_of(shape), names)
     return raised(opened.exposed, model), row_of(shape)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...probe.graph.load import load
+from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import row_of, waveform_shape
 from ...probe.runtime.sessions import together
@@ -15,7 +16,7 @@ TIMED_BATCH = 4  # windows a call; conclusions at batch 1 are noise
 
 def speeds(fused: Path, model: Path, window_samples: int, threads: int = 1, budget_s: float = 20.0) -> dict[str, float]:
     """{"fused": ms, "full": ms}: median milliseconds a window at batch 4 of two ONNX files, called in turns."""
-    fused, model = Path(fused), Path(model)
+    fused, model = Path(fused), resolve(model)
     opened = {"fused": sessions.open_session(fused, threads), "full": sessions.open_session(model, threads)}
     specs = {name: sessions.data_input(session) for name, session in opened.items()}
     row = row_of(waveform_shape(load(model), model.name, window_samples))

@@ -18,6 +18,7 @@ import pandas as pd
 
 from ...analysis.predictions.row_ids import row_id
 from ...analysis.predictions.table import ROW_ID
+from ...features.csv_files import write_csv
 from ...features.files import write_json
 from ...features.output_folder import Kind, OutputFolder
 from ...finetune.data.targets import multi_hot
@@ -72,7 +73,7 @@ def write(
     )
     write_tables(run / "oof", rows, probabilities, labels, config["scored"]["source"])
     for name, frame in (("scores", scores), ("differences", differences), ("tap_weights", tap_weights)):
-        frame.to_csv(run / f"{name}.csv", index=False, float_format="%.6g")
+        write_csv(frame, run / f"{name}.csv", index=False, float_format="%.6g")
     scored = config["scored"]
     (run / "table.md").write_text(table(scores, scored["unit"], scored["source"]).to_markdown() + "\n")
     write_json(run / "config.json", config)
@@ -95,7 +96,7 @@ def write_tables(
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in {**{name: x[scored] for name, x in probabilities.items()}, "truth": truth}.items():
         table = pd.DataFrame(values, index=index, columns=list(labels))
-        table[~index.duplicated()].to_csv(folder / f"{name}.csv", float_format="%.9g")
+        write_csv(table[~index.duplicated()], folder / f"{name}.csv", float_format="%.9g")
 
 
 def _plain(column: pd.Series) -> np.ndarray:

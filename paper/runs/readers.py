@@ -15,6 +15,7 @@ from ...analysis import runs
 from ...analysis.predictions import comparison
 from ...analysis.runs import Run
 from ...features import InputError
+from ...features.csv_files import read_csv
 from ...figures.predictions import agreement, experiments
 
 # Arms as experiments named them before outcome.csv had a column `role`; of priors: (moderate, tuned).
@@ -264,7 +265,7 @@ def table(path: Path, columns: Sequence[str], blank: bool = False) -> pd.DataFra
     try:
         if blank and not path.read_text(encoding="utf-8").strip():
             return pd.DataFrame(columns=list(columns))
-        found = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values=["", "nan"])
+        found = read_csv(path, dtype=TEXT, keep_default_na=False, na_values=["", "nan"])
     except (OSError, ValueError) as fault:
         raise InputError(f"{path}: {getattr(fault, 'strerror', None) or fault}. Was the run cut off?") from None
     if missing := [column for column in columns if column not in found]:

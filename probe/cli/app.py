@@ -1,16 +1,22 @@
 """The one command, `birdprobe`. A body parses, calls one function and prints; heavy imports wait inside the bodies."""
 
-import errno
+import io
+import os
 import sys
 from importlib import import_module
 
 import typer
 
 from ...features import InputError
+from ...features.files import KEPT, REASONS
 from .terminal import say
 
 # Where each command lives: rooms above this one are known by name alone, so that no import runs back up.
 COMMANDS = {
+    "models": "probe.models.commands",
+    "fetch": "probe.models.commands",
+    "convert": "probe.models.commands",
+    "check": "probe.models.commands",
     "blocks": "probe.commands",
     "sweep": "probe.commands",
     "compare": "probe.commands",
@@ -50,15 +56,20 @@ app.add_typer(store_app, name="store")
 
 def main() -> None:
     """Entry point: bad input is one line and exit 1, anything else keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
         say(f"birdprobe: {error}")
         sys.exit(1)
+    except BrokenPipeError:  # `birdprobe blocks m.onnx | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes there at exit
+        sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        say(f"birdprobe: {error.filename or 'output'}: {error.strerror}. Nothing that was written before is lost.")
+        reason = REASONS.get(error.errno or 0, error.strerror or str(error))
+        say(f"birdprobe: {error.filename or 'output'}: {reason}. {KEPT}")
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name not in TRAIN_EXTRA:

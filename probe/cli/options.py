@@ -58,7 +58,10 @@ class TestGroups(StrEnum):
     site = "site"
 
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The backbone, an ONNX file that takes a waveform.")]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="An ONNX file that takes a waveform, or a name of `birdprobe models`."),
+]
 Audio = Annotated[
     Path,
     typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),
@@ -66,7 +69,9 @@ Audio = Annotated[
 Taps = Annotated[
     str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
 ]
-Pool = Annotated[str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW.")]
+Pool = Annotated[
+    str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.")
+]
 Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
 Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
 SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]

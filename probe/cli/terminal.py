@@ -52,7 +52,9 @@ def print_scores(found: dict) -> None:
         print(f"{title}: {found[name]:.4f}{interval}")
     print(f"{found['n']} rows, {found['n_files']} recordings, {found['n_scored']} classes scored")
     if found["left_out"]:
-        print(f"left out (no positive, or no negative): {', '.join(found['left_out'])}")
+        print(f"left out (no positive): {', '.join(found['left_out'])}")
+    if found["all_positive"]:
+        print(f"left out of macro ROC-AUC (no negative): {', '.join(found['all_positive'])}")
 
 
 def print_blend(made) -> None:

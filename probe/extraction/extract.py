@@ -24,7 +24,7 @@ from ...features.windows import Selection
 from ..runtime.backbone import Backbone
 from .clip_batches import ClipBatch, Settings
 from .workers import extract_shards, shards_of
-from .writer import fill, fingerprint, misfit, stale, workers_for
+from .writer import fill, fingerprint, misfit, quick_look, stale, workers_for
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def extract(
 ) -> Extraction:
     """Features of all windows that `selection` picks from `recordings`, in the FeatureStore `store_path`.
 
-    A complete store of the same key and clips is left as it is, an incomplete one is resumed. Another key, other clips
-    or audio files of other sizes are an InputError. `overwrite` replaces such a store, and a damaged one, and one whose
+    A complete store of the same key and clips is left as it is, an incomplete one is resumed. Another key, other
+    clips or files of other contents are an InputError. `overwrite` replaces such a store, a damaged one, and one whose
     skipped clips can be read by now; features that still hold are kept. The old store goes when the new one is whole,
     which lies in a hidden folder beside it until then: with `publish` False until the caller calls `publish`.
     batch_size: windows a forward pass; None takes what the backbone's device is fed at best.
@@ -145,6 +145,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "warnings": list(recordings.warnings),
         "clips": len(recordings.clips),
         "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
+        "files_look": quick_look(ClipBatch(0, recordings.clips)),
         "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
         "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
     }

@@ -15,7 +15,7 @@ from ...features.store import FeatureStore, StoreKey, join
 from ..runtime.backbone import Backbone
 from ..runtime.providers import Device
 from .clip_batches import ClipBatch, Settings
-from .writer import cores, fill, fingerprint, misfit
+from .writer import cores, fill, fingerprint, misfit, quick_look
 
 SHARD_CLIPS, MOST_SHARDS = 32, 64  # so that the shards do not depend on --jobs, and any number of jobs resumes them
 
@@ -116,7 +116,7 @@ def _shard(
     backbone = _open(how)
     if backbone.sha256 != key.model_sha256:
         raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
-    meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips)}
+    meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips), "files_look": quick_look(clips)}
     silent = Progress("", 1, wanted=False)
     return len(clips.clips), *fill(path, key, backbone, clips, meta, settings, workers, silent)
 

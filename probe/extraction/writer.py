@@ -9,7 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
+
 from ...features import InputError, audio
+from ...features.files import sha256
 from ...features.progress import Progress
 from ...features.store import FeatureStore, Locked, StoreKey
 from .clip_batches import BatchFeatures, ClipBatch, Settings, compute
@@ -24,10 +27,27 @@ def fingerprint(clips: ClipBatch) -> str:
     return hashlib.sha256(json.dumps([clips.first, table]).encode()).hexdigest()
 
 
+def quick_look(clips: ClipBatch) -> str:
+    """A hash over the clips' files as the disk lists them: size, time of the last change, inode. None is read.
+
+    Equal looks are taken for equal contents; where they differ, a file may still be the same: `misfit` reads it.
+    """
+    looks = []
+    for clip in clips.clips:
+        try:
+            status = clip.path.stat()
+        except OSError:
+            looks.append(None)
+        else:
+            looks.append((status.st_size, status.st_mtime_ns, status.st_ino))
+    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
+
+
 def misfit(path: Path, key: StoreKey, clips: ClipBatch) -> str | None:
     """Why the file at `path` is not a store of these clips and this key; None if it is.
 
-    The sizes of the audio files stand for their contents. Locked (an InputError) while another process writes it.
+    Audio files that are not as they were listed when the store was begun are compared by size and sha256. Locked (an
+    InputError) while another process writes it.
     """
     try:
         with FeatureStore.open(path, "r", key) as store:
@@ -36,15 +56,27 @@ def misfit(path: Path, key: StoreKey, clips: ClipBatch) -> str | None:
                     f"{path}: made from {store.meta.get('clips', 'other')} clips, {len(clips.clips)} wanted. "
                     f"Another AUDIO, --classes, --per-class, groups or folds? {HINT}"
                 )
-            for row in store.rows().drop_duplicates("clip").itertuples():
-                file = clips.clips[row.clip - clips.first].path
-                size = file.stat().st_size if file.is_file() else 0
-                if size != row.size:
-                    return f"{path}: made when {row.file} had {row.size} bytes, it has {size} now. {HINT}"
+            if store.meta.get("files_look") != quick_look(clips):
+                return _changed_file(path, store.rows(), clips)
     except Locked:
         raise
     except InputError as error:
         return str(error)
+    return None
+
+
+def _changed_file(path: Path, rows: pd.DataFrame, clips: ClipBatch) -> str | None:
+    """Which audio file is no longer what the rows were made from; None if all are."""
+    seen: dict[Path, str] = {}
+    for row in rows.drop_duplicates("clip").itertuples():
+        file = clips.clips[row.clip - clips.first].path
+        size = file.stat().st_size if file.is_file() else 0
+        if size != row.size:
+            return f"{path}: made when {row.file} had {row.size} bytes, it has {size} now. {HINT}"
+        if file not in seen:
+            seen[file] = sha256(file)
+        if seen[file] != row.sha256:
+            return f"{path}: made when {row.file} had other contents of the same size. {HINT}"
     return None
 
 

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from onnx.inliner import inline_local_functions
 
 from ...features import InputError
+from .external_data import read_external_data
 
 FLOATS: dict[int, type[np.floating]] = {
     TensorProto.FLOAT: np.float32,
@@ -36,13 +37,7 @@ def load(path: str | Path) -> onnx.ModelProto:
         raise InputError(f"{path}: {_not_onnx(path)}") from error
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise InputError(
-            f"{path}: its weights live in a second file that cannot be read ({error}). "
-            "Was the .data file left behind when the model was copied?"
-        ) from error
+    read_external_data(model, path)
     for tensor in model.graph.initializer:
         _check_length(path, tensor)
     if model.functions:
@@ -56,7 +51,7 @@ def _not_onnx(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
     if head[4:8] == b"TFL3":
-        return "this is a TensorFlow Lite file, not an ONNX model; convert it first, for instance with tf2onnx"
+        return "this is a TensorFlow Lite file, not an ONNX model; turn it into one with `birdprobe convert`"
     if head[:2] == b"PK":
         return "this is a zip archive (a PyTorch checkpoint?), not an ONNX model; export it first"
     size = path.stat().st_size

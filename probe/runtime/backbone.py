@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx.external_data_helper import ExternalDataInfo
 
 from ...features import InputError, files
-from ..blocks.architecture import Architecture
+from ..blocks.architecture import Architecture, Block
+from ..graph.external_data import data_files
 from ..graph.load import load
+from ..models.contracts import completed
+from ..models.registry import resolve
+from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
 from .device_session import BATCH, DeviceCheck, DeviceSession
 from .input_spec import read_input_spec, row_of, waveform_shape
@@ -27,7 +30,8 @@ from .sessions import ORT_ERRORS, data_input, reason, release_memory, run_chunks
 class Backbone:
     """See the module. Calling it is thread-safe; the model's weights live in the session only.
 
-    dims: tap -> dimensions of one pooled row. pooling: the rule's text. folding: what was done to the front end.
+    blocks: the block that each tap reads, under the tap's name. dims: tap -> dimensions of one pooled row. pooling: the
+    rules' text. folding: what was done to the front end.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
     one per core. device_check: how far the device is from the CPU in float32, None on the latter.
     """
@@ -39,7 +43,7 @@ class Backbone:
     window_samples: int
     normalise: str
     pooling: str
-    taps: tuple[str, ...]
+    blocks: dict[str, Block]
     dims: dict[str, tuple[int, ...]]
     architecture: Architecture
     verification: Verification
@@ -67,22 +71,23 @@ class Backbone:
         spinning: bool = False,
         device: Device = CPU,
     ) -> "Backbone":
-        """Open `path` at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
+        """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
+        pooling: one rule or several, comma-separated; under several a tap is `block_17/max`, and may be asked for so.
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers. device: see `providers.find_device`; checked against the CPU.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """
-        path = Path(path)
+        path = resolve(path)
         model = load(path)
+        sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         digest = sha256(path)
         architecture, exposed, verification, note = open_proven(model, digest, shape, taps, pooling, fold)
         del model
-        chosen = list(exposed.outputs)
         session, check = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning)
         spec = data_input(session)
         backbone = cls(
@@ -92,8 +97,8 @@ class Backbone:
             sample_rate=input_spec.sample_rate,
             window_samples=input_spec.window_samples,
             normalise=input_spec.normalise,
-            pooling=str(exposed.pooling),
-            taps=tuple(chosen),
+            pooling=",".join(map(str, parse_all(pooling))),
+            blocks={block.name: block for block in exposed.taps},
             dims=exposed.dims,
             architecture=architecture,
             verification=verification,
@@ -104,12 +109,17 @@ class Backbone:
             device_check=check,
             _row=row_of(shape),
             _dtype=spec.dtype,
-            _outputs=tuple(exposed.outputs[tap] for tap in chosen),
+            _outputs=tuple(exposed.outputs.values()),
             _session=session,
         )
         del exposed
         release_memory()
         return backbone
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Tap names in graph order."""
+        return tuple(self.blocks)
 
     @property
     def best_batch(self) -> int:
@@ -164,6 +174,4 @@ class Backbone:
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
     model = onnx.load(path, load_external_data=False)
-    tensors = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
-    beside = sorted({path.parent / ExternalDataInfo(t).location for t in tensors})
-    return files.sha256(path, *beside)
+    return files.sha256(path, *data_files(model, path))

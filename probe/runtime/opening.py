@@ -1,6 +1,6 @@
 """From a file's graph to a session: blocks found, taps exposed, front end folded, all of it verified, once per file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from ..blocks.detection import find_blocks
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.frontend_folding import fold as fold_front
-from ..surgery.pooling import Pooling
+from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
 from . import proofs
 from .device_session import DeviceCheck, DeviceSession, best_batch, check_noise
@@ -35,13 +35,13 @@ def open_proven(
     with suppress(InputError, KeyError, TypeError, IndexError, ValueError):  # a record of something else: proven anew
         if (found := proofs.read(place)) is not None:
             architecture = Architecture.from_json(found["architecture"])
-            blocks = [architecture.taps[name] for name in architecture.select(taps)]
+            blocks, names = select_readings(architecture, taps, pooling)
             candidate = next(islice(candidates(model), found["candidate"], None))
             whole, _ = build(candidate, blocks, pooling, found["folded"], row_of(shape), proven=True)
-            return architecture, whole.pruned(), Verification.from_json(found["verification"]), found["note"]
+            return architecture, whole.pruned(names), Verification.from_json(found["verification"]), found["note"]
     architecture = find_blocks(model, shape)
-    blocks = [architecture.taps[name] for name in architecture.select(taps)]
-    prepared = prepare(model, blocks, pooling, fold, row_of(shape))
+    blocks, names = select_readings(architecture, taps, pooling)
+    prepared = prepare(model, blocks, pooling, fold, row_of(shape), names)
     record = {
         "architecture": architecture.to_json(),
         "candidate": prepared.candidate,
@@ -69,6 +69,19 @@ def open_on(
         return opened, check_noise(opened, row, best_batch(opened, row))
     except ORT_ERRORS as error:
         raise InputError(f"`--device {device.name}`: ONNX Runtime fails there: {reason(error)}") from error
+
+
+def select_readings(architecture: Architecture, taps: str, pooling: str) -> tuple[list[Block], tuple[str, ...]]:
+    """(The blocks to expose, the taps to read of them). taps: as `Architecture.select` takes, or `block_17/max`."""
+    poolings = parse_all(pooling)
+    every = [reading.tap for reading in readings(list(architecture.taps.values()), poolings)]
+    parts = [part.strip() for part in taps.split(",") if part.strip()]
+    exact = {part for part in parts if "/" in part and part in every}
+    plain = ",".join(part for part in parts if part not in exact)
+    blocks = [architecture.taps[name] for name in (architecture.select(plain) if plain or not exact else ())]
+    names = exact | {reading.tap for reading in readings(blocks, poolings)}
+    wanted = {block.name for block in blocks} | {name.partition("/")[0] for name in exact}
+    return [block for name, block in architecture.taps.items() if name in wanted], tuple(n for n in every if n in names)
 
 
 def build(
@@ -105,18 +118,20 @@ def prepare(
     pooling: str | Pooling,
     fold: bool,
     row: tuple[int, ...],
+    names: Collection[str] | None = None,
     threads: int | None = None,
 ) -> Prepared:
     """Open and verify; batched where the graph can.
 
-    row: the shape of one window, without the batch axis. InputError: verification fails, even at one window a call.
+    row: the shape of one window, without the batch axis. names: the only taps to keep, where a block is read in several
+    ways. InputError: verification fails, even at one window a call.
     """
     failed: InputError | None = None
     for i, candidate in enumerate(candidates(model)):
         try:
             whole, note = build(candidate, taps, pooling, fold, row)
             outputs = compare_outputs(model, whole, row, threads=threads)
-            exposed = whole.pruned()
+            exposed = whole.pruned(names)
             del whole
             verification = Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs)
             return Prepared(exposed, verification, note, i, " folded (" in note)

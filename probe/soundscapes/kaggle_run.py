@@ -17,6 +17,7 @@ from ...analysis import predictions
 from ...analysis.postprocess.chain import Wanted, chain
 from ...analysis.postprocess.step import Step
 from ...features import InputError
+from ...features.csv_files import write_csv
 from ...features.files import replacing
 from .predict import Predicted, predict
 from .predictor import open_fused
@@ -119,6 +120,6 @@ def _postprocess(path: Path, package: Path, settings: dict, say: Callable[[str],
         table = step(table)
     table.index.name = predictions.ROW_ID
     with replacing(path) as fresh:
-        table.to_csv(fresh, float_format=FLOAT)
+        write_csv(table, fresh, float_format=FLOAT)
         predictions.require(predictions.read(fresh), str(path), row_ids=row_ids, classes=classes)
     return steps

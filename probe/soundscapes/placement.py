@@ -87,7 +87,7 @@ def predict_file(
     warn: Callable[[str], None] | None = None,
 ) -> tuple[np.ndarray, float]:
     """(float32 [rows, K], seconds of audio). InputError: the file cannot be used. warn: see `features.audio.read`."""
-    waveform = audio.read(path, predictor.sample_rate, warn=warn)
+    waveform = audio.read(path, predictor.sample_rate, warn=warn, partial=True)
     found = probabilities(predictor, waveform, placement, check)
     bad = ~np.isfinite(found).all(axis=1) | (found.min(axis=1) < 0) | (found.max(axis=1) > 1)
     if bad.any():

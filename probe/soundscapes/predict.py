@@ -15,19 +15,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256, write_json
 from ...features.progress import Progress
+from ...features.spelling import composed, printable
 from ..runtime.device_session import BATCH
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
 from .predictor import Predictor
-from .rows import Soundscape, expected, find
+from .rows import Soundscape, expected, find, passed_over
 from .submission import Form, about_path, assemble, published
 from .time_budget import Budget, told
 
@@ -111,6 +112,8 @@ def predict(
     )
     placement.row_samples(predictor.sample_rate)
     form = Form.of(predictor.labels, classes, sample_submission)
+    for folder in passed_over(soundscapes):
+        say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
     files = _asked(find(soundscapes), form, say)
     part = out.with_name(f"{out.name}.part")
     _refuse(out, part, overwrite)
@@ -238,7 +241,8 @@ def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]
     """The files that a sample submission names, all of them without one."""
     if form.stems is None or form.row_ids is None:
         return files
-    asked = tuple(file for file in files if file.stem in form.stems)
+    spelled = {composed(stem): stem for stem in form.stems}  # macOS writes accents otherwise than tables do
+    asked = tuple(replace(file, stem=spelled[name]) for file in files if (name := composed(file.stem)) in spelled)
     if not asked:
         raise InputError(
             f"sample submission: row {form.row_ids[0]} and others found, none of the {len(files)} soundscapes among "
@@ -274,7 +278,7 @@ def _header(predictor: Predictor, placement: Placement, files: Sequence[Soundsca
         "sample_rate": predictor.sample_rate,
         "window_samples": predictor.window_samples,
         "normalise": predictor.normalise,
-        "files": {file.stem: file.size for file in files},
+        "files": {file.stem: [file.size, file.changed_ns] for file in files},
     }
 
 

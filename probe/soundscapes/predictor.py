@@ -207,8 +207,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}, a text file with one label a line wanted.") from error
     labels = tuple(line.strip() for line in lines)
-    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    lines_of: dict[str, list[str]] = {}
+    for number, label in enumerate(labels, 1):
+        lines_of.setdefault(label, []).append(str(number))
+    doubled = [f"{label!r} on lines {' and '.join(at[:3])}" for label, at in lines_of.items() if label and len(at) > 1]
     if not labels or doubled or "" in labels:
-        found = f"{doubled[0]!r} twice" if doubled else "an empty line" if labels else "nothing"
+        found = doubled[0] if doubled else "an empty line" if labels else "nothing"
         raise InputError(f"{path}: {found} found, one label a line wanted, each once.")
     return labels

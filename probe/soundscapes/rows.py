@@ -1,5 +1,6 @@
 """The files to predict, and the rows that a submission has for each: one every row_s seconds, named by its end."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
 from ...features.audio import SUFFIXES, info
 from ...features.recordings.folders import audio_files
+from ...features.spelling import printable
 from ...features.windows import grid
+
+MOST_SAMPLES_A_BYTE = 4096  # silence in FLAC has about 300: a header that says more is damaged
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class Soundscape:
     path: Path
     duration_s: float | None
     size: int  # bytes
+    changed_ns: int = 0  # time of the last change
 
 
 def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ...]:
     """Every audio file below a folder (hidden ones passed over), one file, or the files of a list; sorted by stem.
 
-    InputError: nothing there, none found, or two files of one stem, whose rows could not be told apart.
+    Where files of two folders share a stem, as every recorder's first one does, all stems are paths: `MOTH01/0900`.
+    InputError: nothing there, none found, or two files that differ by their suffix alone, or are one file listed twice.
     """
     if isinstance(soundscapes, (str, Path)):
         place = Path(soundscapes)
@@ -39,17 +45,36 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
         raise InputError(f"{place}: no audio files found, soundscapes wanted ({', '.join(sorted(SUFFIXES))}).")
     if missing := [path for path in paths if not path.is_file()]:
         raise InputError(f"{missing[0]}: no such file or folder, soundscapes wanted.")
-    if doubled := [stem for stem, n in Counter(path.stem for path in paths).items() if n > 1]:
-        both = " and ".join(str(path) for path in sorted(paths) if path.stem == min(doubled))
+    stems = _stems(paths)
+    if doubled := [stem for stem, n in Counter(stems).items() if n > 1]:
+        both = " and ".join(str(path) for path, stem in sorted(zip(paths, stems)) if stem == min(doubled))
         raise InputError(f"{both}: one stem, so their rows would have the same ids. Rename one of them?")
-    paths = sorted(paths, key=lambda path: path.stem)
-    return tuple(Soundscape(path.stem, path, duration(path), path.stat().st_size) for path in paths)
+    found = ((stem, path, path.stat()) for stem, path in sorted(zip(stems, paths)))
+    return tuple(Soundscape(s, p, duration(p), about.st_size, about.st_mtime_ns) for s, p, about in found)
+
+
+def _stems(paths: Sequence[Path]) -> list[str]:
+    """Names without suffixes; with the folders below the common one where names alone are not different."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        root = os.path.commonpath([path.absolute().parent for path in paths])
+        stems = [path.absolute().relative_to(root).with_suffix("").as_posix() for path in paths]
+    return list(map(printable, stems))
+
+
+def passed_over(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
+    """Hidden folders below a folder that hold audio, which `find` leaves out."""
+    if isinstance(soundscapes, (str, Path)) and Path(soundscapes).is_dir():
+        return audio_files(Path(soundscapes)).hidden
+    return ()
 
 
 def duration(path: Path) -> float | None:
-    """Seconds, from the header alone."""
+    """Seconds, from the header alone; None where it promises more than any codec can pack into the file."""
     about = info(path)
-    return about.frames / about.sample_rate if about and about.frames else None
+    if not about or not about.frames or about.frames > MOST_SAMPLES_A_BYTE * path.stat().st_size:
+        return None
+    return about.frames / about.sample_rate
 
 
 def count(n_samples: int, row_samples: int) -> int:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ...analysis import predictions
 from ...features import InputError
+from ...features.csv_files import write_csv
 from ...features.files import replacing, sha256
 from .journal import Entry
 from .rows import Soundscape, expected, ids, most_common
@@ -78,7 +79,9 @@ def assemble(
     """Rows in the order of the files, or of the sample submission. InputError: a file whose number of rows is unknown,
     with no other file to tell it."""
     done = {stem: len(entry.probabilities) for stem, entry in entries.items()}
-    counts = {file.stem: done.get(file.stem) or expected(file, row_s, sample_rate) for file in files}
+    # a truncated file gets the rows that its header promises: those behind what decoded are fallback
+    promised = {file.stem: expected(file, row_s, sample_rate) for file in files}
+    counts = {stem: max(done.get(stem, 0), n or 0) or None for stem, n in promised.items()}
     usual = most_common(n for n in counts.values() if n)
     if form.row_ids is None and usual is None:
         raise InputError(f"none of the {len(files)} soundscapes tells how long it is, so no row can be written.")
@@ -87,7 +90,7 @@ def assemble(
     for file in files:
         own = ids(file.stem, counts[file.stem] or usual or 0, row_s)
         if file.stem in done:
-            where |= {row_id: (file.stem, row) for row, row_id in enumerate(own)}
+            where |= {row_id: (file.stem, row) for row, row_id in enumerate(own[: done[file.stem]])}
         row_ids += own
     wanted = list(form.row_ids or row_ids)
     found = [where.get(row_id) for row_id in wanted]
@@ -115,7 +118,7 @@ def assemble(
 def published(submission: Submission, out: Path) -> Iterator[str]:
     """Written beside OUT, read back, validated; gives its sha256, and OUT when the block ends."""
     with replacing(out) as path:
-        submission.table.to_csv(path, float_format=FLOAT)
+        write_csv(submission.table, path, float_format=FLOAT)
         predictions.require(
             predictions.read(path),
             str(out),

@@ -31,7 +31,8 @@ class Exposed:
     """What expose() made: a model of its own, and where each tap comes out.
 
     outputs: tap -> output name, always `birdprobe/<tap>`, in graph order as given. dims: tap -> dimensions of one row.
-    places: the taps as they lie right before pooling, see layouts.plain().
+    taps: a block for each tap, under the tap's name. places: the same as they lie right before pooling, see
+    layouts.plain(). poolings: how each is pooled.
     """
 
     model: onnx.ModelProto
@@ -39,7 +40,7 @@ class Exposed:
     dims: dict[str, tuple[int, ...]]
     taps: tuple[Block, ...]
     places: tuple[Block, ...]
-    pooling: Pooling
+    poolings: tuple[Pooling, ...]
     nodes_before: int
     nodes_after: int
 
@@ -60,7 +61,7 @@ class Exposed:
             dims,
             tuple(self.taps[i] for i in kept),
             tuple(self.places[i] for i in kept),
-            self.pooling,
+            tuple(self.poolings[i] for i in kept),
             self.nodes_before,
             len(model.graph.node),
         )
@@ -71,11 +72,12 @@ def expose(
 ) -> Exposed:
     """A new model whose outputs are the taps, pooled inside the graph in float32; see the module's picture.
 
-    With `keep_outputs` the original outputs stay beside the taps (to verify that they did not change). Half-precision
+    `pooling` may name several, `mean,max`: see pooling.readings(). With `keep_outputs` the original outputs stay beside
+    the taps (to verify that they did not change). Half-precision
     taps are cast to float32 before pooling: deep maps sum past float16's 65,504. InputError: no taps, a tap's tensor
     is not in the graph, or the tap cannot be pooled so.
     """
-    rule = Pooling.parse(pooling)
+    read = pools.readings(taps, pools.parse_all(pooling))
     if not taps:
         raise InputError("taps: found none, wanted at least one")
     made = {name for node in model.graph.node for name in node.output} | {i.name for i in model.graph.input}
@@ -87,7 +89,7 @@ def expose(
     outputs: dict[str, str] = {}
     dims: dict[str, tuple[int, ...]] = {}
     places: list[Block] = []
-    for block in taps:
+    for block, rule in ((reading.block, reading.pooling) for reading in read):
         if block.tensor not in made:
             raise InputError(f"tap {block.name}: tensor {block.tensor!r} is not in the graph. Blocks of another model?")
         place = plain(block, block.tensor in blocked)
@@ -108,7 +110,8 @@ def expose(
     kept = tensor_outputs(model) if keep_outputs else []
     exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
     return Exposed(
-        exposed, outputs, dims, tuple(taps), tuple(places), rule, len(model.graph.node), len(exposed.graph.node)
+        *(exposed, outputs, dims, tuple(reading.block for reading in read), tuple(places)),
+        *(tuple(reading.pooling for reading in read), len(model.graph.node), len(exposed.graph.node)),
     )
 
 

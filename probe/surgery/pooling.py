@@ -3,12 +3,13 @@
 Rules: `mean`, `max`, `std` (population) over the map or token axes; `cls`, token 0 of [N, T, D]; `grid`, un-pooled;
 `grid:HxW` (one number for token or one-dimensional maps), average-pooled to that size as torch's adaptive average
 pooling does. Grids come out channels first, [N, C, *map], whichever layout the model uses. Vectors [N, D] pass through.
+Several at once, `mean,max`, make a map into several taps: `block_17/mean`, `block_17/max`.
 Blocks are plain here: batch first, in no blocked layout, float32 (layouts.plain brings them there).
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -30,18 +31,50 @@ class Pooling:
         """`mean`, `max`, `std`, `cls`, `grid`, `grid:HxW` or `grid:T`. InputError for anything else."""
         if isinstance(text, Pooling):
             return text
-        if "," in text:
-            raise InputError(
-                f"`--pool` must be one pooling, got {text!r}. Run once with each; `birdprobe compare` joins."
-            )
         rule, _, size = text.strip().lower().partition(":")
         parts = size.split("x") if size else []
         if rule not in RULES or (size and rule != "grid") or not all(p.isdigit() and int(p) > 0 for p in parts):
-            raise InputError(f"pooling: found {text!r}, wanted one of {', '.join(RULES)} or grid:HxW such as grid:4x2")
+            raise InputError(f"`--pool` must be one of {', '.join(RULES)} or grid:HxW such as grid:4x2, got {text!r}.")
         return cls(rule, tuple(int(p) for p in parts))
 
     def __str__(self) -> str:
         return f"{self.rule}:{'x'.join(map(str, self.grid))}" if self.grid else self.rule
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a block: the tap's name, the block under that name, how its map becomes a vector."""
+
+    block: Block
+    pooling: Pooling
+
+    @property
+    def tap(self) -> str:
+        return self.block.name
+
+
+def parse_all(text: str | Pooling) -> tuple[Pooling, ...]:
+    """One pooling or several, comma-separated: `mean,max,std`. InputError: none, one that is unknown, or one twice."""
+    if isinstance(text, Pooling):
+        return (text,)
+    rules = tuple(Pooling.parse(part) for part in text.split(","))
+    if len(set(rules)) < len(rules):
+        raise InputError(f"`--pool` must name each pooling once, got {text!r}.")
+    return rules
+
+
+def readings(blocks: Sequence[Block], poolings: Sequence[Pooling]) -> list[Reading]:
+    """Every block under every pooling, in graph order.
+
+    Under several, a map's taps are named `block_17/mean`, `block_17/max`; a vector is read once, under its own name.
+    """
+    found = []
+    for block in blocks:
+        if len(poolings) == 1 or not is_map(block):
+            found.append(Reading(block, poolings[0]))
+        else:
+            found += [Reading(replace(block, name=f"{block.name}/{pooling}"), pooling) for pooling in poolings]
+    return found
 
 
 def check(block: Block, pooling: Pooling) -> None:

@@ -142,6 +142,7 @@ def references(
 ) -> Iterator[tuple[Block, np.ndarray]]:
     """Each tap [N, *dims] in float64 from the untouched graph's whole tensors, a bounded group of taps at a time."""
     raw_model, raw_names = unpooled(model, exposed.taps)
+    rules = dict(zip(exposed.outputs, exposed.poolings))
     session = open_session(raw_model, threads)
     del raw_model  # a second copy of the weights
     chunk = own_chunk(data_input(session))
@@ -151,7 +152,7 @@ def references(
             for block, raw in zip(group, results):
                 if raw.ndim != len(block.shape):
                     raise InputError(f"tap {block.name}: found {raw.shape}, wanted {block.shape}. Dynamic rank?")
-                rows[block.name].append(pools.pooled(raw, block, exposed.pooling))
+                rows[block.name].append(pools.pooled(raw, block, rules[block.name]))
         for block in group:
             yield block, np.concatenate(rows[block.name]).reshape(len(x), *exposed.dims[block.name])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...analysis.knn import check_k
 from ...features import InputError
 from ...features.recordings import Recordings, assign_folds, choose, drop_rare, read_recordings
 from .settings import Settings
@@ -47,6 +48,9 @@ def read_data(audio: Path | str, test: Path | str | None, settings: Settings) ->
     """The recordings; too few clips or groups, or a test without a known class, is said before the model is opened."""
     recordings = training_clips(audio, settings)
     folded = fold_clips(recordings, settings)
+    counts = folded.table["fold"].value_counts()
+    if settings.unit == "clip":
+        check_k(settings.k, int(counts.sum() - counts.max()))
     held_out = None if test is None else held_out_clips(test, settings, folded.classes)
     return Data(recordings, folded, held_out, metric_of(settings.score, recordings, held_out))
 

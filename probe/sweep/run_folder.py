@@ -11,6 +11,7 @@ import pandas as pd
 from ...analysis import wording
 from ...analysis.scored_items import Units
 from ...analysis.tables import Table
+from ...features.csv_files import write_csv
 from ...features.files import write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
 from ..extraction.extract import Extraction
@@ -65,15 +66,15 @@ def prepare(run: Path, overwrite: bool) -> None:
 def write(run: Path, tables: RunTables, config: dict) -> None:
     """The run's files, in the place of an older run's once all are written. Pictures and the page are added later."""
     with OutputFolder(run, KIND).replacing() as draft:
-        tables.ranking.to_csv(draft / "ranking.csv", index=False, float_format="%.6g")
+        write_csv(tables.ranking, draft / "ranking.csv", index=False, float_format="%.6g")
         write_text(draft / "ranking.md", ranking_table(tables.ranking, config["settings"]["k"]).to_markdown() + "\n")
-        tables.predictions.to_csv(draft / "predictions.csv", index=False)
-        tables.readouts.to_csv(draft / "readouts.csv", index=False, float_format="%.6g")
+        write_csv(tables.predictions, draft / "predictions.csv", index=False)
+        write_csv(tables.readouts, draft / "readouts.csv", index=False, float_format="%.6g")
         write_json(draft / "answer.json", config["conclusion"])
         if tables.projection is not None:
-            tables.projection.to_csv(draft / "projection.csv", index=False, float_format="%.6g")
+            write_csv(tables.projection, draft / "projection.csv", index=False, float_format="%.6g")
         for name, table in tables.studies.items():
-            table.to_csv(draft / name, index=False, float_format="%.6g")
+            write_csv(table, draft / name, index=False, float_format="%.6g")
         write_json(draft / "config.json", config)
 
 

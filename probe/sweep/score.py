@@ -11,7 +11,7 @@ from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ...analysis.readouts import linear
 from ...analysis.scored_items import Units, make_units
 from ...features.store import FeatureStore
-from ..blocks.architecture import Architecture
+from ..blocks.architecture import Block
 from ..runtime.cost import Timing
 from .conclusion import Conclusion, conclude
 from .data import FoldedClips
@@ -93,7 +93,7 @@ def rank_taps(
     scores: dict[Cell, np.ndarray],
     targets: np.ndarray,
     classes: Sequence[str],
-    architecture: Architecture,
+    blocks: Mapping[str, Block],
     cost: Mapping[str, Timing],
     k: int = 5,
     metric: str = "euclidean",
@@ -104,6 +104,7 @@ def rank_taps(
 
     Args:
         scores: `score_taps` of the same units; targets: bool [n, K]; classes: names of the K columns.
+        blocks: tap -> the block that it reads.
         cost: tap -> milliseconds a window and their spread; none where they were not measured.
         metric: distance of the published k-NN. score: "top1", "auc" or "cmap", what `readouts` is ranked by.
 
@@ -133,14 +134,14 @@ def rank_taps(
         }
     ranked = ranking.rank({tap: found == labels for tap, found in predicted.items()}, groups, reference, seed=seed)
     places = pd.DataFrame(
-        {part: [getattr(architecture.taps[tap], part) for tap in store.taps] for part in ("index", "stage")},
+        {part: [getattr(blocks[tap], part) for tap in store.taps] for part in ("index", "stage")},
         index=list(store.taps),
     ).astype("Int64")
     ranking_table = places.join(pd.DataFrame(columns).T).join(ranked.table).astype({"dim": int}).rename_axis("tap")
     ranking_table = ranking_table[list(COLUMNS)].reset_index().round(6)  # what is shown and stored rounds alike
     chance = float(table["label"].value_counts(normalize=True).iloc[0])
     linear_scores = {tap: part["linear"] for tap, part in columns.items()}
-    macs = {tap: float(architecture.taps[tap].macs) for tap in store.taps}
+    macs = {tap: float(blocks[tap].macs) for tap in store.taps}
     by_readout = rank_readouts(scores, targets, groups, reference, score, seed=seed, n_folds=len(np.unique(folds)))
     return Verdict(
         ranking_table,
@@ -162,11 +163,11 @@ def last_before_classifier(taps: tuple[str, ...]) -> str:
 
 
 def project(
-    store: FeatureStore, units: Units, architecture: Architecture, method: str = "umap", seed: int = 0
+    store: FeatureStore, units: Units, blocks: Mapping[str, Block], method: str = "umap", seed: int = 0
 ) -> pd.DataFrame:
     """The last blocks in one joint plane (published Figure 2): tap, item, label, x, y."""
-    blocks = [tap for tap in store.taps if architecture.taps[tap].index is not None]
-    taps = blocks[-TRAJECTORY_BLOCKS:] or list(store.taps)[-TRAJECTORY_BLOCKS:]
+    inside = [tap for tap in store.taps if blocks[tap].index is not None]
+    taps = inside[-TRAJECTORY_BLOCKS:] or list(store.taps)[-TRAJECTORY_BLOCKS:]
     features = {tap: units.vectors(store.read(tap)) for tap in taps}
     labels = units.table["label"].to_numpy()
     return projection.trajectories(features, labels, method=method, seed=seed)

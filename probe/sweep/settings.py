@@ -69,7 +69,8 @@ class Settings:
             if value is not None and value < least:
                 raise InputError(f"{flag(name)} must be at least {least}, got {value}.")
         parse_shots(self.shots)
-        if readouts.ATTENTIVE in readouts.parse(self.readout) and not self.pool.strip().lower().startswith("grid"):
+        poolings = [part.strip().lower() for part in self.pool.split(",")]
+        if readouts.ATTENTIVE in readouts.parse(self.readout) and not any(p.startswith("grid") for p in poolings):
             raise InputError(f"`--readout attentive` reads maps: it wants `--pool grid:HxW`, got `--pool {self.pool}`.")
 
 

@@ -8,7 +8,7 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from ...analysis.scored_items import Units
 from ...features.progress import Progress
 from ...features.store import FeatureStore
 from ...features.windows import Selection
-from ..blocks.architecture import Architecture
+from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import Timing, ms_per_window
@@ -60,7 +60,7 @@ def sweep(
     """Rank every tap of a backbone on labelled recordings: the whole job, pictures and report included.
 
     Args:
-        model: an ONNX file that takes a waveform.
+        model: an ONNX file that takes a waveform, or a name of `birdprobe models`.
         audio: a folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.
         output: the run folder. An unfinished run of the same settings is resumed; a finished one is refused unless
             `overwrite`, and replaced only when the new one is whole.
@@ -130,7 +130,7 @@ def run_sweep(
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
     cost = time_taps(backbone, settings, log)
-    found = rank_stores(extraction, tested, backbone.architecture, data, settings, cost, progress, log)
+    found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
     config = {
         "command": command,
         "model": describe_model(backbone),
@@ -188,7 +188,7 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
 def rank_stores(
     extraction: Extraction,
     tested: Extraction | None,
-    architecture: Architecture,
+    blocks: Mapping[str, Block],
     data: Data,
     settings: Settings,
     cost: dict[str, Timing],
@@ -204,7 +204,7 @@ def rank_stores(
         with Progress("ranking", len(store.taps), "taps", wanted=progress) as bar:
             scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
         verdict = rank_taps(
-            *(store, units, scores, targets, folded.classes, architecture, cost),
+            *(store, units, scores, targets, folded.classes, blocks, cost),
             *(settings.k, settings.metric, data.score, settings.seed),
         )
         beside = [study_timings(cost), study_duplicates(store, units, folded.table, verdict, scores, targets)]
@@ -223,7 +223,7 @@ def rank_stores(
         beside += studied(store, units, verdict, settings, progress, log)
         if settings.projection != "none":
             log(f"{settings.projection} of the last blocks")
-            projected = project(store, units, architecture, settings.projection, settings.seed)
+            projected = project(store, units, blocks, settings.projection, settings.seed)
         return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
 
 
@@ -264,7 +264,8 @@ def time_taps(backbone: Backbone, settings: Settings, log: Log) -> dict[str, Tim
     if not settings.timing:
         return {}
     log("timing the model up to each tap")
-    taps = [backbone.architecture.taps[name] for name in backbone.taps]
+    names = dict.fromkeys(tap.partition("/")[0] for tap in backbone.taps)
+    taps = [backbone.architecture.taps[name] for name in names]
     return ms_per_window(backbone.model, taps, backbone.window_samples, settings.pool, threads=backbone.threads)
 
 

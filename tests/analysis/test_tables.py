@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from birdprobe.analysis.tables import Column, Table
 from birdprobe.features import InputError
+from birdprobe.features.csv_files import read_csv
 
 FRAME = pd.DataFrame(
     {
@@ -86,7 +87,7 @@ def test_csv_keeps_raw_values_exactly():
 def test_csv_round_trip(rows):
     table = Table.from_frame(pd.DataFrame(rows, columns=["value", "text"]))
     lines = table.to_csv()
-    back = pd.read_csv(io.StringIO(lines), keep_default_na=False, dtype={"text": str}, float_precision="round_trip")
+    back = read_csv(io.StringIO(lines), keep_default_na=False, dtype={"text": str}, float_precision="round_trip")
     assert list(back["value"]) == [value for value, _ in rows]
     assert list(back["text"]) == [text.replace("\r\n", "\n").replace("\r", "\n") for _, text in rows]
     assert table.to_csv() == lines

@@ -140,9 +140,9 @@ def test_half_a_birdclef_folder(tmp_path, there, missing):
         read_recordings(touch(tmp_path, there))
 
 
-@pytest.mark.parametrize("other", ["wren ", "Wren", "WREN", "wre\u0301n"])
+@pytest.mark.parametrize("other", ["Wren", "WREN", "w r e n", "ｗren"])
 def test_labels_that_look_alike_stay_apart_and_are_named(tmp_path, other):
-    name = "wr\u00e9n" if "\u0301" in other else "wren"
+    name = "w  r e n" if " " in other else "wren"
     found = read_recordings(touch(tmp_path, f"{name}/1.wav", f"{other}/2.wav", f"{other}/3.wav", "robin/4.wav"))
     assert set(found.labels) == {name, other, "robin"}
     (warning,) = found.warnings

@@ -35,6 +35,16 @@ def test_unknown(text):
         parse_tokens(text, STORED)
 
 
+def test_a_block_under_several_poolings():
+    stored = ("block_02/mean", "block_02/max", "block_04/mean", "block_04/max", "embedding")
+    assert parse_tokens("2", stored) == parse_tokens("-2", stored) == ("block_02/mean", "block_02/max")
+    assert parse_tokens("block_04/max,embedding", stored) == ("block_04/max", "embedding")
+    assert parse_tokens("2-4", stored) == stored[:4]
+    assert parse_tokens("block_04/max-block_02/max", stored) == ("block_04/max-block_02/max",)
+    with pytest.raises(InputError, match="--taps"):
+        parse_tokens("4-2", stored)  # a difference of which?
+
+
 def test_assemble_flattens_and_subtracts():
     features = {"block_01": np.arange(12.0).reshape(2, 3, 2), "block_02": np.ones((2, 6)), "stem": np.ones((2, 4))}
     tokens = ("block_02", "block_02-block_01")

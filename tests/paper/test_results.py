@@ -1,4 +1,4 @@
-"""What is committed of runs and of a build of the paper is what its command gives; README says the same numbers."""
+"""What is committed of runs and of a build of the paper is what its command gives; the pages say the same numbers."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from birdprobe.analysis import wording
 from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.analysis.studies import leakage, sample_size
 from tests.probe.test_cli import birdprobe
-from tests.test_readme import BIRDNET, README, ROOT
+from tests.test_readme import BIRDNET, FINDINGS, PAGES, README, ROOT
 
 RESULTS = ROOT / "paper" / "results"
 DATA = {"xc21": "21 bird species", "esc10": "10 everyday sounds", "fsdd": "10 spoken digits"}
@@ -21,14 +21,14 @@ ADVICE = ("readout", "tap", "score", "corrected", "vs_last", "p_adjusted")
 
 
 def said(pattern: str) -> tuple[float, ...]:
-    """The numbers that README has where the pattern's groups stand; blanks and line ends count alike."""
-    match = re.search(pattern.replace(" ", r"\s+"), README)
-    assert match, f"README lacks: {pattern}"
+    """The numbers that the pages have where the pattern's groups stand; blanks and line ends count alike."""
+    match = re.search(pattern.replace(" ", r"\s+"), "\n".join(page.read_text() for page in PAGES))
+    assert match, f"no page has: {pattern}"
     return tuple(float(number) for number in match.groups())
 
 
 def readout_rows(data: str) -> list[str]:
-    """README's lines on a data set: embedding, best block and their difference under every read-out."""
+    """The lines on a data set: embedding, best block and their difference under every read-out."""
     table = pd.read_csv(RESULTS / f"readouts-{data}.csv")
     cells: dict[str, list[str]] = {f"{data}, {DATA[data]}": [], "": [], " ": []}
     for readout in dict.fromkeys(table["readout"]):
@@ -45,10 +45,25 @@ def readout_rows(data: str) -> list[str]:
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_readmes_table_of_read_outs_is_the_committed_one(data):
-    lines = [" | ".join(cell.strip() for cell in line.strip("|").split("|")) for line in README.splitlines()]
+def test_the_table_of_read_outs_is_the_committed_one(data):
+    lines = [" | ".join(cell.strip() for cell in line.strip("|").split("|")) for line in FINDINGS.splitlines()]
     for row in readout_rows(data):
         assert row in lines, row
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_readmes_differences_are_those_of_the_table(data):
+    difference = readout_rows(data)[2].split(" | ")[2:]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines()]
+    row = next(line for line in lines if line[0] == f"{data}, {DATA[data]}")
+    assert row[1:] == [difference[i] for i in (0, 1, 2, 4)]  # knn, knn-cosine, knn-standard, linear
+
+
+def test_readme_quotes_the_committed_answer():
+    quoted = " ".join(line.removeprefix("> ") for line in README.splitlines() if line.startswith("> "))
+    sentence = json.loads((RESULTS / "answer-xc21.json").read_text(encoding="utf-8"))["sentence"]
+    for part in quoted.split("[...]"):
+        assert part.strip() in sentence, part
 
 
 @pytest.mark.parametrize("data", DATA)

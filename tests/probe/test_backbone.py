@@ -70,10 +70,27 @@ def test_taps_and_pooling(saved):
     path = saved(convolutional()[0])
     assert opened(path, taps="-1,0").taps == ("block_00", "block_01")
     assert opened(path, taps="0", pooling="grid:4x2").dims == {"block_00": (8, 4, 2)}
-    with pytest.raises(InputError, match="pooling: found 'median'"):
+    with pytest.raises(InputError, match=r"`--pool` must be one of mean, .*, got 'median'"):
         opened(path, pooling="median")
     with pytest.raises(InputError, match="taps: '7' is not there"):
         opened(path, taps="7")
+
+
+def test_several_poolings(saved):
+    path = saved(convolutional()[0])
+    every = opened(path, pooling="mean,max")
+    names = ("block_00/mean", "block_00/max", "block_01/mean", "block_01/max", "embedding", "logits")
+    assert (every.taps, every.pooling) == (names, "mean,max")
+    assert every.blocks["block_01/max"].index == 1
+    some = opened(path, taps="block_01/max,embedding", pooling="mean,max")
+    assert some.taps == ("block_01/max", "embedding")
+    assert opened(path, taps="0", pooling="mean,max").taps == ("block_00/mean", "block_00/max")
+    x = audio_like((2, SAMPLES))
+    one = opened(path, pooling="max")
+    assert np.array_equal(some(x)["block_01/max"], one(x)["block_01"])
+    assert np.array_equal(every(x)["block_01/max"], one(x)["block_01"])
+    with pytest.raises(InputError, match="block_01/std"):
+        opened(path, taps="block_01/std", pooling="mean,max")
 
 
 def test_many_threads_call_one_backbone(saved):

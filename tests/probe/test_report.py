@@ -12,7 +12,7 @@ import pytest
 from birdprobe.features import InputError
 from birdprobe.figures import gallery
 from birdprobe.probe.sweep.report import write_report
-from birdprobe.probe.sweep.report.html import bracketed, number, unbroken
+from birdprobe.probe.sweep.report.markup import bracketed, number, unbroken
 from tests.runs import MENDS, add_readouts, make_run
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}

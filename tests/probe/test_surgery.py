@@ -12,7 +12,7 @@ from birdprobe.features import InputError
 from birdprobe.probe.runtime.opening import prepare
 from birdprobe.probe.runtime.sessions import audio_like, open_session, save
 from birdprobe.probe.surgery.expose import expose, rebuild, unpooled
-from birdprobe.probe.surgery.pooling import Pooling, adaptive, pooled
+from birdprobe.probe.surgery.pooling import Pooling, adaptive, is_map, pooled
 from birdprobe.probe.surgery.verify import Difference, Verification, compare_taps, groups
 from tests.waveform_models import SAMPLES, Builder, block, convolutional, transformer
 
@@ -51,6 +51,25 @@ def test_taps_equal_unpooled_runs(opset, nhwc, rule):
         assert found[tap.name].shape == (3, *exposed.dims[tap.name]) == wanted.shape
         assert found[tap.name].dtype == np.float32
         assert close(found[tap.name], wanted)
+
+
+def test_several_poolings_are_taps_of_their_own():
+    """One pass reads each map in every way; a vector is read once."""
+    model, taps = convolutional()
+    x = audio_like((3, SAMPLES))
+    raw = raw_run(model, taps, x)
+    exposed, verification = prepared(model, taps, "mean, max,std,grid:2x2")
+    rules = ("mean", "max", "std", "grid:2x2")
+    named = [f"{tap.name}/{rule}" for tap in taps for rule in rules if is_map(tap)]
+    assert [tap for tap in exposed.outputs if "/" in tap] == named
+    assert set(exposed.outputs) - set(named) == {tap.name for tap in taps if not is_map(tap)}
+    assert set(verification.taps) == set(exposed.outputs)
+    found = dict(zip(exposed.outputs, open_session(exposed.model, 1).run(None, {"audio": x})))
+    for tap in filter(is_map, taps):
+        for rule in rules:
+            assert close(found[f"{tap.name}/{rule}"], pooled(raw[tap.name], tap, Pooling.parse(rule)))
+    with pytest.raises(InputError, match="each pooling once"):
+        expose(model, taps, "max,max")
 
 
 @pytest.mark.parametrize("rule", ["mean", "max", "std", "cls", "grid", "grid:3"])
@@ -237,7 +256,7 @@ def test_refusals():
     with pytest.raises(InputError, match="grid:32x2 is finer than the map"):
         expose(model, taps, "grid:32x2")
     for text in ("median", "mean:3", "grid:0x2", "grid:ax2"):
-        with pytest.raises(InputError, match="wanted one of mean, max, std, cls, grid"):
+        with pytest.raises(InputError, match="must be one of mean, max, std, cls, grid"):
             Pooling.parse(text)
     assert str(Pooling.parse(" Grid:4x2 ")) == "grid:4x2"
 

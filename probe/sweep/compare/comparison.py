@@ -16,6 +16,7 @@ import pandas as pd
 from ....analysis import readouts
 from ....analysis.readout_ranking import Cell, rank_readouts
 from ....features import InputError
+from ....features.csv_files import write_csv
 from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Progress
@@ -145,8 +146,8 @@ def compare(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
     with folder.replacing() as draft:
-        table.to_csv(draft / "readouts.csv", index=False, float_format="%.6g")
-        taps.to_csv(draft / "ranking.csv", index=False, float_format="%.10g")
+        write_csv(table, draft / "readouts.csv", index=False, float_format="%.6g")
+        write_csv(taps, draft / "ranking.csv", index=False, float_format="%.10g")
         write_text(draft / "compare.md", page(table, taps, answer["lines"], paired.models))
         write_json(draft / "answer.json", answer)
         write_json(draft / "config.json", config)

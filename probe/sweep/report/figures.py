@@ -6,7 +6,7 @@ from html import escape
 
 from ....analysis.runs import Run
 from ....analysis.studies import few_shot
-from .head import concluded
+from .headline import concluded
 from .published import readout
 from .readouts import best_cells, heading, score_name
 

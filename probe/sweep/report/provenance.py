@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from ....analysis.runs import Run
-from .html import table
+from .markup import table
 
 MOST_SKIPPED = 50  # rows of skipped files on the page; all of them are in config.json
 

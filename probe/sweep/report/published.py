@@ -11,7 +11,7 @@ from ....analysis.runs import Run
 from ....analysis.wording import in_points as points
 from ....analysis.wording import number_of_p
 from ..published_answer import plain
-from .html import bar, bracketed, interval, number, table, unbroken
+from .markup import bar, bracketed, interval, number, table, unbroken
 
 MOST_TIED = 8
 

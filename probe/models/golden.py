@@ -1,0 +1,62 @@
+"""Windows to check a model on: golden ones, the same on every machine, and pieces of recordings."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...features import InputError
+from ...features.audio import read
+from ...features.recordings import read_recordings
+
+NAMES = ("tone", "chirp", "clicks", "noise")
+FLOOR = 1e-3  # of noise below the rest: where a spectrum is empty, rounding alone would be compared
+
+
+def golden_windows(sample_rate: int, samples: int) -> np.ndarray:
+    """Four windows made from formulas alone, so that they are the same everywhere.
+
+    Returns:
+        float32 [4, samples], peaks of about 0.25 and below: a chord of steady tones, a chirp from 500 Hz to 8 kHz,
+        clicks four times a second, and noise of a linear congruential generator.
+    """
+    t = np.arange(samples) / sample_rate
+    seconds = samples / sample_rate
+    tone = (
+        0.1 * np.sin(2 * np.pi * 1000 * t) + 0.05 * np.sin(2 * np.pi * 3150 * t) + 0.02 * np.sin(2 * np.pi * 6300 * t)
+    )
+    top = min(8000.0, 0.45 * sample_rate)
+    chirp = 0.2 * np.sin(2 * np.pi * (500 * t + (top - 500) * t**2 / (2 * seconds)))
+    clicks = 0.25 * np.exp(-400 * (t % 0.25)) * np.sin(2 * np.pi * 2500 * (t % 0.25))
+    noise = _noise(samples)
+    return np.stack([*(x + FLOOR * noise for x in (tone, chirp, clicks)), 0.1 * noise]).astype(np.float32)
+
+
+def _noise(samples: int) -> np.ndarray:
+    """Between -1 and 1: the high bits of x -> 1664525 x + 1013904223 (mod 2^32)."""
+    found = np.empty(samples, np.uint32)
+    state = 1
+    for i in range(samples):
+        state = (1664525 * state + 1013904223) & 0xFFFFFFFF
+        found[i] = state
+    return found.astype(np.float64) / 2**31 - 1
+
+
+def recorded_windows(audio: Path | str, sample_rate: int, samples: int, count: int = 8) -> np.ndarray:
+    """The first window of some recordings, spread over all there are; short ones are padded with silence.
+
+    Args:
+        audio: one file, or what a sweep takes.
+
+    Returns:
+        float32 [n, samples], n at most `count`.
+    """
+    path = Path(audio)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; recordings wanted.")
+    single = path.is_file() and path.suffix.lower() != ".csv"
+    files = [path] if single else [clip.path for clip in read_recordings(path, labelled=path.is_file()).clips]
+    if not files:
+        raise InputError(f"{path}: no recordings found.")
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, count).astype(int))]
+    rows = [read(file, sample_rate)[:samples] for file in chosen]
+    return np.stack([np.pad(row, (0, samples - len(row))) for row in rows]).astype(np.float32)
