@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ...features import InputError
 from ..graph.shapes import Shape
@@ -104,14 +105,17 @@ class Architecture:
     @classmethod
     def from_json(cls, found: dict) -> "Architecture":
         """The inverse of `to_json`."""
-        blocks = [_block(block) for block in found["blocks"]]
-        others = [found[name] and _block(found[name]) for name in ("stem", "embedding", "logits")]
-        ends = [tuple((e["name"], tuple(e["shape"])) for e in found[name]) for name in ("inputs", "outputs")]
-        return cls(tuple(blocks), *others, *ends, tuple(found["notes"]))
+        stem, embedding, logits = (found[name] and _block(found[name]) for name in ("stem", "embedding", "logits"))
+        inputs, outputs = (
+            tuple((end["name"], tuple(end["shape"])) for end in found[name]) for name in ("inputs", "outputs")
+        )
+        blocks = tuple(map(_block, found["blocks"]))
+        return cls(blocks, stem, embedding, logits, inputs, outputs, tuple(found["notes"]))
 
 
-def _block(plain: dict) -> Block:
-    return Block(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+def _block(plain: dict[str, Any]) -> Block:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return Block(**fields)
 
 
 def _plain(block: Block) -> dict:
