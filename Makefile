@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow lint bench clean
+.PHONY: setup demo test test-slow lint bench bench-gpu clean
 .DEFAULT_GOAL := demo
 
 setup: .venv/core.stamp  ## the command and its core dependencies
@@ -37,6 +37,9 @@ bench: .venv/full.stamp  ## ratios measured side by side; leave the machine alon
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_heads
 	$(BIN)/python -m tests.bench_predict
+
+bench-gpu: .venv/full.stamp  ## a GPU against the same machine's cores; where there is none, the cores alone at small size
+	$(BIN)/python -m tests.bench_gpu $(if $(shell command -v nvidia-smi),,--small)
 
 clean:
 	rm -rf .venv runs

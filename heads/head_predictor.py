@@ -19,6 +19,8 @@ from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
 from ..probe.models.registry import resolve
 from ..probe.runtime.backbone import Backbone, sha256
+from ..probe.runtime.device_session import DeviceCheck
+from ..probe.runtime.providers import CPU, Device
 from .ensemble import Ensemble, Members, load_members
 from .inputs import taps_of
 
@@ -45,6 +47,10 @@ class HeadPredictor:
         return self.backbone.normalise
 
     @property
+    def device_check(self) -> DeviceCheck | None:
+        return self.backbone.device_check
+
+    @property
     def threads(self) -> int | None:
         return self.backbone.threads
 
@@ -60,7 +66,12 @@ class HeadPredictor:
 
 
 def open_run(
-    run: Path, model: Path | str | None, head: str | None, fold: int | None, threads: int | None = 1
+    run: Path,
+    model: Path | str | None,
+    head: str | None,
+    fold: int | None,
+    threads: int | None = 1,
+    device: Device = CPU,
 ) -> HeadPredictor:
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
     members = load_members(run, head, "all" if fold is None else fold)
@@ -77,8 +88,10 @@ def open_run(
         threads=threads,
         frontend=key.frontend or None,
         inputs=key.inputs,
+        device=device,
     )
-    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity_of(members, key))
+    identity = identity_of(members, key) + ("" if device.precision == "float32" else f"-{device.precision}")
+    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity)
 
 
 def find_model(run: Path, key: StoreKey) -> Path:

@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
+from ..features import InputError
 from ..probe.cli.options import (
     Budget,
+    Device,
+    DeviceName,
     FrontEnd,
     Head,
     Inputs,
     Normalise,
     OneFold,
     Overwrite,
+    Precision,
+    PrecisionName,
     RowSeconds,
     SampleRate,
     Window,
@@ -54,7 +59,9 @@ def predict(
     normalise: Normalise = None,
     frontend: FrontEnd = None,
     inputs: Inputs = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a forward pass.")] = 8,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a forward pass; 8, on a GPU 32.")] = None,
+    device: Device = DeviceName.auto,
+    precision: Precision = PrecisionName.float32,
     workers: Annotated[int | None, typer.Option(min=1, help="Files at a time; one a core otherwise.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -71,7 +78,11 @@ def predict(
         from ..finetune.predictor import open_member
 
         folds = "all" if fold is None else fold
-        predictor = open_member(model_or_run, folds, tuple(part for part in tta.split(",") if part), no_call=no_call)
+        predictor = open_member(
+            *(model_or_run, folds, tuple(part for part in tta.split(",") if part)),
+            no_call=no_call,
+            device=torch_device(device.value, precision.value),
+        )
     else:
         predictor = open_predictor(
             model_or_run,
@@ -85,7 +96,11 @@ def predict(
             normalise=normalise,
             frontend=frontend,
             inputs=tuple(inputs or ()),
+            device=device.value,
+            precision=precision.value,
         )
+        if check := getattr(predictor, "device_check", None):
+            say(str(check))
     done = run(
         predictor,
         soundscapes,
@@ -103,6 +118,16 @@ def predict(
         say=say,
     )
     print(done)
+
+
+def torch_device(device: str, precision: str) -> str:
+    """Where a fine-tuned member computes. InputError: only torch's devices are offered."""
+    if device not in ("auto", "cpu", "cuda") or precision != "float32":
+        raise InputError(
+            f"a fine-tuned member computes in torch: `--device` must be auto, cpu or cuda and `--precision` float32, "
+            f"got {device} and {precision}. `birdprobe export` makes an ONNX file of it."
+        )
+    return device
 
 
 def kernel(

@@ -19,6 +19,7 @@ from .blocks.architecture import Architecture
 from .extraction.extract import Extraction
 from .extraction.extract import extract as extract_recordings
 from .runtime.backbone import Backbone
+from .runtime.providers import find_device
 from .sweep.conclusion import Conclusion, conclude
 from .sweep.score import last_before_classifier, multi_hot
 
@@ -65,6 +66,8 @@ def open_backbone(
     frontend: str | None = None,
     inputs: Sequence[str] = (),
     threads: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> Backbone:
     """Open a backbone at its taps.
 
@@ -79,15 +82,28 @@ def open_backbone(
             of a published convention, such as "timm-birdclef" or "ast"; see docs/frontends.md.
         inputs: values of the model's other inputs, "sr=16000", "state=zeros".
         threads: of the session; None takes one per core.
+        device: auto, cpu, cuda, tensorrt, openvino, coreml or directml; auto is CUDA where it answers, else the CPU.
+        precision: float32, tf32 or float16; the first batch is checked against the CPU in float32 (`.device_check`).
 
     Returns:
         A backbone: call it with windows float32 [N, window_samples] for {tap: float32 [N, d]}.
 
     Raises:
-        InputError: a file that cannot be opened, unknown taps, a rate or window that is missing.
+        InputError: a file that cannot be opened, unknown taps, a rate or window that is missing, a device that is
+            not there or whose numbers are off.
     """
+    there = find_device(device, precision)
     return Backbone.open(
-        model, taps, pool, sample_rate, window_s, normalise, threads=threads, frontend=frontend, inputs=inputs
+        model,
+        taps,
+        pool,
+        sample_rate,
+        window_s,
+        normalise,
+        threads=threads,
+        frontend=frontend,
+        inputs=inputs,
+        device=there,
     )
 
 
@@ -105,7 +121,9 @@ def extract(
     normalise: str | None = None,
     frontend: str | None = None,
     inputs: Sequence[str] = (),
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    device: str = "auto",
+    precision: str = "float32",
     jobs: int = 1,
     cluster: str | None = None,
     classes: int | None = None,
@@ -123,9 +141,10 @@ def extract(
 
     Args:
         model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
-        taps, pool, sample_rate, window_s, normalise, frontend, inputs: as `open_backbone`.
+        taps, pool, sample_rate, window_s, normalise, frontend, inputs, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
-        batch_size: windows a forward pass. jobs: local processes. cluster: address of a Dask cluster.
+        batch_size: windows a forward pass; None: 8 on a CPU, found by a short trial on a GPU.
+        jobs: local processes. cluster: address of a Dask cluster.
         classes, per_class: at most so many (a seeded choice).
         group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
         unlabelled: every audio file below `audio`, labels unknown.
@@ -151,11 +170,14 @@ def extract(
     )
     for line in recordings.warnings:
         log(f"warning: {line}")
+    there = find_device(device, precision)
     backbone = Backbone.open(
-        model, taps, pool, sample_rate, window_s, normalise, threads=1, frontend=frontend, inputs=inputs
+        model, taps, pool, sample_rate, window_s, normalise, threads=1, frontend=frontend, inputs=inputs, device=there
     )
     log(repr(backbone))
     log(str(backbone.verification))
+    if backbone.device_check:
+        log(str(backbone.device_check))
     return extract_recordings(
         backbone,
         recordings,

@@ -7,7 +7,11 @@ alone meanwhile. A miss is printed as a miss.
 """
 
 import argparse
+import contextlib
+import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,30 +21,57 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
+import pandas as pd
+import sklearn
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from birdprobe.analysis import knn
+from birdprobe.analysis import knn, readouts
+from birdprobe.analysis.tables import Table
+from birdprobe.features.files import write_text
 from birdprobe.features.recordings import Recordings, choose, read_recordings
+from birdprobe.features.store import FeatureStore
 from birdprobe.features.synthetic.clips import write_dataset
 from birdprobe.features.windows import Selection
 from birdprobe.probe.demo import GROUP_REGEX, WREN
 from birdprobe.probe.extraction.extract import extract
-from birdprobe.probe.runtime.backbone import Backbone, build
+from birdprobe.probe.extraction.writer import cores
+from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
+from birdprobe.probe.runtime.opening import build
 from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 from birdprobe.probe.surgery.expose import rebuild, unpooled
+from birdprobe.probe.sweep.data import fold_clips
+from birdprobe.probe.sweep.score import items_of, score_taps
+from birdprobe.probe.sweep.settings import Settings
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
 ESC10 = DATA / "esc10"
 BATCH = 8
 PAUSE_S = 0.15
+CONTROL = "the first once more"
 
 
-def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) -> dict[str, float]:
-    """Median seconds of each variant. One warm-up each, then `rounds` rounds in shuffled order."""
+class Times(dict[str, float]):
+    """Median seconds of each variant. spread: half the interquartile range over the median, the largest of them.
+    control: the first variant's second copy over the first."""
+
+    spread: float
+    control: float
+
+
+LAST = Times()  # of the race that the next rows are told from
+ROWS: list[dict] = []
+
+
+def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) -> Times:
+    """One warm-up each, then `rounds` rounds in shuffled order; the first variant runs twice a round, as a control."""
+    global LAST
     rng = np.random.default_rng(seed)
+    first = next(iter(variants))
+    variants = {**variants, CONTROL: variants[first]}
     for run in variants.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in variants}
@@ -51,12 +82,43 @@ def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) 
             began = time.perf_counter()
             variants[name]()
             seconds[name].append(time.perf_counter() - began)
-    return {name: float(np.median(times)) for name, times in seconds.items()}
+    LAST = Times({name: float(np.median(times)) for name, times in seconds.items()})
+    quartiles = [np.percentile(times, (25, 50, 75)) for times in seconds.values()]
+    LAST.spread = float(max((high - low) / 2 / median for low, median, high in quartiles))
+    LAST.control = LAST.pop(CONTROL) / LAST[first]
+    return LAST
 
 
 def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "") -> None:
+    """Print a figure of the last race, and keep it for `save`."""
     verdict = "" if met is None else ("met" if met else "MISS")
-    print(f"{what:<72} {figure:>7.2f}  {aim:<8} {verdict:<5} {note}", flush=True)
+    spread, control = getattr(LAST, "spread", np.nan), getattr(LAST, "control", np.nan)
+    told = {"what": what, "figure": round(figure, 3), "aim": aim, "verdict": verdict}
+    ROWS.append(told | {"spread": round(spread, 3), "control": round(control, 3), "note": note})
+    print(f"{what:<72} {figure:>7.2f}  {aim:<8} {verdict:<5} +-{spread:.0%}, control {control:.2f}  {note}", flush=True)
+
+
+def save(folder: Path, rounds: int) -> None:
+    """bench.csv and bench.md: every row with the machine and the versions it was measured on."""
+    table = pd.DataFrame(ROWS)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "bench.csv", index=False)
+    versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (onnxruntime, onnx, np, sklearn))
+    about = f"{processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
+    lines = (
+        *(f"{about}. Medians of {rounds} rounds or more, batch {BATCH}; spread: half the interquartile range over the",
+          "median; control: the same thing twice in the same rounds, 1 where the machine was quiet.", ""),
+        Table.from_frame(table.astype(str)).to_markdown(),
+    )  # fmt: skip
+    write_text(folder / "bench.md", "\n".join(lines) + "\n")
+
+
+def processor() -> str:
+    """The CPU's name, where the system says it."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
+            return found[1]
+    return platform.processor() or platform.machine()
 
 
 class Bare:
@@ -77,20 +139,19 @@ def bench_taps(name: str, path: Path, rounds: int) -> None:
     model = backbone.model
     shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
     taps = [backbone.architecture.taps[t] for t in backbone.taps]
-    plain, control = Bare(model, shape), Bare(model, shape)
+    plain = Bare(model, shape)
     unfolded = Bare(build(model, taps, "mean", False, shape)[0].pruned().model, shape)
     x = audio_like((BATCH, backbone.window_samples))
     times = race(
         {
             "plain": plain,
-            "control": control,
             "all taps": lambda: backbone(x),
             "all taps, front end not folded": unfolded,
         },
         rounds,
     )
     windows = BATCH / times["plain"]
-    row(f"{name}: control, plain / plain", times["control"] / times["plain"], note=f"plain {windows:.1f} windows/s")
+    print(f"{name}: plain {windows:.1f} windows/s")
     for what in ("all taps", "all taps, front end not folded"):
         ratio = times[what] / times["plain"]
         row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, "<= 1.05", ratio <= 1.05)
@@ -127,6 +188,49 @@ def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) ->
         f"{rate:.1f} windows/s, {windows} windows",
     )
     row(f"{name}: extraction / bare forward of the opened model", rate / (calls * BATCH / times["taps"]))
+
+
+def bench_readouts(name: str, path: Path, recordings: Recordings, rounds: int) -> None:
+    """Every default read-out of every tap, against the extraction that they read from."""
+    backbone, settings = Backbone.open(path, threads=1), Settings()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "features.h5"
+
+        def whole():
+            store.unlink(missing_ok=True)
+            return extract(backbone, recordings, store, selection=Selection.parse("all"), progress=False)
+
+        whole()
+        kept = Path(folder) / "kept.h5"
+        shutil.copy(store, kept)
+        with FeatureStore.open(kept) as features:
+            folded = fold_clips(recordings, settings)
+            units, targets = items_of(features, folded, folded.classes, settings.unit)
+            names = readouts.parse(settings.readout)
+
+            def scored():
+                return score_taps(features, units, targets, names, settings.k)
+
+            times = race({"extract": whole, "read-outs": scored}, rounds)
+    ratio, taps = times["read-outs"] / times["extract"], len(backbone.taps)
+    note = f"{times['read-outs']:.1f} against {times['extract']:.1f} s, {len(units.table)} clips, {', '.join(names)}"
+    row(f"{name}: all read-outs of {taps} taps / extraction alone, time", ratio, "<= 0.25", ratio <= 0.25, note)
+
+
+def bench_opening(name: str, path: Path, rounds: int) -> None:
+    """A file that was proven before, opened again; a cache of its own, so that the first opening is a first one."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = os.environ.get("BIRDPROBE_CACHE")
+        os.environ["BIRDPROBE_CACHE"] = folder
+        try:
+            began = time.perf_counter()
+            Backbone.open(path, threads=1)
+            first = time.perf_counter() - began
+            times = race({"opening": lambda: Backbone.open(path, threads=1)}, rounds)
+        finally:
+            os.environ.pop("BIRDPROBE_CACHE") if before is None else os.environ.update(BIRDPROBE_CACHE=before)
+    took = times["opening"]
+    row(f"{name}: opening a proven file, seconds", took, "<= 3", took <= 3, f"the first time {first:.1f} s")
 
 
 def bench_one_pass(name: str, path: Path, rounds: int) -> None:
@@ -216,6 +320,7 @@ def child(*arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder for bench.md and bench.csv")
     parser.add_argument("--peak", nargs=2, metavar=("HOW", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:  # a child that does one variant and tells its peak memory in MB
@@ -231,10 +336,14 @@ def main() -> None:
         for name, (path, recordings) in models.items():
             bench_taps(name, path, 5 * rounds)  # short calls: more of them
             bench_extract(name, path, recordings, max(3, rounds // 2))
+            bench_opening(name, path, rounds)
+        if "BirdNET" in models:
+            bench_readouts("BirdNET", BIRDNET, read_recordings(ESC10), max(3, rounds // 2))
         bench_one_pass("Wren", WREN, rounds)
         for name, (path, _) in models.items():
             bench_pooling(name, path, rounds)
     bench_knn(rounds)
+    save(arguments.output, rounds)
 
 
 if __name__ == "__main__":

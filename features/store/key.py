@@ -25,7 +25,10 @@ CAUSES = {
     "dtype": "Was the store made with another --dtype?",
     "frontend": "Was the store made with another --frontend?",
     "inputs": "Was the store made with another --input?",
+    "precision": "Was the store made with another --precision?",
 }
+
+ADDED = ("frontend", "inputs", "precision")  # stores made before there were any do not name them
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class StoreKey:
         dtype: "float32" or "float16", of the stored arrays.
         frontend: what made the spectrogram in front of the model, whole; "" where the model takes the waveform.
         inputs: values of the model's other inputs, "name=value".
+        precision: what the model computed in, where that moves numbers by more than 1e-4: "float32", "tf32", "float16".
     """
 
     model_sha256: str
@@ -58,6 +62,7 @@ class StoreKey:
     dtype: str = "float32"
     frontend: str = ""
     inputs: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
@@ -69,20 +74,23 @@ class StoreKey:
                 raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        found = asdict(self)
+        if self.precision == "float32":  # as stores have said it that knew no other
+            del found["precision"]
+        return json.dumps(found)
 
     @classmethod
     def from_json(cls, text: str) -> "StoreKey":
         """The inverse of `to_json`; InputError when it is no JSON object with exactly these fields.
 
-        Stores made before there were front ends do not name theirs.
+        Fields in ADDED may be missing.
         """
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
         if isinstance(found, dict):
-            found = {"frontend": "", "inputs": ()} | found
+            found = {field.name: field.default for field in fields(cls) if field.name in ADDED} | found
         try:
             return record(cls, found)
         except InputError as error:

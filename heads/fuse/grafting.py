@@ -17,8 +17,8 @@ from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset
 from ...probe.models.frontend_opening import open_model
-from ...probe.runtime.backbone import prepare, select_readings
 from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
+from ...probe.runtime.opening import prepare, select_readings
 from ...probe.surgery.expose import Exposed, rebuild
 from ..ensemble import Ensemble
 from ..inputs import taps_of
@@ -38,8 +38,8 @@ def cut(model: Path, tokens: Sequence[str], key: StoreKey) -> tuple[Exposed, tup
         blocks, names = select_readings(architecture, ",".join(wanted), key.pooling)
     except InputError as error:
         raise InputError(f"{model}: {error} Were the blocks found by another birdprobe?") from None
-    exposed, _, _ = prepare(whole, blocks, key.pooling, True, row_of(shape), names)
-    return raised(exposed, model), row_of(shape)
+    opened = prepare(whole, blocks, key.pooling, True, row_of(shape), names)
+    return raised(opened.exposed, model), row_of(shape)
 
 
 def raised(exposed: Exposed, place: Path) -> Exposed:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ...features import InputError
 from ..graph.shapes import Shape
@@ -100,6 +101,21 @@ class Architecture:
             "outputs": [{"name": name, "shape": list(shape)} for name, shape in self.outputs],
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_json(cls, found: dict) -> "Architecture":
+        """The inverse of `to_json`."""
+        stem, embedding, logits = (found[name] and _block(found[name]) for name in ("stem", "embedding", "logits"))
+        inputs, outputs = (
+            tuple((end["name"], tuple(end["shape"])) for end in found[name]) for name in ("inputs", "outputs")
+        )
+        blocks = tuple(map(_block, found["blocks"]))
+        return cls(blocks, stem, embedding, logits, inputs, outputs, tuple(found["notes"]))
+
+
+def _block(plain: dict[str, Any]) -> Block:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return Block(**fields)
 
 
 def _plain(block: Block) -> dict:

@@ -25,6 +25,22 @@ class DType(StrEnum):
     float16 = "float16"
 
 
+class DeviceName(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+    openvino = "openvino"
+    coreml = "coreml"
+    directml = "directml"
+
+
+class PrecisionName(StrEnum):
+    float32 = "float32"
+    tf32 = "tf32"
+    float16 = "float16"
+
+
 class Projection(StrEnum):
     umap = "umap"
     pca = "pca"
@@ -78,7 +94,14 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=VALUE", help="Value of another input of MODEL: a number, zeros or ones."),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows a forward pass.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Windows a forward pass; 8 on a CPU otherwise, found by a short trial on a GPU."),
+]
+Device = Annotated[DeviceName, typer.Option(help="Where it computes; auto: CUDA where it answers, else the CPU.")]
+Precision = Annotated[
+    PrecisionName, typer.Option(help="What it computes in; checked against the CPU in float32 before it is believed.")
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
 Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
 Classes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).")]

@@ -11,8 +11,9 @@ import platform
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
+
+import onnxruntime
 
 from ...features import InputError
 from ...features.files import Lock
@@ -57,7 +58,7 @@ def extract(
     *,
     selection: Selection,
     dtype: str = "float32",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     jobs: int = 1,
     seed: int = 0,
     overwrite: bool = False,
@@ -71,6 +72,7 @@ def extract(
     clips or files of other contents are an InputError. `overwrite` replaces such a store, a damaged one, and one whose
     skipped clips can be read by now; features that still hold are kept. The old store goes when the new one is whole,
     which lies in a hidden folder beside it until then: with `publish` False until the caller calls `publish`.
+    batch_size: windows a forward pass; None takes what the backbone's device is fed at best.
     With `jobs` > 1, or a Dask `cluster` (its address), other processes write shards in `STORE.shards/` and the store is
     a view of them. Clips that cannot be used are skipped and listed; InputError if that is all of them.
     """
@@ -82,7 +84,7 @@ def extract(
         raise InputError(f"{path}: a folder, wanted the name of a store")
     key = key_of(backbone, selection, seed, dtype)
     meta = meta_of(backbone, recordings)
-    settings = Settings(selection, seed, batch_size)
+    settings = Settings(selection, seed, batch_size or backbone.best_batch)
     with Lock(path):
         target = path
         if path.exists():
@@ -130,6 +132,7 @@ def key_of(backbone: Backbone, selection: Selection, seed: int, dtype: str) -> S
         dtype=dtype,
         frontend=backbone.frontend or "",
         inputs=backbone.inputs,
+        precision=backbone.device.key_precision,
     )
 
 
@@ -145,7 +148,8 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "clips": len(recordings.clips),
         "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
         "files_look": quick_look(ClipBatch(0, recordings.clips)),
-        "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
+        "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
+        "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
     }
 
 

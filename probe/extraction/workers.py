@@ -13,6 +13,7 @@ from ...features import InputError
 from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
 from ..runtime.backbone import Backbone
+from ..runtime.providers import Device
 from .clip_batches import ClipBatch, Settings
 from .writer import cores, fill, fingerprint, misfit, quick_look
 
@@ -31,11 +32,12 @@ class Opening:
     normalise: str
     frontend: str | None
     inputs: tuple[str, ...]
+    device: Device
 
     @classmethod
     def of(cls, backbone: Backbone) -> "Opening":
         b = backbone
-        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs)
+        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs, b.device)
         return cls(b.path.resolve(), *how)
 
 
@@ -52,6 +54,7 @@ def _open(how: Opening) -> Backbone:
         spinning=False,
         frontend=how.frontend,
         inputs=how.inputs,
+        device=how.device,
     )
 
 

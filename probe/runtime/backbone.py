@@ -4,7 +4,7 @@ Backbone.open finds the blocks, exposes the chosen taps, folds the front end, ve
 file, and keeps one ONNX Runtime session. probe/runtime/input_spec.py knows what to feed it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,19 +14,18 @@ import onnxruntime as ort
 
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
-from ..blocks.detection import find_blocks
 from ..graph.external_data import data_files
 from ..models.contracts import completed
 from ..models.frontend import FrontEnd
 from ..models.frontend_opening import open_model
 from ..models.registry import resolve
-from ..surgery.batch_axis import free_batch, pin_batch
-from ..surgery.expose import Exposed, expose
-from ..surgery.frontend_folding import fold as fold_front
-from ..surgery.pooling import Pooling, parse_all, readings
-from ..surgery.verify import Verification, compare_outputs, compare_taps
-from .input_spec import declared, read_input_spec, row_of, waveform_shape
-from .sessions import ORT_ERRORS, data_input, open_session, reason, release_memory, run_chunks, together
+from ..surgery.pooling import parse_all
+from ..surgery.verify import Verification
+from .device_session import BATCH, DeviceCheck, DeviceSession
+from .input_spec import read_input_spec, row_of, waveform_shape
+from .opening import open_on, open_proven
+from .providers import CPU, Device
+from .sessions import ORT_ERRORS, data_input, reason, release_memory, run_chunks, together
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +36,7 @@ class Backbone:
     rules' text. folding: what was done to the front end.
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
-    one per core.
+    one per core. device_check: how far the device is from the CPU in float32, None on the latter.
     """
 
     path: Path
@@ -56,10 +55,12 @@ class Backbone:
     threads: int | None
     frontend: str | None
     inputs: tuple[str, ...]
+    device: Device
+    device_check: DeviceCheck | None
     _row: tuple[int, ...] = field(compare=False)
     _dtype: type = field(compare=False)
     _outputs: tuple[str, ...] = field(compare=False)
-    _session: ort.InferenceSession = field(compare=False)
+    _session: "ort.InferenceSession | DeviceSession" = field(compare=False)
 
     @classmethod
     def open(
@@ -75,13 +76,14 @@ class Backbone:
         spinning: bool = False,
         frontend: str | None = None,
         inputs: Sequence[str] = (),
+        device: Device = CPU,
     ) -> "Backbone":
         """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
         pooling: one rule or several, comma-separated; under several a tap is `block_17/max`, and may be asked for so.
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
-        as decoding, other sessions or other callers.
+        as decoding, other sessions or other callers. device: see `providers.find_device`; checked against the CPU.
         frontend, inputs: as `models.frontend_opening.open_model` takes them.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
@@ -94,15 +96,15 @@ class Backbone:
         sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
-        architecture = find_blocks(model, shape)
-        blocks, names = select_readings(architecture, taps, pooling)
-        exposed, verification, note = prepare(model, blocks, pooling, fold, row_of(shape), names)
+        digest = sha256(path)
+        form = " ".join((digest, front.text if front else "", *inputs))
+        architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold)
         del model
-        session = open_session(exposed.model, threads, spinning)
+        session, check = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning)
         spec = data_input(session)
         backbone = cls(
             path=path,
-            sha256=sha256(path),
+            sha256=digest,
             preset=input_spec.preset,
             sample_rate=input_spec.sample_rate,
             window_samples=input_spec.window_samples,
@@ -117,6 +119,8 @@ class Backbone:
             threads=threads,
             frontend=front and front.text,
             inputs=tuple(inputs),
+            device=device,
+            device_check=check,
             _row=row_of(shape),
             _dtype=spec.dtype,
             _outputs=tuple(exposed.outputs.values()),
@@ -130,6 +134,11 @@ class Backbone:
     def taps(self) -> tuple[str, ...]:
         """Tap names in graph order."""
         return tuple(self.blocks)
+
+    @property
+    def best_batch(self) -> int:
+        """Windows a call that the device is fed at best, and on a device other than the CPU at most."""
+        return self.device_check.batch if self.device_check else self.batch or BATCH
 
     @property
     def window_s(self) -> float:
@@ -152,8 +161,9 @@ class Backbone:
         if n == 0:
             return {tap: np.zeros((0, *self.dims[tap]), np.float32) for tap in self.taps}
         x: np.ndarray = np.ascontiguousarray(windows, self._dtype).reshape(n, *self._row)
+        chunk = self.best_batch if self.device_check and self.batch is None else self.batch
         try:
-            runs = list(run_chunks(self._session, x, self.batch, self._outputs))
+            runs = list(run_chunks(self._session, x, chunk, self._outputs))
         except ORT_ERRORS as error:
             raise InputError(f"{self.path.name}: ONNX Runtime fails on {n} windows: {reason(error)}") from error
         features = {}
@@ -174,77 +184,6 @@ class Backbone:
             f"Backbone({self.path.name}, {kind}: {self.window_s:g} s at {self.sample_rate} Hz, normalise "
             f"{self.normalise}, {len(self.taps)} taps {self.taps[0]}..{self.taps[-1]}, pooled by {self.pooling})"
         )
-
-
-def select_readings(architecture: Architecture, taps: str, pooling: str) -> tuple[list[Block], tuple[str, ...]]:
-    """(The blocks to expose, the taps to read of them). taps: as `Architecture.select` takes, or `block_17/max`."""
-    poolings = parse_all(pooling)
-    every = [reading.tap for reading in readings(list(architecture.taps.values()), poolings)]
-    parts = [part.strip() for part in taps.split(",") if part.strip()]
-    exact = {part for part in parts if "/" in part and part in every}
-    plain = ",".join(part for part in parts if part not in exact)
-    blocks = [architecture.taps[name] for name in (architecture.select(plain) if plain or not exact else ())]
-    names = exact | {reading.tap for reading in readings(blocks, poolings)}
-    wanted = {block.name for block in blocks} | {name.partition("/")[0] for name in exact}
-    return [block for name, block in architecture.taps.items() if name in wanted], tuple(n for n in every if n in names)
-
-
-def build(
-    candidate: onnx.ModelProto,
-    taps: Sequence[Block],
-    pooling: str | Pooling,
-    fold: bool,
-    row: tuple[int, ...],
-) -> tuple[Exposed, str]:
-    """Expose (the original outputs kept, so that they can be compared) and fold; and a note on the folding."""
-    whole = expose(candidate, taps, pooling, keep_outputs=True)
-    if not fold:
-        return whole, "front end: folding is off"
-    folded, note = fold_front(whole.model, row)
-    return whole.holding(folded), note
-
-
-def prepare(
-    model: onnx.ModelProto,
-    taps: Sequence[Block],
-    pooling: str | Pooling,
-    fold: bool,
-    row: tuple[int, ...],
-    names: Collection[str] | None = None,
-    threads: int | None = None,
-) -> tuple[Exposed, Verification, str]:
-    """(The exposed model ready to run, its verification, a note on the folding); batched where the graph can.
-
-    row: the shape of one window, without the batch axis. names: the only taps to keep, where a block is read in several
-    ways. InputError: verification fails, even at one window a call.
-    """
-    failed: InputError | None = None
-    for candidate in candidates(model):
-        try:
-            whole, note = build(candidate, taps, pooling, fold, row)
-            outputs = compare_outputs(model, whole, row, threads=threads)
-            exposed = whole.pruned(names)
-            del whole
-            return exposed, Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs), note
-        except InputError as error:
-            failed = error
-    assert failed is not None  # there is at least one candidate
-    raise failed
-
-
-def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
-    """The model for any number of windows a call, then for the number that it is known to take.
-
-    A fixed batch may be freed; a batch declared dynamic may still have one window built in (in its reshapes).
-    """
-    freed = free_batch(model)
-    if freed is not None:
-        yield freed
-        yield model
-    else:
-        yield model
-        if len(declared(model)) > 1:
-            yield pin_batch(model)
 
 
 def sha256(path: Path) -> str:

@@ -1,22 +1,33 @@
-"""What each tap costs: measured milliseconds a window of the model cut off right after it."""
+"""What each tap costs: measured milliseconds a window of everything that leads to it, all taps from the same runs.
 
+ONNX Runtime's profiler says what each node of the optimised graph took. A tap's cost is the sum over the nodes that it
+depends on, less its own pooling, so a deeper tap on the same path can never come out cheaper than an earlier one.
+"""
+
+import json
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.dataflow import reads_of
 from ..surgery.expose import Exposed
 from ..surgery.pooling import Pooling
-from .backbone import build, candidates
 from .input_spec import row_of, waveform_shape
+from .opening import build, candidates
 from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks, together
 
 BATCH = 4  # windows a call; conclusions at batch 1 are noise
 REST_S = 0.02  # between calls
+KERNEL = "_kernel_time"  # how the profiler ends a node's name
+LAYOUTS = ("ReorderOutput", "ReorderInput", "Transpose", "Cast", "Reshape")  # between a tap's tensor and its pooling
 
 
 @dataclass(frozen=True)
@@ -40,47 +51,83 @@ def ms_per_window(
     pooling: str | Pooling = "mean",
     fold: bool = True,
     threads: int | None = None,
-    budget_s: float = 24.0,
-    repeats: int = 6,
-    tick: Callable[[str], None] = lambda tap: None,
+    budget_s: float = 2.0,
+    repeats: int = 12,
 ) -> dict[str, Timing]:
-    """{tap: milliseconds a window and their spread} at batch 4, each tap alone on its own truncated model, in a session
-    of its own (one at a time), folded and threaded as for extraction.
+    """Milliseconds a window up to each tap at batch 4 on the CPU, opened, folded and threaded as for extraction.
 
-    The taps are gone through twice, forwards and backwards, so that a machine that drifts does not favour one end. Each
-    time, after one call to warm up, a tap is timed `repeats` times, but at least twice and no longer than its share of
-    `budget_s`. The lower quartile of all calls counts: what else a machine does only ever adds time. `tick` hears each
-    tap, twice.
+    Args:
+        model: as it is in the file. taps: what is read. window_samples: of the input.
+        pooling, fold, threads: as for `Backbone.open`.
+        budget_s: seconds for the calls; at least two are made after one to warm up, and at most `repeats`.
+
+    Returns:
+        {tap: milliseconds a window and their spread}. The lower quartile of the calls counts: what else a machine does
+        only ever adds time.
+
+    Raises:
+        InputError: ONNX Runtime cannot run the model.
     """
     row = row_of(waveform_shape(model, "model", window_samples))
     failed: Exception | None = None
     for candidate in candidates(model):
-        whole, _ = build(candidate, taps, pooling, fold, row)
+        whole, _ = build(candidate, taps, pooling, fold, row, proven=True)
         try:
-            seconds: dict[str, list[float]] = {tap: [] for tap in whole.outputs}
-            for name in (*seconds, *reversed(seconds)):
-                share = budget_s / len(seconds) / 2
-                seconds[name] += time_calls(whole.pruned([name]), row, threads, share, repeats)
-                tick(name)
-            return {name: Timing.of(times) for name, times in seconds.items()}
+            return profile(whole.pruned(), row, threads, budget_s, repeats)
         except ORT_ERRORS as error:  # one window is built into this form of the graph
             failed = error
     raise InputError(f"the model cannot be timed: {failed}") from failed
 
 
-def time_calls(
-    exposed: Exposed, row: tuple[int, ...], threads: int | None = None, budget_s: float = 1.0, repeats: int = 4
-) -> list[float]:
-    """Seconds of each call of one exposed model on BATCH windows; see ms_per_window."""
-    started = time.perf_counter()
-    session = open_session(exposed.model, threads, spinning=False)
-    spec = data_input(session)
-    x = audio_like((BATCH, *row), spec.dtype)
-    times: list[float] = []
-    while len(times) < 3 or (len(times) <= repeats and time.perf_counter() - started < budget_s):
-        time.sleep(REST_S)
-        begun = time.perf_counter()
-        for _ in run_chunks(session, x, together(spec)):
-            pass
-        times.append(time.perf_counter() - begun)
-    return times[1:]
+def profile(
+    exposed: Exposed, row: tuple[int, ...], threads: int | None, budget_s: float, repeats: int
+) -> dict[str, Timing]:
+    """`ms_per_window` of one opened model."""
+    with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
+        prefix = Path(folder) / "profile"
+        for i, node in enumerate(exposed.model.graph.node):
+            node.name = f"node_{i}"  # the profiler knows them by name, and files may have none
+        session = open_session(exposed.model, threads, spinning=False, profile=prefix)
+        spec = data_input(session)
+        x, chunk = audio_like((BATCH, *row), spec.dtype), together(spec)
+        until, calls = 0.0, 0
+        while calls < 3 or (calls <= repeats and time.perf_counter() < until):
+            time.sleep(REST_S)
+            for _ in run_chunks(session, x, chunk):
+                pass
+            until = until or time.perf_counter() + budget_s  # the first call warms up
+            calls += 1
+        events = json.loads(Path(session.end_profiling()).read_text())
+        graph = onnx.load(prefix.with_suffix(".onnx"), load_external_data=False).graph
+    seconds = node_seconds(events, calls)
+    needs = {tap: needed(graph, output) for tap, output in exposed.outputs.items()}
+    none = np.zeros(calls)  # a tap that lies on the input itself
+    totals = {tap: sum((seconds.get(name, none) for name in names), none) for tap, names in needs.items()}
+    return {tap: Timing.of(total[1:].tolist()) for tap, total in totals.items()}
+
+
+def node_seconds(events: Sequence[dict], calls: int) -> dict[str, np.ndarray]:
+    """Node -> seconds [calls]. A call may have been several runs of fewer windows: these are added up."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+            found[event["name"].removesuffix(KERNEL)].append(event["dur"] * 1e-6)
+    return {
+        name: np.array(times).reshape(calls, -1).sum(axis=1) for name, times in found.items() if len(times) % calls == 0
+    }
+
+
+def needed(graph: onnx.GraphProto, output: str) -> set[str]:
+    """Names of the nodes that a tap's output depends on, less those at its end that pool it."""
+    producer = {name: node for node in graph.node for name in node.output}
+    names, todo = set[str](), [(output, True)]
+    while todo:
+        tensor, own = todo.pop()
+        node = producer.get(tensor)
+        if node is None or node.name in names:
+            continue
+        own = own and (any(name.startswith(output) for name in node.output) or node.op_type in LAYOUTS)
+        if not own:
+            names.add(node.name)
+        todo += [(name, own) for name in reads_of(node)]
+    return names

@@ -20,6 +20,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ...features import InputError
+from .providers import CPU, Device
 
 if TYPE_CHECKING:  # running a file needs ONNX Runtime alone, as on Kaggle
     import onnx
@@ -105,12 +106,18 @@ def save(model: "onnx.ModelProto", path: Path) -> None:
 
 
 def open_session(
-    model: "onnx.ModelProto | Path", threads: int | None = None, spinning: bool = True, inline_limit: int = INLINE_LIMIT
+    model: "onnx.ModelProto | Path",
+    threads: int | None = None,
+    spinning: bool = True,
+    inline_limit: int = INLINE_LIMIT,
+    device: Device = CPU,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
-    """Open a model in ONNX Runtime on the CPU with `threads` intra-op threads (None: one per core).
+    """Open a model in ONNX Runtime on `device` with `threads` intra-op threads (None: one per core).
 
     Models above `inline_limit` bytes of weights go through a temporary file with external data. `spinning=False` keeps
-    the session's threads from burning cores between calls. InputError: ONNX Runtime refuses the model.
+    the session's threads from burning cores between calls. `profile`: the beginning of a file name; the session then
+    writes what each node took, see `cost`. InputError: ONNX Runtime refuses the model.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -118,15 +125,23 @@ def open_session(
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are irrelevant to users
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        options.optimized_model_filepath = str(profile.with_suffix(".onnx"))
+        # the graph alone is wanted: a model above 2 GiB could not be written in one piece
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", profile.with_suffix(".data").name
+        )
+    providers = device.providers()
     try:
         if isinstance(model, Path):
-            return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(str(model), options, providers=providers)
         if weight_bytes(model) < inline_limit:
-            return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
         with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
             path = Path(folder) / "model.onnx"
             save(model, path)
-            return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(str(path), options, providers=providers)
     except ORT_ERRORS as error:
         raise InputError(f"ONNX Runtime {ort.__version__} cannot open the model: {reason(error)}") from error
 

@@ -23,6 +23,7 @@ from ...features import InputError
 from ...features.files import Lock, sha256, write_json
 from ...features.progress import Progress
 from ...features.spelling import composed, printable
+from ..runtime.device_session import BATCH
 from . import journal as journals
 from .journal import Entry, Journal
 from .placement import Placement, as_shifts, predict_file
@@ -84,7 +85,7 @@ def predict(
     budget_minutes: float | None = None,
     classes: Sequence[str] | None = None,
     sample_submission: Path | str | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -97,7 +98,8 @@ def predict(
     row_s: seconds of a row (None: the model's window); see `placement` where the two differ. shifts: test-time shifts
     in seconds. classes: the columns, in the taxonomy's order. sample_submission: a CSV whose rows and columns the
     result gets. budget_minutes: stop before so many have passed since `started` (a time.monotonic(), None: now) and
-    still write a whole file. workers: threads (None: one per core).
+    still write a whole file. workers: threads (None: one per core). batch_size: windows a
+    call (None: 8, on a GPU 32).
     The same bytes come out whatever `workers` is and wherever a killed run was resumed: the same command goes on.
     A file that cannot be used costs a warning and fallback rows, no more. InputError: an OUT.csv that exists (without
     `overwrite`), nothing to predict, no file that can be used, options or classes that do not fit.
@@ -106,7 +108,7 @@ def predict(
     placement = Placement(
         predictor.window_samples / predictor.sample_rate if row_s is None else float(row_s),
         as_shifts(shifts),
-        batch_size,
+        usual_batch(predictor) if batch_size is None else batch_size,
     )
     placement.row_samples(predictor.sample_rate)
     form = Form.of(predictor.labels, classes, sample_submission)
@@ -221,6 +223,12 @@ def _run(
             ended.set()
             pool.shutdown(wait=True, cancel_futures=True)
     return tuple(skipped[file.stem] for file in files if file.stem in skipped), stopped
+
+
+def usual_batch(predictor: Predictor) -> int:
+    """Windows a call where none were asked for; the same in every run, since a resumed one has to go on alike."""
+    check = getattr(predictor, "device_check", None)
+    return BATCH if check is None else check.batch or BATCH
 
 
 def _workers(predictor: Predictor) -> int:

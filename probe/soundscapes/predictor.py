@@ -5,7 +5,7 @@ Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tun
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,8 @@ from ...features import InputError
 from ...features.files import check_regular
 from ...features.windows import NORMALISATIONS
 from ..runtime import sessions
+from ..runtime.device_session import DeviceCheck, DeviceSession, check_noise, steady_batch
+from ..runtime.providers import CPU, Device
 from ..runtime.sessions import ORT_ERRORS, reason, run_chunks, together
 
 METADATA = ("labels", "sample_rate", "window_s", "normalise")
@@ -59,6 +61,25 @@ class OnnxPredictor:
     threads: int | None = 1
     _session: Any = field(default=None, repr=False)
     _output: str = ""
+    device_check: DeviceCheck | None = None
+
+    def on(self, device: Device) -> "OnnxPredictor":
+        """The same file on another device, checked against the CPU. InputError: it fails there or is off."""
+        if device.plain:
+            return self
+        if device.precision == "float16":
+            raise InputError(f"{self.path}: `--precision float16` is for backbones, use float32 or tf32.")
+        cpu = sessions.open_session(self.path, None, spinning=False)
+        spec = sessions.data_input(cpu)
+        there = sessions.open_session(self.path, self.threads, spinning=False, device=device)
+        opened = DeviceSession(there, cpu, {self._output: self._output}, device, together(spec))
+        row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
+        try:
+            check = check_noise(opened, row, steady_batch(opened) or 1)
+        except ORT_ERRORS as error:
+            raise InputError(f"`--device {device.name}`: ONNX Runtime fails there: {reason(error)}") from error
+        identity = self.identity if device.precision == "float32" else f"{self.identity}-{device.precision}"
+        return replace(self, identity=identity, _session=opened, device_check=check)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         spec = sessions.data_input(self._session)
@@ -94,6 +115,7 @@ def open_onnx(
     frontend: str | None = None,
     inputs: Sequence[str] = (),
     threads: int | None = 1,
+    device: Device = CPU,
 ) -> OnnxPredictor:
     """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor.
 
@@ -103,8 +125,8 @@ def open_onnx(
     path = Path(path)
     if labels is not None:
         given = (activation, sample_rate, window_s, normalise, frontend, inputs, threads)
-        return open_classifier(path, Path(labels), *given)
-    return open_fused(path, threads)
+        return open_classifier(path, Path(labels), *given).on(device)
+    return open_fused(path, threads).on(device)
 
 
 def open_fused(path: Path, threads: int | None = 1, identity: str | None = None) -> OnnxPredictor:

@@ -71,6 +71,12 @@ class Verification:
     def to_json(self) -> dict:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, found: dict) -> "Verification":
+        """The inverse of `to_json`."""
+        parts = {p: {name: Difference(**d) for name, d in found[p].items()} for p in ("taps", "outputs")}
+        return cls(parts["taps"], parts["outputs"], found["windows"], found["tolerance"])
+
     def __str__(self) -> str:
         tap, worst = max(self.taps.items(), key=lambda item: item[1].rel_l2)
         text = f"surgery verified on {self.windows} random windows: {len(self.taps)} taps within {worst.rel_l2:.1e} "

@@ -105,6 +105,7 @@ def describe_model(backbone: Backbone) -> dict:
         "architecture": backbone.architecture.to_json(),
         "proof": backbone.verification.to_json(),
         "folding": backbone.folding,
+        "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
     }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ...analysis import readouts
 from ...features import InputError
 from ...features.seeds import check_seed
+from ..runtime.providers import DEVICES, PRECISIONS
 
 CHOICES = {
     "metric": ("euclidean", "cosine"),
@@ -13,6 +14,8 @@ CHOICES = {
     "score": ("auto", "top1", "auc", "cmap"),
     "test_groups": ("file", "site"),
     "dtype": ("float32", "float16"),
+    "device": DEVICES,
+    "precision": PRECISIONS,
 }
 LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1}
 
@@ -30,7 +33,9 @@ class Settings:
     normalise: str | None = None
     frontend: str | None = None
     inputs: tuple[str, ...] = ()
-    batch_size: int = 8
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
     jobs: int = 1
     cluster: str | None = None
     classes: int | None = 30
@@ -49,7 +54,7 @@ class Settings:
     shots: str | None = None
     planes: bool = False
     timing: bool = True
-    projection: str = "umap"
+    projection: str = "pca"
     seed: int = 0
 
     def check(self) -> None:

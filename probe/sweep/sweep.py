@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pandas as pd
 
 from ...analysis import readouts
@@ -25,6 +26,7 @@ from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import Timing, ms_per_window
+from ..runtime.providers import find_device
 from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
 from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, prepare, write
@@ -38,7 +40,7 @@ from .studies.planes import study_planes
 from .studies.shots import study_shots
 from .studies.timings import study_timings
 
-PACKAGES = ("birdprobe", "onnx", "onnxruntime", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
+PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 Log = Callable[[str], None]
 
 
@@ -126,6 +128,8 @@ def run_sweep(
     data = read_data(audio, test, settings)
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
+    if backbone.device_check:
+        log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
     given: dict[str, Any] = {
@@ -141,7 +145,7 @@ def run_sweep(
     }
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
-    cost = time_taps(backbone, settings, progress, log)
+    cost = time_taps(backbone, settings, log)
     found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
     config = {
         "command": command,
@@ -150,7 +154,8 @@ def run_sweep(
         "settings": asdict(settings) | projection_used(settings, found.projected),
         **describe_result(data, extraction, tested, found),
         "skipped": describe_skipped(extraction),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}
+        | {name: version(name) for name in PACKAGES},
         "seconds": {"extract": round(extraction.seconds, 2), "all": round(time.perf_counter() - started, 2)},
     }
     if tested is not None:
@@ -193,6 +198,7 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
         normalise=settings.normalise,
         frontend=settings.frontend,
         inputs=settings.inputs,
+        device=find_device(settings.device, settings.precision),
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
     )
 
@@ -273,19 +279,14 @@ def describe_result(data: Data, extraction: Extraction, tested: Extraction | Non
     }
 
 
-def time_taps(backbone: Backbone, settings: Settings, progress: bool, log: Log) -> dict[str, Timing]:
-    """Milliseconds a window up to each tap, pooled and threaded as the extraction was; none with --no-timing."""
+def time_taps(backbone: Backbone, settings: Settings, log: Log) -> dict[str, Timing]:
+    """Milliseconds a window up to each tap on the CPU, threaded as the extraction was; none with --no-timing."""
     if not settings.timing:
         return {}
     log("timing the model up to each tap")
     names = dict.fromkeys(tap.partition("/")[0] for tap in backbone.taps)
     taps = [backbone.architecture.taps[name] for name in names]
-    with Progress("timing", 2 * len(backbone.taps), "taps", wanted=progress) as bar:
-        return ms_per_window(
-            *(backbone.model, taps, backbone.window_samples, settings.pool),
-            threads=backbone.threads,
-            tick=lambda tap: bar.advance(note=tap),
-        )
+    return ms_per_window(backbone.model, taps, backbone.window_samples, settings.pool, threads=backbone.threads)
 
 
 def skipped_of(store: FeatureStore) -> set[int]:

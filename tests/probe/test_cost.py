@@ -1,4 +1,4 @@
-"""Cost: measured on truncated models, so more work costs more, inside the time allowed."""
+"""Cost: summed over what a tap depends on, so that more work costs more, inside the time allowed."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from birdprobe.probe.runtime.cost import BATCH, Timing, ms_per_window
-from tests.waveform_models import Builder, block, convolutional
+from tests.waveform_models import Builder, block, convolutional, transformer
 
 
 def test_deeper_taps_cost_more():
@@ -20,7 +20,26 @@ def test_deeper_taps_cost_more():
     model = b.model(["N", 512 * 512], {now: ["N", 512, 512]})
     cost = ms_per_window(model, [taps[1], taps[5]], 512 * 512, threads=1, repeats=5)
     assert list(cost) == ["block_01", "block_05"]
-    assert 0 < cost["block_01"].ms < cost["block_05"].ms
+    assert 0 < 2 * cost["block_01"].ms < cost["block_05"].ms
+
+
+def test_a_deeper_tap_on_the_same_path_never_costs_less():
+    """Not within a spread: the same runs are summed, over more nodes, however busy the machine was."""
+    for model, taps in (convolutional(), convolutional(nhwc=True), transformer()):
+        cost = [one.ms for one in ms_per_window(model, taps, 256, threads=1, repeats=3).values()]
+        assert cost == sorted(cost) and cost[0] > 0
+
+
+def test_a_tap_beside_the_path_is_not_charged_for_it():
+    """Two branches from one input: each costs its own nodes, though one pass computes both."""
+    b = Builder(17)
+    b.add("Tanh", [b.add("MatMul", ["audio", b.weight("small", 256, 8)], "one")], "left")
+    wide = b.add("Tanh", [b.add("MatMul", ["audio", b.weight("large", 256, 4096)], "two")], "wide")
+    b.add("MatMul", [wide, b.weight("back", 4096, 8)], "right")
+    model = b.model(["N", 256], {"left": ["N", 8], "right": ["N", 8]})
+    taps = [block("block_00", "right", (1, 8)), block("block_01", "left", (1, 8))]
+    cost = ms_per_window(model, taps, 256, threads=1, repeats=4)
+    assert 5 * cost["block_01"].ms < cost["block_00"].ms
 
 
 def test_the_budget_is_kept():
@@ -36,6 +55,13 @@ def test_the_budget_is_kept():
 def test_fixed_batches_are_timed(batch):
     model, taps = convolutional(batch=batch)
     assert ms_per_window(model, taps[:1], 256, threads=1, repeats=2)["block_00"].ms > 0
+
+
+def test_nodes_without_names_are_told_apart():
+    model, taps = convolutional()
+    for node in model.graph.node:
+        node.name = ""
+    assert min(one.ms for one in ms_per_window(model, taps, 256, threads=1, repeats=3).values()) > 0
 
 
 def test_a_timing_is_the_lower_quartile_and_half_the_interquartile_range():

@@ -174,3 +174,46 @@ def test_birdnet_folds():
     assert "2 linear chains folded (2 with the framing), 1418 -> 151 million" in note
     x = audio_like((2, 144000), seed=3)
     assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
+
+
+def transformed(kind: str, opset: int = 17, frame: int = 64, hop: int = 16, window: bool = True, onesided: int = 1):
+    """[N, 256] -> frames -> DFT, or STFT -> power of every bin."""
+    b = Builder(opset)
+    factors = b.store("window", np.hanning(frame).astype(np.float32))
+    if kind == "STFT":
+        step, length = b.store("step", np.array(hop)), b.store("length", np.array(frame))
+        now = b.add("STFT", ["audio", step, factors if window else "", length], "bins", onesided=onesided)
+    else:
+        index = (np.arange((SAMPLES - frame) // hop + 1)[:, None] * hop + np.arange(frame)).astype(np.int64)
+        now = b.add("Gather", ["audio", b.store("index", index)], "frames", axis=1)
+        now = b.add("Mul", [now, factors], "windowed") if window else now
+        now = b.add("Unsqueeze", [now, b.ints("last", [-1])], "real")
+        if opset < 20:
+            now = b.add("DFT", [now], "bins", axis=2, onesided=onesided)
+        else:
+            now = b.add("DFT", [now, "", b.store("axis", np.array(-2))], "bins", onesided=onesided)
+    now = b.add("Mul", [now, now], "squares")
+    b.add("ReduceSum", [now, b.ints("parts", [-1])], "power", keepdims=0)
+    return b.model(["N", SAMPLES], {"power": None})
+
+
+@pytest.mark.parametrize("onesided", [0, 1])
+@pytest.mark.parametrize("window", [True, False])
+@pytest.mark.parametrize(("kind", "opset"), [("STFT", 17), ("DFT", 17), ("DFT", 20)])
+def test_transforms_become_one_convolution(kind, opset, window, onesided):
+    model = transformed(kind, opset, window=window, onesided=onesided)
+    folded, note = fold(model)
+    kinds = [n.op_type for n in folded.graph.node]
+    assert kind not in kinds and kinds.count("Conv") == 1 and "MatMul" not in kinds and "Gather" not in kinds
+    assert "1 DFT or STFT operator folded (equal within" in note
+    for n in (1, 3):
+        x = audio_like((n, SAMPLES), seed=n)
+        assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
+
+
+def test_transforms_of_another_kind_are_left_alone():
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("pairs", [-1, 4, 32, 2])], "complex")
+    b.add("DFT", [now], "bins", axis=2)
+    model = b.model(["N", SAMPLES], {"bins": None})
+    assert fold(model)[0] is model

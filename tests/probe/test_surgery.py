@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from birdprobe.features import InputError
-from birdprobe.probe.runtime.backbone import prepare
+from birdprobe.probe.runtime.opening import prepare
 from birdprobe.probe.runtime.sessions import audio_like, open_session, save
 from birdprobe.probe.surgery.expose import expose, rebuild, unpooled
 from birdprobe.probe.surgery.pooling import Pooling, adaptive, is_map, pooled
@@ -20,7 +20,8 @@ from tests.waveform_models import SAMPLES, Builder, block, convolutional, transf
 def prepared(model, taps, pooling="mean"):
     """(exposed model, verification) as a backbone is opened."""
     row = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
-    exposed, verification, _ = prepare(model, taps, pooling, False, row)
+    prepared = prepare(model, taps, pooling, False, row)
+    exposed, verification = prepared.exposed, prepared.verification
     return exposed, verification
 
 

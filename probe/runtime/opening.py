@@ -1,0 +1,156 @@
+"""From a file's graph to a session: blocks found, taps exposed, front end folded, all of it verified, once per file."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import onnx
+import onnxruntime as ort
+
+from ...features import InputError
+from ..blocks.architecture import Architecture, Block
+from ..blocks.detection import find_blocks
+from ..surgery.batch_axis import free_batch, pin_batch
+from ..surgery.expose import Exposed, expose
+from ..surgery.frontend_folding import fold as fold_front
+from ..surgery.pooling import Pooling, parse_all, readings
+from ..surgery.verify import Verification, compare_outputs, compare_taps
+from . import proofs
+from .device_session import DeviceCheck, DeviceSession, best_batch, check_noise
+from .half import to_float16
+from .input_spec import declared, row_of
+from .providers import Device
+from .sessions import ORT_ERRORS, data_input, open_session, reason, together
+
+
+def open_proven(
+    model: onnx.ModelProto, form: str, shape: tuple[int, ...], taps: str, pooling: str, fold: bool
+) -> tuple[Architecture, Exposed, Verification, str]:
+    """(Blocks, the model opened at `taps`, its verification, a note on the folding); proven once per file, see proofs.
+
+    form: names the graph: the file's sha256, and what was put in front of it. shape: of the input, with its batch axis.
+    """
+    place = proofs.place(form=form, shape=shape, taps=taps, pooling=pooling, fold=fold)
+    with suppress(InputError, KeyError, TypeError, IndexError, ValueError):  # a record of something else: proven anew
+        if (found := proofs.read(place)) is not None:
+            architecture = Architecture.from_json(found["architecture"])
+            blocks, names = select_readings(architecture, taps, pooling)
+            candidate = next(islice(candidates(model), found["candidate"], None))
+            whole, _ = build(candidate, blocks, pooling, found["folded"], row_of(shape), proven=True)
+            return architecture, whole.pruned(names), Verification.from_json(found["verification"]), found["note"]
+    architecture = find_blocks(model, shape)
+    blocks, names = select_readings(architecture, taps, pooling)
+    prepared = prepare(model, blocks, pooling, fold, row_of(shape), names)
+    record = {
+        "architecture": architecture.to_json(),
+        "candidate": prepared.candidate,
+        "folded": prepared.folded,
+        "note": prepared.note,
+        "verification": prepared.verification.to_json(),
+    }
+    proofs.write(place, record)
+    return architecture, prepared.exposed, prepared.verification, prepared.note
+
+
+def open_on(
+    device: Device, exposed: Exposed, stem: Block | None, row: tuple[int, ...], threads: int | None, spinning: bool
+) -> tuple[ort.InferenceSession | DeviceSession, DeviceCheck | None]:
+    """A session of the opened model on a device, and how far that is from the CPU in float32."""
+    if device.plain:
+        return open_session(exposed.model, threads, spinning), None
+    cpu = open_session(exposed.model, None, spinning=False)
+    half = device.precision == "float16" and device.name != "tensorrt"  # which converts by itself
+    model = to_float16(exposed.model, stem) if half else exposed.model
+    session = open_session(model, threads, spinning, device=device)
+    taps = {output: tap for tap, output in exposed.outputs.items()}
+    opened = DeviceSession(session, cpu, taps, device, together(data_input(cpu)))
+    try:
+        return opened, check_noise(opened, row, best_batch(opened, row))
+    except ORT_ERRORS as error:
+        raise InputError(f"`--device {device.name}`: ONNX Runtime fails there: {reason(error)}") from error
+
+
+def select_readings(architecture: Architecture, taps: str, pooling: str) -> tuple[list[Block], tuple[str, ...]]:
+    """(The blocks to expose, the taps to read of them). taps: as `Architecture.select` takes, or `block_17/max`."""
+    poolings = parse_all(pooling)
+    every = [reading.tap for reading in readings(list(architecture.taps.values()), poolings)]
+    parts = [part.strip() for part in taps.split(",") if part.strip()]
+    exact = {part for part in parts if "/" in part and part in every}
+    plain = ",".join(part for part in parts if part not in exact)
+    blocks = [architecture.taps[name] for name in (architecture.select(plain) if plain or not exact else ())]
+    names = exact | {reading.tap for reading in readings(blocks, poolings)}
+    wanted = {block.name for block in blocks} | {name.partition("/")[0] for name in exact}
+    return [block for name, block in architecture.taps.items() if name in wanted], tuple(n for n in every if n in names)
+
+
+def build(
+    candidate: onnx.ModelProto,
+    taps: Sequence[Block],
+    pooling: str | Pooling,
+    fold: bool,
+    row: tuple[int, ...],
+    proven: bool = False,
+) -> tuple[Exposed, str]:
+    """Expose (the original outputs kept, so that they can be compared) and fold; and a note on the folding."""
+    whole = expose(candidate, taps, pooling, keep_outputs=not proven)
+    if not fold:
+        return whole, "front end: folding is off"
+    folded, note = fold_front(whole.model, row, proven)
+    return whole.holding(folded), note
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The exposed model ready to run, its verification, a note on the folding. candidate: which form of the graph it
+    is, counted from 0. folded: whether the front end was."""
+
+    exposed: Exposed
+    verification: Verification
+    note: str
+    candidate: int
+    folded: bool
+
+
+def prepare(
+    model: onnx.ModelProto,
+    taps: Sequence[Block],
+    pooling: str | Pooling,
+    fold: bool,
+    row: tuple[int, ...],
+    names: Collection[str] | None = None,
+    threads: int | None = None,
+) -> Prepared:
+    """Open and verify; batched where the graph can.
+
+    row: the shape of one window, without the batch axis. names: the only taps to keep, where a block is read in several
+    ways. InputError: verification fails, even at one window a call.
+    """
+    failed: InputError | None = None
+    for i, candidate in enumerate(candidates(model)):
+        try:
+            whole, note = build(candidate, taps, pooling, fold, row)
+            outputs = compare_outputs(model, whole, row, threads=threads)
+            exposed = whole.pruned(names)
+            del whole
+            verification = Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs)
+            return Prepared(exposed, verification, note, i, " folded (" in note)
+        except InputError as error:
+            failed = error
+    assert failed is not None  # there is at least one candidate
+    raise failed
+
+
+def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
+    """The model for any number of windows a call, then for the number that it is known to take.
+
+    A fixed batch may be freed; a batch declared dynamic may still have one window built in (in its reshapes).
+    """
+    freed = free_batch(model)
+    if freed is not None:
+        yield freed
+        yield model
+    else:
+        yield model
+        if len(declared(model)) > 1:
+            yield pin_batch(model)

@@ -1,0 +1,131 @@
+"""Replaces DFT and STFT operators by what every device computes fast: products with a constant matrix, convolutions.
+
+ONNX Runtime has one slow CPU kernel for either (100 to 700 times an FFT's time) and none on a GPU.
+
+Before: STFT(signal [N, L], step, window, length) -> [N, T, bins, 2]       DFT(frames [..., n, 1]) -> [..., bins, 2]
+After:  Conv (kernel length, stride step, 2 bins channels: window * cos, window * -sin) -> Transpose -> Reshape
+        MatMul (n x 2 bins: cos, -sin) -> Reshape; linear_chains composes it with the window and the framing before it
+
+Only real signals, forwards, along the axis before the last, with constants for what shapes the transform; anything else
+is left as it is.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import NodeProto, helper, numpy_helper
+
+from ..graph.load import default_opset, fixed_batch
+from .batch_axis import measure
+from .expose import rebuild
+
+KINDS = ("DFT", "STFT")
+LIFTS = ("Unsqueeze", "Reshape")
+
+
+def replace_transforms(
+    model: onnx.ModelProto, row: tuple[int, ...] | None = None
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """(The model with its DFT and STFT operators replaced, the tensors that they gave), or (the model, ()).
+
+    row: the shape of one window, where the input's length is dynamic. InputError: the model cannot be measured.
+    """
+    found = [node for node in model.graph.node if node.op_type in KINDS and node.domain in ("", "ai.onnx")]
+    if not found:
+        return model, ()
+    producer = {name: node for node in model.graph.node for name in node.output}
+    lifted = {  # frames that got their last axis of 1 right before
+        node.input[0]: producer[node.input[0]].input[0]
+        for node in found
+        if node.op_type == "DFT" and node.input[0] in producer and producer[node.input[0]].op_type in LIFTS
+    }
+    names = [name for node in found for name in (node.input[0], node.output[0])]
+    shapes = measure(model, [*names, *lifted.values()], fixed_batch(model) or 2, row)
+    known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if not t.external_data}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    changed: dict[str, list[NodeProto]] = {}
+    weights: list[onnx.TensorProto] = []
+    for node in found:
+        given = {i: known.get(name) for i, name in enumerate(node.input) if i and name}
+        if any(value is None for value in given.values()):
+            continue  # a transform whose size is computed
+        shape, out = shapes[node.input[0]], shapes[node.output[0]]
+        if node.op_type == "STFT":
+            plan, made, step = stft_kernel(node, given, shape), 0, int(np.asarray(given[1]).item())
+        else:
+            plan, made, step = dft_matrix(node, given, shape, default_opset(model)), 1, 0
+        if plan is None or plan.shape[made] != 2 * out[-2]:
+            continue
+        before = lifted.get(node.input[0], "")
+        frames = before if before and shapes[before] == shape[:-1] else None
+        weights.append(numpy_helper.from_array(plan.astype(np.float32), f"birdprobe/transform/{node.output[0]}"))
+        changed[node.output[0]] = list(nodes_of(node, weights[-1].name, len(shape), out[-2], step, frames))
+    if not changed:
+        return model, ()
+    nodes = [n for old in model.graph.node for n in changed.get((*old.output, "")[0], [old])]
+    return rebuild(model, nodes, model.graph.output, weights), tuple(changed)
+
+
+def turns(length: int, used: int, onesided: bool) -> np.ndarray:
+    """float64 [used, 2 bins]: cos and -sin of every bin side by side, for the first `used` of `length` samples."""
+    bins = length // 2 + 1 if onesided else length
+    angles = 2 * np.pi / length * (np.outer(np.arange(used), np.arange(bins)) % length)
+    return np.stack([np.cos(angles), -np.sin(angles)], axis=-1).reshape(used, 2 * bins)
+
+
+def dft_matrix(
+    node: NodeProto, given: dict[int, np.ndarray | None], shape: tuple[int, ...], opset: int
+) -> np.ndarray | None:
+    """[n, 2 bins] of a DFT, or None where it is no real forward transform along the axis before the last."""
+    said = {a.name: a.i for a in node.attribute}
+    axis = said.get("axis", 1) if opset < 20 else int(np.asarray(given.get(2, -2)).item())
+    if said.get("inverse", 0) or shape[-1] != 1 or len(shape) < 3 or axis % len(shape) != len(shape) - 2:
+        return None
+    length = shape[-2] if given.get(1) is None else int(np.asarray(given[1]).item())
+    matrix = turns(length, min(length, shape[-2]), bool(said.get("onesided", 0)))
+    return matrix if length >= shape[-2] else None  # a shorter transform cuts the frame
+
+
+def stft_kernel(node: NodeProto, given: dict[int, np.ndarray | None], shape: tuple[int, ...]) -> np.ndarray | None:
+    """[2 bins, 1, length] of an STFT, or None where the signal is complex or window and length do not fit."""
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[-1] != 1):
+        return None
+    window = given.get(2)
+    length = int(np.asarray(given[3]).item()) if given.get(3) is not None else 0 if window is None else window.size
+    factors = np.ones(length) if window is None else window.astype(np.float64).reshape(-1)
+    if not length or factors.size != length:
+        return None
+    onesided = next((a.i for a in node.attribute if a.name == "onesided"), 1)
+    return np.ascontiguousarray((factors[:, None] * turns(length, length, bool(onesided))).T[:, None, :])
+
+
+def nodes_of(node: NodeProto, weight: str, rank: int, bins: int, step: int, frames: str | None) -> Iterator[NodeProto]:
+    """What stands in the operator's place; `frames` is the DFT's input less its last axis, where the graph has it.
+
+    Zeros in a Reshape's target keep a dimension as it is.
+    """
+    name, source = f"{weight}/", node.input[0]
+
+    def constant(what: str, values: list[int]) -> NodeProto:
+        tensor = numpy_helper.from_array(np.array(values, np.int64), name + what)
+        return helper.make_node("Constant", [], [name + what], name=name + what, value=tensor)
+
+    def make(kind: str, inputs: list[str], output: str, **attributes) -> NodeProto:
+        return helper.make_node(kind, inputs, [output], name=output, **attributes)
+
+    if step:
+        yield constant("line", [0, 1, -1])
+        yield make("Reshape", [source, name + "line"], name + "signal")
+        yield make("Conv", [name + "signal", weight], name + "conv", strides=[step])
+        yield make("Transpose", [name + "conv"], name + "rows", perm=[0, 2, 1])
+        yield constant("target", [0, 0, bins, 2])
+    else:
+        if frames is None:
+            yield constant("last", [-1])
+            yield make("Squeeze", [source, name + "last"], name + "frames")
+        yield make("MatMul", [frames or name + "frames", weight], name + "rows")
+        yield constant("target", [0] * (rank - 2) + [bins, 2])
+    yield make("Reshape", [name + "rows", name + "target"], node.output[0])
