@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...features import InputError
+from ...features.user_cache import user_cache
 from ...features.windows import NORMALISATIONS
 from ..assets import WREN
 
@@ -72,7 +73,7 @@ class Entry:
             return WREN
         if self.kind == "local":
             return Path(self.path)
-        return cache() / (self.file if self.kind == "download" else f"{self.name}.onnx")
+        return user_cache() / (self.file if self.kind == "download" else f"{self.name}.onnx")
 
     @property
     def here(self) -> bool:
@@ -100,15 +101,6 @@ class Entry:
         )
         more = {"size": self.bytes, "sha256": self.sha256 or None, "url": self.url or None}
         return {key: getattr(self, key) for key in shown} | more | {"path": str(self.place), "here": self.here}
-
-
-def cache() -> Path:
-    """The folder of downloads: BIRDPROBE_CACHE, else the platform's cache folder."""
-    if chosen := os.environ.get("BIRDPROBE_CACHE"):
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("birdprobe"))
 
 
 def own_file() -> Path | None:

@@ -117,7 +117,7 @@ class Backbone:
             folding=note,
             batch=together(spec),
             threads=threads,
-            frontend=front and front.text,
+            frontend=front.text if front else None,
             inputs=tuple(inputs),
             device=device,
             device_check=check,

@@ -8,9 +8,7 @@ source and the versions of what it stands on. A record that is missing, damaged 
 
 import hashlib
 import json
-import os
 import platform
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -19,23 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ...features import InputError, files
+from ...features.user_cache import caching, user_cache
 
-ROOMS = ("graph", "blocks", "surgery", "runtime")  # of probe/: what a proof was made by
+ROOMS = ("graph", "blocks", "surgery", "runtime", "models")  # of probe/: what a proof was made by
 PACKAGES = ("onnx", "onnxruntime", "numpy")
-
-
-def cache_folder() -> Path | None:
-    """Where this user's caches lie; None where they are switched off."""
-    said = os.environ.get("BIRDPROBE_CACHE")
-    if said == "off":
-        return None
-    if said:
-        return Path(said)
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "birdprobe"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "birdprobe"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "birdprobe"
 
 
 @cache
@@ -53,11 +38,10 @@ def program() -> str:
 
 def place(**about: Any) -> Path | None:
     """The file of a record."""
-    folder = cache_folder()
-    if folder is None:
+    if not caching():
         return None
     text = json.dumps([program(), about], sort_keys=True, default=str)
-    return folder / "proofs" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    return user_cache() / "proofs" / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 
 
 def read(path: Path | None) -> dict | None:
