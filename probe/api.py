@@ -47,7 +47,7 @@ def find_blocks(
             fit.
     """
     from .blocks.detection import find_blocks
-    from .models.frontend_opening import open_model
+    from .models.frontends.opening import open_model
     from .models.registry import resolve
     from .runtime.input_spec import known_shape
 

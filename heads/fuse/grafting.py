@@ -16,7 +16,7 @@ from ...features.windows import PEAK
 from ...finetune.exporter_log import quiet
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset
-from ...probe.models.frontend_opening import open_model
+from ...probe.models.frontends.opening import open_model
 from ...probe.runtime.input_spec import read_input_spec, row_of, waveform_shape
 from ...probe.runtime.opening import prepare, select_readings
 from ...probe.surgery.expose import Exposed, rebuild

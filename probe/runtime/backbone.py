@@ -16,8 +16,8 @@ from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..graph.external_data import data_files
 from ..models.contracts import completed
-from ..models.frontend import FrontEnd
-from ..models.frontend_opening import open_model
+from ..models.frontends.frontend import FrontEnd
+from ..models.frontends.opening import open_model
 from ..models.registry import resolve
 from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
@@ -84,7 +84,7 @@ class Backbone:
         threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers. device: see `providers.find_device`; checked against the CPU.
-        frontend, inputs: as `models.frontend_opening.open_model` takes them.
+        frontend, inputs: as `models.frontends.opening.open_model` takes them.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """

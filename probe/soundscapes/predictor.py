@@ -179,8 +179,8 @@ def open_classifier(
     threads: int | None,
 ) -> OnnxPredictor:
     """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
-    from ..models.frontend import FrontEnd
-    from ..models.frontend_opening import open_model
+    from ..models.frontends.frontend import FrontEnd
+    from ..models.frontends.opening import open_model
     from ..runtime.backbone import sha256 as model_sha256
     from ..runtime.input_spec import read_input_spec, waveform_shape
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
-from ...features import InputError
-from ..graph.load import audio_input, input_dims
-from ..runtime.input_spec import dims_text, is_waveform
+from ....features import InputError
+from ...graph.load import audio_input, input_dims
+from ...runtime.input_spec import dims_text, is_waveform
 from .frontend import FrontEnd
 
 

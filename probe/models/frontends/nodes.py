@@ -11,8 +11,8 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from .frontend import FrontEnd
-from .frontend_filters import filters, resizing, smoothing, transform
-from .frontend_layout import Layout
+from .filters import filters, resizing, smoothing, transform
+from .layout import Layout
 
 PREFIX = "frontend/"
 

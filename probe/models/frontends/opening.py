@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from ...features import InputError
-from ..graph.branches import inline_branches
-from ..graph.extra_inputs import bind
-from ..graph.load import audio_input, default_opset, read
-from ..runtime.input_spec import declared
+from ....features import InputError
+from ...graph.branches import inline_branches
+from ...graph.extra_inputs import bind
+from ...graph.load import audio_input, default_opset, read
+from ...runtime.input_spec import declared
 from .frontend import FrontEnd
-from .frontend_layout import Layout
-from .frontend_nodes import frontend_nodes
+from .layout import Layout
+from .nodes import frontend_nodes
 
 WAVEFORM = "waveform"
 

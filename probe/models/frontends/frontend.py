@@ -11,7 +11,7 @@ preset's name will mean one day. The presets are in `frontend_presets`, the ONNX
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ...features import InputError
+from ....features import InputError
 
 WINDOWS = ("hann", "hann-symmetric", "hamming", "povey", "rectangular")
 MEL_SCALES = ("slaney", "htk", "kaldi")
@@ -87,7 +87,7 @@ class FrontEnd:
 
         InputError: an unknown name, key or value, one that contradicts another, or no rate.
         """
-        from .frontend_presets import PRESETS
+        from .presets import PRESETS
 
         if isinstance(text, FrontEnd):
             return replace(text, rate=rate or text.rate).checked()

@@ -1,0 +1,1 @@
+"""Front ends as ONNX nodes, for models that take spectrograms."""
