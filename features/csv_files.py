@@ -52,7 +52,7 @@ def _mapped(table: pd.DataFrame, change: Any) -> pd.DataFrame:
         column = table.iloc[:, i]
         changed = [change(value) for value in column]
         if any(new is not old for new, old in zip(changed, column)):
-            table.isetitem(i, pd.Series(changed, index=table.index, dtype=column.dtype))
+            table.isetitem(i, pd.Series(changed, dtype=column.dtype).array)
     if table.columns.nlevels == 1:
         table.columns = pd.Index([change(name) for name in table.columns], name=table.columns.name)
     if table.index.nlevels == 1 and not kinds.is_numeric_dtype(table.index.dtype):

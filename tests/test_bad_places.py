@@ -103,6 +103,12 @@ def test_seeds_that_no_generator_takes(made, tmp_path, seed):
         Settings(seed=seed).check()
 
 
+@pytest.mark.parametrize("window_s", [float("nan"), float("inf"), -1.0, 0.0, 1e9])
+def test_windows_of_no_length(made, tmp_path, window_s):
+    with pytest.raises(InputError, match="`--window` must be above 0 s and at most 3,600 s"):
+        extract(made / "m.onnx", made / "clips", tmp_path / "o.h5", window_s=window_s, **GIVEN)
+
+
 def test_options_that_no_run_can_follow(made, tmp_path):
     with pytest.raises(InputError, match=r"`--row` must be at most 86,400 s, got 1e\+09"):
         Placement(1e9)

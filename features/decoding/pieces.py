@@ -4,13 +4,14 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..spelling import is_text
 
 SEARCH_BYTES = 1 << 20
 
 
-def openable(stream: "Path | io.RawIOBase") -> "bytes | Path | io.RawIOBase":
+def openable(stream: Path | io.IOBase) -> Any:
     """What soundfile opens: of a path that is not UTF-8, which it refuses as text, the bytes."""
     return os.fsencode(stream) if isinstance(stream, Path) and not is_text(str(stream)) else stream
 

@@ -32,7 +32,7 @@ def quick_look(clips: ClipBatch) -> str:
 
     Equal looks are taken for equal contents; where they differ, a file may still be the same: `misfit` reads it.
     """
-    looks = []
+    looks: list[tuple[int, int, int] | None] = []
     for clip in clips.clips:
         try:
             status = clip.path.stat()
@@ -68,15 +68,16 @@ def misfit(path: Path, key: StoreKey, clips: ClipBatch) -> str | None:
 def _changed_file(path: Path, rows: pd.DataFrame, clips: ClipBatch) -> str | None:
     """Which audio file is no longer what the rows were made from; None if all are."""
     seen: dict[Path, str] = {}
-    for row in rows.drop_duplicates("clip").itertuples():
-        file = clips.clips[row.clip - clips.first].path
+    known = rows.drop_duplicates("clip")
+    for clip, name, old_size, digest in zip(known["clip"], known["file"], known["size"], known["sha256"]):
+        file = clips.clips[int(clip) - clips.first].path
         size = file.stat().st_size if file.is_file() else 0
-        if size != row.size:
-            return f"{path}: made when {row.file} had {row.size} bytes, it has {size} now. {HINT}"
+        if size != old_size:
+            return f"{path}: made when {name} had {old_size} bytes, it has {size} now. {HINT}"
         if file not in seen:
             seen[file] = sha256(file)
-        if seen[file] != row.sha256:
-            return f"{path}: made when {row.file} had other contents of the same size. {HINT}"
+        if seen[file] != digest:
+            return f"{path}: made when {name} had other contents of the same size. {HINT}"
     return None
 
 

@@ -30,6 +30,9 @@ MOST_ROWS = 8192  # or frames, of a spectrogram
 USUAL_ROWS = (128, 64, 80, 256, 224, 96, 40)  # of mel spectrograms
 
 
+LONGEST_WINDOW_S = 3600  # an hour in one piece: beyond, a batch of windows fits no memory
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How a model is fed. preset: `perch-v2`, `birdnet-v2.4`, a member's name or None; sample_rate in Hz, window in
@@ -79,7 +82,11 @@ def read_input_spec(
         raise InputError(
             f"{place}: input {dims_text(dims)} fits no preset, so the audio's rate is unknown: give {wanted}"
         )
+    if rate < 1:
+        raise InputError(f"`--sample-rate` must be at least 1 Hz, got {rate}.")
     if window_s is not None:
+        if not 0 < window_s <= LONGEST_WINDOW_S:
+            raise InputError(f"`--window` must be above 0 s and at most {LONGEST_WINDOW_S:,} s, got {window_s:g}.")
         samples = round(rate * window_s)
     elif length is not None:
         samples = length
@@ -128,7 +135,8 @@ def described(model: onnx.ModelProto) -> tuple[str, int, float, str] | None:
         found = said.get("member", "birdprobe"), int(said["sample_rate"]), float(said["window_s"]), said["normalise"]
     except (KeyError, ValueError):
         return None
-    return found if found[3] in NORMALISATIONS else None
+    fits = found[1] > 0 and 0 < found[2] <= LONGEST_WINDOW_S and found[3] in NORMALISATIONS
+    return found if fits else None
 
 
 def declared(model: onnx.ModelProto) -> list[int | None]:

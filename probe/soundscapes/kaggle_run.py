@@ -71,7 +71,7 @@ def submit(
         path,
         row_s=config["row_s"],
         shifts=config["shifts"],
-        budget_minutes=config["budget_minutes"] - config["margin_minutes"],
+        budget_minutes=max(0.0, config["budget_minutes"] - config["margin_minutes"]),
         classes=classes,
         sample_submission=sample,
         batch_size=config["batch_size"],

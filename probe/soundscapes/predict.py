@@ -111,6 +111,8 @@ def predict(
         usual_batch(predictor) if batch_size is None else batch_size,
     )
     placement.row_samples(predictor.sample_rate)
+    if budget_minutes is not None and not budget_minutes >= 0:
+        raise InputError(f"`--budget-minutes` must be 0 or more, got {budget_minutes:g}.")
     form = Form.of(predictor.labels, classes, sample_submission)
     for folder in passed_over(soundscapes):
         say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")

@@ -4,6 +4,7 @@ Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tun
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -150,6 +151,8 @@ def open_fused(path: Path, threads: int | None = 1, identity: str | None = None)
         sample_rate, window_s = int(about["sample_rate"]), float(about["window_s"])
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: damaged metadata ({error}). Fused by another program?") from None
+    if not (sample_rate > 0 and 0 < window_s < math.inf):
+        raise InputError(f"{path}: damaged metadata ({window_s} s at {sample_rate} Hz). Fused by another program?")
     outputs = {node.name: node.shape for node in session.get_outputs()}
     output = "probabilities" if "probabilities" in outputs else next(iter(outputs))
     if outputs[output][-1] != len(labels) or about["normalise"] not in NORMALISATIONS:

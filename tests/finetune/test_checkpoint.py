@@ -72,6 +72,9 @@ def test_refuses_other_labels(saved, labels, match):
         ({"activation": "tanh"}, "activation 'tanh' found, one of sigmoid, softmax wanted"),
         ({"weights_sha256": "0" * 64}, "found, 000000000000 wanted by best.json. Were files of two runs mixed"),
         ({"labels": ["a", "b"]}, "size mismatch for 2.weight"),
+        ({"activation": []}, "activation: expected text, got a list"),
+        ({"sample_rate": "32000"}, "sample_rate: expected a whole number, got text"),
+        ({"window_s": float("inf")}, "window_s: expected a finite number, got inf"),
     ],
 )
 def test_refuses_a_changed_description(saved, change, match):
@@ -109,3 +112,12 @@ def test_the_folder_of_another_program_is_refused(tmp_path, overwrite):
     with pytest.raises(InputError, match="The folder of another command"):
         results.check(tmp_path, 0, {}, None, overwrite)
     assert (tmp_path / "config.json").read_text() == '{"theirs": 1}'
+
+
+def test_refuses_weights_that_are_not_finite(saved):
+    model, description, path = saved
+    with torch.no_grad():
+        next(model.network.parameters()).view(-1)[0] = float("nan")
+    save(path, model.network, description, overwrite=True)
+    with pytest.raises(InputError, match=r"best.safetensors: weight \S+ holds NaN or infinity"):
+        load(path)

@@ -126,3 +126,13 @@ def test_refuses_what_is_not_there_or_not_json(saved):
     path.unlink()
     with pytest.raises(InputError, match="nothing found, a head's file wanted"):
         load(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_refuses_weights_that_are_not_finite(saved, tmp_path, value):
+    head, description, _ = saved
+    with torch.no_grad():
+        next(head.parameters()).view(-1)[0] = value
+    path = save(tmp_path, "broken", head, description)
+    with pytest.raises(InputError, match=r"broken.safetensors: weight \S+ holds NaN or infinity"):
+        load(path)

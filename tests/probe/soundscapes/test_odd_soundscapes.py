@@ -121,6 +121,13 @@ def test_a_file_that_promises_too_much(tmp_path):
     assert duration(path) is None
 
 
+@pytest.mark.parametrize("minutes", [float("nan"), -1.0])
+def test_a_budget_that_is_none(predictor, tmp_path, minutes):
+    with pytest.raises(InputError, match="`--budget-minutes` must be 0 or more, got"):
+        predicted(predictor, write(tmp_path / "a.wav", 1), tmp_path / "o.csv", budget_minutes=minutes)
+    assert not (tmp_path / "o.csv").exists()
+
+
 def test_labels_that_come_twice(tmp_path):
     """Columns are lined up by name - with truths, submissions, priors, other members - so two of one name could not be
     told apart, and no rule (mean, maximum, the first) is right for every model: the user has to say which is which."""
