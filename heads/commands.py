@@ -128,7 +128,7 @@ def fuse(
     fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite, say=say)
     print(fused)
     say("timing the file against the model")
-    ms = speeds(output, model, fused.window_samples)
+    ms = speeds(fused, model)
     print(f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)")
 
 

@@ -33,6 +33,7 @@ class Fused:
 
     size, full_size: bytes of the file and of the model it came from. max_abs: largest difference of a probability to
     the two-step path. cut_after: the deepest tap that is read, behind which nothing of the backbone is left.
+    frontend, inputs: what the model was opened with, and what is part of the file now.
     """
 
     path: Path
@@ -48,6 +49,8 @@ class Fused:
     max_abs: float
     cut_after: str
     opset: int
+    frontend: str | None = None
+    inputs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         share = 100 * self.size / self.full_size
@@ -114,6 +117,8 @@ def fuse(
         max_abs=off,
         cut_after=exposed.taps[-1].name,
         opset=default_opset(fused),
+        frontend=key.frontend or None,
+        inputs=key.inputs,
     )
 
 
@@ -132,6 +137,7 @@ def metadata(members: Members, inside: str) -> dict:
         "normalise": "none" if inside == key.normalise else key.normalise,
         "normalised_inside": inside,
         "model_sha256": key.model_sha256,
+        **({"frontend_inside": key.frontend} if key.frontend else {}),
         "birdprobe": version("birdprobe"),
     }
 

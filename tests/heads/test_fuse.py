@@ -215,7 +215,7 @@ def test_a_perch_like_backbone_loses_what_lies_behind_the_deepest_tap(tmp_path):
     bare = fused.size - sum(t.ByteSize() for t in onnx.load(fused.path).graph.initializer if t.name.startswith("head/"))
     assert names
     assert bare < 0.8 * fused.full_size
-    times = speeds(fused.path, wren, 160_000, budget_s=1)
+    times = speeds(fused, wren, budget_s=1)
     assert 0 < times["fused"] < times["full"]
 
 
@@ -275,3 +275,31 @@ def test_birdnet_fused_classifies_raw_clips_as_the_pipeline_does(tmp_path):
     windows = np.concatenate([cut(read(clip, 48_000), np.array([0]), 144_000) for clip in clips])
     np.testing.assert_allclose(plain(fused.path, windows), two_steps(run, backbone, windows), atol=1e-5)
     assert fused.size < 0.3 * fused.full_size
+
+
+def test_a_front_end_becomes_part_of_the_fused_file(tmp_path):
+    """Heads on a model of spectrograms: one file, waveform in, equal to the run in two steps; timed against it too."""
+    import soundfile
+
+    import birdprobe as bp
+    from birdprobe.heads.predictor import open_predictor
+    from birdprobe.heads.training.loop import Settings
+    from birdprobe.heads.training.train import train
+    from tests.probe.test_frontend import CLIPS, FRONT, network
+
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for i in range(6):
+            clip = rng.normal(0, 0.1, 8_000).astype(np.float32)
+            soundfile.write(tmp_path / "clips" / label / f"{i}.wav", clip, 16_000)
+    onnx.save(network(["N", 3, 64, 63]).model(["N", 3, 64, 63], {"logits": ["N", 5]}, "image"), tmp_path / "m.onnx")
+    given = {"frontend": FRONT, "sample_rate": 16_000, "progress": False}
+    bp.extract(tmp_path / "m.onnx", tmp_path / "clips", tmp_path / "s.h5", **given)
+    run = tmp_path / "run"
+    train([tmp_path / "s.h5"], run, Settings(epochs=1, folds=2))
+    fused = fuse(run, tmp_path / "m.onnx", tmp_path / "fused.onnx")
+    x = CLIPS[:3, : fused.window_samples]
+    wanted = open_predictor(run, tmp_path / "m.onnx")(x)
+    assert np.abs(open_predictor(fused.path)(x) - wanted).max() < 1e-5
+    assert speeds(fused, tmp_path / "m.onnx", budget_s=0.1)["full"] > 0
