@@ -33,7 +33,7 @@ def verdict(
     raw = comparison.compare(
         expected, {name: [(comparison.RAW, table)] for name, table in tables.items()}, seed=seed, ignore=ignore
     )
-    best = raw.loc[raw["macro_auc"].idxmax()]
+    best = raw.iloc[int(raw["macro_auc"].to_numpy().argmax())]
     both = {"best": [(comparison.RAW, tables[best.member])], "written": [(comparison.RAW, written)]}
     row = comparison.compare(expected, both, "best", seed=seed, ignore=ignore).iloc[-1]
     gain = wording.interval(row.vs_baseline, row.vs_baseline_lo, row.vs_baseline_hi, signed=True)

@@ -38,6 +38,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "script":  # no words of the page
+            return
         self.text.append((tuple(self.open), data))
 
     def all(self, tag):

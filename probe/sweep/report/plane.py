@@ -22,14 +22,16 @@ def plane(data: Run) -> str:
     names = data.predictions
     if len(points) != len(names):
         return ""
-    points = points.iloc[:: -(-len(points) // MOST)]
+    every = -(-len(points) // MOST)
+    points, names = points.iloc[::every], names.iloc[::every]
     low, high = points[["x", "y"]].min(), points[["x", "y"]].max()
     scale = (SIZE - 2 * EDGE) / max(float((high - low).max()), 1e-9)
     classes = {label: number for number, label in enumerate(sorted(set(map(str, points.label))))}
     drawn = []
-    for point, (_, row) in zip(points.itertuples(), names.iloc[points.item.to_numpy()].iterrows()):
+    for point, (_, row) in zip(points.itertuples(), names.iterrows()):
         right = "" if tap not in row else " · read right" if row[tap] == row["label"] else f" · read as {row[tap]}"
-        told = f"{row['file']} · {point.label} · from {float(row['start_s']):g} s{right}"
+        start = f" · from {float(row['start_s']):g} s" if str(row["start_s"]) not in ("", "nan") else ""
+        told = f"{row['file']} · {point.label}{start}{right}"
         x, y = EDGE + scale * (point.x - low.x), EDGE + scale * (high.y - point.y)
         number = classes[str(point.label)]
         drawn.append(
