@@ -2,6 +2,10 @@
 
 # command -> arguments of each example
 EXAMPLES = {
+    "models": ("", "--json"),
+    "fetch": ("birdnet",),
+    "convert": ("birdnet -o birdnet.onnx --audio clips/", "model.tflite -o model.onnx"),
+    "check": ("birdnet", "model.onnx clips/ --sample-rate 16000 --window 10"),
     "blocks": ("model.onnx", "model.onnx --json"),
     "sweep": (
         "model.onnx clips/ -o runs/mine --group-regex '^(XC\\d+)'",

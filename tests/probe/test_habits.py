@@ -103,9 +103,7 @@ def test_ctrl_c_says_what_is_kept(capsys):
 def test_mistakes_are_told_before_the_model_is_opened(place, tmp_path):
     """The model is not even there."""
     sweep = ("sweep", place / "none.onnx", place / "audio", "-o", tmp_path / "run", *GROUPS)
-    assert "k = 13, but only 12 training rows are left" in one_line(
-        birdprobe(*sweep, "--k", "13", "--folds", "3")
-    )
+    assert "k = 13, but only 12 training rows are left" in one_line(birdprobe(*sweep, "--k", "13", "--folds", "3"))
     assert "`--pool` must be one of mean" in one_line(birdprobe(*sweep, "--pool", "middle"))
     predict = ("predict", place / "none.onnx", tmp_path / "sounds", "-o", tmp_path / "out.csv")
     assert "sounds: no such file or folder" in one_line(birdprobe(*predict))
