@@ -4,6 +4,19 @@ import sys
 import time
 from typing import Any
 
+_silent = False  # for the whole process, as `--quiet` wishes
+
+
+def silence(wanted: bool) -> None:
+    """No bars from now on, or bars again."""
+    global _silent
+    _silent = wanted
+
+
+def silent() -> bool:
+    """Whether the user asked for results, warnings and errors only."""
+    return _silent
+
 
 class Progress:
     """A bar of `total` steps, used as a context manager; called from one thread.
@@ -17,7 +30,7 @@ class Progress:
     """
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, wanted: bool = True):
-        self.quiet = not wanted or not sys.stderr.isatty()
+        self.quiet = _silent or not wanted or not sys.stderr.isatty()
         self.done = done
         self._began = time.perf_counter()
         self._bar: Any = None  # rich's, which a silent run need not have

@@ -8,6 +8,8 @@ import typer
 from ..probe.cli.options import Folds, Head, Model, OneFold, Overwrite, Seed, Unit, numbers, out
 from ..probe.cli.terminal import command_line, print_choice, say
 
+TRAINING, PSEUDO = "Training", "Pseudo-labels"  # panels of --help
+
 
 def train(
     stores: Annotated[
@@ -21,33 +23,50 @@ def train(
     ] = "attention",
     folds: Folds = 5,
     fold_by: Annotated[str | None, typer.Option(help="group, file or given; the default fits the stores.")] = None,
-    loss: Annotated[str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).")] = "bce",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    patience: Annotated[int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.")] = 10,
+    loss: Annotated[
+        str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).", rich_help_panel=TRAINING)
+    ] = "bce",
+    epochs: Annotated[int, typer.Option(min=1, help="At most so many.", rich_help_panel=TRAINING)] = 50,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.", rich_help_panel=TRAINING)
+    ] = 10,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.")
+        int | None,
+        typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.", rich_help_panel=TRAINING),
     ] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
-    mixup: Annotated[float, typer.Option(help="Alpha of the feature mixup; 0 is none.")] = 0.2,
-    fractions: Annotated[str, typer.Option(help="Share of each store in a batch.")] = "0.75,0.15,0.10",
-    unit: Annotated[Unit, typer.Option(help="What is scored while training.")] = Unit.clip,
+    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.", rich_help_panel=TRAINING)] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=TRAINING)] = 0.01,
+    mixup: Annotated[
+        float, typer.Option(help="Alpha of the feature mixup; 0 is none.", rich_help_panel=TRAINING)
+    ] = 0.2,
+    fractions: Annotated[
+        str, typer.Option(help="Share of each store in a batch.", rich_help_panel=TRAINING)
+    ] = "0.75,0.15,0.10",
+    unit: Annotated[Unit, typer.Option(help="What is scored while training.", rich_help_panel=TRAINING)] = Unit.clip,
     taxonomy: Annotated[
-        Path | None, typer.Option(help="taxonomy.csv whose primary_label column is the classes, in its order.")
+        Path | None, typer.Option(help="taxonomy.csv: the classes, in its order; otherwise the competition's own.")
     ] = None,
     sweep: Annotated[
         Path | None, typer.Option(metavar="RUN", help="A sweep to compare the heads' weights with; else k-NN here.")
     ] = None,
     pseudo_from: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Label the third store by this run's heads (soft targets).")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Label the third store by this run's heads (soft targets).", rich_help_panel=PSEUDO
+        ),
     ] = None,
-    pseudo_head: Annotated[str | None, typer.Option(help="Which of its heads.")] = None,
+    pseudo_head: Annotated[str | None, typer.Option(help="Which of its heads.", rich_help_panel=PSEUDO)] = None,
     pseudo_keep: Annotated[
-        float | None, typer.Option(help="Gate: probabilities below this become 0, windows without any are dropped.")
+        float | None,
+        typer.Option(
+            help="Gate: probabilities below this become 0, windows without any are dropped.", rich_help_panel=PSEUDO
+        ),
     ] = None,
-    pseudo_power: Annotated[float, typer.Option(help="Gate: what is kept is raised to this power.")] = 1.0,
+    pseudo_power: Annotated[
+        float, typer.Option(help="Gate: what is kept is raised to this power.", rich_help_panel=PSEUDO)
+    ] = 1.0,
     pseudo_mask: Annotated[
-        str, typer.Option(help="Gate: unseen drops classes without a labelled soundscape.")
+        str, typer.Option(help="Gate: unseen drops classes without a labelled soundscape.", rich_help_panel=PSEUDO)
     ] = "none",
     seed: Seed = 0,
     overwrite: Overwrite = False,

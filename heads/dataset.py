@@ -4,7 +4,7 @@ The taps that a head needs are read once and indexed directly: random minibatche
 DataLoader, take longer than the training itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +50,14 @@ def load(
     stores: Sequence[Path], taps: str | Sequence[str], *, labels: Sequence[str] | None = None, names=SOURCES
 ) -> Data:
     """Read `taps` (command-line text or tokens) of one store per source. labels: the columns, in order (a taxonomy);
-    without them every label that occurs, sorted.
+    without them the taxonomy that came with the stores of a competition, else every label that occurs, sorted.
 
     InputError: a store that is still being written, stores of different keys, an unknown tap, features that are not
     finite, a label outside `labels`. Columns without any positive are warned about by name.
     """
     if not 1 <= len(stores) <= len(names):
         raise InputError(f"stores: {len(stores)} found, 1 to {len(names)} wanted ({', '.join(names)}).")
-    pieces, tables, keys = [], [], []
+    pieces, tables, keys, taxonomies = [], [], [], {}
     for path, name in zip(stores, names):
         with FeatureStore.open(path) as store:
             if not store.complete:
@@ -73,9 +73,12 @@ def load(
             pieces.append(dict(zip(tokens, assemble(features, tokens))))
             tables.append(store.rows().assign(source=name))
             keys.append(store.key)
+            if classes := store.meta.get("classes"):
+                taxonomies[path] = tuple(classes)
     rows = pd.concat(tables, ignore_index=True)
     rows["unit"] = rows.groupby(["source", "clip"], sort=False).ngroup()
     names_of = [label_set(text) for text in rows["labels"]]
+    labels = _common(taxonomies) if labels is None else labels
     columns = tuple(sorted({name for row in names_of for name in row}) if labels is None else labels)
     targets = multi_hot(names_of, columns)
     return Data(
@@ -86,6 +89,13 @@ def load(
         key=keys[0],
         warnings=_all_negative(targets, columns),
     )
+
+
+def _common(taxonomies: Mapping[Path, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The classes that every store names that names any."""
+    if len(set(taxonomies.values())) > 1:
+        raise InputError(f"{', '.join(map(str, taxonomies))}: made with different taxonomies. Say which: --taxonomy.")
+    return next(iter(taxonomies.values()), None)
 
 
 def label_set(text: str | None) -> tuple[str, ...]:

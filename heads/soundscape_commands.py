@@ -25,6 +25,8 @@ from ..probe.cli.options import (
 )
 from ..probe.cli.terminal import command_line, say
 
+ROWS, CLASSIFIER = "Rows and columns", "Any ONNX classifier"  # panels of --help
+
 
 def predict(
     model_or_run: Annotated[
@@ -38,22 +40,31 @@ def predict(
     head: Head = None,
     fold: OneFold = None,
     row: RowSeconds = None,
-    tta_shifts: Annotated[str, typer.Option(help="Test-time shifts in seconds, averaged: 0,1,-1.")] = "0",
+    tta_shifts: Annotated[
+        str, typer.Option(help="Test-time shifts in seconds, averaged: 0,1,-1.", rich_help_panel=ROWS)
+    ] = "0",
     tta: Annotated[
-        str, typer.Option(help="Of a fine-tuned member: reverse, gain, gain:DB; empty for none.")
+        str, typer.Option(help="Of a fine-tuned member: reverse, gain, gain:DB; empty for none.", rich_help_panel=ROWS)
     ] = "reverse,gain",
     no_call: Annotated[
-        str, typer.Option(help="A member's trained class nocall: damp the others, drop, keep.")
+        str, typer.Option(help="A member's trained class nocall: damp the others, drop, keep.", rich_help_panel=ROWS)
     ] = "damp",
     budget_minutes: Budget = None,
-    taxonomy: Annotated[Path | None, typer.Option(help="taxonomy.csv: the columns, in its order.")] = None,
+    taxonomy: Annotated[
+        Path | None, typer.Option(help="taxonomy.csv: the columns, in its order.", rich_help_panel=ROWS)
+    ] = None,
     sample_submission: Annotated[
-        Path | None, typer.Option(help="A CSV whose rows and columns the result gets.")
+        Path | None, typer.Option(help="A CSV whose rows and columns the result gets.", rich_help_panel=ROWS)
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="One label a line: makes any ONNX classifier of waveforms a predictor.")
+        Path | None,
+        typer.Option(
+            help="One label a line: makes any ONNX classifier of waveforms a predictor.", rich_help_panel=CLASSIFIER
+        ),
     ] = None,
-    activation: Annotated[str, typer.Option(help="With --labels: sigmoid, softmax or none.")] = "sigmoid",
+    activation: Annotated[
+        str, typer.Option(help="With --labels: sigmoid, softmax or none.", rich_help_panel=CLASSIFIER)
+    ] = "sigmoid",
     sample_rate: SampleRate = None,
     window: Window = None,
     normalise: Normalise = None,
@@ -74,6 +85,11 @@ def predict(
     from ..probe.soundscapes.placement import shifts_of
     from .predictor import open_predictor
 
+    # mistakes in these are told before a model is opened
+    shifts = shifts_of(tta_shifts)
+    classes = read_classes(taxonomy) if taxonomy else None
+    if not soundscapes.exists():
+        raise InputError(f"{soundscapes}: no such file or folder, soundscapes wanted.")
     if model_or_run.is_dir() and any(model_or_run.glob("fold*/*.safetensors")):
         from ..finetune.predictor import open_member
 
@@ -106,9 +122,9 @@ def predict(
         soundscapes,
         output,
         row_s=row,
-        shifts=shifts_of(tta_shifts),
+        shifts=shifts,
         budget_minutes=budget_minutes,
-        classes=read_classes(taxonomy) if taxonomy else None,
+        classes=classes,
         sample_submission=sample_submission,
         batch_size=batch_size,
         workers=workers,

@@ -1,6 +1,5 @@
 """Commands on a backbone: its blocks, its features, the main job, the demo."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,9 @@ import typer
 
 from ..features import InputError
 from .cli.options import (
+    MACHINE,
+    RANKING,
+    RECORDINGS,
     Audio,
     BatchSize,
     Classes,
@@ -23,6 +25,7 @@ from .cli.options import (
     Groups,
     Inputs,
     Jobs,
+    Json,
     K,
     Metric,
     MinPerClass,
@@ -48,7 +51,7 @@ from .cli.options import (
     Window,
     out,
 )
-from .cli.terminal import command_line, print_blocks, say, warn
+from .cli.terminal import command_line, print_blocks, print_json, print_table, records, say, warn
 
 
 def blocks(
@@ -57,7 +60,7 @@ def blocks(
     inputs: Inputs = None,
     sample_rate: SampleRate = None,
     window_s: Window = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The blocks found in MODEL: index, name, kind, stage, channels, map, tensor, multiply-accumulates so far."""
     from .api import find_blocks
@@ -66,7 +69,7 @@ def blocks(
         model, frontend=frontend, inputs=inputs or (), sample_rate=sample_rate, window_s=window_s
     )
     if as_json:
-        print(json.dumps(architecture.to_json(), indent=2))
+        print_json(architecture.to_json())
     else:
         print_blocks(architecture)
 
@@ -95,7 +98,8 @@ def extract(
     groups: Groups = None,
     fold_regex: FoldRegex = None,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.")
+        bool,
+        typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.", rich_help_panel=RECORDINGS),
     ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -118,7 +122,9 @@ def sweep(
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
     test: Test = None,
     readout: Readout = "all",
-    score: Annotated[ScoreName, typer.Option(help="What read-outs are ranked by.")] = ScoreName.auto,
+    score: Annotated[
+        ScoreName, typer.Option(help="What read-outs are ranked by.", rich_help_panel=RANKING)
+    ] = ScoreName.auto,
     taps: Taps = "all",
     pool: Pool = "mean",
     select: Select = "all",
@@ -140,21 +146,31 @@ def sweep(
     groups: Groups = None,
     fold_regex: FoldRegex = None,
     test_groups: Annotated[
-        TestGroups, typer.Option(help="What is resampled of the test recordings.")
+        TestGroups, typer.Option(help="What is resampled of the test recordings.", rich_help_panel=RANKING)
     ] = TestGroups.file,
     k: K = 5,
     folds: Folds = 5,
-    metric: Annotated[Metric, typer.Option(help="Distance of the k-NN in ranking.csv.")] = Metric.euclidean,
-    unit: Annotated[Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.")] = Unit.clip,
-    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Measure milliseconds up to each tap.")] = True,
+    metric: Annotated[
+        Metric, typer.Option(help="Distance of the k-NN in ranking.csv.", rich_help_panel=RANKING)
+    ] = Metric.euclidean,
+    unit: Annotated[
+        Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.", rich_help_panel=RANKING)
+    ] = Unit.clip,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Measure milliseconds up to each tap.", rich_help_panel=MACHINE)
+    ] = True,
     projection: Annotated[
         Projection,
-        typer.Option(help="Plane of the trajectories picture; umap, the published one, takes some 20 s more."),
+        typer.Option(
+            help="Plane of the trajectories picture; umap, the published one, takes some 20 s more.",
+            rich_help_panel=RANKING,
+        ),
     ] = Projection.pca,
     shots: Shots = None,
     planes: Planes = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """The main job: which block of MODEL to read for AUDIO, and how: read-outs, intervals, paired tests, cost."""
     given = {name: getattr(value, "value", value) for name, value in locals().items()}
@@ -173,9 +189,11 @@ def compare(
     ] = ScoreName.auto,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Several sweeps on the same clips, one ranking: model x tap x read-out, with family-wise tests and the cost."""
     from .sweep.compare import compare
+    from .sweep.compare.tables import summary
 
     done = compare(
         runs,
@@ -187,10 +205,13 @@ def compare(
         log=say,
         command=command_line(),
     )
-    print(done.summary)
+    warn(done.warnings)
+    if as_json:
+        print_json({"answer": done.answer, "taps": records(done.taps), "table": output / "compare.md"})
+        return
+    print_table(summary(done.table, done.taps))
     for line in done.answer["lines"]:
         print(line)
-    warn(done.warnings)
     print(f"Table: {output / 'compare.md'}")
 
 
@@ -222,17 +243,20 @@ def demo(
     rank_and_tell(demo.WREN, audio, output, overwrite=overwrite, **demo.settings(species, clips, seed))
 
 
-def rank_and_tell(model: Path, audio: Path, output: Path, **given) -> None:
+def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False, **given) -> None:
     """Sweep, and end with the ranking and the conclusion on the terminal."""
-    from .sweep.run_folder import ranking_table
+    from .sweep.run_folder import short_ranking
     from .sweep.sweep import sweep
 
     done = sweep(model, audio, output, command=command_line(), log=say, **given)
     config = done.config
-    print(ranking_table(done.ranking, config["settings"]["k"]).to_markdown())
-    for line in done.answer["lines"]:
-        print(line)
     warn(config["warnings"])
     if config["skipped"]:
         warn([f"{len(config['skipped'])} clips could not be used; the report lists them with the reasons"])
+    if as_json:
+        print_json({"answer": done.answer, "ranking": records(done.ranking), "report": done.report})
+        return
+    print_table(short_ranking(done.ranking, config["settings"]["k"]))
+    for line in ("", *done.answer["lines"]):
+        print(line)
     print(f"Report: {done.report}")

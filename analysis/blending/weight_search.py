@@ -78,9 +78,9 @@ class Search:
         """What was found, the tuned gain never without the nested one."""
         weights = ", ".join(f"{name} {weight:.3g}" for name, weight in self.weights.items())
         if self.nested_gain_lo > 0:
-            verdict = "The blend is better."
+            verdict = "Out of fold the blend is better."
         elif self.nested_gain_hi < 0:
-            verdict = f"The blend is worse: keep {self.best} alone."
+            verdict = f"Out of fold the blend is worse: keep {self.best} alone."
         else:
             verdict = f"The interval holds 0: no gain over {self.best} alone is shown."
         ends = self.nested_gain, self.nested_gain_lo, self.nested_gain_hi

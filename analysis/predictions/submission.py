@@ -22,6 +22,7 @@ from ..postprocess.chain import Wanted, chain
 from ..postprocess.site_hour import Prior, SiteHour
 from ..postprocess.step import Step
 from . import comparison
+from .verdict import verdict
 
 ROWS_PER_FILE = 12  # a minute of 5-s windows: what a BirdCLEF+ soundscape must have
 BLEND = "blend"
@@ -53,6 +54,7 @@ class Made:
     alike: pd.DataFrame | None
     compared: pd.DataFrame | None
     prior: Prior | None
+    verdict: str | None  # what was written against the best single member, None without truth
 
 
 def make(
@@ -106,20 +108,22 @@ def make(
     result = ordered_as(result, sample.index, classes, place)
     per_file = rows_per_file or rows_of(result.index)
     predictions.require(result, str(out), row_ids=sample.index, classes=classes, rows_per_file=per_file)
-    compared = None
+    compared, judged = None, None
     if expected is not None:
         say("comparing with the truth")
+        ignore = [wanted.no_call_class] if wanted.no_call_class else ()
+        judged = verdict(expected, tables, result, found, seed, ignore)
         compared = comparison.compare(
             expected,
             {name: comparison.stages(table, steps) for name, table in tables.items()}
             | ({BLEND: comparison.stages(blended, steps)} if len(tables) > 1 else {}),
             seed=seed,
-            ignore=[wanted.no_call_class] if wanted.no_call_class else (),
+            ignore=ignore,
         )
     alike = diversity(tables) if len(tables) > 1 and missing == "error" else None
     total = sum(shares.values())
     shares = {name: weight / total for name, weight in shares.items()}
-    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps))
+    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps), judged)
     write(made, members, space, command)
     return made
 
@@ -195,6 +199,7 @@ def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> 
         "csv_sha256": sha256(made.path),
         "search": made.searched.to_json() if made.searched else None,
         "steps": [asdict(effect) for effect in made.effects],
+        "verdict": made.verdict,
         "diversity": made.alike.to_dict("records") if made.alike is not None else None,
         "versions": {"birdprobe": version("birdprobe")},
     }

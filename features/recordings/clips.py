@@ -24,13 +24,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Recordings:
-    """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from."""
+    """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from.
+
+    classes: of the competition's taxonomy, in its order, where there is one that knows every label.
+    """
 
     root: Path
     clips: tuple[Clip, ...]
     grouping: str = "none"
     warnings: tuple[str, ...] = ()
     folding: str = "none"
+    classes: tuple[str, ...] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from .. import InputError
 from ..spelling import composed, printable
 from .clips import Clip, Recordings, some
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
+from .taxonomy import read_classes
 
 PATIENCE_S = 10
 SEARCH = """import json, re, sys
@@ -79,7 +80,14 @@ def read_recordings(
     ]
     clips, grouping, more = _complete_groups(clips, grouping)
     warnings = (*warnings, *more, *_look_alikes(clips), *_doubles(clips))
-    return Recordings(root, tuple(clips), grouping, warnings, folding)
+    return Recordings(root, tuple(clips), grouping, warnings, folding, _taxonomy(root, clips))
+
+
+def _taxonomy(root: Path, clips: list[Clip]) -> tuple[str, ...] | None:
+    """The classes of the taxonomy.csv beside a competition's tables; None where there is none, or it lacks a label."""
+    path = root / "taxonomy.csv"
+    classes = read_classes(path) if path.is_file() else ()
+    return classes if classes and {label for clip in clips for label in clip.labels} <= set(classes) else None
 
 
 def _search(option: str, pattern: str, clips: list[Clip]) -> list[str | None]:

@@ -208,7 +208,8 @@ def _widest(figure: Figure, taps, size: float) -> float:
 def _caption(scores: pd.DataFrame, reference: str) -> str:
     same = scores.idxmax().nunique() == 1
     return (
-        "Score of every tap under every read-out, darker is higher. Outlined: the best tap of each read-out"
+        "Score of every tap under every read-out; the stronger the colour, the higher. Outlined: the best tap of each "
+        "read-out"
         f"{', the same for all' if same and scores.shape[1] > 1 else ''}. Between green lines: the "
         f"{wording.tap_title(reference)}, which the others are compared with."
     )

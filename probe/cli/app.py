@@ -4,11 +4,13 @@ import io
 import os
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from ...features import InputError
 from ...features.files import KEPT, REASONS, check_regular
+from .command import command, examples
 from .terminal import say
 
 # Where each command lives: rooms above this one are known by name alone, so that no import runs back up.
@@ -41,17 +43,37 @@ TRAIN_EXTRA = (
 
 app = typer.Typer(
     name="birdprobe",
-    help="Which block of a frozen bird-sound network should you read? Rank every block on your own labelled audio.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a bug keeps its plain traceback
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 store_app = typer.Typer(help="Look into a store of cached features.", no_args_is_help=True)
 for name, room in COMMANDS.items():
-    app.command(name)(getattr(import_module(f"birdprobe.{room}"), name))
+    app.command(name, epilog=examples(name))(command(name, getattr(import_module(f"birdprobe.{room}"), name)))
 for name in STORE_COMMANDS:
-    store_app.command(name)(getattr(import_module("birdprobe.probe.cli.stores"), name))
+    typed = f"store {name}"
+    store_app.command(name, epilog=examples(typed))(
+        command(typed, getattr(import_module("birdprobe.probe.cli.stores"), name))
+    )
 app.add_typer(store_app, name="store")
+
+
+def print_version(wanted: bool) -> None:
+    """`birdprobe --version`."""
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"birdprobe {version('birdprobe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Which block of a frozen bird-sound network should you read? Rank every block on your own labelled audio."""
 
 
 def main() -> None:
@@ -79,6 +101,3 @@ def main() -> None:
         say(f"birdprobe: {error.name} is missing, this command needs it: pip install 'birdprobe[train]'")
         say("(in a checkout: .venv/bin/pip install --editable '.[train]')")
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("birdprobe: stopped; the same command goes on from here")
-        sys.exit(130)

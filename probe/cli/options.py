@@ -9,6 +9,8 @@ import typer
 from ...features import InputError
 from ...features.seeds import MOST_SEED
 
+RECORDINGS, FEATURES, RANKING, MACHINE = "Recordings", "Backbone and features", "Ranking", "Machine"  # panels of --help
+
 
 class Metric(StrEnum):
     euclidean = "euclidean"
@@ -68,19 +70,53 @@ Audio = Annotated[
     typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),
 ]
 Taps = Annotated[
-    str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
+    str,
+    typer.Option(
+        help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.",
+        rich_help_panel=FEATURES,
+    ),
 ]
 Pool = Annotated[
-    str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.")
+    str,
+    typer.Option(
+        help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.",
+        rich_help_panel=FEATURES,
+    ),
 ]
-Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
-Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
-SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
+Select = Annotated[
+    str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.", rich_help_panel=FEATURES)
+]
+Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.", rich_help_panel=FEATURES)]
+SampleRate = Annotated[
+    int | None,
+    typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.", rich_help_panel=FEATURES),
+]
 Window = Annotated[
-    float | None, typer.Option("--window", metavar="SECONDS", help="The model's window, where it is not known.")
+    float | None,
+    typer.Option(
+        "--window", metavar="SECONDS", help="The model's window, where it is not known.", rich_help_panel=FEATURES
+    ),
 ]
 Normalise = Annotated[
-    str | None, typer.Option(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
+    str | None,
+    typer.Option(
+        help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).", rich_help_panel=FEATURES
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(min=1, help="Local processes, each with its own shard of the recordings.", rich_help_panel=MACHINE),
+]
+Cluster = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.", rich_help_panel=MACHINE)
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).", rich_help_panel=RECORDINGS),
+]
+PerClass = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).", rich_help_panel=RECORDINGS),
 ]
 FrontEnd = Annotated[
     str | None,
@@ -88,60 +124,103 @@ FrontEnd = Annotated[
         metavar="SPEC",
         help="What makes the spectrogram that MODEL takes, such as mel:n_fft=2048,hop=512,n_mels=128,fmin=20,db; or "
         "a convention: timm-birdclef, ast, beats, panns, librosa, torchaudio, kaldi, batdetect2.",
+        rich_help_panel=FEATURES,
     ),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option("--input", metavar="NAME=VALUE", help="Value of another input of MODEL: a number, zeros or ones."),
+    typer.Option(
+        "--input",
+        metavar="NAME=VALUE",
+        help="Value of another input of MODEL: a number, zeros or ones.",
+        rich_help_panel=FEATURES,
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Windows a forward pass; 8 on a CPU otherwise, found by a short trial on a GPU."),
+    typer.Option(
+        min=1,
+        help="Windows a forward pass; 8 on a CPU otherwise, found by a short trial on a GPU.",
+        rich_help_panel=MACHINE,
+    ),
 ]
-Device = Annotated[DeviceName, typer.Option(help="Where it computes; auto: CUDA where it answers, else the CPU.")]
+Device = Annotated[
+    DeviceName,
+    typer.Option(help="Where it computes; auto: CUDA where it answers, else the CPU.", rich_help_panel=MACHINE),
+]
 Precision = Annotated[
-    PrecisionName, typer.Option(help="What it computes in; checked against the CPU in float32 before it is believed.")
+    PrecisionName,
+    typer.Option(
+        help="What it computes in; checked against the CPU in float32 before it is believed.", rich_help_panel=MACHINE
+    ),
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Local processes, each with its own shard of the recordings.")]
-Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
-Classes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).")]
-PerClass = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).")]
 GroupRegex = Annotated[
     str | None,
-    typer.Option(metavar="RE", help="Searched in the file name; its first group names clips not to be split."),
+    typer.Option(
+        metavar="RE",
+        help="Searched in the file name; its first group names clips not to be split.",
+        rich_help_panel=RECORDINGS,
+    ),
 ]
-Groups = Annotated[str | None, typer.Option(metavar="COLUMN", help="The table's column that names the group.")]
+Groups = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The table's column that names the group.", rich_help_panel=RECORDINGS),
+]
 FoldRegex = Annotated[
     str | None,
-    typer.Option(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given."),
+    typer.Option(
+        metavar="RE",
+        help="Searched in the file name; its first group is the clip's fold, as given.",
+        rich_help_panel=RECORDINGS,
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random choice.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Readout = Annotated[
     str,
     typer.Option(
-        help="`all`, or some of knn, knn-cosine, knn-standard, centroid, linear, logistic, attentive, comma-separated."
+        help="`all`, or some of knn, knn-cosine, knn-standard, centroid, linear, logistic, attentive, comma-separated.",
+        rich_help_panel=RANKING,
     ),
 ]
 MinPerClass = Annotated[
-    int | None, typer.Option(min=2, metavar="N", help="Classes with fewer clips are left out; the folds otherwise.")
+    int | None,
+    typer.Option(
+        min=2,
+        metavar="N",
+        help="Classes with fewer clips are left out; the folds otherwise.",
+        rich_help_panel=RECORDINGS,
+    ),
 ]
 Test = Annotated[
     Path | None,
-    typer.Option(metavar="AUDIO", help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone."),
+    typer.Option(
+        metavar="AUDIO",
+        help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone.",
+        rich_help_panel=RANKING,
+    ),
 ]
 Shots = Annotated[
     str | None,
     typer.Option(
         metavar="N,N,...",
         help="Also score against training clips a class, such as 1,2,4,8,16,32: the embedding and the best taps.",
+        rich_help_panel=RANKING,
     ),
 ]
 Planes = Annotated[
-    bool, typer.Option("--planes", help="Also score every tap in a plane of its own, by the method of --projection.")
+    bool,
+    typer.Option(
+        "--planes",
+        help="Also score every tap in a plane of its own, by the method of --projection.",
+        rich_help_panel=RANKING,
+    ),
 ]
-K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.")]
-Folds = Annotated[int, typer.Option(min=2, help="Folds, unless they are given with the clips.")]
+K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.", rich_help_panel=RANKING)]
+Folds = Annotated[
+    int, typer.Option(min=2, help="Folds, unless they are given with the clips.", rich_help_panel=RECORDINGS)
+]
 
 Head = Annotated[str | None, typer.Option(help="Which of the run's heads; its only one otherwise.")]
 OneFold = Annotated[int | None, typer.Option("--fold", min=0, help="One fold's model; all of them averaged otherwise.")]

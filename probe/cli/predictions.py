@@ -1,14 +1,13 @@
 """Commands on predictions: tables of one row a window, one column a class."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ...features import InputError
-from .options import Overwrite, Seed, numbers, out
-from .terminal import command_line, print_blend, print_scores, say
+from .options import Json, Overwrite, Seed, numbers, out
+from .terminal import command_line, print_blend, print_json, print_scores, say
 
 STEPS, WEIGHTS = "Post-processing", "Weights"  # panels of --help
 
@@ -141,13 +140,13 @@ def named(members: list[Path], names: str | None) -> dict[str, Path]:
 def score(
     predictions: Annotated[Path, typer.Argument(metavar="PRED.csv", help="row_id and one column a class.")],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH.csv", help="The same rows and columns, 0 and 1.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Macro ROC-AUC, cmAP and top-1 of predictions against the truth; which classes were left out."""
     from ...analysis.predictions.table import score as found_of
 
     found = found_of(predictions, truth)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
         print_scores(found)

@@ -6,16 +6,19 @@ from typing import Annotated
 import typer
 
 from ...features import InputError
-from .options import Overwrite, out
-from .terminal import print_store
+from .options import Json, Overwrite, out
+from .terminal import print_json, print_store, store_facts
 
 
-def info(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:
+def info(store: Annotated[Path, typer.Argument(metavar="STORE")], as_json: Json = False) -> None:
     """What a store holds: its key, its taps, its rows."""
     from ...features.store import FeatureStore
 
     with FeatureStore.open(store) as opened:
-        print_store(opened, store)
+        if as_json:
+            print_json(store_facts(opened))
+        else:
+            print_store(opened, store)
 
 
 def check(store: Annotated[Path, typer.Argument(metavar="STORE")]) -> None:

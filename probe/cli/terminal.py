@@ -4,8 +4,18 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...analysis import wording
+from ...features.progress import silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...analysis.tables import Table
+
+WIDTH = 80  # where the output is no terminal
+JUSTIFY: dict[str, Literal["left", "right", "center"]] = {"left": "left", "right": "right", "center": "center"}
 
 
 def print_blocks(architecture) -> None:
@@ -26,16 +36,28 @@ def print_blocks(architecture) -> None:
         print(f"note: {note}")
 
 
-def print_store(store, path: Path) -> None:
+def store_facts(store) -> dict[str, Any]:
+    """What a store holds, for people and for --json."""
     rows = store.rows()
-    state = "complete" if store.complete else "unfinished"
-    print(f"{path}: {state}, {len(rows)} windows of {rows['clip'].nunique()} clips")
-    print(f"  labels {rows['label'].nunique()}, groups {rows['group'].nunique()}, skipped clips {len(store.skipped())}")
-    for name, value in json.loads(store.key.to_json()).items():
-        if name != "taps":
-            print(f"  {name}: {value}")
-    for tap in store.taps:
-        print(f"  {tap}: {' x '.join(str(n) for n in store.dims[tap])}")
+    return {
+        "complete": store.complete,
+        "windows": len(rows),
+        **{f"{column}s": int(rows[column].nunique()) for column in ("clip", "label", "group")},
+        "skipped": len(store.skipped()),
+        "key": {name: value for name, value in json.loads(store.key.to_json()).items() if name != "taps"},
+        "taps": {tap: list(store.dims[tap]) for tap in store.taps},
+    }
+
+
+def print_store(store, path: Path) -> None:
+    facts = store_facts(store)
+    state = "complete" if facts["complete"] else "unfinished"
+    print(f"{path}: {state}, {facts['windows']} windows of {facts['clips']} clips")
+    print(f"  labels {facts['labels']}, groups {facts['groups']}, skipped clips {facts['skipped']}")
+    for name, value in facts["key"].items():
+        print(f"  {name}: {value}")
+    for tap, shape in facts["taps"].items():
+        print(f"  {tap}: {' x '.join(map(str, shape))}")
 
 
 def print_choice(chosen) -> None:
@@ -69,11 +91,13 @@ def print_blend(made) -> None:
             spread = f"{pair.spearman:.3f}, by class {pair.spearman_min:.3f} to {pair.spearman_max:.3f}"
             print(f"Spearman of {pair.member} and {pair.other}: {spread} ({pair.n_classes} classes)")
     if made.effects:
-        print(table(made.effects).to_markdown().rstrip())
+        print_table(table(made.effects))
     if made.compared is not None:
-        print(comparison.attempts(made.compared).to_markdown().rstrip())
+        print_table(comparison.attempts(made.compared))
     shares = ", ".join(f"{name} {share:.3g}" for name, share in made.weights.items())
     print(f"{made.path}: {len(made.table)} rows x {made.table.shape[1]} classes, valid; weights {shares}")
+    if made.verdict:
+        print(made.verdict)
 
 
 def command_line() -> str:
@@ -82,10 +106,37 @@ def command_line() -> str:
 
 
 def say(line: str) -> None:
-    """Progress goes to stderr, results to stdout."""
-    print(line, file=sys.stderr, flush=True)
+    """Progress goes to stderr, results to stdout; with --quiet only warnings and errors are said."""
+    if not silent() or line.startswith(("warning:", "birdprobe:")):
+        print(line, file=sys.stderr, flush=True)
 
 
 def warn(lines) -> None:
     for line in lines:
         say(f"warning: {line}")
+
+
+def print_table(table: "Table") -> None:
+    """A table in the terminal's width, 80 columns where there is none: cells that are too wide go on below."""
+    from rich.console import Console
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    drawn = Drawn(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(Text(column.title), justify=JUSTIFY[column.align], overflow="fold")
+    for row in table.cells():
+        drawn.add_row(*map(Text, row))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(drawn)
+    if table.caption:
+        console.print(Text(table.caption), style="dim")
+
+
+def records(frame: "pd.DataFrame") -> list[dict]:
+    """Rows for --json: plain values, null where there is none."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))

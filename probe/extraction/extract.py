@@ -144,6 +144,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "architecture": backbone.architecture.to_json(),
         "audio": str(recordings.root),
         "grouping": recordings.grouping,
+        "classes": recordings.classes,
         "warnings": list(recordings.warnings),
         "clips": len(recordings.clips),
         "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),

@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..cli.options import Model, Normalise, Overwrite, SampleRate, Window, out
+from ..cli.options import Json, Model, Normalise, Overwrite, SampleRate, Window, out
 from ..cli.terminal import say
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
 def models(as_json: Json = False) -> None:

@@ -45,10 +45,17 @@ class Answer:
                 f"A linear probe agrees: {self.linear_at_best:.3f} there, {self.linear_reference:.3f} at "
                 f"{plain(self.reference)}."
             )
-        return (
-            f"A linear probe puts {plain(self.linear_best)} first: {self.linear_best_score:.3f}, against "
-            f"{self.linear_at_best:.3f} at {self.best} and {self.linear_reference:.3f} at {plain(self.reference)}."
+        scores = {self.best: self.linear_at_best, self.reference: self.linear_reference}
+        most = wording.number(self.linear_best_score)
+        level = [plain(tap) for tap, score in scores.items() if wording.number(score) == most]
+        if len(level) == len(scores):
+            return f"A linear probe reads {' and '.join(level)} equally well: {most}, and no tap better."
+        others = " and ".join(
+            f"{score:.3f} at {plain(tap)}" for tap, score in scores.items() if plain(tap) not in level
         )
+        if level:
+            return f"A linear probe puts {level[0]} first, level with others: {most}, against {others}."
+        return f"A linear probe puts {plain(self.linear_best)} first: {most}, against {others}."
 
     @property
     def sentence(self) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -139,3 +139,18 @@ def ranking_table(table: pd.DataFrame, k: int) -> Table:
         }
     )
     return Table.from_frame(shown)
+
+
+def short_ranking(table: pd.DataFrame, k: int) -> Table:
+    """What of the ranking fits a terminal of 80 columns; all of it is in ranking.md."""
+    whole = ranking_table(table, k)
+    names = {
+        "tap": "tap",
+        f"{k}-NN top-1 [95 %]": f"{k}-NN top-1 [95 %]",
+        "vs last, points [95 %]": "vs last [95 %]",
+        "p": "p",
+        "linear": "linear",
+        "ms/window": "ms",
+    }
+    columns = (column for column in whole.columns if column.title in names)
+    return replace(whole, columns=tuple(replace(column, title=names[column.title]) for column in columns))

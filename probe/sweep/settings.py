@@ -6,6 +6,7 @@ from ...analysis import readouts
 from ...features import InputError
 from ...features.seeds import check_seed
 from ..runtime.providers import DEVICES, PRECISIONS
+from ..surgery.pooling import parse_all
 
 CHOICES = {
     "metric": ("euclidean", "cosine"),
@@ -73,6 +74,7 @@ class Settings:
             if value is not None and value < least:
                 raise InputError(f"{flag(name)} must be at least {least}, got {value}.")
         parse_shots(self.shots)
+        parse_all(self.pool)
         poolings = [part.strip().lower() for part in self.pool.split(",")]
         if readouts.ATTENTIVE in readouts.parse(self.readout) and not any(p.startswith("grid") for p in poolings):
             raise InputError(f"`--readout attentive` reads maps: it wants `--pool grid:HxW`, got `--pool {self.pool}`.")

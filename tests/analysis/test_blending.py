@@ -250,7 +250,7 @@ def test_search_recovers_the_best_weights():
     assert sum(found.weights.values()) == pytest.approx(1)
     assert found.best == "sharp" and found.nested_gain_lo > 0
     assert 0 < found.nested_gain <= found.tuned_gain + 1e-3 and found.equal_gain < found.tuned_gain
-    assert "The blend is better." in found.sentence
+    assert "Out of fold the blend is better." in found.sentence
 
 
 @spaces

@@ -13,6 +13,7 @@ from birdprobe.features import InputError
 from birdprobe.figures import gallery
 from birdprobe.probe.sweep.report import write_report
 from birdprobe.probe.sweep.report.markup import bracketed, number, unbroken
+from birdprobe.probe.sweep.report.report import running_head
 from tests.runs import MENDS, add_readouts, make_run
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -37,6 +38,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "script":  # no words of the page
+            return
         self.text.append((tuple(self.open), data))
 
     def all(self, tag):
@@ -115,7 +118,8 @@ def test_taps_that_cannot_be_told_apart_are_named_as_runs(run):
 def test_nothing_is_fetched_from_anywhere(run):
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)
-    assert not page.all("link") + page.all("script") + page.all("iframe")
+    assert not page.all("link") + page.all("iframe") and page.all("script") == [{}]
+    assert {a["href"] for a in page.all("a")} <= {"ranking.csv", "readouts.csv", "predictions.csv"}
     assert len(page.all("img")) == len(gallery.FIGURES)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert "url(" not in text
@@ -154,7 +158,7 @@ def test_names_from_outside_are_escaped(run):
 
     edit(run, poison)
     page = read(run)
-    assert not page.all("script") + page.all("i")
+    assert page.all("script") == [{}] and not page.all("i")  # its own, and no other
     assert len(page.all("img")) == len(gallery.FIGURES)
     words = page.words()
     for original in (
@@ -327,7 +331,7 @@ def test_the_published_ranking_keeps_a_heading_of_its_own(new_run):
 def test_a_page_of_this_edition_is_closed_in_itself_and_repeats(new_run):
     first = write_report(new_run).read_bytes()
     assert write_report(new_run).read_bytes() == first
-    assert not re.search(rb"https?://|url\(|@import|<link|<script", first)
+    assert not re.search(rb"https?://|url\(|@import|<link|<script ", first)
 
 
 def test_names_of_taps_and_readouts_are_escaped(new_run):
@@ -345,3 +349,38 @@ def test_a_run_of_the_first_edition_keeps_its_page(run):
     assert "Every tap, in graph order" in words
     assert "The published" not in words and "published read-out" not in words
     assert "read-outs" not in page.words("header")
+
+
+def test_tables_have_captions_and_lead_to_their_csv(new_run):
+    page = read(new_run)
+    assert len(page.all("caption")) == len(page.all("table")) >= 3
+    assert "Every tap under every read-out" in page.words("caption")
+    assert {"ranking.csv", "readouts.csv"} <= {a["href"] for a in page.all("a")}
+    assert all((new_run / a["href"]).is_file() for a in page.all("a"))
+
+
+def test_points_of_the_plane_name_their_recordings(run):
+    table = pd.read_csv(run / "predictions.csv")
+    table.loc[0, "file"] = "<i>a&b</i>.ogg"
+    table.to_csv(run / "predictions.csv", index=False)
+    page = read(run)
+    points = pd.read_csv(run / "projection.csv")
+    assert len(page.all("circle")) == points.groupby("tap").size().iloc[0]
+    told = [data for place, data in page.text if place[-2:] == ("circle", "title")]
+    assert told[0].startswith(f"<i>a&b</i>.ogg · {table.label[0]} · from ")
+    tap = page.words("figcaption").split("The clips at ")[1].split(",")[0]
+    right = sum("read right" in words for words in told)
+    assert right == (table[tap] == table["label"]).sum()
+    assert len({attrs["data-c"] for attrs in page.all("circle")}) == table.label.nunique()
+
+
+def test_a_run_without_a_plane_has_no_points(run):
+    (run / "projection.csv").unlink()
+    assert not read(run).all("circle")
+
+
+def test_the_verdict_is_repeated_on_printed_pages(run):
+    edit(run, lambda config: config["answer"].update(best="block_11"))
+    text = write_report(run).read_text(encoding="utf-8")
+    assert re.search(r'@page \{ .*@top-left \{ content: "block_11"', text)
+    assert running_head('Read "a</style>').count("<") == 0

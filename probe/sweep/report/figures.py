@@ -28,7 +28,7 @@ def figures(data: Run) -> Iterator[str]:
             alt, caption = say(data)
             image = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
             picture = f'<img src="{image}" alt="{escape(alt)}">'
-            yield f'<figure id="{name}">{picture}<figcaption>{caption}</figcaption></figure>'
+            yield f'<figure id="{name}"><div class="picture">{picture}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def readouts_said(data: Run) -> Said:
@@ -84,8 +84,8 @@ def architecture_said(data: Run) -> tuple[str, str]:
         f"Diagram of the backbone: {len(blocks)} blocks in a row, {read} of them read, {data.best} marked as the best."
     )
     return alt, (
-        "<b>The backbone, as found in the file.</b> Every box is a block; the darker it is, the better the probe does "
-        f"on what it puts out{_as_published(data)}."
+        "<b>The backbone, as found in the file.</b> Every box is a block; the stronger its colour, the better the "
+        f"probe does on what it puts out{_as_published(data)}."
     )
 
 

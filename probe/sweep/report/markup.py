@@ -61,4 +61,7 @@ def table(
     above = "".join(f'<th scope="colgroup" colspan="{span}">{escape(words)}</th>' for words, span in groups)
     above = f"<tr>{above}</tr>" if above else ""
     region = f'class="scroll {kind}" tabindex="0" role="region" aria-label="{escape(label)}"'
-    return f"<div {region}><table>\n<thead>{above}<tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    return (
+        f"<div {region}><table>\n<caption>{escape(label)}</caption>\n<thead>{above}<tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )

@@ -102,7 +102,7 @@ def ranking_table(data: Run) -> str:
         "higher is better. ms/window: time to run the model up to the tap, on the machine of this run. "
     )
     drawn = table("ranking", "Ranking of all taps", [*heads, "linear", "LogME", "ms/window"], rows)
-    return f'{drawn}\n<p class="note">{escape(note)}Unrounded: <code>ranking.csv</code>.</p>'
+    return f'{drawn}\n<p class="note">{escape(note)}Unrounded: <a href="ranking.csv">ranking.csv</a>.</p>'
 
 
 def ranking_cells(row: Mapping, reference: bool) -> list[str]:

@@ -53,7 +53,7 @@ def readouts_table(data: Run) -> str:
         "read-outs of their use as well. "
     )
     drawn = table("readouts", "Every tap under every read-out", ["tap", *(heading(data, n) for n in names)], rows)
-    return f'{drawn}\n<p class="note">{escape(note)}Unrounded: <code>readouts.csv</code>.</p>'
+    return f'{drawn}\n<p class="note">{escape(note)}Unrounded: <a href="readouts.csv">readouts.csv</a>.</p>'
 
 
 def _cell(row: Mapping, best: bool, reference: bool) -> str:

@@ -1,20 +1,23 @@
 """One self-contained page about a finished run: the answer first, then pictures, tables, warnings, provenance.
 
 It reads the run folder only (`config.json`, `readouts.csv`, `ranking.csv`, the tables of drawn studies,
-`figures/*.png`) and writes `report.html` into it, without a link to anything outside: pictures are embedded, the style
-is `report.css`. The same run gives the same bytes. Runs of the first edition, without read-outs, give their page.
+`figures/*.png`) and writes `report.html` into it, without a link to anything but the run's own tables: pictures are
+embedded, the style is `report.css`, the script `report.js`. The same run gives the same bytes. Runs of the first
+edition, without read-outs, give their page.
 """
 
+import re
 from html import escape
 from pathlib import Path
 from string import Template
 
 from ....analysis.runs import Run
 from ....features.output_folder import adding
-from ...assets import REPORT_CSS
+from ...assets import REPORT_CSS, REPORT_JS
 from . import published
 from .figures import figures
 from .headline import concluded, head, title
+from .plane import plane
 from .provenance import provenance, warnings
 from .readouts import has_shift, readouts_table, shift_table
 
@@ -27,6 +30,7 @@ PAGE = Template("""<!doctype html>
 <title>$title</title>
 <style>
 $css
+$print
 </style>
 </head>
 <body>
@@ -48,6 +52,9 @@ $warnings
 $provenance
 </section>
 </main>
+<script>
+$js
+</script>
 </body>
 </html>
 """)
@@ -70,8 +77,10 @@ def write_report(run: Path) -> Path:
         title=escape(f"{model_name(data)} on {audio_name(data)}: {title(data)}"),
         css=REPORT_CSS.read_text(encoding="utf-8"),
         kicker=f"birdprobe sweep <span>·</span> {escape(model_name(data))} <span>·</span> {escape(audio_name(data))}",
+        print=running_head(title(data)),
+        js=REPORT_JS.read_text(encoding="utf-8"),
         head=head(data),
-        figures="\n".join(figures(data)),
+        figures="\n".join(filter(None, (*figures(data), plane(data)))),
         tables="\n".join(f"<section>\n<h2>{heading}</h2>\n{table}\n</section>" for heading, table in tables(data)),
         warnings=warnings(data),
         provenance=provenance(data),
@@ -79,6 +88,15 @@ def write_report(run: Path) -> Path:
     with adding(data.folder) as draft:
         (draft / "report.html").write_text(page, encoding="utf-8")
     return data.folder / "report.html"
+
+
+def running_head(verdict: str) -> str:
+    """Style that repeats the verdict at the top of every printed page."""
+    words = re.sub(r"[^\w .,;:()%+*/'\u2212-]", lambda found: f"\\{ord(found[0]):x} ", verdict)
+    return (
+        f'@page {{ margin: 18mm 14mm 16mm; @top-left {{ content: "{words}"; font: 8pt sans-serif; }} '
+        "@bottom-right { content: counter(page); font: 8pt sans-serif; } }"
+    )
 
 
 def tables(data: Run) -> list[tuple[str, str]]:

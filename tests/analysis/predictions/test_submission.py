@@ -90,3 +90,21 @@ def test_a_no_call_column_goes_and_is_not_missed(tmp_path):
     table = predictions.read(member)
     assert list(made.table.columns) == CLASSES
     np.testing.assert_allclose(made.table, table[CLASSES].mul(1 - table["nocall"], axis=0))
+
+
+def test_the_last_word_compares_what_was_written_with_the_best_single_member(tmp_path):
+    truth = write(tmp_path / "truth.csv", 5, binary=True)
+    known = predictions.read_truth(truth).astype(float)
+    noise = pd.DataFrame(np.random.default_rng(1).random(known.shape), known.index, known.columns)
+    for name, table in {"good": 0.8 * known + 0.1 * noise, "bad": noise}.items():
+        table.to_csv(tmp_path / f"{name}.csv", index_label="row_id")
+    members = {name: tmp_path / f"{name}.csv" for name in ("good", "bad")}
+    worse = make(members, tmp_path / "worse.csv", weights=(0.02, 0.98), truth=truth).verdict
+    assert "against the best single member, good (1.000): -0." in worse and worse.endswith("worse. Write good alone?")
+    same = make(members, tmp_path / "same.csv", weights=(1, 0), truth=truth).verdict
+    assert same.endswith("against the best single member, good (1.000): no difference.")
+    smoothed = make({"good": members["good"]}, tmp_path / "smooth.csv", wanted=Wanted(gaussian=9), truth=truth)
+    assert "against good as it came (1.000): -0." in smoothed.verdict
+    assert "Made worse by Gaussian" in smoothed.verdict and smoothed.verdict.endswith("leave it out?")
+    assert json.loads((tmp_path / "smooth.json").read_text())["verdict"] == smoothed.verdict
+    assert make(members, tmp_path / "untold.csv").verdict is None

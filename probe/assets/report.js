@@ -1,0 +1,43 @@
+// The report without it is whole; with it tables can be sorted and the points of the plane say what they are.
+"use strict";
+
+for (const table of document.querySelectorAll(".scroll > table")) {
+  const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  const body = table.tBodies[0];
+  const rows = [...body.rows].filter((row) => !row.classList.contains("corrected"));
+  const last = [...body.rows].filter((row) => row.classList.contains("corrected"));
+  const value = (row, column) => {
+    const found = row.cells[column].textContent.replaceAll("−", "-").replaceAll(",", "").match(/-?\d+(\.\d+)?/);
+    return found ? Number(found[0]) : NaN;
+  };
+  const sort = (column, direction) => {
+    const order = rows.map((row, place) => [column ? value(row, column) : place, row]);
+    order.sort(([a], [b]) => (isNaN(a) || isNaN(b) ? isNaN(a) - isNaN(b) : direction * (a - b)));
+    body.append(...order.map(([, row]) => row), ...last);
+    heads.forEach((head, i) => head.setAttribute("aria-sort", i === column ? (direction > 0 ? "ascending" : "descending") : "none"));
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    button.title = column ? "Sort by this column" : "Back to graph order";
+    button.addEventListener("click", () => {
+      const first = column ? -1 : 1; // the highest first, the first block first
+      const same = head.getAttribute("aria-sort") === (first > 0 ? "ascending" : "descending");
+      sort(column, same ? -first : first);
+    });
+    head.append(button);
+  });
+}
+
+const plane = document.querySelector("#clips svg");
+if (plane) {
+  const told = document.querySelector("#clips output");
+  plane.addEventListener("click", (event) => {
+    const point = event.target.closest("circle");
+    for (const other of plane.querySelectorAll("circle")) {
+      other.classList.toggle("same", point !== null && other.dataset.c === point.dataset.c);
+      other.classList.toggle("chosen", other === point);
+    }
+    told.textContent = point ? point.textContent : told.dataset.hint;
+  });
+}
