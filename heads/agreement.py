@@ -73,12 +73,14 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     """
     run = Path(run)
     config, held = read_run(run)
-    clips = None
-    if sweep is None or linear_heads(config):
+    own = linear_heads(config)
+    if sweep is None or own:
         clips = Clips.of(config, held)
-    scores = [*(sweep_scores(Path(sweep), n_boot, seed) if sweep else clips.probes(k, n_boot, seed))]
-    if own := linear_heads(config):
-        scores = [scores[0], clips.linear_heads(own, held, config["activation"], n_boot, seed)]
+        scores = clips.probes(k, n_boot, seed) if sweep is None else sweep_scores(Path(sweep), n_boot, seed)
+        if own:
+            scores = scores[0], clips.linear_heads(own, held, config["activation"], n_boot, seed)
+    else:
+        scores = sweep_scores(Path(sweep), n_boot, seed)
     weights = weight_scores(run, n_boot, seed)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other, seed)] if row]
@@ -128,14 +130,15 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
     """
     table = read_csv(run / "tap_weights.csv", dtype={"head": str, "tap": str})
     found = []
-    for head, rows in table.groupby("head", sort=False):
+    for name, rows in table.groupby("head", sort=False):
+        head = str(name)
         rows = rows[~rows["tap"].str.contains("-")]
         by_fold = rows.pivot(index="fold", columns="tap", values="weight")[list(dict.fromkeys(rows["tap"]))]
         if by_fold.shape[1] < LEAST:
             continue
         drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
-        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws, head))
+        found.append(Score(WEIGHT + head, tuple(map(str, by_fold.columns)), by_fold.to_numpy().mean(axis=0), draws, head))
     return found
 
 
@@ -189,7 +192,8 @@ class Clips:
                 x = self.units.vectors(store.read(tap, self.rows))
                 correct[PROBE][tap] = knn.predict(x, y, folds, k) == y
                 correct[RIDGE][tap] = linear.predict(x, y, folds) == y
-        return tuple(self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
+        probe, ridge = (self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
+        return probe, ridge
 
     def linear_heads(self, heads: dict[str, str], held: dict, activation: str, n_boot: int, seed: int) -> Score:
         """Accuracy of each tap's own linear head: mean logits over a unit's windows, as in scores.csv."""
@@ -240,8 +244,8 @@ def markdown(agreed: Agreed) -> str:
             "taps": agreed.agreement["taps"],
             **{
                 f"{name} [95 %]": [
-                    wording.interval(*ends, 2)
-                    for ends in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
+                    wording.interval(value, low, high, 2)
+                    for value, low, high in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
                 ]
                 for name, kind in (("Spearman", "spearman"), ("Kendall", "kendall"))
             },

@@ -57,7 +57,8 @@ def load(
     """
     if not 1 <= len(stores) <= len(names):
         raise InputError(f"stores: {len(stores)} found, 1 to {len(names)} wanted ({', '.join(names)}).")
-    pieces, tables, keys = [], [], []
+    pieces, tables = [], []
+    keys: list[StoreKey] = []
     for path, name in zip(stores, names):
         with FeatureStore.open(path) as store:
             if not store.complete:

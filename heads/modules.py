@@ -10,6 +10,7 @@ Perch v2 taps (232, 384, 384) and 234 classes the architecture that it describes
 
 import inspect
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ DIM, HEADS, HIDDEN, DROPOUT = 256, 4, 512, 0.1  # as published
 
 class Standardise(nn.Module):
     """(x - mean) / std per column, of the training rows; a column that never varies becomes zero."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, width: int):
         super().__init__()
@@ -48,7 +52,7 @@ class Head(nn.Module):
     def fit_statistics(self, xs: list[Tensor]) -> None:
         """Means and deviations from training rows, one [N, width] per token."""
         for layer, x in zip(self.standardise, xs, strict=True):
-            layer.fit(x)
+            cast(Standardise, layer).fit(x)
 
     def standardised(self, xs: list[Tensor]) -> list[Tensor]:
         return [layer(x) for layer, x in zip(self.standardise, xs, strict=True)]

@@ -8,7 +8,7 @@
 Tables have the form of `analysis.predictions.table`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -126,7 +126,7 @@ def gather(
     return Material(competition, folder, Backbone.open(model, taps), labels, truth, overwrite, progress, say)
 
 
-def row_ids(files: Sequence[str], ends: Sequence[float]) -> pd.Index:
+def row_ids(files: Iterable[str], ends: Iterable[float]) -> pd.Index:
     """Row ids by window end, as `STEM_15` for the window that ends at 15 s."""
     return pd.Index([f"{PurePath(file).stem}_{end:g}" for file, end in zip(files, ends)], name="row_id")
 
@@ -166,7 +166,7 @@ def out_of_fold_files(run: Path, head: str, store: Path) -> tuple[pd.DataFrame, 
     What is smoothed over time needs the windows that nobody listed as well.
     """
     listed, fold = out_of_fold(run, head)
-    by_file = {_file(name): number for name, number in fold.items()}
+    by_file = {_file(str(name)): number for name, number in fold.items()}
     tables = {number: predict(run, head, store, int(number)) for number in sorted(set(by_file.values()))}
     ids = next(iter(tables.values())).index
     folds = pd.Series([by_file[_file(name)] for name in ids], ids)

@@ -37,7 +37,7 @@ class Fused:
 
     path: Path
     head: str
-    folds: tuple[int, ...]
+    folds: tuple[int | None, ...]
     taps: tuple[str, ...]
     labels: tuple[str, ...]
     activation: str

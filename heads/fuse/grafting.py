@@ -69,6 +69,7 @@ def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
             dynamic_shapes=(({0: batch},) * len(example),),
             verbose=False,
         )
+    assert program is not None  # the older exporter alone returns nothing
     return program.model_proto
 
 
@@ -103,7 +104,7 @@ def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
         )
     name, new = source.name, "waveform" if source.name != "waveform" else "waveform/raw"
     numbers = {"peak": PEAK, "rounding": 1e-6, "least": 1e-30, "flat": 0.0}
-    weights = [numpy_helper.from_array(np.float32(value), f"normalise/{key}") for key, value in numbers.items()]
+    weights = [numpy_helper.from_array(np.array(value, np.float32), f"normalise/{key}") for key, value in numbers.items()]
     weights.append(numpy_helper.from_array(np.array([-1], np.int64), "normalise/axis"))
     steps = [  # operator, inputs, output: y = x - mean; peak of |y| to 0.25; a constant window stays flat
         ("ReduceMean", [new, "axis"], "mean"),

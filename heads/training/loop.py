@@ -168,7 +168,9 @@ class _Keeper:
 
     def __init__(self, patience: int | None):
         self.patience, self.done = patience, False
-        self.score, self.epoch, self.losses, self.scores = math.nan, 0, [], []
+        self.score, self.epoch = math.nan, 0
+        self.losses: list[float] = []
+        self.scores: list[float] = []
 
     def see(self, state, logits, loss, score):
         self.losses.append(loss)
