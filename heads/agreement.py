@@ -138,7 +138,9 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
             continue
         drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
-        found.append(Score(WEIGHT + head, tuple(map(str, by_fold.columns)), by_fold.to_numpy().mean(axis=0), draws, head))
+        found.append(
+            Score(WEIGHT + head, tuple(map(str, by_fold.columns)), by_fold.to_numpy().mean(axis=0), draws, head)
+        )
     return found
 
 

@@ -204,8 +204,3 @@ def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> He
 def parameters_count(module: nn.Module) -> int:
     """Trainable numbers; the standardisation's buffers are not among them."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def probabilities(logits: Tensor, activation: str) -> Tensor:
-    """[N, K]: "sigmoid" (any number of classes at once) or "softmax" (exactly one)."""
-    return logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=-1)

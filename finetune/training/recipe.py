@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from ...features import InputError
-from ..losses import LOSSES
+from ..losses import LOSSES, activation_of
 from ..models.members import Recipe
 
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -67,7 +67,7 @@ class Settings:
 
     @property
     def activation(self) -> str:
-        return "softmax" if self.recipe.loss == "ce" else "sigmoid"
+        return activation_of(self.recipe.loss)
 
     def with_recipe(self, **changes) -> "Settings":
         return replace(self, recipe=replace(self.recipe, **changes))

@@ -8,14 +8,15 @@
 Tables have the form of `analysis.predictions.table`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ...analysis.predictions.row_ids import window_ids
 from ...analysis.predictions.table import aligned, read_truth
 from ...features import InputError
 from ...features.recordings import Recordings, read_recordings
@@ -48,7 +49,7 @@ class Material:
     truth: pd.DataFrame
     overwrite: bool = False
     progress: bool = False
-    say: Callable[[str], None] = lambda line: None
+    log: Callable[[str], None] = lambda line: None
     made: dict[str, Path] = field(default_factory=dict)  # stores that this run has made or found
 
     @property
@@ -95,7 +96,7 @@ class Material:
             overwrite=self.overwrite,
             progress=self.progress,
         )
-        self.say(f"{path}: {done.windows} windows of {done.clips} clips, {done.seconds:.0f} s")
+        self.log(f"{path}: {done.windows} windows of {done.clips} clips, {done.seconds:.0f} s")
         self.made[name] = path
         return path
 
@@ -107,7 +108,7 @@ def gather(
     taps: str,
     overwrite: bool = False,
     progress: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Material:
     """The material of a made-up competition; stores go into `folder`. taps: plain ones, in the syntax of `extract`.
 
@@ -123,12 +124,7 @@ def gather(
     labels = read_classes(competition / "taxonomy.csv")
     truth = read_truth(competition / TRUTH)
     truth = aligned(truth.astype(float), pd.DataFrame(0, truth.index, list(labels)), str(competition / TRUTH)) > 0.5
-    return Material(competition, folder, Backbone.open(model, taps), labels, truth, overwrite, progress, say)
-
-
-def row_ids(files: Iterable[str], ends: Iterable[float]) -> pd.Index:
-    """Row ids by window end, as `STEM_15` for the window that ends at 15 s."""
-    return pd.Index([f"{PurePath(file).stem}_{end:g}" for file, end in zip(files, ends)], name="row_id")
+    return Material(competition, folder, Backbone.open(model, taps), labels, truth, overwrite, progress, log)
 
 
 def labelled_truth(store: Path, labels: Sequence[str]) -> pd.DataFrame:
@@ -136,18 +132,18 @@ def labelled_truth(store: Path, labels: Sequence[str]) -> pd.DataFrame:
     with FeatureStore.open(store) as opened:
         rows = opened.rows()
     hot = multi_hot([label_set(text) for text in rows["labels"]], labels) > 0
-    return pd.DataFrame(hot, row_ids(rows["file"], rows["end_s"]), list(labels))
+    return pd.DataFrame(hot, window_ids(rows["file"], rows["end_s"]), list(labels))
 
 
 @torch.no_grad()
-def predict(run: Path, head: str, store: Path, fold: int | str = "all") -> pd.DataFrame:
+def predict(run: Path, head: str, store: Path, fold: int | None = None) -> pd.DataFrame:
     """Mean probabilities of a run's head, all folds or one, for every window of a store."""
     members = load_members(run, head, fold)
     taps = taps_of(members.description.tokens)
     with FeatureStore.open(store) as opened:
         rows, xs = opened.rows(), [torch.from_numpy(opened.read(tap)).float() for tap in taps]
     values = members.over(taps)(*xs).double().numpy()
-    return pd.DataFrame(values, row_ids(rows["file"], rows["end_s"]), list(members.description.labels))
+    return pd.DataFrame(values, window_ids(rows["file"], rows["end_s"]), list(members.description.labels))
 
 
 def out_of_fold(run: Path, head: str, source: str = "soundscape") -> tuple[pd.DataFrame, pd.Series]:
@@ -156,7 +152,7 @@ def out_of_fold(run: Path, head: str, source: str = "soundscape") -> tuple[pd.Da
         values, labels = arrays[head].astype(np.float64), arrays["labels"]
         rows = pd.DataFrame({name: arrays[f"row_{name}"] for name in ROW_COLUMNS})
     own = (rows["source"] == source).to_numpy()
-    ids = row_ids(rows["file"][own], rows["end_s"][own])
+    ids = window_ids(rows["file"][own], rows["end_s"][own])
     return pd.DataFrame(values[own], ids, list(labels)), pd.Series(rows["fold"][own].to_numpy(), ids)
 
 

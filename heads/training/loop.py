@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ...features import InputError
-from ...finetune.losses import LOSSES, loss
+from ...features.progress import Progress
+from ...finetune.losses import LOSSES, activation_of, loss
 from ..modules import Head
 from .folds import Batches, Split
 from .stack import Stack
@@ -66,7 +67,7 @@ class Settings:
 
     @property
     def activation(self) -> str:
-        return "softmax" if self.loss == "ce" else "sigmoid"
+        return activation_of(self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +90,14 @@ def fit(
     splits: Sequence[Split],
     settings: Settings,
     judge: Callable[[np.ndarray, Tensor], float] | None = None,
-    tick: Callable[[int, float, float], None] = lambda models, loss, score: None,
+    bar: Progress | None = None,
 ) -> list[Fitted]:
     """Train one head per split. xs: float [n, width] per token; targets: float [n, K] in 0..1.
 
-    judge(rows, logits) -> held-out score, larger is better; without it, or with nan, the last epoch is kept. tick hears
-    after each epoch how many models it trained, their mean loss and mean best score. Deterministic in `settings.seed`
-    on CPU; the global random state is left as it was.
+    judge(rows, logits) -> held-out score, larger is better; without it, or with nan, the last epoch is kept. bar: moves
+    a step an epoch and model. Deterministic in `settings.seed` on CPU; the global random state is left as it was.
     """
+    bar = bar or Progress("training", 0, wanted=False)
     batch = batch_size(settings, splits)
     together = settings.together
     if together is None:  # under early stopping a stack runs until its last model is done, which costs what it gains
@@ -105,7 +106,7 @@ def fit(
     fitted = []
     with torch.random.fork_rng(devices=[]):
         for some in [numbered] if together else [[one] for one in numbered]:
-            fitted += _fit_stack(make, list(xs), targets, some, settings, batch, judge, tick)
+            fitted += _fit_stack(make, list(xs), targets, some, settings, batch, judge, bar)
     return fitted
 
 
@@ -114,7 +115,7 @@ def batch_size(settings: Settings, splits: Sequence[Split]) -> int:
     return settings.batch_size or (256 if rows >= 10_000 else min(64, max(8, rows // 8)))
 
 
-def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
+def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
     modules, batches = [], []
     for i, split in numbered:
         torch.manual_seed(1000 * settings.seed + i)
@@ -135,7 +136,8 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
                 logits = stack.predict(m, [x[split.held] for x in xs]) if len(split.held) else targets[:0]
                 score = judge(split.held, logits) if judge else math.nan
                 keepers[m].see(stack.state(m), logits, float(losses[m]), score)
-        tick(len(numbered), float(losses.mean()), float(np.mean([keeper.score for keeper in keepers])))
+        score = np.mean([keeper.score for keeper in keepers])
+        bar.advance(len(numbered), f"loss {float(losses.mean()):.4f}, held-out AUC {score:.4f}")
         if all(keeper.done for keeper in keepers):
             break
     for module, keeper in zip(modules, keepers):

@@ -12,7 +12,7 @@ from birdprobe.features import InputError
 from birdprobe.finetune import checkpoint, export
 from birdprobe.finetune.checkpoint import Description
 from birdprobe.finetune.models import birdmae, members
-from birdprobe.heads.predictor import open_predictor
+from birdprobe.heads.api import open_predictor
 from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.graph.load import load
 from birdprobe.probe.runtime.backbone import Backbone
@@ -167,7 +167,7 @@ def test_a_members_name_ends_at_the_embedding_of_the_given_weights(tmp_path):
     source = trained("birdmae-tiny", seed=5)
     save_file({k: v.contiguous() for k, v in source.network.state_dict().items()}, tmp_path / "model.safetensors")
     heard = []
-    made = export.export("birdmae-tiny", tmp_path / "m.onnx", init=tmp_path / "model.safetensors", say=heard.append)
+    made = export.export("birdmae-tiny", tmp_path / "m.onnx", init=tmp_path / "model.safetensors", log=heard.append)
     assert made.outputs == ("embedding",) and made.labels == () and not any("random" in line for line in heard)
     found = session(made.path).run(None, {"waveform": waves(2)})[0]
     with torch.no_grad():
@@ -182,7 +182,7 @@ def test_a_members_name_ends_at_the_embedding_of_the_given_weights(tmp_path):
 
 def test_a_bare_timm_name_will_do(tmp_path):
     heard = []
-    made = export.export("resnet10t", tmp_path / "resnet.onnx", say=heard.append)
+    made = export.export("resnet10t", tmp_path / "resnet.onnx", log=heard.append)
     assert made.member == "timm:resnet10t" and "random weights" in heard[0]
     assert len(find_blocks(load(made.path)).blocks) == 4
 
@@ -192,7 +192,7 @@ def test_a_bare_timm_name_will_do(tmp_path):
 
 def test_what_cannot_be_exported_is_told(tiny, tmp_path):
     model, run, _ = tiny
-    with pytest.raises(InputError, match=r"tiny.onnx: exists, a new file wanted"):
+    with pytest.raises(InputError, match=r"tiny.onnx: exists, expected a new file"):
         export.export(run, run / "tiny.onnx")
     with pytest.raises(InputError, match=r"ends in \.onnx"):
         export.export(run, tmp_path / "tiny.pt")

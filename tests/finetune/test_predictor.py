@@ -72,10 +72,9 @@ def test_logits_are_averaged_over_folds_and_variants(made):
 
 def test_one_fold_without_variants_is_the_model(made):
     run, models = made
-    for folds in (1, "1", [1]):
-        predictor = open_member(run, folds, (), no_call="keep")
-        assert predictor.folds == (1,) and predictor.variants == (1.0,)
-        np.testing.assert_allclose(predictor(waves()), sigmoid(logits_of(models[1], waves())), atol=1e-6)
+    predictor = open_member(run, 1, (), no_call="keep")
+    assert predictor.folds == (1,) and predictor.variants == (1.0,)
+    np.testing.assert_allclose(predictor(waves()), sigmoid(logits_of(models[1], waves())), atol=1e-6)
 
 
 def test_reversal_is_heard_as_often_as_the_plain_window(made):
@@ -180,10 +179,8 @@ def test_folds_have_to_belong_together(tmp_path):
 
 def test_what_is_not_there_is_named(made, tmp_path):
     run = made[0]
-    with pytest.raises(InputError, match=r"--fold \[4\] found, of 0, 1 wanted"):
+    with pytest.raises(InputError, match=r"`--fold` must be one of 0, 1, got 4"):
         open_member(run, 4)
-    with pytest.raises(InputError, match="--fold: 'some' found, all or a number"):
-        open_member(run, "some")
     with pytest.raises(InputError, match="no-call 'mute' found, one of damp, drop, keep"):
         open_member(run, no_call="mute")
     with pytest.raises(InputError, match="precision 'int8' found"):

@@ -31,7 +31,7 @@ def one_thread():
 @pytest.mark.slow
 def test_smoke_needs_nothing_and_passes_every_stage(tmp_path):
     run, said = tmp_path / "run", []
-    trained = train("birdmae-large", None, run, smoke=True, say=said.append)
+    trained = train("birdmae-large", None, run, smoke=True, log=said.append)
     model, description = checkpoint.load(trained.best)
     assert description.member == "birdmae-tiny" and list(trained.log["epoch"]) == [1, 2]  # frozen, then full
     assert model(torch.zeros(1, 160000)).shape == (1, 2)
@@ -53,7 +53,7 @@ def test_a_killed_member_ends_with_the_weights_of_one_that_was_not(member, tmp_p
     assert done.returncode == -signal.SIGKILL, done.stderr
     said = []
     for run in ("killed", "whole"):
-        train(member, pebble.read_audio(audio), tmp_path / run, smoke=True, say=said.append)
+        train(member, pebble.read_audio(audio), tmp_path / run, smoke=True, log=said.append)
     assert sum("going on at step 2 of 4" in line for line in said) == 1
     for name in ("last", "best"):
         killed, whole = (load_file(tmp_path / run / "fold0" / f"{name}.safetensors") for run in ("killed", "whole"))

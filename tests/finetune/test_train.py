@@ -61,7 +61,7 @@ def log_without_times(run):
 
 def test_learns_and_writes_what_it_says(recordings, tmp_path):
     said = []
-    trained = train("pebble", recordings, tmp_path / "run", settings(epochs=12), say=said.append)
+    trained = train("pebble", recordings, tmp_path / "run", settings(epochs=12), log=said.append)
     log = pd.read_csv(tmp_path / "run" / "fold0" / "log.csv")
     assert tuple(log.columns) == results.LOG and list(log["epoch"]) == list(range(1, 13))
     assert log["loss"].iloc[-6:].mean() < 0.9 * log["loss"].iloc[0]
@@ -101,7 +101,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(audio, recording
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert resume.load(tmp_path / "killed" / "fold0" / "state").facts["step"] == step - 1
     said = []
-    train("pebble", recordings, tmp_path / "killed", settings(**CHANGES), resume=True, say=said.append)
+    train("pebble", recordings, tmp_path / "killed", settings(**CHANGES), resume=True, log=said.append)
     assert "going on at step 7 of 12" in said
     train("pebble", recordings, tmp_path / "whole", settings(**CHANGES))
     for name in ("last", "best"):

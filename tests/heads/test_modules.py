@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from birdprobe.features import InputError
-from birdprobe.heads.modules import ConcatLinear, build, parameters_count, probabilities
+from birdprobe.finetune.losses import probabilities
+from birdprobe.heads.modules import ConcatLinear, build, parameters_count
 
 PERCH = {"block_21": 232, "block_24": 384, "block_25": 384}
 SMALL = {"a": 3, "b": 5, "c": 4}

@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError
+from birdprobe.finetune.losses import probabilities
 from birdprobe.heads.dataset import load
-from birdprobe.heads.modules import probabilities
 from birdprobe.heads.training.checkpoint import load as load_head
 from birdprobe.heads.training.loop import Settings
 from birdprobe.heads.training.specs import parse_heads
