@@ -112,7 +112,7 @@ def export(
         model, said = checkpoint.load(find(path, fold))
     else:
         if fold is not None:
-            raise InputError(f"--fold {fold} found, but {what} is no folder of `birdprobe finetune`.")
+            raise InputError(f"`--fold`: expected a folder of `birdprobe finetune`, got {what}.")
         model, said = fresh(str(what), init, pretrained, log)
     log(f"exporting {said.member}: a minute for large ones")
     return write(model, said, out)
@@ -208,7 +208,7 @@ def compare(program: torch.onnx.ONNXProgram, module: Outputs, samples: int, plac
     for name, value in zip(module.names, largest.tolist()):
         if not value <= TOLERANCE:
             raise InputError(
-                f"{place}: {name} differs by {value:.1e} from torch's, {TOLERANCE:g} wanted. Weights that are not "
+                f"{place}: {name}: expected within {TOLERANCE:g} of torch's, got {value:.1e}. Weights that are not "
                 "finite, or a network that torch cannot export?"
             )
     return dict(zip(module.names, largest.tolist()))

@@ -87,7 +87,7 @@ def loss(
     if kind == "asl":
         return asymmetric(logits, targets, gamma_neg, gamma_pos, clip)
     if kind not in LOSSES:
-        raise InputError(f"--loss: {kind!r} found, one of {', '.join(LOSSES)} wanted.")
+        raise InputError(f"`--loss` must be one of {', '.join(LOSSES)}, got {kind!r}.")
     return {"bce": bce, "ce": ce}[kind](logits, targets)
 
 

@@ -65,7 +65,7 @@ class MemberPredictor:
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""
         if windows.ndim != 2 or windows.shape[1] != self.window_samples:
-            raise ValueError(f"windows {windows.shape}, [n, {self.window_samples}] wanted")
+            raise ValueError(f"windows: expected [n, {self.window_samples}], got {windows.shape}")
         logits = self.logits(torch.from_numpy(np.ascontiguousarray(windows, np.float32)))
         return self._called(probabilities(logits, self.activation)).numpy()
 
@@ -123,9 +123,9 @@ def open_member(
     Raises: InputError for no such run, fold, variant or choice; folds of different members, labels or settings.
     """
     variants = variants_of(tta)
-    for name, value, allowed in (("no-call", no_call, NO_CALLS), ("precision", precision, PRECISIONS)):
+    for name, value, allowed in (("`--no-call`", no_call, NO_CALLS), ("`precision`", precision, PRECISIONS)):
         if value not in allowed:
-            raise InputError(f"{name} {value!r} found, one of {', '.join(allowed)} wanted.")
+            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
     paths = chosen(run, fold)
     loaded = [checkpoint.load(path) for path in paths.values()]
     first = loaded[0][1]
@@ -133,7 +133,7 @@ def open_member(
         for name in SHARED:
             if (found := getattr(other, name)) != (wanted := getattr(first, name)):
                 found, wanted = (textwrap.shorten(str(value), 80) for value in (found, wanted))
-                raise InputError(f"{path}: {name} {found} found, {wanted} wanted, as fold {next(iter(paths))} has.")
+                raise InputError(f"{path}: {name}: expected {wanted}, as fold {next(iter(paths))} has, got {found}.")
     on = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     models = [model.to(on).eval() for model, _ in loaded]
     silent = first.labels.index(NO_CALL) if NO_CALL in first.labels else None
@@ -171,7 +171,7 @@ def variants_of(tta: Sequence[str]) -> tuple[float, ...]:
         elif name == "gain" and -60 <= decibel <= 60:
             found.append(10 ** (decibel / 20))
         else:
-            raise InputError(f"--tta: {text!r} found, reverse, gain or gain:DB (-60 to 60) wanted.")
+            raise InputError(f"`--tta` must be reverse, gain or gain:DB (-60 to 60), got {text!r}.")
     return tuple(dict.fromkeys(found))
 
 

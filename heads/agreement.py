@@ -87,7 +87,7 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     if not any(row["head"] for row in found):
         known = {tap for score in weights for tap in score.taps} & set(scores[0].taps)
         raise InputError(
-            f"{run}: {len(known)} taps that the probe ranked and a head weighs found, {LEAST} wanted. "
+            f"{run}: expected {LEAST} taps that the probe ranked and a head weighs, got {len(known)}. "
             "Train attention, scalarmix or concat with --taps all?"
         )
     table = pd.concat([score.table() for score in (*scores, *weights)], ignore_index=True)
@@ -118,7 +118,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """(config.json, the arrays of oof.npz) of a train run."""
     for name in ("config.json", "oof.npz", "tap_weights.csv"):
         if not (run / name).is_file():
-            raise InputError(f"{run}: no {name} in it; wanted the folder that `birdprobe train -o` wrote")
+            raise InputError(f"{run}: expected the folder of `birdprobe train`, got no {name} in it.")
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
         return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
 
@@ -175,7 +175,7 @@ class Clips:
         order = np.array([at.get(place, -1) for place in zip(table["file"], table["start_s"], table["end_s"])])
         kept = np.flatnonzero(order >= 0)
         if len(kept) < len(at):
-            raise InputError(f"{path}: {len(kept)} of the run's {len(at)} windows found. Was it extracted anew?")
+            raise InputError(f"{path}: expected the run's {len(at)} windows, got {len(kept)}. Was it extracted anew?")
         table = table.iloc[kept].assign(fold=held["row_fold"][order[kept]])
         first = table.drop_duplicates("clip").set_index("clip")
         groups = [group or file for group, file in zip(first["group"], first["file"])]
@@ -221,7 +221,7 @@ def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
     """A sweep's k-NN accuracies with draws from its predictions, and its ridge accuracies as they are."""
     for name in ("ranking.csv", "predictions.csv"):
         if not (sweep / name).is_file():
-            raise InputError(f"{sweep}: no {name} in it; wanted the folder that `birdprobe sweep -o` wrote")
+            raise InputError(f"{sweep}: expected the folder of `birdprobe sweep`, got no {name} in it.")
     table = read_csv(sweep / "ranking.csv", dtype={"tap": str})
     said = read_csv(sweep / "predictions.csv", dtype=str, keep_default_na=False)
     if missing := [tap for tap in table["tap"] if tap not in said.columns]:

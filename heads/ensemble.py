@@ -66,7 +66,7 @@ def names_of(run: Path) -> dict[str, list[Path]]:
         if fold.isdecimal():
             found.setdefault(name, []).append((int(fold), path))
     if not found:
-        raise InputError(f"{run}: no heads/*-fold*.json in it; wanted the folder that `birdprobe train -o` wrote")
+        raise InputError(f"{run}: expected the folder of `birdprobe train`, got no heads/*-fold*.json in it.")
     return {name: [path for _, path in sorted(files)] for name, files in found.items()}
 
 
@@ -82,10 +82,10 @@ def load_members(run: Path, head: str | None = None, fold: int | None = None) ->
     """
     there = names_of(run)
     if head is None and len(there) > 1:
-        raise InputError(f"{run}: heads {', '.join(there)} found, one wanted. Choose it with --head.")
+        raise InputError(f"{run}: expected one head, got {', '.join(there)}. Choose it with --head.")
     name = next(iter(there)) if head is None else head.replace(":", "-")
     if name not in there:
-        raise InputError(f"{run}: no head {head}, wanted one of {', '.join(there)}")
+        raise InputError(f"{run}: `--head` must be one of {', '.join(there)}, got {head}.")
     files = there[name]
     if fold is not None:
         files = [path for path in files if path.stem == f"{name}-fold{fold}"]
@@ -98,7 +98,7 @@ def load_members(run: Path, head: str | None = None, fold: int | None = None) ->
         if (tokens := loaded[-1][1].tokens) != description.tokens:
             wanted = ", ".join(description.tokens)
             raise InputError(
-                f"{path}: taps {', '.join(tokens)} found, {wanted} wanted as in {files[0].name}. Two runs?"
+                f"{path}: expected the taps {wanted}, as in {files[0].name}, got {', '.join(tokens)}. Two runs?"
             )
     return Members(
         name=name,

@@ -98,7 +98,7 @@ def find_model(run: Path, key: StoreKey) -> Path:
         if path.is_file() and path.suffix == ".onnx" and sha256(path) == key.model_sha256:
             return path
     raise InputError(
-        f"{run}: no backbone found whose sha256 is {key.model_sha256[:12]} (looked at "
+        f"{run}: expected a backbone of sha256 {key.model_sha256[:12]}, got none (looked at "
         f"{', '.join(str(path) for path in dict.fromkeys(tried))}). Give it with --model."
     )
 

@@ -86,7 +86,7 @@ class Training:
         """Score, write checkpoints, log and state. Killed in between, all of it is done again to the same effect."""
         total = self.job.accelerator.reduce(self.total, "mean")  # over processes; each had its part of every batch
         if not math.isfinite(loss := float(total) / self.per_epoch):
-            raise InputError(f"epoch {self.epoch + 1}: a loss of {loss} found. A lower --lr?")
+            raise InputError(f"epoch {self.epoch + 1}: expected a finite loss, got {loss}. A lower --lr?")
         recipe = self.job.settings.recipe
         size = min(recipe.batch_size, len(self.clips))
         with self.loop.average.applied():

@@ -37,7 +37,7 @@ def check(track: str | None, push_to_hub: str | None) -> None:
     if push_to_hub:
         _optional("huggingface_hub", "--push-to-hub")
         if push_to_hub.count("/") != 1 or not all(push_to_hub.split("/")):
-            raise InputError(f"--push-to-hub: {push_to_hub!r} found, OWNER/NAME wanted.")
+            raise InputError(f"`--push-to-hub` must be OWNER/NAME, got {push_to_hub!r}.")
 
 
 def push(repo_id: str, folder: Path, fold: int, log: Callable[[str], None]) -> None:

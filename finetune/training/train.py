@@ -83,7 +83,7 @@ def train(
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
     if recordings is None:
-        raise ValueError("recordings: None found, which only a smoke test takes")
+        raise ValueError("recordings: expected some, got None, which only a smoke test takes")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
     log(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
@@ -127,9 +127,9 @@ def _unheard(line: str) -> None:
 
 def _on_cpu(settings: Settings) -> bool:
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device: cuda found, but PyTorch sees no GPU here. A CPU build of PyTorch?")
+        raise InputError("`--device`: expected a GPU for cuda, got none that PyTorch sees. A CPU build of PyTorch?")
     if settings.device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device: {settings.device!r} found, auto, cpu or cuda wanted.")
+        raise InputError(f"`--device` must be auto, cpu or cuda, got {settings.device!r}.")
     return settings.device == "cpu"
 
 

@@ -52,7 +52,7 @@ class HeldOut:
     def scores(self, windows: Windows) -> dict[str, float]:
         """macro_auc, cmap and accuracy (top-1) over clips, each the mean of its windows' logits; nan if undefined."""
         if not torch.isfinite(windows.logits).all():
-            raise InputError("training: logits that are not finite found. A learning rate too high for this data?")
+            raise InputError("training: expected finite logits, got others. A learning rate too high for this data?")
         means, there = clip_means(windows.logits, windows.owner, len(self.all))
         found = metrics.evaluate(self.truth[there.numpy()], means.numpy(), self.labels)
         return {"macro_auc": found["macro_auc"], "cmap": found["cmap"], "accuracy": found["top1"]}

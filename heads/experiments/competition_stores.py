@@ -79,7 +79,7 @@ class Material:
         clips = tuple(clip for clip in every.clips if (clip.path.name in listed) == labelled)
         if not clips:
             kind = "labelled" if labelled else "unlabelled"
-            raise InputError(f"{self.competition}: no {kind} training soundscapes found, at least one wanted.")
+            raise InputError(f"{self.competition}: expected {kind} training soundscapes, got none.")
         return replace(every, clips=clips)
 
     def _store(self, name: str, recordings: Callable[[], Recordings]) -> Path:
@@ -118,7 +118,7 @@ def gather(
     missing = [name for name in (TRUTH, *NEEDED) if not (competition / name).exists()]
     if missing:
         raise InputError(
-            f"{competition}: no {missing[0]} found, a made-up competition wanted, since only there the truth is known. "
+            f"{competition}: expected a made-up competition, whose truth is known, got no {missing[0]}. "
             "Make one with `birdprobe demo --competition DIR`."
         )
     labels = read_classes(competition / "taxonomy.csv")
@@ -168,7 +168,7 @@ def out_of_fold_files(run: Path, head: str, store: Path) -> tuple[pd.DataFrame, 
     folds = pd.Series([by_file[_file(name)] for name in ids], ids)
     whole = pd.concat([table[folds == number] for number, table in tables.items()]).loc[ids]
     if missing := [name for name in listed.index if name not in whole.index]:
-        raise InputError(f"{store}: window {missing[0]} of the labelled soundscapes is not in it, every one wanted.")
+        raise InputError(f"{store}: expected every window of the labelled soundscapes, got no {missing[0]}.")
     return whole, folds
 
 

@@ -27,7 +27,7 @@ def run_experiment(
     competition: Path,
     output: Path,
     *,
-    model: Path = WREN,
+    model: Path | None = None,
     taps: str = "21,24,25",
     folds: int = 5,
     epochs: int | None = None,
@@ -45,7 +45,7 @@ def run_experiment(
         competition: a folder of `birdprobe demo --competition`.
         output: the folder to write: stores/ (made once and used again), runs/, outcome.csv, outcome.md, config.json,
             figures/, and grid.csv where something was searched.
-        model: the backbone.
+        model: the backbone; None: the bundled Wren.
         taps: plain ones, as in `extract`.
         folds: by recording.
         epochs: at most; None: `training.EPOCHS`.
@@ -59,7 +59,7 @@ def run_experiment(
     Returns: the table, what it says, and the folder.
     Raises: InputError for no such experiment, a competition without its truth, a folder that holds an outcome.
     """
-    started, out = time.perf_counter(), Path(output)
+    started, out, model = time.perf_counter(), Path(output), model or WREN
     if name not in EXPERIMENTS:
         raise InputError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, got {name!r}.")
     OutputFolder(out, KIND).check(overwrite)

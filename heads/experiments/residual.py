@@ -40,7 +40,7 @@ def find(trainings: Sequence[Training]) -> Finding:
 
 def _at_least_two(tokens: tuple[str, ...]) -> tuple[str, ...]:
     if len(tokens) < 2:
-        raise InputError(f"--taps: {', '.join(tokens)} found, two or more wanted for a difference.")
+        raise InputError(f"`--taps` must be two or more for a difference, got {', '.join(tokens)}.")
     return tokens
 
 

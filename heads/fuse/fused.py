@@ -163,7 +163,7 @@ def compare(fused: onnx.ModelProto, exposed: Exposed, ensemble: Ensemble, row: t
     (found,) = gather(sessions.open_session(fused), x, together(spec))
     off = float(np.max(np.abs(found - wanted)))
     if not off <= TOLERANCE:
-        raise InputError(f"fused file: {off:.1e} away from the two-step path, at most {TOLERANCE:.0e} wanted")
+        raise InputError(f"fused file: expected within {TOLERANCE:.0e} of the two-step path, got {off:.1e}.")
     return off
 
 

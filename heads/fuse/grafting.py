@@ -51,7 +51,7 @@ def raised(exposed: Exposed, place: Path) -> Exposed:
         return exposed.holding(version_converter.convert_version(exposed.model, OPSET))
     except Exception as error:  # the converter raises what its C++ throws: RuntimeError, ConvertError, ...
         cause = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
-        raise InputError(f"{place}: opset {found} found, {OPSET} wanted, cannot convert: {cause}") from error
+        raise InputError(f"{place}: expected opset {OPSET}, got {found}, which onnx cannot convert: {cause}") from error
 
 
 def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
@@ -88,7 +88,7 @@ def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
         return model
     if rule != "peak" or source.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise InputError(
-            f"normalise inside: {rule} found, peak on float32 input wanted. Does the rule need the whole file?"
+            f"`--normalise-inside`: expected peak on float32 input, got {rule}. Does the rule need the whole file?"
         )
     name, new = source.name, "waveform" if source.name != "waveform" else "waveform/raw"
     numbers = {"peak": PEAK, "rounding": 1e-6, "least": 1e-30, "flat": 0.0}

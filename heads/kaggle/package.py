@@ -102,7 +102,7 @@ def write_kernel(
     OutputFolder(out, KIND).check(overwrite)
     steps = {"genus": genus, "group": group, "prior_weight": prior_weight, "gaussian": gaussian, "power": power}
     if not source.exists():
-        raise InputError(f"{source}: no such file or folder; expected a run of birdprobe train or a fused file.")
+        raise InputError(f"{source}: expected a run of `birdprobe train` or a fused file, got no such file or folder.")
     if source.is_file() and not (model is head is fold is None):
         raise InputError(f"{source}: a fused file, to which --model, --head and --fold cannot be added.")
     if source.is_file():
@@ -180,7 +180,7 @@ def pack_model(source: Path, package: Path, model, head, fold, log) -> Path:
 
         model = find_model(source, load_members(source, head, fold).description.store_key)
     elif not Path(model).is_file():
-        raise InputError(f"{model}: no such file, the backbone of {source} wanted.")
+        raise InputError(f"{model}: expected the backbone of {source}, got no such file.")
     return fuse(source, Path(model), package / "model.onnx", head=head, fold=fold, log=log).path
 
 
@@ -192,10 +192,10 @@ def fused_metadata(path: Path) -> dict:
         about["normalise"] = said["normalise"]
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: no {error} in its metadata, a file that `birdprobe fuse` wrote wanted. A backbone alone?"
+            f"{path}: expected a file of `birdprobe fuse`, got no {error} in its metadata. A backbone alone?"
         ) from error
     if about["normalise"] not in NORMALISATIONS:
-        raise InputError(f"{path}: normalisation {about['normalise']!r} found, one of {NORMALISATIONS} wanted.")
+        raise InputError(f"{path}: normalise: expected one of {NORMALISATIONS}, got {about['normalise']!r}.")
     return about
 
 

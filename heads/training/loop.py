@@ -56,14 +56,16 @@ class Settings:
     def __post_init__(self):
         for name, allowed in (("loss", LOSSES), ("unit", ("clip", "window"))):
             if getattr(self, name) not in allowed:
-                raise InputError(f"--{name}: {getattr(self, name)!r} found, one of {', '.join(allowed)} wanted.")
+                raise InputError(f"`--{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2)):
             if (value := getattr(self, name)) is not None and value < least:
-                raise InputError(f"--{name.replace('_', '-')}: {value} found, at least {least} wanted.")
+                raise InputError(f"`--{name.replace('_', '-')}` must be at least {least}, got {value}.")
         if min(self.fractions, default=-1) < 0 or not sum(self.fractions):
-            raise InputError(f"--fractions: {self.fractions} found, shares of the sources wanted, as in 0.75,0.15,0.1.")
-        if self.mixup < 0 or not self.learning_rate > 0:
-            raise InputError(f"--mixup {self.mixup}, --lr {self.learning_rate} found, 0 or more and above 0 wanted.")
+            raise InputError(f"`--fractions` must be shares of the sources, as in 0.75,0.15,0.1, got {self.fractions}.")
+        if self.mixup < 0:
+            raise InputError(f"`--mixup` must be 0 or more, got {self.mixup}.")
+        if not self.learning_rate > 0:
+            raise InputError(f"`--lr` must be above 0, got {self.learning_rate}.")
 
     @property
     def activation(self) -> str:

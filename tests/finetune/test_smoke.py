@@ -38,9 +38,9 @@ def test_smoke_needs_nothing_and_passes_every_stage(tmp_path):
     train("birdmae-large", None, run, smoke=True, fold=1)  # the second fold of the same made-up songs
     table, truth = (predictions.read(run / "oof" / f"{name}.csv") for name in ("birdmae-tiny", "truth"))
     assert table.shape == (20, 2) and list(table.index) == list(truth.index) and truth.sum().sum() == 20
-    with pytest.raises(InputError, match=r"recordings wanted. Only --smoke can do without"):
+    with pytest.raises(InputError, match=r"expected recordings, got none. Only --smoke can do without"):
         train("birdmae-tiny", None, tmp_path / "other")
-    with pytest.raises(InputError, match=r"smoke True found, False wanted"):
+    with pytest.raises(InputError, match=r"smoke: expected True, as the run has, got False"):
         train("birdmae-tiny", pebble.read_recordings(run / "smoke-audio"), run, fold=2, overwrite=True)
 
 

@@ -95,7 +95,7 @@ def edit(path, **changes):
             "expected sha256 0000.*, as attention-fold2.json says, got .*. Were files of two runs mixed",
         ),
         ({"widths": {"block_01": 7, "block_02-block_01": 6, "embedding": 8}}, "size mismatch"),
-        ({"head": "perceptron"}, "'perceptron' found, one of attention"),
+        ({"head": "perceptron"}, "`--head` must be one of attention, .*got 'perceptron'"),
         ({"store_key": {}}, "key fields missing"),
         ({"activation": []}, "activation: expected text, got a list"),
         ({"activation": "relu"}, "activation 'relu' found, one of sigmoid, softmax wanted"),

@@ -147,7 +147,7 @@ def test_writes_an_outcome(done, name):
     config = json.loads((outcome.folder / "config.json").read_text())
     assert config["experiment"] == name and config["measured"]["oof"]["recordings"] == 6
     assert config["sentence"] == outcome.sentence and config["settings"]["epochs"] == 2
-    with pytest.raises(InputError, match=r"files of an experiment .* found, a new folder wanted"):
+    with pytest.raises(InputError, match=r"expected a new folder, got a finished experiment"):
         run_experiment(name, outcome.folder, outcome.folder, model=WREN)
 
 
@@ -225,10 +225,10 @@ def test_stores_of_another_model_are_replaced_only_when_asked(competition, tmp_p
 
 
 def test_refuses_what_it_cannot_judge(competition, tmp_path):
-    with pytest.raises(InputError, match=r"experiment: 'mixup' found, one of pseudo, residual, priors wanted"):
+    with pytest.raises(InputError, match=r"experiment: expected one of pseudo, residual, priors, got 'mixup'"):
         run_experiment("mixup", competition, tmp_path, model=WREN)
     (tmp_path / "real").mkdir()
-    with pytest.raises(InputError, match=r"no truth/truth.csv found, a made-up competition wanted"):
+    with pytest.raises(InputError, match=r"expected a made-up competition, .*got no truth/truth.csv"):
         gather(tmp_path / "real", tmp_path, WREN, "24,25")
-    with pytest.raises(InputError, match=r"block_25 found, two or more wanted"):
+    with pytest.raises(InputError, match=r"`--taps` must be two or more for a difference, got block_25"):
         run_experiment("residual", competition, tmp_path / "one", model=WREN, taps="25")

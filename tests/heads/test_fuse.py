@@ -197,7 +197,7 @@ def test_any_opset_of_the_backbone_is_met(tiny, tmp_path, opset, written):
 def test_file_peak_cannot_go_inside(tiny, tmp_path):
     backbone = opened(tiny, ("block_01",), sample_rate=8000, normalise="file-peak")
     run = make_run(tmp_path / "run", backbone, ("block_01",), "linear")
-    with pytest.raises(InputError, match="file-peak found, peak on float32 input wanted"):
+    with pytest.raises(InputError, match="expected peak on float32 input, got file-peak"):
         fuse(run, tiny, tmp_path / "fused.onnx", normalise_inside=True)
     assert not (tmp_path / "fused.onnx").exists()
 
@@ -226,15 +226,15 @@ def test_what_does_not_belong_together_is_refused(attention, tiny, tmp_path):
     other = tiny_backbone(tmp_path / "other.onnx", seed=1)
     with pytest.raises(InputError, match=r"other\.onnx: expected the model of .*, sha256 .*, got .*another model\?"):
         fuse(run, other, out)
-    with pytest.raises(InputError, match="no head linear, wanted one of attention"):
+    with pytest.raises(InputError, match="`--head` must be one of attention, got linear"):
         fuse(run, tiny, out, head="linear")
-    with pytest.raises(InputError, match="no fold 7 of attention, wanted one of 0"):
+    with pytest.raises(InputError, match=r"`--fold` must be one of 0 to .*got 7"):
         fuse(run, tiny, out, fold=7)
     with pytest.raises(InputError, match=r"no heads/\*-fold\*\.json in it"):
         fuse(tmp_path, tiny, out)
     assert not out.exists()
     out.write_bytes(b"mine")
-    with pytest.raises(InputError, match="exists, a new file wanted"):
+    with pytest.raises(InputError, match="exists, expected a new file"):
         fuse(run, tiny, out)
     assert out.read_bytes() == b"mine"
     fuse(run, tiny, out, overwrite=True)
@@ -245,7 +245,7 @@ def test_of_several_heads_one_must_be_named(tiny, tmp_path):
     backbone = opened(tiny, ("block_00", "block_01"), sample_rate=8000)
     run = make_run(tmp_path, backbone, ("block_00", "block_01"), "concat", folds=1)
     make_run(tmp_path, backbone, ("block_01",), "linear", folds=1, name="linear-block_01")
-    with pytest.raises(InputError, match="heads concat, linear-block_01 found, one wanted"):
+    with pytest.raises(InputError, match="expected one head, got concat, linear-block_01"):
         fuse(run, tiny, tmp_path / "fused.onnx")
     assert fuse(run, tiny, tmp_path / "fused.onnx", head="linear:block_01").taps == ("block_01",)
 
@@ -257,7 +257,7 @@ def test_folds_of_two_runs_are_not_averaged(tiny, tmp_path):
     for kind in ("json", "safetensors"):
         source = tmp_path / "b" / "heads" / f"concat-fold1.{kind}"
         source.rename(run / "heads" / source.name)
-    with pytest.raises(InputError, match="taps block_01, block_00 found, block_00, block_01 wanted"):
+    with pytest.raises(InputError, match=r"expected the taps block_00, block_01, as in .*got block_01, block_00"):
         fuse(run, tiny, tmp_path / "fused.onnx")
 
 

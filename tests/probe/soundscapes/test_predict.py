@@ -318,7 +318,7 @@ def test_a_run_finds_the_model_of_its_store(place, run, tmp_path):
     folder, _ = run
     key = load_members(folder).description.store_key
     assert isinstance(key, StoreKey)
-    with pytest.raises(InputError, match=r"no backbone found whose sha256 is .*Give it with --model"):
+    with pytest.raises(InputError, match=r"expected a backbone of sha256 .*Give it with --model"):
         open_predictor(folder)
     FeatureStore.create(place / "f.h5", key, dict.fromkeys(key.taps, (16,)), {"model": "model.onnx"}).close()
     (folder / "config.json").write_text(json.dumps({"stores": [{"path": "f.h5"}]}))
