@@ -293,9 +293,7 @@ class BirdMAE(Network):
 def build(size: str, n_classes: int, **options) -> BirdMAE:
     """`BirdMAE` of this size. InputError: an option or a head that it does not have."""
     if odd := set(options) - {"head", "drop_path"}:
-        raise InputError(
-            f"birdmae-{size}: expected the options head or drop_path, got option {', '.join(sorted(odd))}."
-        )
+        raise InputError(f"birdmae-{size}: expected the options head or drop_path, got {', '.join(sorted(odd))}.")
     if (head := options.get("head", "plain")) not in HEADS:
         raise InputError(f"birdmae-{size}: `head` must be one of {', '.join(HEADS)}, got {head!r}.")
     return BirdMAE(n_classes, size, **options)

@@ -76,7 +76,7 @@ def load_strict(
         "missing": [name for name in wanted if name not in found],
         "extra": [name for name in found if name not in wanted],
         "of another shape": [
-            f"{name} {list(found[name].shape)}, {list(wanted[name].shape)} wanted"
+            f"{name}: expected {list(wanted[name].shape)}, got {list(found[name].shape)}"
             for name in shared
             if found[name].shape != wanted[name].shape
         ],

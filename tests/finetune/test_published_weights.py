@@ -140,7 +140,7 @@ def test_extra_tensors_are_named():
 def test_misshapen_tensors_are_named_with_both_shapes():
     assert_refused(
         checkpoint(patch_embed__proj__weight=torch.ones(128, 3, 16, 16)),
-        r"1 of another shape \(patch_embed.proj.weight \[128, 3, 16, 16\], \[128, 1, 16, 16\] wanted\)",
+        r"1 of another shape \(patch_embed.proj.weight: expected \[128, 1, 16, 16\], got \[128, 3, 16, 16\]\)",
     )
     assert_refused(
         checkpoint(pos_embed=torch.ones(1, 513, 128)),
@@ -244,7 +244,7 @@ def test_config_files(tmp_path):
     assert read_config(path) is None
     path.write_text(json.dumps({"depth": 4}))
     assert read_config(path) == {"depth": 4}
-    for text, match in {"{": "expected JSON, got", "[1]": "a list found"}.items():
+    for text, match in {"{": "expected JSON, got", "[1]": "expected a JSON object, got a list"}.items():
         path.write_text(text)
         with pytest.raises(InputError, match=match):
             read_config(path)

@@ -109,10 +109,10 @@ def test_settings_refuse_and_compare():
     plain = pebble.settings()
     for changes, match in (
         ({"precision": "half"}, "`--precision` must be one of auto, bfloat16, float32, got 'half'"),
-        ({"loss": "mse"}, "--loss: 'mse' found"),
+        ({"loss": "mse"}, r"`--loss` must be .*got 'mse'"),
         ({"accumulate": 0}, "--accumulate: 0 found, at least 1"),
-        ({"ema": 1.0}, "--ema: 1.0 found"),
-        ({"learning_rate": 0.0}, "--lr: 0.0 found"),
+        ({"ema": 1.0}, r"`--ema` must be .*got 1.0"),
+        ({"learning_rate": 0.0}, r"`--lr` must be more than 0, got 0.0"),
     ):
         with pytest.raises(InputError, match=match):
             pebble.settings(**changes)

@@ -224,9 +224,9 @@ def test_folds_share_one_configuration(recordings, tmp_path):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for changes, match in (
         ({"epochs": 2}, r"config.json: epochs: expected 1, as the run has, got 2. One run is one configuration"),
-        ({"epochs": 1, "seed": 1}, "data.sha256 .* found"),
-        ({"epochs": 1, "augment": Augment.none()}, "augment.remove_mean True found, False wanted"),
-        ({"epochs": 1, "options": {"width": 9}}, "options.width None found, 9 wanted"),
+        ({"epochs": 1, "seed": 1}, r"data.sha256: expected .*, as the run has, got"),
+        ({"epochs": 1, "augment": Augment.none()}, "augment.remove_mean: expected True, as the run has, got False"),
+        ({"epochs": 1, "options": {"width": 9}}, "options.width: expected None, as the run has, got 9"),
     ):
         with pytest.raises(InputError, match=match):
             train("pebble", recordings, run, settings(**changes), fold=1)

@@ -168,7 +168,7 @@ def test_head_syntax():
     ]
     for text, match in [
         ("tree", "`--head` must be .*got 'tree'"),
-        ("linear", "head linear: 2 taps found"),
+        ("linear", r"head linear: expected 1 tap, .*got 2"),
         ("concat,concat", "each once"),
         ("", "one or several of"),
         ("linear:7", "`--taps` must be .*got '7'"),
