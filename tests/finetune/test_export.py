@@ -222,6 +222,6 @@ def test_weights_that_are_not_finite_are_refused_and_leave_the_old_file(tmp_path
         model.network.classifier.bias.fill_(float("nan"))
     out = tmp_path / "m.onnx"
     out.write_bytes(b"old")
-    with pytest.raises(InputError, match="logits: expected within 0.0001 of torch's, got nan"):
+    with pytest.raises(InputError, match=r"logits: expected within 0.0001 of torch's, got nan"):
         export.write(model, Description("birdmae-tiny", LABELS, "sigmoid"), out)
     assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]
