@@ -200,7 +200,7 @@ def test_what_cannot_be_exported_is_told(tiny, tmp_path):
         export.export(run, tmp_path / "tiny.pt")
     with pytest.raises(InputError, match="`--fold` must be one of 0, got 3"):
         export.export(run, tmp_path / "a.onnx", fold=3)
-    with pytest.raises(InputError, match="no folder of"):
+    with pytest.raises(InputError, match="expected a folder of `birdprobe finetune`, got birdmae-tiny"):
         export.export("birdmae-tiny", tmp_path / "a.onnx", fold=0)
     with pytest.raises(InputError, match="--init and --pretrained go with a name"):
         export.export(run, tmp_path / "a.onnx", pretrained=True)

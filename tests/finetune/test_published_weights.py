@@ -144,7 +144,7 @@ def test_misshapen_tensors_are_named_with_both_shapes():
     )
     assert_refused(
         checkpoint(pos_embed=torch.ones(1, 513, 128)),
-        r"pos_embed \[1, 513, 128\], \[1, 257, 128\].*another input size\?",
+        r"pos_embed: expected \[1, 257, 128\], got \[1, 513, 128\].*another input size\?",
     )
 
 

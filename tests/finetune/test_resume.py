@@ -110,7 +110,7 @@ def test_settings_refuse_and_compare():
     for changes, match in (
         ({"precision": "half"}, "`--precision` must be one of auto, bfloat16, float32, got 'half'"),
         ({"loss": "mse"}, r"`--loss` must be .*got 'mse'"),
-        ({"accumulate": 0}, "--accumulate: 0 found, at least 1"),
+        ({"accumulate": 0}, "`--accumulate` must be at least 1, got 0"),
         ({"ema": 1.0}, r"`--ema` must be .*got 1.0"),
         ({"learning_rate": 0.0}, r"`--lr` must be more than 0, got 0.0"),
     ):
