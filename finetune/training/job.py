@@ -33,8 +33,6 @@ class Job:
 
     @classmethod
     def of(cls, member, recordings, settings, fold, background, labels, accelerator) -> "Job":
-        if recordings is None:
-            raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
         folds = make_folds(recordings, settings.folds, settings.seed)
         quiet = (*without_birds(folds.train(fold)), *(_birdless(background) if background else ()))
         return cls(member, settings, folds, fold, tuple(labels or label_order(recordings)), quiet, accelerator)

@@ -83,7 +83,7 @@ def train(
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
     if recordings is None:
-        raise ValueError("recordings: expected some, got None, which only a smoke test takes")
+        raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
     log(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)

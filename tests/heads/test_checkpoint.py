@@ -98,12 +98,12 @@ def edit(path, **changes):
         ({"head": "perceptron"}, "`--head` must be one of attention, .*got 'perceptron'"),
         ({"store_key": {}}, "key fields missing"),
         ({"activation": []}, "activation: expected text, got a list"),
-        ({"activation": "relu"}, "activation 'relu' found, one of sigmoid, softmax wanted"),
+        ({"activation": "relu"}, "activation: expected one of sigmoid, softmax, got 'relu'"),
         ({"labels": "ab"}, "labels: expected a list, got text"),
         ({"labels": [1, 2]}, r"labels.0.: expected text"),
         ({"widths": {"block_01": "7"}}, "widths.block_01: expected a whole number"),
         ({"fold": "2"}, "fold: expected a whole number, got text"),
-        ({"options": {"colour": 1}}, "option colour found"),
+        ({"options": {"colour": 1}}, "expected the options .*got colour"),
     ],
 )
 def test_refuses_an_edited_description(saved, changes, match):
