@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from .analysis.predictions import read_predictions, score
     from .features.store import FeatureStore, open_store
     from .figures.gallery import save as draw_figures
+    from .finetune.api import fine_tune
     from .finetune.export import export
     from .finetune.predictor import open_member
-    from .finetune.training.train import train as fine_tune
+    from .heads.api import open_predictor, predict, train
     from .heads.estimator import HeadClassifier
+    from .heads.experiments import run_experiment
     from .heads.fuse import fuse
-    from .heads.predictor import open_predictor
-    from .heads.training.train import train
+    from .heads.kaggle import write_kernel
     from .paper.build import build as build_paper
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
     from .probe.models.conformance import check
     from .probe.models.convert import convert
     from .probe.models.fetch import fetch
     from .probe.runtime.backbone import Backbone
-    from .probe.soundscapes import predict
     from .probe.sweep.compare import Comparison, compare
     from .probe.sweep.result import SweepResult, open_sweep
     from .probe.sweep.sweep import sweep
@@ -53,20 +53,22 @@ _PUBLIC = {
     "draw_figures": "figures.gallery:save",
     "fetch": "probe.models.fetch:fetch",
     "find_blocks": "probe.api:find_blocks",
-    "fine_tune": "finetune.training.train:train",
+    "fine_tune": "finetune.api:fine_tune",
     "fuse": "heads.fuse:fuse",
     "open_backbone": "probe.api:open_backbone",
     "open_member": "finetune.predictor:open_member",
-    "open_predictor": "heads.predictor:open_predictor",
+    "open_predictor": "heads.api:open_predictor",
     "open_store": "features.store:open_store",
     "open_sweep": "probe.sweep.result:open_sweep",
     "build_paper": "paper.build:build",
-    "predict": "probe.soundscapes:predict",
+    "predict": "heads.api:predict",
     "rank": "probe.api:rank",
+    "run_experiment": "heads.experiments:run_experiment",
     "read_predictions": "analysis.predictions:read_predictions",
     "score": "analysis.predictions:score",
     "sweep": "probe.sweep.sweep:sweep",
-    "train": "heads.training.train:train",
+    "train": "heads.api:train",
+    "write_kernel": "heads.kaggle:write_kernel",
 }
 
 __all__ = ["InputError", "__version__", *_PUBLIC]

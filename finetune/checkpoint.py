@@ -8,11 +8,11 @@ unpickled, nothing is replaced silently, and a writer that is killed leaves the 
 import json
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,6 +28,27 @@ if TYPE_CHECKING:
 FORMAT = "birdprobe member 1"
 ACTIVATIONS = ("sigmoid", "softmax")
 PACKAGES = ("birdprobe", "torch", "numpy", "safetensors", "timm", "transformers", "accelerate")
+
+
+class Described(Protocol):
+    """What the description of a checkpoint has to offer: a frozen dataclass that JSON can hold."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def to_json(self) -> dict: ...
+
+    @classmethod
+    def from_json(cls, found: dict) -> Self: ...
+
+
+D = TypeVar("D", bound=Described)
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -79,14 +100,14 @@ def require_format(found: object, form: str) -> dict:
     """
     if not isinstance(found, dict) or found.get("format") != form:
         what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
-        raise InputError(f"{what} found, {form!r} wanted. Another file, or another version of birdprobe?")
+        raise InputError(f"expected {form!r}, got {what}. Another file, or another version of birdprobe?")
     return {name: value for name, value in found.items() if name != "format"}
 
 
 def require_choice(field: str, found: str, choices: Sequence[str]) -> None:
     """InputError where a field's word is none of its choices."""
     if found not in choices:
-        raise InputError(f"{field} {found!r} found, one of {', '.join(choices)} wanted.")
+        raise InputError(f"{field}: expected one of {', '.join(choices)}, got {found!r}.")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -98,17 +119,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def save(path: Path, network: nn.Module, description: Description, overwrite: bool = False) -> Path:
-    """Write both files of the checkpoint `path` (either of them, or their common stem); the path of the description.
+def save(path: Path, module: nn.Module, description: Described, overwrite: bool = False) -> Path:
+    """Write both files of the checkpoint `path` (either of them, or their common stem).
 
-    InputError when either exists and `overwrite` is False.
+    Args:
+        path: of the checkpoint.
+        module: whose weights are written.
+        description: what they are; `weights_sha256` is filled in.
+        overwrite: replace an older checkpoint.
+
+    Returns: the path of the description.
+    Raises: InputError where either file exists and `overwrite` is False.
     """
     weights, text = files(path)
     for file in (weights, text):
         if file.exists() and not overwrite:
-            raise InputError(f"{file}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
+            raise InputError(f"{file}: expected no checkpoint, got one. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     with replacing(text) as fresh_text, replacing(weights) as fresh:  # whole, both, before either takes its place
         save_file(state, fresh)
         described = replace(description, weights_sha256=sha256(fresh))
@@ -116,57 +144,77 @@ def save(path: Path, network: nn.Module, description: Description, overwrite: bo
     return text
 
 
-def describe(path: Path) -> Description:
-    """The description alone, which is quick. InputError: it is missing or damaged."""
+def describe(path: Path, kind: type[D]) -> D:
+    """The description alone, of that class, which is quick. InputError: it is missing or damaged."""
     weights, text = files(path)
     for file in (weights, text):
         if not file.is_file():
-            raise InputError(f"{file}: nothing found, a member's file wanted. The two files belong together.")
+            raise InputError(f"{file}: expected a checkpoint, got nothing. Its two files belong together.")
     try:
-        return Description.from_json(read_json(text))
+        return kind.from_json(read_json(text))
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(str(text)) else f"{text}: {error}") from None
 
 
-def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
-    """(the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU, its description).
+def check_labels(path: Path, description: Described, labels: Sequence[str] | None) -> None:
+    """InputError unless the checkpoint's classes are `labels`, in their order; None takes any."""
+    if labels is not None and tuple(labels) != description.labels:
+        difference = label_difference(description.labels, tuple(labels))
+        raise InputError(f"{files(path)[1]}: labels: {difference}. Trained on other classes?")
 
-    path: either of the two files, or their common stem. InputError, naming the field: files missing or damaged, weights
-    and description of different members, other labels than `labels`.
-    """
+
+def built(path: Path, options: dict, make: Callable[[], M]) -> M:
+    """What `make` builds with a description's options. InputError: options that it does not have."""
+    try:
+        return make()
+    except TypeError as error:
+        raise InputError(f"{files(path)[1]}: options {options} do not fit ({error}).") from None
+
+
+def load_weights(path: Path, module: M, description: Described) -> M:
+    """The module with the checkpoint's weights. InputError: weights of another description, or of another shape."""
     weights, text = files(path)
-    description = describe(path)
     if (found := sha256(weights)) != description.weights_sha256:
         raise InputError(
-            f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
+            f"{weights}: expected sha256 {description.weights_sha256[:12]}, as {text.name} says, got {found[:12]}. "
             "Were files of two runs mixed?"
         )
-    if labels is not None and tuple(labels) != description.labels:
-        raise InputError(
-            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
-        )
     try:
-        model = _assemble(description)
-    except TypeError as error:
-        raise InputError(f"{text}: options {description.options} do not fit {description.member} ({error}).") from None
-    try:
-        model.network.load_state_dict(read_weights(weights))
+        module.load_state_dict(read_weights(weights))
     except (SafetensorError, RuntimeError) as error:
         raise InputError(f"{weights}: {' '.join(str(error).split())}") from None
+    return module
+
+
+def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
+    """A member and what it is.
+
+    Args:
+        path: either of the two files, or their common stem.
+        labels: the classes that it has to have; None takes any.
+
+    Returns: the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU; its description.
+    Raises: InputError, naming the field, for files missing or damaged, weights and description of different members,
+        other labels.
+    """
+    description = describe(path, Description)
+    check_labels(path, description, labels)
+    model = built(path, description.options, lambda: _assemble(description))
+    load_weights(path, model.network, description)
     return model.eval(), description
 
 
-def of_run(run: Path, name: str = "best") -> dict[int, Path]:
-    """Fold -> the checkpoint `name` ("best" or "last") of each trained fold of a run, folds in order.
+def of_run(run: Path) -> dict[int, Path]:
+    """Fold -> the best checkpoint of each trained fold of a run, folds in order.
 
     InputError: the folder holds none.
     """
     found = {}
-    for text in Path(run).glob(f"fold*/{name}.json"):
+    for text in Path(run).glob("fold*/best.json"):
         if match := re.fullmatch(r"fold(\d+)", text.parent.name):
             found[int(match[1])] = text
     if not found:
-        raise InputError(f"{run}: no fold*/{name}.json found, the folder of `birdprobe finetune` wanted.")
+        raise InputError(f"{run}: expected the folder of `birdprobe finetune`, got no fold*/best.json.")
     return dict(sorted(found.items()))
 
 
@@ -196,6 +244,6 @@ def _assemble(description: Description) -> "Model":
 def label_difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     """How two different lists of classes differ, in words."""
     if len(found) != len(wanted):
-        return f"of {len(found)} classes found, {len(wanted)} wanted"
+        return f"expected {len(wanted)} classes, got {len(found)}"
     i = next(i for i, (a, b) in enumerate(zip(found, wanted)) if a != b)
-    return f"with {found[i]!r} at position {i} found, {wanted[i]!r} wanted"
+    return f"expected {wanted[i]!r} at position {i}, got {found[i]!r}"

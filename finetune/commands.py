@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..features import InputError
 from ..probe.cli.options import Classes, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
 from ..probe.cli.terminal import say, warn
 
@@ -92,54 +91,10 @@ def finetune(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a member through: Bird-MAE, EfficientNet-B1 or any timm backbone, one fold a call; resumes after a kill."""
-    from ..features.recordings import choose, read_recordings
-    from ..features.recordings.taxonomy import read_classes
-    from .data.augment import Augment
-    from .models import members
-    from .training.recipe import Settings
-    from .training.train import train
+    given = locals()
+    from .api import fine_tune
 
-    if output is None or (audio is None and not smoke):
-        raise InputError("finetune: AUDIO and -o RUN wanted (AUDIO may be left out with --smoke).")
-    recipe = members.get(member).recipe
-    wishes = {
-        **{"loss": loss, "epochs": epochs, "frozen_epochs": frozen_epochs, "batch_size": batch_size},
-        **{"learning_rate": lr, "weight_decay": weight_decay, "layer_decay": layer_decay, "ema": ema},
-        **{"selection": selection, "augment": None if augment else Augment.none()},
-    }
-    settings = Settings(
-        recipe,
-        options={"head": head} if head else {},
-        folds=folds,
-        seed=seed,
-        precision=precision,
-        accumulate=accumulate,
-        device=device,
-        threads=threads,
-        cache=cache,
-        compile=compiled,
-    ).with_recipe(**{name: wish for name, wish in wishes.items() if wish is not None})
-    recordings = None
-    if audio is not None:
-        read = read_recordings(audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex)
-        recordings = choose(read, classes, per_class, seed)
-    trained = train(
-        member,
-        recordings,
-        output,
-        settings,
-        fold=fold,
-        init=init,
-        pretrained=pretrained,
-        background=background,
-        labels=read_classes(taxonomy) if taxonomy else None,
-        resume=resume,
-        overwrite=overwrite,
-        say=say,
-        smoke=smoke,
-        track=track,
-        push_to_hub=push_to_hub,
-    )
+    trained = fine_tune(**given, log=say)
     best = trained.metrics
     warn(line for line in trained.warnings if " left out: " in line)
     print(
@@ -159,6 +114,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """A fine-tuned member, or any timm backbone, as one ONNX file that a sweep opens like any other backbone."""
-    from .export import export as run
+    given = locals()
+    from .export import export
 
-    print(run(what, output, fold=fold, init=init, pretrained=pretrained, overwrite=overwrite, say=say))
+    print(export(**given, log=say))

@@ -20,11 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from ..features import InputError
+from ..features.files import check_new
 from . import checkpoint, initial_weights
 from .checkpoint import Description
-from .exporter_log import quiet
+from .exporter import program_of, quiet
+from .losses import probabilities
 from .models import members, timm_backbone
 from .models.members import Model
+from .predictor import chosen
 
 OPSET = 18  # the least that torch's exporter writes
 TOLERANCE = 1e-4  # largest difference to torch, in units of a window's largest magnitude, at least 1
@@ -70,80 +73,77 @@ class Outputs(nn.Module):
         # one path from the embedding to the logits where there is one, so that the graph computes nothing twice
         last = network.classifier
         logits = last(embedding) if isinstance(last, nn.Module) else network.logits(tokens)
-        probabilities = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
-        return logits, embedding, probabilities
+        return logits, embedding, probabilities(logits, self.activation)
 
 
 def export(
     what: str | Path,
-    out: Path,
+    output: Path,
     *,
     fold: int | None = None,
-    which: str = "best",
     init: Path | None = None,
     pretrained: bool = False,
-    options: dict | None = None,
     overwrite: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Exported:
-    """Write `out`. what: the folder of `birdprobe finetune`, a checkpoint in it, a member's name or a timm backbone's.
+    """One ONNX file of a fine-tuned member or of any timm backbone, front end inside.
 
-    fold: of a run with several; which: its "best" or "last" checkpoint. init, pretrained, options: for a name, the
-    weights that it gets (random ones otherwise) and the network's further arguments.
-    InputError: an `out` that exists; no such run, fold, member; options that do not belong together; a result that
-    differs from torch.
+    Args:
+        what: the folder of `birdprobe finetune`, a checkpoint in it, a member's name or a timm backbone's.
+        output: the file to write: waveform float32 [N, S] -> logits, embedding and probabilities, or the embedding.
+        fold: of a run with several.
+        init, pretrained: for a name, the weights that it gets; random ones otherwise.
+        overwrite: replace an existing file.
+        log: hears one line a stage.
+
+    Returns: what was written, and how far it is from torch.
+    Raises: InputError for an existing file; no such run, fold, member; options that do not belong together; a result
+        that differs from torch by more than 1e-4.
     """
-    out = Path(out)
+    out = Path(output)
     if out.suffix != ".onnx":
-        raise InputError(f"{out}: a name that ends in .onnx wanted.")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out}: exists, a new file wanted. Use --overwrite to replace it.")
+        raise InputError(f"{out}: expected a name that ends in .onnx.")
+    check_new(out, overwrite)
     path = Path(what)
     trained = path.is_dir() or any(file.is_file() for file in checkpoint.files(path))
     if trained:
-        if init is not None or pretrained or options:
+        if init is not None or pretrained:
             raise InputError(f"{path}: has weights and options of its own; --init and --pretrained go with a name.")
-        model, said = checkpoint.load(find(path, fold, which))
+        model, said = checkpoint.load(find(path, fold))
     else:
         if fold is not None:
-            raise InputError(f"--fold {fold} found, but {what} is no folder of `birdprobe finetune`.")
-        model, said = fresh(str(what), init, pretrained, options or {}, say)
-    say(f"exporting {said.member}: a minute for large ones")
+            raise InputError(f"`--fold`: expected a folder of `birdprobe finetune`, got {what}.")
+        model, said = fresh(str(what), init, pretrained, log)
+    log(f"exporting {said.member}: a minute for large ones")
     return write(model, said, out)
 
 
-def find(path: Path, fold: int | None, which: str) -> Path:
+def find(path: Path, fold: int | None) -> Path:
     """The checkpoint that a run's folder and a fold, or a file, name. InputError: several folds and none chosen."""
     if not path.is_dir():
         return path
-    there = checkpoint.of_run(path, which)
-    if fold is None and len(there) > 1:
-        raise InputError(f"{path}: folds {', '.join(map(str, there))} found, one wanted. Choose it with --fold.")
-    if fold is not None and fold not in there:
-        raise InputError(f"{path}: --fold {fold} found, one of {', '.join(map(str, there))} wanted.")
-    return next(iter(there.values())) if fold is None else there[fold]
+    there = chosen(path, fold)
+    if len(there) > 1:
+        raise InputError(f"{path}: expected one fold, got {', '.join(map(str, there))}. Choose it with --fold.")
+    return next(iter(there.values()))
 
 
-def fresh(
-    name: str, init: Path | None, pretrained: bool, options: dict, say: Callable[[str], None]
-) -> tuple[Model, Description]:
+def fresh(name: str, init: Path | None, pretrained: bool, log: Callable[[str], None]) -> tuple[Model, Description]:
     """A member as it is before training: published weights, or random ones, and no labels."""
     if name not in members.MEMBERS and timm_backbone.known(name):
         name = members.TIMM + name
     member = members.get(name)
-    model = members.assemble(member, 1, **options).eval()
+    model = members.assemble(member, 1).eval()
     began = initial_weights.begin(model.network, member, init, pretrained)
     if began["source"] == "random":
-        say(f"{name}: random weights, good for a look at its blocks. Give --init or --pretrained for trained ones.")
-    return model, Description(
-        *(member.name, (), "sigmoid", member.sample_rate, member.window_s), options=options, init=began
-    )
+        log(f"{name}: random weights, good for a look at its blocks. Give --init or --pretrained for trained ones.")
+    return model, Description(member.name, (), "sigmoid", member.sample_rate, member.window_s, init=began)
 
 
 def write(model: Model, said: Description, out: Path) -> Exported:
     """The model's graph into `out`, compared with torch before it takes the place of what was there."""
     module = Outputs(model, said.activation if said.labels else None).eval()
-    program = trace(module, said.window_samples)
+    program = program_of(module, [torch.zeros(2, said.window_samples)], ["waveform"], module.names, OPSET)
     try:
         for name, value in metadata(said).items():
             program.model.metadata_props[name] = value if isinstance(value, str) else json.dumps(value)
@@ -167,23 +167,6 @@ def write(model: Model, said: Description, out: Path) -> Exported:
         max_abs=off,
         data=next((path for path in paths if path != out), None),
     )
-
-
-def trace(module: Outputs, samples: int) -> torch.onnx.ONNXProgram:
-    """The module as a graph with a free batch and a window of fixed length."""
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            module,
-            (torch.zeros(2, samples),),
-            input_names=["waveform"],
-            output_names=list(module.names),
-            opset_version=OPSET,
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            verbose=False,
-        )
-    assert program is not None  # the older exporter alone returns nothing
-    return program
 
 
 def metadata(said: Description) -> dict:
@@ -225,7 +208,7 @@ def compare(program: torch.onnx.ONNXProgram, module: Outputs, samples: int, plac
     for name, value in zip(module.names, largest.tolist()):
         if not value <= TOLERANCE:
             raise InputError(
-                f"{place}: {name} differs by {value:.1e} from torch's, {TOLERANCE:g} wanted. Weights that are not "
+                f"{place}: {name}: expected within {TOLERANCE:g} of torch's, got {value:.1e}. Weights that are not "
                 "finite, or a network that torch cannot export?"
             )
     return dict(zip(module.names, largest.tolist()))

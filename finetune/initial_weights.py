@@ -17,7 +17,7 @@ def begin(network: Network, member: Member, init: Path | None = None, pretrained
     """
     about: dict[str, str | None]
     if init is not None and pretrained:
-        raise InputError(f"--init {init} and --pretrained found, one of them wanted.")
+        raise InputError(f"expected --init or --pretrained, got both (--init {init}).")
     if init is None and not pretrained:
         return {"source": "random"}
     if init is None:

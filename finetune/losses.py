@@ -87,5 +87,15 @@ def loss(
     if kind == "asl":
         return asymmetric(logits, targets, gamma_neg, gamma_pos, clip)
     if kind not in LOSSES:
-        raise InputError(f"--loss: {kind!r} found, one of {', '.join(LOSSES)} wanted.")
+        raise InputError(f"`--loss` must be one of {', '.join(LOSSES)}, got {kind!r}.")
     return {"bce": bce, "ce": ce}[kind](logits, targets)
+
+
+def activation_of(loss: str) -> str:
+    """What turns the logits of a network trained with this loss into probabilities: "sigmoid" or "softmax"."""
+    return "softmax" if loss == "ce" else "sigmoid"
+
+
+def probabilities(logits: Tensor, activation: str) -> Tensor:
+    """[N, K]: "sigmoid" (any number of classes at once) or "softmax" (exactly one)."""
+    return logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=-1)

@@ -23,6 +23,7 @@ from ..features import InputError
 from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
+from .losses import probabilities
 from .torch_threads import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
@@ -64,10 +65,9 @@ class MemberPredictor:
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, K], values in 0..1."""
         if windows.ndim != 2 or windows.shape[1] != self.window_samples:
-            raise ValueError(f"windows {windows.shape}, [n, {self.window_samples}] wanted")
+            raise ValueError(f"windows: expected [n, {self.window_samples}], got {windows.shape}")
         logits = self.logits(torch.from_numpy(np.ascontiguousarray(windows, np.float32)))
-        p = torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, dim=1)
-        return self._called(p).numpy()
+        return self._called(probabilities(logits, self.activation)).numpy()
 
     @torch.inference_mode()
     def logits(self, windows: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def is_run(path: Path) -> bool:
 
 def open_member(
     run: Path,
-    folds: str | int | Sequence[int] = "all",
+    fold: int | None = None,
     tta: Sequence[str] = TTA,
     *,
     no_call: str = "damp",
@@ -110,24 +110,30 @@ def open_member(
 ) -> MemberPredictor:
     """The trained folds of a run as one predictor.
 
-    folds: "all", one or several. tta: what is averaged beside the windows as they are: "reverse" (in time), "gain"
-    (6 dB quieter) or "gain:DB"; () for nothing. no_call: what a trained class
-    `nocall` does: "damp" the others by 1 - p and go, just "drop" out, or "keep" its column. device: "auto" is CUDA
-    where there is any. threads: of one call on the CPU; several calls at a time are faster than several threads.
-    InputError: no such run, fold, variant or choice; folds of different members, labels or settings.
+    Args:
+        run: the folder of `birdprobe finetune`.
+        fold: one fold's network; None for all of them, their logits averaged.
+        tta: what is averaged beside the windows as they are: "reverse" (in time), "gain" (6 dB quieter) or "gain:DB".
+        no_call: what a trained class `nocall` does: "damp" the others by 1 - p, "drop" out, or "keep" its column.
+        device: "cpu", "cuda", or "auto", which is CUDA where there is any.
+        precision: "float32" or "bfloat16".
+        threads: of one call on the CPU; several calls at a time are faster than several threads.
+
+    Returns: called with windows float32 [n, window_samples], it gives probabilities float32 [n, K].
+    Raises: InputError for no such run, fold, variant or choice; folds of different members, labels or settings.
     """
     variants = variants_of(tta)
-    for name, value, allowed in (("no-call", no_call, NO_CALLS), ("precision", precision, PRECISIONS)):
+    for name, value, allowed in (("`--no-call`", no_call, NO_CALLS), ("`precision`", precision, PRECISIONS)):
         if value not in allowed:
-            raise InputError(f"{name} {value!r} found, one of {', '.join(allowed)} wanted.")
-    paths = chosen(run, folds)
+            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+    paths = chosen(run, fold)
     loaded = [checkpoint.load(path) for path in paths.values()]
     first = loaded[0][1]
     for path, (_, other) in zip(paths.values(), loaded):
         for name in SHARED:
             if (found := getattr(other, name)) != (wanted := getattr(first, name)):
                 found, wanted = (textwrap.shorten(str(value), 80) for value in (found, wanted))
-                raise InputError(f"{path}: {name} {found} found, {wanted} wanted, as fold {next(iter(paths))} has.")
+                raise InputError(f"{path}: {name}: expected {wanted}, as fold {next(iter(paths))} has, got {found}.")
     on = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     models = [model.to(on).eval() for model, _ in loaded]
     silent = first.labels.index(NO_CALL) if NO_CALL in first.labels else None
@@ -165,22 +171,18 @@ def variants_of(tta: Sequence[str]) -> tuple[float, ...]:
         elif name == "gain" and -60 <= decibel <= 60:
             found.append(10 ** (decibel / 20))
         else:
-            raise InputError(f"--tta: {text!r} found, reverse, gain or gain:DB (-60 to 60) wanted.")
+            raise InputError(f"`--tta` must be reverse, gain or gain:DB (-60 to 60), got {text!r}.")
     return tuple(dict.fromkeys(found))
 
 
-def chosen(run: Path, folds: str | int | Sequence[int]) -> dict[int, Path]:
-    """Fold -> its checkpoint. InputError: no run, or a fold that it does not have."""
+def chosen(run: Path, fold: int | None) -> dict[int, Path]:
+    """Fold -> its checkpoint; all folds for None. InputError: no run, or a fold that it does not have."""
     there = checkpoint.of_run(run)
-    if folds == "all":
+    if fold is None:
         return there
-    try:
-        wanted = [int(folds)] if isinstance(folds, str | int) else [int(fold) for fold in folds]
-    except ValueError:
-        raise InputError(f"--fold: {folds!r} found, all or a number wanted.") from None
-    if missing := [fold for fold in wanted if fold not in there] or not wanted:
-        raise InputError(f"{run}: --fold {missing or folds} found, of {', '.join(map(str, there))} wanted.")
-    return {fold: there[fold] for fold in dict.fromkeys(wanted)}
+    if fold not in there:
+        raise InputError(f"{run}: `--fold` must be one of {', '.join(map(str, there))}, got {fold}.")
+    return {fold: there[fold]}
 
 
 def identity_of(said: Sequence[Description], variants: Sequence[float], no_call: str, precision: str) -> str:

@@ -73,19 +73,21 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     """
     run = Path(run)
     config, held = read_run(run)
-    clips = None
-    if sweep is None or linear_heads(config):
+    own = linear_heads(config)
+    if sweep is None or own:
         clips = Clips.of(config, held)
-    scores = [*(sweep_scores(Path(sweep), n_boot, seed) if sweep else clips.probes(k, n_boot, seed))]
-    if own := linear_heads(config):
-        scores = [scores[0], clips.linear_heads(own, held, config["activation"], n_boot, seed)]
+        scores = clips.probes(k, n_boot, seed) if sweep is None else sweep_scores(Path(sweep), n_boot, seed)
+        if own:
+            scores = scores[0], clips.linear_heads(own, held, config["activation"], n_boot, seed)
+    else:
+        scores = sweep_scores(Path(sweep), n_boot, seed)
     weights = weight_scores(run, n_boot, seed)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other, seed)] if row]
     if not any(row["head"] for row in found):
         known = {tap for score in weights for tap in score.taps} & set(scores[0].taps)
         raise InputError(
-            f"{run}: {len(known)} taps that the probe ranked and a head weighs found, {LEAST} wanted. "
+            f"{run}: expected {LEAST} taps that the probe ranked and a head weighs, got {len(known)}. "
             "Train attention, scalarmix or concat with --taps all?"
         )
     table = pd.concat([score.table() for score in (*scores, *weights)], ignore_index=True)
@@ -116,7 +118,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """(config.json, the arrays of oof.npz) of a train run."""
     for name in ("config.json", "oof.npz", "tap_weights.csv"):
         if not (run / name).is_file():
-            raise InputError(f"{run}: no {name} in it; wanted the folder that `birdprobe train -o` wrote")
+            raise InputError(f"{run}: expected the folder of `birdprobe train`, got no {name} in it.")
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
         return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
 
@@ -128,14 +130,17 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
     """
     table = read_csv(run / "tap_weights.csv", dtype={"head": str, "tap": str})
     found = []
-    for head, rows in table.groupby("head", sort=False):
+    for name, rows in table.groupby("head", sort=False):
+        head = str(name)
         rows = rows[~rows["tap"].str.contains("-")]
         by_fold = rows.pivot(index="fold", columns="tap", values="weight")[list(dict.fromkeys(rows["tap"]))]
         if by_fold.shape[1] < LEAST:
             continue
         drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
-        found.append(Score(WEIGHT + head, tuple(by_fold), by_fold.to_numpy().mean(axis=0), draws, head))
+        found.append(
+            Score(WEIGHT + head, tuple(map(str, by_fold.columns)), by_fold.to_numpy().mean(axis=0), draws, head)
+        )
     return found
 
 
@@ -170,7 +175,7 @@ class Clips:
         order = np.array([at.get(place, -1) for place in zip(table["file"], table["start_s"], table["end_s"])])
         kept = np.flatnonzero(order >= 0)
         if len(kept) < len(at):
-            raise InputError(f"{path}: {len(kept)} of the run's {len(at)} windows found. Was it extracted anew?")
+            raise InputError(f"{path}: expected the run's {len(at)} windows, got {len(kept)}. Was it extracted anew?")
         table = table.iloc[kept].assign(fold=held["row_fold"][order[kept]])
         first = table.drop_duplicates("clip").set_index("clip")
         groups = [group or file for group, file in zip(first["group"], first["file"])]
@@ -189,7 +194,8 @@ class Clips:
                 x = self.units.vectors(store.read(tap, self.rows))
                 correct[PROBE][tap] = knn.predict(x, y, folds, k) == y
                 correct[RIDGE][tap] = linear.predict(x, y, folds) == y
-        return tuple(self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
+        probe, ridge = (self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
+        return probe, ridge
 
     def linear_heads(self, heads: dict[str, str], held: dict, activation: str, n_boot: int, seed: int) -> Score:
         """Accuracy of each tap's own linear head: mean logits over a unit's windows, as in scores.csv."""
@@ -215,7 +221,7 @@ def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
     """A sweep's k-NN accuracies with draws from its predictions, and its ridge accuracies as they are."""
     for name in ("ranking.csv", "predictions.csv"):
         if not (sweep / name).is_file():
-            raise InputError(f"{sweep}: no {name} in it; wanted the folder that `birdprobe sweep -o` wrote")
+            raise InputError(f"{sweep}: expected the folder of `birdprobe sweep`, got no {name} in it.")
     table = read_csv(sweep / "ranking.csv", dtype={"tap": str})
     said = read_csv(sweep / "predictions.csv", dtype=str, keep_default_na=False)
     if missing := [tap for tap in table["tap"] if tap not in said.columns]:
@@ -240,8 +246,8 @@ def markdown(agreed: Agreed) -> str:
             "taps": agreed.agreement["taps"],
             **{
                 f"{name} [95 %]": [
-                    wording.interval(*ends, 2)
-                    for ends in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
+                    wording.interval(value, low, high, 2)
+                    for value, low, high in agreed.agreement[[kind, f"{kind}_lo", f"{kind}_hi"]].to_numpy()
                 ]
                 for name, kind in (("Spearman", "spearman"), ("Kendall", "kendall"))
             },

@@ -57,11 +57,11 @@ def train(
     ] = None,
     pseudo_head: Annotated[str | None, typer.Option(help="Which of its heads.", rich_help_panel=PSEUDO)] = None,
     pseudo_keep: Annotated[
-        float | None,
+        float,
         typer.Option(
             help="Gate: probabilities below this become 0, windows without any are dropped.", rich_help_panel=PSEUDO
         ),
-    ] = None,
+    ] = 0.5,
     pseudo_power: Annotated[
         float, typer.Option(help="Gate: what is kept is raised to this power.", rich_help_panel=PSEUDO)
     ] = 1.0,
@@ -72,63 +72,17 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train heads on cached features, over folds, with out-of-fold scores and their intervals."""
-    from ..features.csv_files import write_csv
-    from ..features.output_folder import adding
-    from ..features.recordings.taxonomy import read_classes
-    from ..figures.gallery import save
-    from .agreement import agree
-    from .training.loop import Settings
-    from .training.pseudo_labels import Gate
-    from .training.tap_selection import choose_taps, wanted
-    from .training.train import train
+    given = dict(locals(), fractions=numbers("--fractions", fractions), unit=unit.value)
+    from .api import train
 
-    settings = Settings(
-        loss=loss,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=lr,
-        weight_decay=weight_decay,
-        mixup=mixup,
-        patience=patience or None,
-        fractions=numbers("--fractions", fractions),
-        folds=folds,
-        fold_by=fold_by,
-        unit=unit.value,
-        seed=seed,
-    )
-    labels = read_classes(taxonomy) if taxonomy else None
-    wishes = {"keep": pseudo_keep, "power": pseudo_power, "mask": pseudo_mask}
-    gate = {name: wish for name, wish in wishes.items() if wish is not None}
-    command = command_line()
-    chosen = choose_taps(stores, n, settings, labels) if (n := wanted(taps)) else None
-    if chosen:
-        print_choice(chosen)
-        taps = ",".join(chosen.taps)
-    trained = train(
-        stores,
-        output,
-        settings,
-        taps=taps,
-        heads=head,
-        labels=labels,
-        pseudo_from=pseudo_from,
-        pseudo_head=pseudo_head,
-        pseudo_gate=Gate(**gate) if gate else None,
-        overwrite=overwrite,
-        command=command,
-        say=say,
-    )
-    if chosen:
-        with adding(trained.run) as draft:
-            write_csv(chosen.table, draft / "selection.csv", index=False, float_format="%.6g")
-    print((trained.run / "table.md").read_text().rstrip())
-    if trained.tap_weights["tap"].nunique() > 5:  # three points, as published, show nothing about a ranking
-        say("probe against head")
-        agree(output, sweep)
-        save(output, ["agreement"])
-        print("\n" + (output / "agreement.md").read_text().rstrip())
-        print(f"Picture: {output / 'figures' / 'agreement.png'}")
-    print(f"{trained.run}: heads, scores, weights and out-of-fold predictions")
+    done = train(**given, command=command_line(), log=say)
+    if done.selection:
+        print_choice(done.selection)
+    print((done.run / "table.md").read_text().rstrip())
+    if done.agreement:
+        print("\n" + (done.run / "agreement.md").read_text().rstrip())
+        print(f"Picture: {done.run / 'figures' / 'agreement.png'}")
+    print(f"{done.run}: heads, scores, weights and out-of-fold predictions")
 
 
 def fuse(
@@ -141,14 +95,12 @@ def fuse(
     overwrite: Overwrite = False,
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
-    from .fuse import fuse, speeds
+    given = locals()
+    from .fuse import fuse
 
-    folds = "all" if fold is None else fold
-    fused = fuse(run, model, output, head, folds, normalise_inside=normalise_inside, overwrite=overwrite, say=say)
+    fused = fuse(**given, log=say)
     print(fused)
-    say("timing the file against the model")
-    ms = speeds(fused, model)
-    print(f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)")
+    print(fused.timing())
 
 
 def experiment(
@@ -168,24 +120,9 @@ def experiment(
     overwrite: Overwrite = False,
 ) -> None:
     """A published negative result repeated where the truth is known, the outcome reported whatever it is."""
-    from ..figures.gallery import save
-    from ..probe.demo import WREN
-    from .experiments import run
+    given = locals()
+    from .experiments import run_experiment
 
-    found = run(
-        name,
-        competition,
-        output,
-        model=model or WREN,
-        taps=taps,
-        seed=seed,
-        epochs=epochs,
-        folds=folds,
-        repeats=repeats,
-        overwrite=overwrite,
-        command=command_line(),
-        say=say,
-    )
-    pictures = save(output, ["experiment"])
+    found = run_experiment(**given, command=command_line(), log=say)
     print((found.folder / "outcome.md").read_text().rstrip())
-    print(f"Picture: {pictures[0]}")
+    print(f"Picture: {found.folder / 'figures' / 'experiment.png'}")

@@ -56,19 +56,20 @@ def load(
     finite, a label outside `labels`. Columns without any positive are warned about by name.
     """
     if not 1 <= len(stores) <= len(names):
-        raise InputError(f"stores: {len(stores)} found, 1 to {len(names)} wanted ({', '.join(names)}).")
-    pieces, tables, keys, taxonomies = [], [], [], {}
+        raise InputError(f"expected 1 to {len(names)} stores ({', '.join(names)}), got {len(stores)}.")
+    pieces, tables, taxonomies = [], [], {}
+    keys: list[StoreKey] = []
     for path, name in zip(stores, names):
         with FeatureStore.open(path) as store:
             if not store.complete:
                 raise InputError(
-                    f"{path}: an unfinished store found, a complete one wanted. Is it still being written? The same "
+                    f"{path}: expected a complete store, got an unfinished one. Is it still being written? The same "
                     "extract command resumes it."
                 )
             text = taps if isinstance(taps, str) else ",".join(taps)
             tokens = parse_tokens(text, keys[0].taps if keys else store.taps)
             if keys and (difference := key_difference(store.key, keys[0], tokens)):
-                raise InputError(f"{path}: {difference} (wanted as in {stores[0]})")
+                raise InputError(f"{path}: {difference} (expected as in {stores[0]})")
             features = {tap: _finite(store.read(tap), path, tap) for tap in taps_of(tokens)}
             pieces.append(dict(zip(tokens, assemble(features, tokens))))
             tables.append(store.rows().assign(source=name))
@@ -113,8 +114,8 @@ def _finite(features: np.ndarray, path: Path, tap: str) -> torch.Tensor:
     bad = ~torch.isfinite(x.flatten(1)).all(dim=1)
     if bad.any():
         raise InputError(
-            f"{path}, tap {tap}: {int(bad.sum())} rows with NaN or infinite features found (first: row "
-            f"{int(bad.nonzero()[0])}), numbers wanted. Damaged? `birdprobe store check` tells more."
+            f"{path}, tap {tap}: expected numbers, got NaN or infinity in {int(bad.sum())} rows (first: row "
+            f"{int(bad.nonzero()[0])}). Damaged? `birdprobe store check` tells more."
         )
     return x
 

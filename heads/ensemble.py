@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from ..features import InputError
+from ..finetune.losses import probabilities
+from ..probe.runtime.backbone import sha256
 from .inputs import parts
-from .modules import probabilities
 from .training import checkpoint
 from .training.checkpoint import Description
 
@@ -43,6 +44,15 @@ class Members:
     modules: tuple[nn.Module, ...]
     description: Description
 
+    def require_model(self, model: Path, run: Path) -> None:
+        """InputError unless the ONNX file `model` is the one that gave the heads of `run` their features."""
+        wanted = self.description.store_key.model_sha256
+        if (found := sha256(model)) != wanted:
+            raise InputError(
+                f"{model}: expected the model of {run}, sha256 {wanted[:12]}, got {found[:12]}. Were the features "
+                "extracted with another model?"
+            )
+
     def over(self, taps: Sequence[str]) -> Ensemble:
         """One module that reads these base taps in this order."""
         return Ensemble(self.modules, self.description.tokens, taps, self.description.activation)
@@ -56,26 +66,31 @@ def names_of(run: Path) -> dict[str, list[Path]]:
         if fold.isdecimal():
             found.setdefault(name, []).append((int(fold), path))
     if not found:
-        raise InputError(f"{run}: no heads/*-fold*.json in it; wanted the folder that `birdprobe train -o` wrote")
+        raise InputError(f"{run}: expected the folder of `birdprobe train`, got no heads/*-fold*.json in it.")
     return {name: [path for _, path in sorted(files)] for name, files in found.items()}
 
 
-def load_members(run: Path, head: str | None = None, folds: str | int = "all") -> Members:
-    """One head of a run: all its folds, or one. head: its name in the run, None for the only one there is.
+def load_members(run: Path, head: str | None = None, fold: int | None = None) -> Members:
+    """One head of a run, all its folds or one.
 
-    InputError: no such head or fold, several heads and none named, folds that do not belong together.
+    Args:
+        run: the folder that `birdprobe train` wrote.
+        head: its name in the run; None for the only one there is.
+        fold: one fold; None for all of them.
+
+    Raises: InputError for no such head or fold, several heads and none named, folds that do not belong together.
     """
     there = names_of(run)
     if head is None and len(there) > 1:
-        raise InputError(f"{run}: heads {', '.join(there)} found, one wanted. Choose it with --head.")
+        raise InputError(f"{run}: expected one head, got {', '.join(there)}. Choose it with --head.")
     name = next(iter(there)) if head is None else head.replace(":", "-")
     if name not in there:
-        raise InputError(f"{run}: no head {head}, wanted one of {', '.join(there)}")
+        raise InputError(f"{run}: `--head` must be one of {', '.join(there)}, got {head}.")
     files = there[name]
-    if str(folds) != "all":
-        files = [path for path in files if path.stem == f"{name}-fold{folds}"]
+    if fold is not None:
+        files = [path for path in files if path.stem == f"{name}-fold{fold}"]
         if not files:
-            raise InputError(f"{run}: no fold {folds} of {name}, wanted one of 0..{len(there[name]) - 1} or all")
+            raise InputError(f"{run}: `--fold` must be one of 0 to {len(there[name]) - 1}, got {fold}.")
     first, description = checkpoint.load(files[0])
     loaded = [(first, description)]
     for path in files[1:]:
@@ -83,7 +98,7 @@ def load_members(run: Path, head: str | None = None, folds: str | int = "all") -
         if (tokens := loaded[-1][1].tokens) != description.tokens:
             wanted = ", ".join(description.tokens)
             raise InputError(
-                f"{path}: taps {', '.join(tokens)} found, {wanted} wanted as in {files[0].name}. Two runs?"
+                f"{path}: expected the taps {wanted}, as in {files[0].name}, got {', '.join(tokens)}. Two runs?"
             )
     return Members(
         name=name,

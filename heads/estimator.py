@@ -92,7 +92,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         widths = {tap: _flat(x).shape[1] for tap, x in X.items()} if _by_tap(X) else None
         X, y = validate_data(self, self._stacked(X, widths), y, dtype=np.float32, order="C", multi_output=True)
         if len(X) < 2:
-            raise InputError(f"head {self.head}: 1 sample found, at least 2 wanted.")
+            raise InputError(f"head {self.head}: expected at least 2 samples, got 1 sample.")
         self.widths_ = widths or self._widths(X.shape[1])
         targets = self._targets(y)
         random = check_random_state(self.random_state)
@@ -139,13 +139,13 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         if not _by_tap(X):
             return X
         if missing := [tap for tap in widths if tap not in X]:
-            raise InputError(f"X: taps {', '.join(X) or 'none'} found, {', '.join(missing)} wanted too.")
+            raise InputError(f"X: expected the taps {', '.join(missing)} too, got {', '.join(X) or 'none'}.")
         pieces = [_flat(X[tap]) for tap in widths]
         for (tap, width), piece in zip(widths.items(), pieces):
             if piece.shape != (len(pieces[0]), width):
-                raise InputError(f"X, tap {tap}: {piece.shape} found, {(len(pieces[0]), width)} wanted.")
+                raise InputError(f"X, tap {tap}: expected {(len(pieces[0]), width)}, got {piece.shape}.")
         if not pieces:
-            raise InputError("X: no taps found, at least one wanted.")
+            raise InputError("X: expected at least one tap, got none.")
         return np.concatenate(pieces, axis=1)
 
     def _widths(self, n_features):
@@ -153,7 +153,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             return {"features": n_features}
         if sum(self.widths.values()) != n_features:
             found = " + ".join(f"{tap} {width}" for tap, width in self.widths.items())
-            raise InputError(f"widths: {found} found, a sum of {n_features} wanted, the columns of X.")
+            raise InputError(f"widths: expected a sum of {n_features}, the columns of X, got {found}.")
         return dict(self.widths)
 
     def _targets(self, y):
@@ -166,7 +166,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"head {self.head}: 1 class ({self.classes_[0]}) found in y, at least 2 wanted.")
+            raise InputError(f"head {self.head}: expected at least 2 classes in y, got 1 class ({self.classes_[0]}).")
         return (codes[:, None] == np.arange(len(self.classes_))).astype(np.float32)
 
     def _resolved_loss(self):

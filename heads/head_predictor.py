@@ -74,14 +74,11 @@ def open_run(
     device: Device = CPU,
 ) -> HeadPredictor:
     """InputError: no such head or fold, no backbone found, or another one than the heads were trained on."""
-    members = load_members(run, head, "all" if fold is None else fold)
+    members = load_members(run, head, fold)
     key = members.description.store_key
     path = find_model(run, key) if model is None else resolve(model)
-    if model is not None and path.is_file() and (found := sha256(path)) != key.model_sha256:
-        raise InputError(
-            f"{path}: model_sha256 {found[:12]} found, {key.model_sha256[:12]} wanted by {run}. "
-            "Were the features extracted with another model?"
-        )
+    if model is not None and path.is_file():
+        members.require_model(path, run)
     taps = taps_of(members.description.tokens)
     backbone = Backbone.open(
         *(path, ",".join(taps), key.pooling, key.sample_rate, key.window_s, key.normalise),
@@ -101,7 +98,7 @@ def find_model(run: Path, key: StoreKey) -> Path:
         if path.is_file() and path.suffix == ".onnx" and sha256(path) == key.model_sha256:
             return path
     raise InputError(
-        f"{run}: no backbone found whose sha256 is {key.model_sha256[:12]} (looked at "
+        f"{run}: expected a backbone of sha256 {key.model_sha256[:12]}, got none (looked at "
         f"{', '.join(str(path) for path in dict.fromkeys(tried))}). Give it with --model."
     )
 

@@ -24,7 +24,7 @@ def parse_tokens(text: str, stored: Sequence[str]) -> tuple[str, ...]:
     for part in filter(None, (part.strip() for part in str(text).split(","))):
         found.update(dict.fromkeys(_parsed(part, stored)))
     if not found:
-        raise InputError(f"--taps: {text!r} found, at least one of {', '.join(stored)} wanted.")
+        raise InputError(f"`--taps` must be at least one of {', '.join(stored)}, got {text!r}.")
     return tuple(found)
 
 
@@ -49,7 +49,7 @@ def _assembled(features: Mapping, token: str):
         return arrays[0]
     if arrays[0].shape != arrays[1].shape:
         widths = " and ".join(str(array.shape[1]) for array in arrays)
-        raise InputError(f"token {token}: widths {widths} found, equal ones wanted. Are the blocks of two stages?")
+        raise InputError(f"token {token}: expected equal widths, got {widths}. Are the blocks of two stages?")
     return arrays[0] - arrays[1]
 
 
@@ -88,4 +88,4 @@ def _readings(block: str, stored: Sequence[str]) -> list[str]:
 
 
 def _unknown(part: str, stored: Sequence[str]) -> InputError:
-    return InputError(f"--taps: {part!r} found, taps of the store wanted: {', '.join(stored)}.")
+    return InputError(f"`--taps` must be taps of the store ({', '.join(stored)}), got {part!r}.")

@@ -10,6 +10,7 @@ Perch v2 taps (232, 384, 384) and 234 classes the architecture that it describes
 
 import inspect
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ DIM, HEADS, HIDDEN, DROPOUT = 256, 4, 512, 0.1  # as published
 
 class Standardise(nn.Module):
     """(x - mean) / std per column, of the training rows; a column that never varies becomes zero."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, width: int):
         super().__init__()
@@ -48,7 +52,7 @@ class Head(nn.Module):
     def fit_statistics(self, xs: list[Tensor]) -> None:
         """Means and deviations from training rows, one [N, width] per token."""
         for layer, x in zip(self.standardise, xs, strict=True):
-            layer.fit(x)
+            cast(Standardise, layer).fit(x)
 
     def standardised(self, xs: list[Tensor]) -> list[Tensor]:
         return [layer(x) for layer, x in zip(self.standardise, xs, strict=True)]
@@ -82,7 +86,7 @@ class AttentionPool(Head):
     def __init__(self, widths, n_classes, dim=DIM, heads=HEADS, hidden=HIDDEN, dropout=DROPOUT):
         super().__init__(widths, n_classes)
         if dim % heads:
-            raise InputError(f"attention head: dim {dim} found, a multiple of its {heads} heads wanted.")
+            raise InputError(f"attention head: `dim` must be a multiple of its {heads} heads, got {dim}.")
         self.heads = heads
         self.project = Projections(widths, dim)
         self.block_embedding = nn.Parameter(0.02 * torch.randn(len(widths), dim))
@@ -181,18 +185,18 @@ def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> He
     InputError: an unknown name, an option that the head does not have, linear on several taps, no taps, no classes.
     """
     if name not in KINDS:
-        raise InputError(f"--head: {name!r} found, one of {', '.join(KINDS)} wanted.")
+        raise InputError(f"`--head` must be one of {', '.join(KINDS)}, got {name!r}.")
     if not widths or n_classes < 1:
-        raise InputError(f"head {name}: {len(widths)} taps and {n_classes} classes found, at least 1 of each wanted.")
+        raise InputError(f"head {name}: expected taps and classes, got {len(widths)} and {n_classes}.")
     if name == "linear" and len(widths) > 1:
         raise InputError(
-            f"head linear: {len(widths)} taps found ({', '.join(widths)}), 1 wanted, as in linear:embedding. "
+            f"head linear: expected 1 tap, as in linear:embedding, got {len(widths)} ({', '.join(widths)}). "
             "Or is concat meant, the linear head on several?"
         )
     known = list(inspect.signature(KINDS[name]).parameters)[2:]
     if unknown := set(options) - set(known):
         raise InputError(
-            f"head {name}: option {min(unknown)} found, {' or '.join(known) or 'none'} wanted. Another head's?"
+            f"head {name}: expected the options {' or '.join(known) or 'none'}, got {min(unknown)}. Another head's?"
         )
     return KINDS[name](widths, n_classes, **options)
 
@@ -200,8 +204,3 @@ def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> He
 def parameters_count(module: nn.Module) -> int:
     """Trainable numbers; the standardisation's buffers are not among them."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def probabilities(logits: Tensor, activation: str) -> Tensor:
-    """[N, K]: "sigmoid" (any number of classes at once) or "softmax" (exactly one)."""
-    return logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=-1)

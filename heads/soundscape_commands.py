@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..features import InputError
 from ..probe.cli.options import (
     Budget,
     Device,
@@ -39,7 +38,7 @@ def predict(
     ] = None,
     head: Head = None,
     fold: OneFold = None,
-    row: RowSeconds = None,
+    row_s: RowSeconds = None,
     tta_shifts: Annotated[
         str, typer.Option(help="Test-time shifts in seconds, averaged: 0,1,-1.", rich_help_panel=ROWS)
     ] = "0",
@@ -66,7 +65,7 @@ def predict(
         str, typer.Option(help="With --labels: sigmoid, softmax or none.", rich_help_panel=CLASSIFIER)
     ] = "sigmoid",
     sample_rate: SampleRate = None,
-    window: Window = None,
+    window_s: Window = None,
     normalise: Normalise = None,
     frontend: FrontEnd = None,
     inputs: Inputs = None,
@@ -77,73 +76,15 @@ def predict(
     overwrite: Overwrite = False,
 ) -> None:
     """Soundscapes in, a validated submission out: one row a window, within a budget, resumable."""
+    given = dict(locals(), device=device.value, precision=precision.value, inputs=tuple(inputs or ()))
     import time
 
     started = time.monotonic()  # a budget counts from here
-    from ..features.recordings.taxonomy import read_classes
-    from ..probe.soundscapes import predict as run
     from ..probe.soundscapes.placement import shifts_of
-    from .predictor import open_predictor
+    from .api import predict
 
-    # mistakes in these are told before a model is opened
-    shifts = shifts_of(tta_shifts)
-    classes = read_classes(taxonomy) if taxonomy else None
-    if not soundscapes.exists():
-        raise InputError(f"{soundscapes}: no such file or folder, soundscapes wanted.")
-    if model_or_run.is_dir() and any(model_or_run.glob("fold*/*.safetensors")):
-        from ..finetune.predictor import open_member
-
-        folds = "all" if fold is None else fold
-        predictor = open_member(
-            *(model_or_run, folds, tuple(part for part in tta.split(",") if part)),
-            no_call=no_call,
-            device=torch_device(device.value, precision.value),
-        )
-    else:
-        predictor = open_predictor(
-            model_or_run,
-            model,
-            head,
-            fold,
-            labels=labels,
-            activation=activation,
-            sample_rate=sample_rate,
-            window_s=window,
-            normalise=normalise,
-            frontend=frontend,
-            inputs=tuple(inputs or ()),
-            device=device.value,
-            precision=precision.value,
-        )
-        if check := getattr(predictor, "device_check", None):
-            say(str(check))
-    done = run(
-        predictor,
-        soundscapes,
-        output,
-        row_s=row,
-        shifts=shifts,
-        budget_minutes=budget_minutes,
-        classes=classes,
-        sample_submission=sample_submission,
-        batch_size=batch_size,
-        workers=workers,
-        overwrite=overwrite,
-        command=command_line(),
-        started=started,
-        say=say,
-    )
-    print(done)
-
-
-def torch_device(device: str, precision: str) -> str:
-    """Where a fine-tuned member computes. InputError: only torch's devices are offered."""
-    if device not in ("auto", "cpu", "cuda") or precision != "float32":
-        raise InputError(
-            f"a fine-tuned member computes in torch: `--device` must be auto, cpu or cuda and `--precision` float32, "
-            f"got {device} and {precision}. `birdprobe export` makes an ONNX file of it."
-        )
-    return device
+    given["tta_shifts"], given["tta"] = shifts_of(tta_shifts), tuple(part for part in tta.split(",") if part)
+    print(predict(**given, command=command_line(), started=started, log=say))
 
 
 def kernel(
@@ -154,7 +95,7 @@ def kernel(
     fold: OneFold = None,
     competition: Annotated[str, typer.Option(help="Its name on Kaggle.")] = "birdclef-2026",
     user: Annotated[str, typer.Option(help="Your name on Kaggle.")] = "YOUR-KAGGLE-NAME",
-    row: Annotated[float, typer.Option(help="Seconds of a row.")] = 5.0,
+    row_s: Annotated[float, typer.Option("--row", metavar="SECONDS", help="Of a row.")] = 5.0,
     tta_shifts: Annotated[str, typer.Option(help="Test-time shifts in seconds: 0,1,-1.")] = "0",
     budget_minutes: Annotated[float, typer.Option(help="What the competition allows.")] = 90.0,
     taxonomy: Annotated[Path | None, typer.Option(help="taxonomy.csv, for taxonomic smoothing.")] = None,
@@ -167,29 +108,9 @@ def kernel(
     overwrite: Overwrite = False,
 ) -> None:
     """An offline Kaggle notebook that predicts with this run, with its metadata and a packed folder."""
+    given = locals()
     from ..probe.soundscapes.placement import shifts_of
-    from .kaggle import write
+    from .kaggle import write_kernel
 
-    print(
-        write(
-            run,
-            output,
-            model=model,
-            head=head,
-            fold=fold,
-            competition=competition,
-            taxonomy=taxonomy,
-            genus=genus,
-            group=group,
-            prior=prior,
-            prior_weight=prior_weight,
-            gaussian=gaussian,
-            power=power,
-            shifts=shifts_of(tta_shifts),
-            row_s=row,
-            budget_minutes=budget_minutes,
-            user=user,
-            overwrite=overwrite,
-            say=say,
-        )
-    )
+    given["tta_shifts"] = shifts_of(tta_shifts)
+    print(write_kernel(**given, log=say))

@@ -22,9 +22,10 @@ import torch
 from birdprobe.features.store import StoreKey
 from birdprobe.features.synthetic.competition import Size, write_competition
 from birdprobe.features.windows import normalise_windows
+from birdprobe.finetune.checkpoint import save
+from birdprobe.heads.api import open_predictor
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.modules import build
-from birdprobe.heads.predictor import open_predictor
 from birdprobe.heads.training import checkpoint
 from birdprobe.probe.demo import WREN
 from birdprobe.probe.extraction.writer import cores
@@ -38,7 +39,7 @@ FEW = 20  # files that the memory of many is compared with
 CHILD = """
 import sys
 from pathlib import Path
-from birdprobe.heads.predictor import open_predictor
+from birdprobe.heads.api import open_predictor
 from birdprobe.probe.soundscapes import predict
 predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3], progress=False)
 print(Path("/proc/self/status").read_text())
@@ -59,7 +60,7 @@ def fused(folder: Path, model: Path, kind: str, tokens: tuple[str, ...], folds: 
         module = build(kind, widths, len(CLASSES))
         module.fit_statistics([features[tap] for tap in tokens])
         said = checkpoint.Description(kind, widths, CLASSES, "sigmoid", key, fold)
-        checkpoint.save(folder / "heads", f"{kind}-fold{fold}", module, said)
+        save(folder / "heads" / f"{kind}-fold{fold}", module, said)
     return fuse(folder, model, folder / "fused.onnx").path
 
 

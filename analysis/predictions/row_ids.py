@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -19,6 +20,13 @@ def files(row_ids: Iterable[str]) -> np.ndarray:
 def row_id(stem: str, end_s: float) -> str:
     """`stem_5`, `stem_2.5`: to the microsecond, without trailing zeros. InputError: an end that is not above 0."""
     return f"{stem}_{_seconds(_microseconds(stem, end_s))}"
+
+
+def window_ids(files: Iterable[str], ends_s: Iterable[float]) -> list[str]:
+    """The row id of each window: its file's stem, or where two files share one, their paths, and its end in seconds."""
+    paths = [PurePosixPath(file) for file in files]
+    unique = len({path.stem for path in paths}) == len(set(paths))
+    return [row_id(p.stem if unique else str(p.with_suffix("")), end) for p, end in zip(paths, ends_s)]
 
 
 def _microseconds(place: str, seconds: float) -> int:

@@ -49,9 +49,9 @@ class Clips:
         peaks: Path | None = None,
     ):
         if not clips:
-            raise InputError("clips: none found, at least one wanted. Does the fold leave any?")
+            raise InputError("clips: expected at least one, got none. Does the fold leave any?")
         if selection not in SELECTIONS:
-            raise InputError(f"--selection: {selection!r} found, one of {', '.join(SELECTIONS)} wanted.")
+            raise InputError(f"`--selection` must be one of {', '.join(SELECTIONS)}, got {selection!r}.")
         self.clips, self.labels = tuple(clips), tuple(labels)
         self.targets = clip_targets(self.clips, self.labels)  # float32 [n, K]
         self.sample_rate, self.window_samples = sample_rate, round(window_s * sample_rate)
@@ -87,7 +87,7 @@ class Clips:
             batch = order[step * batch_size : (step + 1) * batch_size]
             whole = len(batch) // processes * processes
             if not whole:
-                raise InputError(f"batch of {len(batch)} for {processes} processes found, a row for each wanted.")
+                raise InputError(f"batch: expected a row for each of {processes} processes, got {len(batch)}.")
             rows.append(batch[:whole][process::processes].tolist())
         jobs = (i for batch in rows for i in batch)
         size = len(rows[0]) if rows else 1
@@ -116,7 +116,7 @@ class Clips:
         """
         rule = Selection.parse(windows)
         if rule.rule == "random":
-            raise InputError("validation windows: random found, a rule without chance wanted, such as all or center.")
+            raise InputError("validation windows: expected a rule without chance, such as all or center, got random.")
         read = self._in_order(lambda i: self._grid(i, rule), range(len(self.clips)), ahead=4 * self.workers)
         waiting, owners, found = [], [], False
         try:

@@ -34,7 +34,7 @@ class Folds:
 
     def _known(self, fold: int) -> int:
         if not 0 <= fold < self.count:
-            raise InputError(f"--fold: {fold} found, one of 0 to {self.count - 1} wanted ({self.said}).")
+            raise InputError(f"`--fold` must be one of 0 to {self.count - 1} ({self.said}), got {fold}.")
         return fold
 
 

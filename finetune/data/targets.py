@@ -33,6 +33,6 @@ def multi_hot(
             elif label not in no_class:
                 place = f"row {i}" if names is None else names[i]
                 raise InputError(
-                    f"{place}: label {label!r} found, one of the {len(labels)} classes wanted. Another taxonomy?"
+                    f"{place}: expected one of the {len(labels)} classes, got label {label!r}. Another taxonomy?"
                 )
     return targets

@@ -33,7 +33,7 @@ class BatchNormed(nn.Module):
     def __init__(self, rule: str):
         super().__init__()
         if rule not in RULES:
-            raise InputError(f"batch_norm {rule!r} found, one of {', '.join(RULES)} wanted.")
+            raise InputError(f"`batch_norm` must be one of {', '.join(RULES)}, got {rule!r}.")
         self.rule = rule
         self._seen: int | None = None  # of the first BatchNorm; None: to be read, which costs a wait for the device
         self.register_load_state_dict_post_hook(_forget)

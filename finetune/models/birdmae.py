@@ -199,7 +199,7 @@ class BirdMAE(Network):
     def embed(self, x: Tensor) -> Tensor:
         """[N, 1, 512, 128] -> tokens before the first block [N, 257, D], the cls token first."""
         if not torch.jit.is_tracing() and x.shape[1:] != (1, TIME, MELS):  # a trace would warn of the comparison
-            raise ValueError(f"input {list(x.shape)}, [N, 1, {TIME}, {MELS}] wanted")
+            raise ValueError(f"input: expected [N, 1, {TIME}, {MELS}], got {list(x.shape)}")
         cls = self.cls_token.expand(x.shape[0], -1, -1)
         return torch.cat([cls, self.patch_embed(x).float()], dim=1) + self.pos_embed
 
@@ -293,7 +293,7 @@ class BirdMAE(Network):
 def build(size: str, n_classes: int, **options) -> BirdMAE:
     """`BirdMAE` of this size. InputError: an option or a head that it does not have."""
     if odd := set(options) - {"head", "drop_path"}:
-        raise InputError(f"birdmae-{size}: option {', '.join(sorted(odd))} found, head or drop_path wanted.")
+        raise InputError(f"birdmae-{size}: expected the options head or drop_path, got {', '.join(sorted(odd))}.")
     if (head := options.get("head", "plain")) not in HEADS:
-        raise InputError(f"birdmae-{size}: head {head!r} found, one of {', '.join(HEADS)} wanted.")
+        raise InputError(f"birdmae-{size}: `head` must be one of {', '.join(HEADS)}, got {head!r}.")
     return BirdMAE(n_classes, size, **options)

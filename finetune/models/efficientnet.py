@@ -89,7 +89,7 @@ class BirdSetEfficientNet(BatchNormed, Network):
         (transformers would quietly start those afresh), another architecture, any tensor missing, extra or misshapen.
         """
         if "conv_stem.weight" in state:
-            raise InputError(f"{place}: timm's tensor names found, BirdSet's wanted. Is it for tf_efficientnet_b1?")
+            raise InputError(f"{place}: expected BirdSet's tensor names, got timm's. Is it for tf_efficientnet_b1?")
         check_config(config or {}, CONFIGURATION, f"{place}: config.json")
         state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
         check_shape(state, STEM, STEM_SHAPE, place)
@@ -105,7 +105,7 @@ def check_shape(state: dict[str, Tensor], name: str, wanted: tuple[int | None, .
     if found is None or len(found) != len(wanted) or any(w not in (None, f) for f, w in zip(found, wanted)):
         text = "x".join("?" if size is None else str(size) for size in wanted)
         has = "nothing" if found is None else "x".join(map(str, found))
-        raise InputError(f"{place}: {name}: {has} found, {text} wanted. Another model, or one for RGB pictures?")
+        raise InputError(f"{place}: {name}: expected {text}, got {has}. Another model, or one for RGB pictures?")
     return found
 
 

@@ -119,7 +119,9 @@ def get(name: str) -> Member:
     from . import timm_backbone
 
     near += [TIMM + other for other in timm_backbone.near(name)]
-    raise InputError(f"member {name!r} found, {_wanted(near, tuple(MEMBERS))} wanted. {TIMM}NAME is any timm backbone.")
+    raise InputError(
+        f"member: expected {_wanted(near, tuple(MEMBERS))}, got {name!r}. {TIMM}NAME is any timm backbone."
+    )
 
 
 def _wanted(near: list[str], otherwise: tuple[str, ...]) -> str:

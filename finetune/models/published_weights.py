@@ -27,16 +27,16 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU. InputError: no such file; a pickle; damaged or no safetensors."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file, weights in safetensors wanted. A folder, or a misspelt path?")
+        raise InputError(f"{path}: expected weights in safetensors, got no such file. A folder, or a misspelt path?")
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         if _is_pickle(path):
             raise InputError(
-                f"{path}: a PyTorch pickle found, safetensors wanted. A pickle can run any code and is never opened; "
+                f"{path}: expected safetensors, got a PyTorch pickle. A pickle can run any code and is never opened; "
                 f"the same weights usually lie beside it as {FILE}."
             ) from None
-        raise InputError(f"{path}: {error}; a whole safetensors file wanted. An interrupted download?") from None
+        raise InputError(f"{path}: expected a whole safetensors file, got {error}. An interrupted download?") from None
 
 
 def _is_pickle(path: Path) -> bool:
@@ -76,7 +76,7 @@ def load_strict(
         "missing": [name for name in wanted if name not in found],
         "extra": [name for name in found if name not in wanted],
         "of another shape": [
-            f"{name} {list(found[name].shape)}, {list(wanted[name].shape)} wanted"
+            f"{name}: expected {list(wanted[name].shape)}, got {list(found[name].shape)}"
             for name in shared
             if found[name].shape != wanted[name].shape
         ],
@@ -131,7 +131,7 @@ def _told(faults: dict[str, list[str]], place: str, network: str, total: int) ->
         why = "A deeper network, or one with a further head?"
     else:
         why = "Weights of another network, or under other names?"
-    return f"{place}: {', '.join(parts)} found, exactly the {total} tensors of {network} wanted. {why}"
+    return f"{place}: expected exactly the {total} tensors of {network}, got {', '.join(parts)}. {why}"
 
 
 # --- config.json ---
@@ -145,9 +145,9 @@ def read_config(path: Path) -> dict | None:
     try:
         config = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: {error}; JSON wanted. An interrupted download?") from None
+        raise InputError(f"{path}: expected JSON, got {error}. An interrupted download?") from None
     if not isinstance(config, dict):
-        raise InputError(f"{path}: a {type(config).__name__} found, a JSON object wanted. Another file?")
+        raise InputError(f"{path}: expected a JSON object, got a {type(config).__name__}. Another file?")
     return config
 
 
@@ -157,7 +157,7 @@ def check_config(found: Mapping, wanted: Mapping, place: str) -> None:
     InputError names every field that differs.
     """
     differing = [
-        f"{name} {found[name]!r} found, {value!r} wanted"
+        f"{name}: expected {value!r}, got {found[name]!r}"
         for name, value in wanted.items()
         if name in found and found[name] != value
     ]
@@ -208,7 +208,7 @@ def _unreached(url: str, error: Exception) -> InputError:
     else:
         reason = f"{type(error).__name__} ({(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.')})"
     return InputError(
-        f"{url}: {reason}, the file wanted. Without the network: download that address elsewhere, "
+        f"{url}: expected the file, got {reason}. Without the network: download that address elsewhere, "
         f"put the file anywhere on this machine (and {CONFIG} beside it), and give it as --init FILE."
     )
 

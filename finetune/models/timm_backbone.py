@@ -39,10 +39,10 @@ def about(name: str) -> About:
     architecture, _, tag = name.partition(".")
     if not known(name):
         found = ", ".join(near(architecture)) or "a name of timm.list_models()"
-        raise InputError(f"timm backbone {name!r} found, {found} wanted. A typo?")
+        raise InputError(f"timm backbone: expected {found}, got {name!r}. A typo?")
     tags = [full.partition(".")[2] for full in timm.list_models(f"{architecture}.*", pretrained=True)]
     if tag and tag not in tags:
-        raise InputError(f"timm backbone {name!r}: weights {tag!r} found, {', '.join(tags) or 'none'} wanted.")
+        raise InputError(f"timm backbone {name!r}: expected the weights {', '.join(tags) or 'none'}, got {tag!r}.")
     config = timm.get_pretrained_cfg(name)
     return About(bool(config.fixed_input_size), config.hf_hub_id or None, config.license or "not stated")
 
@@ -79,7 +79,7 @@ class TimmBackbone(BatchNormed, Network):
     ):
         super().__init__(batch_norm)
         if in_chans not in (1, 3):
-            raise InputError(f"in_chans {in_chans} found, 1 or 3 wanted.")
+            raise InputError(f"`in_chans` must be 1 or 3, got {in_chans}.")
         self.fixed = about(name).fixed
         self.name, self.in_chans = name, in_chans
         self.picture: tuple[int, int] = (picture[0], picture[1])
@@ -163,7 +163,7 @@ class TimmBackbone(BatchNormed, Network):
         side = isqrt(max(patches, 0))
         if side < 1 or side * side != patches:
             raise InputError(
-                f"{place}: pos_embed {list(found.shape)} found, {list(mine.shape)} wanted ({grid[0]} x {grid[1]} "
+                f"{place}: pos_embed: expected {list(mine.shape)}, got {list(found.shape)} ({grid[0]} x {grid[1]} "
                 "patches of the spectrogram); only a square of the same width can be resampled. Another model?"
             )
         state["pos_embed"] = resample_abs_pos_embed(found, list(grid), [side, side], prefix)

@@ -12,6 +12,8 @@ class Average:
 
     Buffers (running statistics) are copied as they are. Over the first steps the decay is min(decay, (1 + t)/(10 + t)),
     as in TensorFlow's ExponentialMovingAverage, so that the random start is soon forgotten.
+    torch's `AveragedModel` gives the same numbers with such a `multi_avg_fn`, but is a second module: here the weights
+    are exchanged in place, so that the compiled or wrapped network, its front end and checkpoints need no other.
     """
 
     def __init__(self, network: nn.Module, decay: float):

@@ -86,7 +86,7 @@ class Training:
         """Score, write checkpoints, log and state. Killed in between, all of it is done again to the same effect."""
         total = self.job.accelerator.reduce(self.total, "mean")  # over processes; each had its part of every batch
         if not math.isfinite(loss := float(total) / self.per_epoch):
-            raise InputError(f"epoch {self.epoch + 1}: a loss of {loss} found. A lower --lr?")
+            raise InputError(f"epoch {self.epoch + 1}: expected a finite loss, got {loss}. A lower --lr?")
         recipe = self.job.settings.recipe
         size = min(recipe.batch_size, len(self.clips))
         with self.loop.average.applied():
@@ -112,7 +112,7 @@ class Training:
         self.save_state()
         return row
 
-    def finish(self, run: Path, say: Callable[[str], None]) -> None:
+    def finish(self, run: Path, log: Callable[[str], None]) -> None:
         """Predict the held-out fold with the best weights, write the tables, and let go of the state."""
         job = self.job
         job.accelerator.wait_for_everyone()
@@ -121,7 +121,7 @@ class Training:
         windows = self.held.predict(self.loop, job.settings.recipe.batch_size)
         if self.main:
             if self.loop.device.type == "cuda" and self.frozen_epochs < job.settings.recipe.epochs:
-                (self.own / "throughput.json").write_text(json.dumps(self._throughput(say), indent=2) + "\n")
+                (self.own / "throughput.json").write_text(json.dumps(self._throughput(log), indent=2) + "\n")
             index, values, truth = self.held.table(windows, job.settings.activation)
             results.write_oof(run, job.member.name, job.fold, index, values, truth, job.labels)
             resume.clear(self.own / "state")
@@ -179,7 +179,7 @@ class Training:
             versions=checkpoint.versions(),
         )
 
-    def _throughput(self, say: Callable[[str], None]) -> dict:
+    def _throughput(self, log: Callable[[str], None]) -> dict:
         loop = self.loop
         loop.stage(False)
         waveform = torch.zeros(2, round(self.job.member.window_s * self.job.member.sample_rate), device=loop.device)
@@ -190,7 +190,7 @@ class Training:
         full = [row["clips_per_s"] for row in self.history if row["epoch"] > self.frozen_epochs]
         speed = max(full) / self.job.share[1]  # of one GPU, all layers learning
         found = throughput.report(loop.device, speed, operations, loop.autocast or torch.float32)
-        say(
+        log(
             f"{found['device']}: {speed:.1f} clips/s, {found['peak_memory_gb']:.1f} GB at most, "
             f"{100 * found['share']:.0f} % of its measured {found['matmul_tflops']:.0f} TFLOP/s in {found['dtype']}"
         )

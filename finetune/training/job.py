@@ -33,8 +33,6 @@ class Job:
 
     @classmethod
     def of(cls, member, recordings, settings, fold, background, labels, accelerator) -> "Job":
-        if recordings is None:
-            raise InputError("audio: none found, recordings wanted. Only --smoke can do without.")
         folds = make_folds(recordings, settings.folds, settings.seed)
         quiet = (*without_birds(folds.train(fold)), *(_birdless(background) if background else ()))
         return cls(member, settings, folds, fold, tuple(labels or label_order(recordings)), quiet, accelerator)
@@ -94,5 +92,5 @@ def _birdless(path: Path) -> tuple[Clip, ...]:
     path = Path(path)
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not found:
-        raise InputError(f"--background {path}: no audio found, a folder of recordings without birds wanted.")
+        raise InputError(f"--background {path}: expected a folder of recordings without birds, got no audio.")
     return tuple(Clip(file, file.relative_to(path).as_posix(), (NO_CALL,)) for file in found)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from ...features import InputError
-from ..losses import LOSSES
+from ..losses import LOSSES, activation_of
 from ..models.members import Recipe
 
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -49,7 +49,7 @@ class Settings:
             ("--loss", recipe.loss, LOSSES),
         ):
             if value not in allowed:
-                raise InputError(f"{name}: {value!r} found, one of {', '.join(allowed)} wanted.")
+                raise InputError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
         for name, value, least in (
             ("--folds", self.folds, 2),
             ("--accumulate", self.accumulate, 1),
@@ -59,15 +59,15 @@ class Settings:
             ("--frozen-epochs", recipe.frozen_epochs, 0),
         ):
             if value < least:
-                raise InputError(f"{name}: {value} found, at least {least} wanted.")
+                raise InputError(f"`{name}` must be at least {least}, got {value}.")
         if not 0 <= recipe.ema < 1:
-            raise InputError(f"--ema: {recipe.ema} found, 0 (off) or a decay below 1 wanted, as in 0.999.")
+            raise InputError(f"`--ema` must be 0 (off) or a decay below 1, as in 0.999, got {recipe.ema}.")
         if not recipe.learning_rate > 0:
-            raise InputError(f"--lr: {recipe.learning_rate} found, more than 0 wanted.")
+            raise InputError(f"`--lr` must be more than 0, got {recipe.learning_rate}.")
 
     @property
     def activation(self) -> str:
-        return "softmax" if self.recipe.loss == "ce" else "sigmoid"
+        return activation_of(self.recipe.loss)
 
     def with_recipe(self, **changes) -> "Settings":
         return replace(self, recipe=replace(self.recipe, **changes))

@@ -37,17 +37,17 @@ def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bo
     `overwrite`, which replaces this fold and no other.
     """
     if run.exists() and not run.is_dir():
-        raise InputError(f"{run}: a file found, a folder wanted for the run.")
+        raise InputError(f"{run}: expected a folder for the run, got a file.")
     for strange, what in (("ranking.csv", "a sweep's run"), ("heads", "a run of heads")):
         if (run / strange).exists():
-            raise InputError(f"{run}: {what} found, another folder wanted for the member.")
+            raise InputError(f"{run}: expected a folder of its own for the member, got {what}.")
     own = run / f"fold{fold}"
     begun, finished = (own / "state" / "state.json").is_file(), (run / "oof" / f"fold{fold}.csv").is_file()
     others = [path.name for path in run.glob("fold*") if path != own and any(path.iterdir())]
     bound = others or ((begun or finished) and not overwrite)
     text = run / "config.json"
     if text.is_symlink():
-        raise InputError(f"{text}: a symbolic link found where results go. Move it away.")
+        raise InputError(f"{text}: expected a file, got a symbolic link. Move it away.")
     found = read_config(text) if text.exists() else None  # of another program's nothing is replaced, whatever is asked
     if found is not None and bound and (difference := differs(found, config)):
         raise InputError(
@@ -56,11 +56,15 @@ def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bo
         )
     if not overwrite:
         if finished and not begun:
-            raise InputError(f"{own}: a finished fold found. Train another --fold, or --overwrite to lose it.")
+            raise InputError(
+                f"{own}: expected no finished fold, got one. Train another --fold, or --overwrite to lose it."
+            )
         if begun and resume is False:
-            raise InputError(f"{own}: an unfinished fold found. --resume to go on with it, --overwrite to lose it.")
+            raise InputError(
+                f"{own}: expected no unfinished fold, got one. --resume to go on with it, --overwrite to lose it."
+            )
     if resume and (overwrite or not begun):
-        raise InputError(f"{own}: nothing to resume found. Leave --resume out to begin.")
+        raise InputError(f"{own}: expected an unfinished fold, got none. Leave --resume out to begin.")
     return begun and not overwrite
 
 
@@ -76,7 +80,7 @@ def read_config(path: Path) -> dict:
     try:
         found = parse_json(path.read_text())
         if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']!r} found, {FORMAT!r} wanted")
+            raise ValueError(f"expected {FORMAT!r}, got {found['format']!r}")
         return found
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: {error}. The folder of another command?") from None
@@ -88,7 +92,7 @@ def differs(found: dict, wanted: dict) -> str | None:
     for name in [*old, *(name for name in new if name not in old)]:
         if old.get(name) != new.get(name):
             a, b = (_short(one.get(name)) for one in (old, new))
-            return f"{name} {a} found, {b} wanted"
+            return f"{name}: expected {a}, as the run has, got {b}"
     return None
 
 

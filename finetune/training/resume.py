@@ -57,12 +57,12 @@ def load(folder: Path) -> State | None:
     try:
         found = parse_json(text.read_text())
         if found["format"] != FORMAT:
-            raise InputError(f"{text}: {found['format']!r} found, {FORMAT!r} wanted. Another version? {advice}")
+            raise InputError(f"{text}: expected {FORMAT!r}, got {found['format']!r}. Another version? {advice}")
         weights = folder / found["weights"]
         if not weights.is_file():
             raise InputError(f"{text}: damaged ({weights.name} is missing). {advice}")
         if (digest := sha256(weights)) != found["sha256"]:
-            raise InputError(f"{weights}: sha256 {digest[:12]} found, {found['sha256'][:12]} wanted. {advice}")
+            raise InputError(f"{weights}: expected sha256 {found['sha256'][:12]}, got {digest[:12]}. {advice}")
         return State(load_file(weights), found["facts"])
     except InputError:
         raise

@@ -1,7 +1,8 @@
 """Learning rates: per layer (decay towards the input), and over the steps (warm-up, then cosine).
 
 Source: Bird-MAE's fine-tuning (Rauch et al. 2025), which takes both from MAE (He et al. 2022; layer decay: Clark et al.
-2020, BEiT). The rate of a parameter at a step is lr_at(step) times its group's `lr_scale`.
+2020, BEiT). The rate of a parameter at a step is lr_at(step) times its group's `lr_scale`. timm's
+`param_groups_layer_decay` knows the layers of timm's models alone: a Bird-MAE gets one rate for all (tried).
 """
 
 import math
@@ -76,7 +77,7 @@ def lr_at(step: int, total: int, warmup_steps: int, base: float, min_lr: float =
 def warmup_length(total: int, share: float) -> int:
     """Steps of warm-up: that share of all, rounded. InputError: a share outside 0..1."""
     if not 0 <= share <= 1:
-        raise InputError(f"warm-up: {share} found, a share of all steps from 0 to 1 wanted.")
+        raise InputError(f"warm-up: expected a share of all steps from 0 to 1, got {share}.")
     return round(share * total)
 
 

@@ -37,10 +37,10 @@ def check(track: str | None, push_to_hub: str | None) -> None:
     if push_to_hub:
         _optional("huggingface_hub", "--push-to-hub")
         if push_to_hub.count("/") != 1 or not all(push_to_hub.split("/")):
-            raise InputError(f"--push-to-hub: {push_to_hub!r} found, OWNER/NAME wanted.")
+            raise InputError(f"`--push-to-hub` must be OWNER/NAME, got {push_to_hub!r}.")
 
 
-def push(repo_id: str, folder: Path, fold: int, say: Callable[[str], None]) -> None:
+def push(repo_id: str, folder: Path, fold: int, log: Callable[[str], None]) -> None:
     """Upload a fold's best checkpoint to the (private, if it is new) model repository, under foldK/.
 
     A hub that cannot be reached is told and not raised: the training is done and on the disk.
@@ -53,9 +53,9 @@ def push(repo_id: str, folder: Path, fold: int, say: Callable[[str], None]) -> N
             if (folder / name).is_file():
                 api.upload_file(path_or_fileobj=folder / name, path_in_repo=f"fold{fold}/{name}", repo_id=repo_id)
     except (OSError, ValueError) as error:  # what the hub's own errors and its connection's derive from
-        say(f"warning: {repo_id} not pushed ({' '.join(str(error).split())[:200]}); {folder} has everything.")
+        log(f"warning: {repo_id} not pushed ({' '.join(str(error).split())[:200]}); {folder} has everything.")
     else:
-        say(f"pushed {folder} to {repo_id}")
+        log(f"pushed {folder} to {repo_id}")
 
 
 def _optional(library: str, option: str):

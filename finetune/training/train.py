@@ -56,7 +56,7 @@ def train(
     labels: Sequence[str] | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     progress: bool = True,
     smoke: bool = False,
     track: str | None = None,
@@ -78,14 +78,14 @@ def train(
         member, settings = smoke_test.smaller(member, settings)
     accelerator = Accelerator(cpu=_on_cpu(settings))
     if not accelerator.is_main_process:
-        say = _silent
+        log = _unheard
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
     if recordings is None:
-        raise ValueError("recordings: None found, which only a smoke test takes")
+        raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
-    say(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
+    log(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
     going_on = results.check(run, fold, config, resume, overwrite)
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
@@ -96,11 +96,11 @@ def train(
         training = Training(job, model, own, where, smoke or where["source"] != "random")
         warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *training.notes)
         for warning in warnings:
-            say(f"warning: {warning}")
+            log(f"warning: {warning}")
         accelerator.wait_for_everyone()  # nobody looks at the folder any more, and nothing can be refused
         if saved:
             training.restore(saved)
-            say(f"going on at step {training.loop.step} of {training.loop.steps}")
+            log(f"going on at step {training.loop.step} of {training.loop.steps}")
         elif accelerator.is_main_process:
             results.prepare(run, fold, config)
             training.save_state()
@@ -111,25 +111,25 @@ def train(
         ):
             for row in training.epochs(bar):
                 tracker.log(row, row["step"])
-                say(_told(row, settings.recipe.epochs))
-        training.finish(run, say)
+                log(_told(row, settings.recipe.epochs))
+        training.finish(run, log)
     if push_to_hub and accelerator.is_main_process:
-        tracking.push(push_to_hub, own, fold, say)
-    log = pd.DataFrame(training.history, columns=list(results.LOG))
+        tracking.push(push_to_hub, own, fold, log)
+    table = pd.DataFrame(training.history, columns=list(results.LOG))
     metrics = {name: math.nan if value is None else value for name, value in training.best.items()}
     skipped = tuple(f"{name} left out: {why}" for name, why in training.skipped().items())
-    return Trained(run, fold, own / "best.json", log, metrics, (*warnings, *skipped))
+    return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped))
 
 
-def _silent(line: str) -> None:
-    """What all processes but one say."""
+def _unheard(line: str) -> None:
+    """The log of all processes but one."""
 
 
 def _on_cpu(settings: Settings) -> bool:
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device: cuda found, but PyTorch sees no GPU here. A CPU build of PyTorch?")
+        raise InputError("`--device`: expected a GPU for cuda, got none that PyTorch sees. A CPU build of PyTorch?")
     if settings.device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device: {settings.device!r} found, auto, cpu or cuda wanted.")
+        raise InputError(f"`--device` must be auto, cpu or cuda, got {settings.device!r}.")
     return settings.device == "cpu"
 
 

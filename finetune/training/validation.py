@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import torch
@@ -10,11 +9,12 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from ...analysis import metrics
-from ...analysis.predictions.row_ids import row_id
+from ...analysis.predictions.row_ids import window_ids
 from ...features import InputError
 from ...features.recordings import Clip
 from ..data.clips import Clips, clip_means
 from ..data.folds import clip_targets
+from ..losses import probabilities
 from .loop import Loop
 
 
@@ -52,23 +52,16 @@ class HeldOut:
     def scores(self, windows: Windows) -> dict[str, float]:
         """macro_auc, cmap and accuracy (top-1) over clips, each the mean of its windows' logits; nan if undefined."""
         if not torch.isfinite(windows.logits).all():
-            raise InputError("training: logits that are not finite found. A learning rate too high for this data?")
+            raise InputError("training: expected finite logits, got others. A learning rate too high for this data?")
         means, there = clip_means(windows.logits, windows.owner, len(self.all))
         found = metrics.evaluate(self.truth[there.numpy()], means.numpy(), self.labels)
         return {"macro_auc": found["macro_auc"], "cmap": found["cmap"], "accuracy": found["top1"]}
 
     def table(self, windows: Windows, activation: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """(row ids, probabilities [w, K], truth [w, K]) of windows that are the clips' whole grid.
-
-        A row is named by its file's stem and the second in which the window ends; by path where stems are not unique.
-        """
+        """(row ids, probabilities [w, K], truth [w, K]) of windows that are the clips' whole grid."""
         owner = windows.owner.numpy()
         first = np.searchsorted(owner, owner)  # of the clip's windows
         ends = (np.arange(len(owner)) - first + 1) * self.window_s
-        names = [PurePosixPath(clip.name) for clip in self.all]
-        unique = len({name.stem for name in names}) == len(set(names))
-        stems = [name.stem if unique else str(name.with_suffix("")) for name in names]
-        index = [row_id(stems[i], (self.all[i].start_s or 0.0) + end) for i, end in zip(owner, ends)]
-        softmax = activation == "softmax"
-        values = windows.logits.softmax(dim=1) if softmax else windows.logits.sigmoid()
-        return index, values.numpy(), self.truth[owner]
+        ends += [self.all[i].start_s or 0.0 for i in owner]
+        index = window_ids([self.all[i].name for i in owner], ends)
+        return index, probabilities(windows.logits, activation).numpy(), self.truth[owner]

@@ -8,7 +8,7 @@ Each trains on what a competitor has and scores twice: out of fold on the labell
 on the test soundscapes, whose truth no competition gives. What comes out is reported, whatever it is.
 """
 
-from .experiment import EXPERIMENTS, run
+from .experiment import EXPERIMENTS, run_experiment
 from .outcome import Outcome
 
-__all__ = ["EXPERIMENTS", "Outcome", "run"]
+__all__ = ["EXPERIMENTS", "Outcome", "run_experiment"]

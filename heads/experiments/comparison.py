@@ -9,8 +9,9 @@ does. So an experiment may be repeated with other seeds: scores and gains are me
 deviation of the gains between them stands beside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
     """
     rows = []
     found = [_values(arms, truths, seed, n_boot) for arms in repeats]
-    mean = {key: tuple(sum(one[key][i] for one in found) / len(found) for i in (0, 1)) for key in found[0]}
+    mean = {key: (_mean(one[key][0] for one in found), _mean(one[key][1] for one in found)) for key in found[0]}
     for arm in repeats[0]:
         row = _row(arm, mean) | {"repeats": len(found), "role": arm.role}
         if arm.against is not None and len(found) > 1:
@@ -81,9 +82,14 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _mean(values: Iterable) -> Any:
+    """Of numbers, or of arrays of one length."""
+    return np.mean(list(values), axis=0)
+
+
 def _values(arms, truths: Truths, seed: int, n_boot: int) -> dict[tuple[str, str], tuple[float, np.ndarray]]:
     """(arm, part) -> (macro AUC, its bootstrap draws)."""
-    values = {}
+    values: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
     for part, truth, offset in (("oof", truths.oof, 0), ("heldout", truths.heldout, 1)):
         groups = files(truth.index)
         for arm in arms:
@@ -95,7 +101,7 @@ def _values(arms, truths: Truths, seed: int, n_boot: int) -> dict[tuple[str, str
 
 
 def _row(arm: Arm, values: Mapping[tuple[str, str], tuple[float, np.ndarray]]) -> dict:
-    row = {"arm": arm.name, "against": arm.against or ""}
+    row: dict[str, str | float] = {"arm": arm.name, "against": arm.against or ""}
     for part in ("oof", "heldout"):
         row |= _interval(part, *values[arm.name, part])
         if arm.against is not None:

@@ -10,12 +10,13 @@ Tables have the form of `analysis.predictions.table`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ...analysis.predictions.row_ids import window_ids
 from ...analysis.predictions.table import aligned, read_truth
 from ...features import InputError
 from ...features.recordings import Recordings, read_recordings
@@ -48,7 +49,7 @@ class Material:
     truth: pd.DataFrame
     overwrite: bool = False
     progress: bool = False
-    say: Callable[[str], None] = lambda line: None
+    log: Callable[[str], None] = lambda line: None
     made: dict[str, Path] = field(default_factory=dict)  # stores that this run has made or found
 
     @property
@@ -78,7 +79,7 @@ class Material:
         clips = tuple(clip for clip in every.clips if (clip.path.name in listed) == labelled)
         if not clips:
             kind = "labelled" if labelled else "unlabelled"
-            raise InputError(f"{self.competition}: no {kind} training soundscapes found, at least one wanted.")
+            raise InputError(f"{self.competition}: expected {kind} training soundscapes, got none.")
         return replace(every, clips=clips)
 
     def _store(self, name: str, recordings: Callable[[], Recordings]) -> Path:
@@ -95,7 +96,7 @@ class Material:
             overwrite=self.overwrite,
             progress=self.progress,
         )
-        self.say(f"{path}: {done.windows} windows of {done.clips} clips, {done.seconds:.0f} s")
+        self.log(f"{path}: {done.windows} windows of {done.clips} clips, {done.seconds:.0f} s")
         self.made[name] = path
         return path
 
@@ -107,7 +108,7 @@ def gather(
     taps: str,
     overwrite: bool = False,
     progress: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Material:
     """The material of a made-up competition; stores go into `folder`. taps: plain ones, in the syntax of `extract`.
 
@@ -117,18 +118,13 @@ def gather(
     missing = [name for name in (TRUTH, *NEEDED) if not (competition / name).exists()]
     if missing:
         raise InputError(
-            f"{competition}: no {missing[0]} found, a made-up competition wanted, since only there the truth is known. "
+            f"{competition}: expected a made-up competition, whose truth is known, got no {missing[0]}. "
             "Make one with `birdprobe demo --competition DIR`."
         )
     labels = read_classes(competition / "taxonomy.csv")
     truth = read_truth(competition / TRUTH)
     truth = aligned(truth.astype(float), pd.DataFrame(0, truth.index, list(labels)), str(competition / TRUTH)) > 0.5
-    return Material(competition, folder, Backbone.open(model, taps), labels, truth, overwrite, progress, say)
-
-
-def row_ids(files: Sequence[str], ends: Sequence[float]) -> pd.Index:
-    """Row ids by window end, as `STEM_15` for the window that ends at 15 s."""
-    return pd.Index([f"{PurePath(file).stem}_{end:g}" for file, end in zip(files, ends)], name="row_id")
+    return Material(competition, folder, Backbone.open(model, taps), labels, truth, overwrite, progress, log)
 
 
 def labelled_truth(store: Path, labels: Sequence[str]) -> pd.DataFrame:
@@ -136,18 +132,18 @@ def labelled_truth(store: Path, labels: Sequence[str]) -> pd.DataFrame:
     with FeatureStore.open(store) as opened:
         rows = opened.rows()
     hot = multi_hot([label_set(text) for text in rows["labels"]], labels) > 0
-    return pd.DataFrame(hot, row_ids(rows["file"], rows["end_s"]), list(labels))
+    return pd.DataFrame(hot, window_ids(rows["file"], rows["end_s"]), list(labels))
 
 
 @torch.no_grad()
-def predict(run: Path, head: str, store: Path, fold: int | str = "all") -> pd.DataFrame:
+def predict(run: Path, head: str, store: Path, fold: int | None = None) -> pd.DataFrame:
     """Mean probabilities of a run's head, all folds or one, for every window of a store."""
     members = load_members(run, head, fold)
     taps = taps_of(members.description.tokens)
     with FeatureStore.open(store) as opened:
         rows, xs = opened.rows(), [torch.from_numpy(opened.read(tap)).float() for tap in taps]
     values = members.over(taps)(*xs).double().numpy()
-    return pd.DataFrame(values, row_ids(rows["file"], rows["end_s"]), list(members.description.labels))
+    return pd.DataFrame(values, window_ids(rows["file"], rows["end_s"]), list(members.description.labels))
 
 
 def out_of_fold(run: Path, head: str, source: str = "soundscape") -> tuple[pd.DataFrame, pd.Series]:
@@ -156,7 +152,7 @@ def out_of_fold(run: Path, head: str, source: str = "soundscape") -> tuple[pd.Da
         values, labels = arrays[head].astype(np.float64), arrays["labels"]
         rows = pd.DataFrame({name: arrays[f"row_{name}"] for name in ROW_COLUMNS})
     own = (rows["source"] == source).to_numpy()
-    ids = row_ids(rows["file"][own], rows["end_s"][own])
+    ids = window_ids(rows["file"][own], rows["end_s"][own])
     return pd.DataFrame(values[own], ids, list(labels)), pd.Series(rows["fold"][own].to_numpy(), ids)
 
 
@@ -166,13 +162,13 @@ def out_of_fold_files(run: Path, head: str, store: Path) -> tuple[pd.DataFrame, 
     What is smoothed over time needs the windows that nobody listed as well.
     """
     listed, fold = out_of_fold(run, head)
-    by_file = {_file(name): number for name, number in fold.items()}
+    by_file = {_file(str(name)): number for name, number in fold.items()}
     tables = {number: predict(run, head, store, int(number)) for number in sorted(set(by_file.values()))}
     ids = next(iter(tables.values())).index
     folds = pd.Series([by_file[_file(name)] for name in ids], ids)
     whole = pd.concat([table[folds == number] for number, table in tables.items()]).loc[ids]
     if missing := [name for name in listed.index if name not in whole.index]:
-        raise InputError(f"{store}: window {missing[0]} of the labelled soundscapes is not in it, every one wanted.")
+        raise InputError(f"{store}: expected every window of the labelled soundscapes, got no {missing[0]}.")
     return whole, folds
 
 

@@ -52,11 +52,6 @@ class Outcome:
         return table(self.frame)
 
 
-def check(folder: Path, overwrite: bool) -> None:
-    """Accept or refuse the folder, see `OutputFolder.check`. Nothing is changed."""
-    OutputFolder(folder, KIND).check(overwrite)
-
-
 def table(frame: pd.DataFrame, caption: str = "") -> Table:
     """The arms as people read them."""
 

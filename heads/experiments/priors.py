@@ -9,6 +9,7 @@ of all labels.
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from ...analysis import metrics, runs
@@ -40,7 +41,8 @@ def find(trainings: Sequence[Training]) -> Finding:
     settings = {"moderate": MODERATE}
     for kind in (HONEST, LEAKY):
         own = grid[grid["prior"] == kind]
-        settings[kind] = tuple(own.loc[own["oof"].idxmax(), ["alpha", "sigma"]])
+        best = own.iloc[int(np.nanargmax(own["oof"].to_numpy()))]
+        settings[kind] = best["alpha"], best["sigma"]
         moderate, tuned = (_name(*settings[key], kind) for key in ("moderate", kind))
         arms.append(
             Arm(moderate, oof_tables[kind, *MODERATE], heldout_tables[MODERATE], "as predicted", ROLES[kind][0])
@@ -62,7 +64,8 @@ def find(trainings: Sequence[Training]) -> Finding:
 def _grid(oof, heldout, labels: pd.DataFrame, folds: pd.Series) -> tuple[dict, dict]:
     """Tables of every setting: (out of fold by (prior, alpha, sigma), held out by (alpha, sigma))."""
     of_row = folds.loc[labels.index].to_numpy()
-    oof_tables, heldout_tables = {}, {}
+    oof_tables: dict[tuple, pd.DataFrame] = {}
+    heldout_tables: dict[tuple, pd.DataFrame] = {}
     for alpha in ALPHAS:
         seen = site_hour.SiteHour(site_hour.fit(labels), alpha)
         unseen = site_hour.cross_fit(labels, of_row, weight=alpha)
@@ -97,14 +100,14 @@ def _name(alpha: float, sigma: float, kind: str) -> str:
 
 
 def _sentence(frame: pd.DataFrame, settings: dict) -> str:
-    rows = frame.set_index("arm")
+    rows = {row["arm"]: row for _, row in frame.iterrows()}
     said = []
     for kind in (LEAKY, HONEST):
         alpha, sigma = settings[kind]
         if (alpha, sigma) == MODERATE:
             said.append(f"Tuned out of fold ({kind}), the choice is the moderate setting itself.")
             continue
-        row = rows.loc[_name(alpha, sigma, kind)]
+        row = rows[_name(alpha, sigma, kind)]
         told = verdict(
             row,
             "inflation",
@@ -117,7 +120,7 @@ def _sentence(frame: pd.DataFrame, settings: dict) -> str:
             f"0.5 and 1.0 it gains {signed(row, 'oof_gain')} out of fold and {signed(row, 'heldout_gain')} held out: "
             f"{told}."
         )
-    moderate = rows.loc[_name(*MODERATE, HONEST)]
+    moderate = rows[_name(*MODERATE, HONEST)]
     said.append(
         f"The published setting itself: {signed(moderate, 'oof_gain')} out of fold, "
         f"{signed(moderate, 'heldout_gain')} held out over no post-processing."

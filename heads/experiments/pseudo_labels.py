@@ -45,10 +45,10 @@ def find(trainings: Sequence[Training]) -> Finding:
 
 
 def _sentence(frame: pd.DataFrame) -> str:
-    rows = frame.set_index("arm")
+    rows = {row["arm"]: row for _, row in frame.iterrows()}
     said = []
     for name in (NAIVE, GATED):
-        row = rows.loc[name]
+        row = rows[name]
         told = verdict(
             row,
             "inflation",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...analysis import runs
 from ...features import InputError
-from .comparison import score
+from .comparison import Arm, score
 from .outcome import Finding, signed
 from .training import Training
 
@@ -25,7 +25,7 @@ def find(trainings: Sequence[Training]) -> Finding:
     """
     *_, before, last = tokens = _at_least_two(trainings[0].material.tokens)
     residual = ",".join([*tokens[:-1], f"{last}-{before}"])
-    repeats = []
+    repeats: list[list[Arm]] = []
     for training in trainings:
         raw = training.run("raw", ",".join(tokens), ",".join(HEADS))
         changed = training.run("residual", residual, ",".join(HEADS))
@@ -40,7 +40,7 @@ def find(trainings: Sequence[Training]) -> Finding:
 
 def _at_least_two(tokens: tuple[str, ...]) -> tuple[str, ...]:
     if len(tokens) < 2:
-        raise InputError(f"--taps: {', '.join(tokens)} found, two or more wanted for a difference.")
+        raise InputError(f"`--taps` must be two or more for a difference, got {', '.join(tokens)}.")
     return tokens
 
 

@@ -27,7 +27,7 @@ class Training:
         ones. Folds are dealt by file, with the seed of the settings, so they are the same in every run."""
         here = self.material
         stores = [here.focal(), here.soundscapes(), *([here.unlabelled()] if teacher else [])]
-        here.say(f"training {name}")
+        here.log(f"training {name}")
         return train(
             stores,
             self.folder / name,
@@ -38,7 +38,7 @@ class Training:
             pseudo_from=teacher.run if teacher else None,
             pseudo_gate=gate,
             overwrite=True,  # of this folder only what a run wrote; the experiment was asked first
-            say=here.say,
+            log=here.log,
             progress=here.progress,
         )
 

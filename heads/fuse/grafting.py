@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from ...features import InputError
 from ...features.store import StoreKey
 from ...features.windows import PEAK
-from ...finetune.exporter_log import quiet
+from ...finetune.exporter import program_of
 from ...probe.blocks.detection import find_blocks
 from ...probe.graph.load import audio_input, default_opset
 from ...probe.models.frontends.opening import open_model
@@ -51,25 +51,14 @@ def raised(exposed: Exposed, place: Path) -> Exposed:
         return exposed.holding(version_converter.convert_version(exposed.model, OPSET))
     except Exception as error:  # the converter raises what its C++ throws: RuntimeError, ConvertError, ...
         cause = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
-        raise InputError(f"{place}: opset {found} found, {OPSET} wanted, cannot convert: {cause}") from error
+        raise InputError(f"{place}: expected opset {OPSET}, got {found}, which onnx cannot convert: {cause}") from error
 
 
 def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
     """The ensemble as a graph of its own, whose inputs are named as the exposed model's outputs."""
-    example = tuple(torch.randn(3, *exposed.dims[tap]) for tap in exposed.outputs)
-    batch = torch.export.Dim("batch", min=1)
-    with quiet():
-        program = torch.onnx.export(
-            ensemble,
-            example,
-            input_names=list(exposed.outputs.values()),
-            output_names=[OUTPUT],
-            opset_version=default_opset(exposed.model),
-            dynamo=True,
-            dynamic_shapes=(({0: batch},) * len(example),),
-            verbose=False,
-        )
-    return program.model_proto
+    example = [torch.randn(3, *exposed.dims[tap]) for tap in exposed.outputs]
+    opset = default_opset(exposed.model)
+    return program_of(ensemble, example, list(exposed.outputs.values()), [OUTPUT], opset, variadic=True).model_proto
 
 
 def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.ModelProto:
@@ -99,11 +88,13 @@ def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:
         return model
     if rule != "peak" or source.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise InputError(
-            f"normalise inside: {rule} found, peak on float32 input wanted. Does the rule need the whole file?"
+            f"`--normalise-inside`: expected peak on float32 input, got {rule}. Does the rule need the whole file?"
         )
     name, new = source.name, "waveform" if source.name != "waveform" else "waveform/raw"
     numbers = {"peak": PEAK, "rounding": 1e-6, "least": 1e-30, "flat": 0.0}
-    weights = [numpy_helper.from_array(np.float32(value), f"normalise/{key}") for key, value in numbers.items()]
+    weights = [
+        numpy_helper.from_array(np.array(value, np.float32), f"normalise/{key}") for key, value in numbers.items()
+    ]
     weights.append(numpy_helper.from_array(np.array([-1], np.int64), "normalise/axis"))
     steps = [  # operator, inputs, output: y = x - mean; peak of |y| to 0.25; a constant window stays flat
         ("ReduceMean", [new, "axis"], "mean"),

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -11,12 +12,14 @@ from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import described, row_of, waveform_shape
 from ...probe.runtime.sessions import together
-from .fused import Fused
+
+if TYPE_CHECKING:
+    from .fused import Fused
 
 TIMED_BATCH = 4  # windows a call; conclusions at batch 1 are noise
 
 
-def speeds(fused: Fused, model: Path | str, threads: int = 1, budget_s: float = 20.0) -> dict[str, float]:
+def speeds(fused: "Fused", model: Path | str, threads: int = 1, budget_s: float = 20.0) -> dict[str, float]:
     """{"fused": ms, "full": ms}: median milliseconds a window at batch 4 of the fused file and of the model that it
     came from (behind its front end, where it has one), called in turns."""
     model = resolve(model)

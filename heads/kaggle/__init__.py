@@ -10,6 +10,6 @@ The notebook installs the wheel and calls `probe.soundscapes.kaggle_run`: the sa
 everywhere, on what Kaggle has (onnxruntime, numpy, pandas, soundfile, soxr).
 """
 
-from .package import Kernel, write
+from .package import Kernel, write_kernel
 
-__all__ = ["Kernel", "write"]
+__all__ = ["Kernel", "write_kernel"]

@@ -1,4 +1,4 @@
-"""write(): the folder that goes to Kaggle: the fused model, its settings, the notebook, Kaggle's two JSON files."""
+"""The folder that goes to Kaggle: the fused model, its settings, the notebook, Kaggle's two JSON files."""
 
 import json
 import shutil
@@ -19,6 +19,7 @@ from . import metadata, notebook
 from .wheel import NEEDED, build_wheel
 
 COMPETITION = "birdclef-2026"
+BATCH_SIZE = 8  # windows a forward pass
 KIND = Kind(
     "kernel",
     "a kernel",
@@ -34,7 +35,7 @@ KIND = Kind(
 
 @dataclass(frozen=True)
 class Kernel:
-    """What write() made: the folder, its notebook, the packed folder (its size in bytes), the settings."""
+    """What write_kernel() made: the folder, its notebook, the packed folder (its size in bytes), the settings."""
 
     folder: Path
     notebook: Path
@@ -51,14 +52,18 @@ class Kernel:
         )
 
 
-def write(
-    run_or_fused: Path,
-    out: Path,
+def write_kernel(
+    run: Path,
+    output: Path,
     *,
     model: Path | None = None,
     head: str | None = None,
     fold: int | None = None,
     competition: str = COMPETITION,
+    user: str = metadata.USER,
+    row_s: float = 5.0,
+    tta_shifts: Sequence[float] = (0.0,),
+    budget_minutes: float = 90.0,
     taxonomy: Path | None = None,
     genus: float = 0.15,
     group: float = 0.05,
@@ -66,33 +71,40 @@ def write(
     prior_weight: float | None = None,
     gaussian: float | None = None,
     power: float | None = None,
-    shifts: Sequence[float] = (0.0,),
-    row_s: float = 5.0,
-    budget_minutes: float = 90.0,
-    batch_size: int = 8,
-    user: str = metadata.USER,
     overwrite: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Kernel:
-    """The notebook, its metadata and the packed folder in `out`.
+    """An offline Kaggle notebook that predicts with a run, its metadata, and the packed folder to attach.
 
-    run_or_fused: a training's run, whose heads are fused with `model` (default: the file its store was made with), or
-    a file that `birdprobe fuse` wrote. head, fold: as in fuse, of a run alone. row_s: seconds of a row. shifts: of TTA,
-    seconds. budget_minutes: of which 5, or a tenth, are kept back. user: the Kaggle name for kernel and dataset.
-    Post-processing, None for not done: taxonomy, a taxonomy.csv for taxonomic smoothing with the weights `genus` and
-    `group` (class_name); prior, a JSON file of a site/hour prior (`Prior.write`), and the weight of its log-odds
-    (default: its family's own); gaussian, sigma in rows; power, the exponent of a file's confidence.
-    InputError: `out` holds a kernel already, no such model, a file without birdprobe's metadata, what `fuse` refuses,
-    settings out of range.
+    Args:
+        run: a training's run, whose heads are fused, or a file that `birdprobe fuse` wrote.
+        output: the folder to write.
+        model: the run's backbone; None: the file that its store was made with.
+        head, fold: as in `fuse`, of a run alone.
+        competition, user: their names on Kaggle.
+        row_s: seconds of a row.
+        tta_shifts: test-time shifts in seconds, averaged.
+        budget_minutes: what the competition allows; 5 of them, or a tenth, are kept back.
+        taxonomy: a taxonomy.csv, for taxonomic smoothing with the weights `genus` and `group` (class_name).
+        prior, prior_weight: a JSON file of a site/hour prior (`Prior.write`), the weight of its log-odds; None: its
+            family's own.
+        gaussian: smoothing over a file's rows, sigma in rows; None for none.
+        power: the exponent of a file's confidence; None for none.
+        overwrite: replace a kernel.
+        log: hears one line a stage.
+
+    Returns: where everything lies, and the settings.
+    Raises: InputError for a kernel in `output`, no such model, a file without birdprobe's metadata, what `fuse`
+        refuses, settings out of range.
     """
-    source, out = Path(run_or_fused), Path(out)
-    check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, genus, group)
+    source, out = Path(run), Path(output)
+    check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)
     steps = {"genus": genus, "group": group, "prior_weight": prior_weight, "gaussian": gaussian, "power": power}
     if not source.exists():
-        raise InputError(f"{source}: no such file or folder, a run of birdprobe train or a fused file wanted.")
+        raise InputError(f"{source}: expected a run of `birdprobe train` or a fused file, got no such file or folder.")
     if source.is_file() and not (model is head is fold is None):
-        raise InputError(f"{source}: a fused file found, to which model, head and fold cannot be added.")
+        raise InputError(f"{source}: a fused file, to which --model, --head and --fold cannot be added.")
     if source.is_file():
         fused_metadata(source)
     if prior is not None:  # read before the model is fused, which takes a while
@@ -102,7 +114,7 @@ def write(
     with OutputFolder(out, KIND).replacing() as draft:
         package = draft / "package"
         (package / "wheels").mkdir(parents=True)
-        place = pack_model(source, package, model, head, fold, say)
+        place = pack_model(source, package, model, head, fold, log)
         about = fused_metadata(place)
         config = {
             "birdprobe": version("birdprobe"),
@@ -111,10 +123,10 @@ def write(
             **{name: about[name] for name in ("labels", "sample_rate", "window_s", "normalise")},
             "competition": competition,
             "row_s": row_s,
-            "shifts": list(dict.fromkeys(shifts)),
+            "shifts": list(dict.fromkeys(tta_shifts)),
             "budget_minutes": budget_minutes,
             "margin_minutes": min(5.0, budget_minutes / 10),
-            "batch_size": batch_size,
+            "batch_size": BATCH_SIZE,
             "workers": 0,
             "dry_run_files": 4,
             "needed": list(NEEDED),
@@ -130,28 +142,28 @@ def write(
     return Kernel(out, out / notebook.NAME, out / "package", size, config)
 
 
-def check_settings(shifts, row_s, budget_minutes, batch_size, gaussian, power, genus, group) -> None:
+def check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group) -> None:
     """InputError for the first that makes no sense."""
+    above = float("inf")
     for name, value, fine, wanted in (
         (
-            "shifts",
-            list(shifts),
-            len(shifts) > 0 and all(abs(shift) < 60 for shift in shifts),
-            "seconds, such as 0,1,-1",
+            "tta-shifts",
+            list(tta_shifts),
+            tta_shifts and all(abs(shift) < 60 for shift in tta_shifts),
+            "seconds below 60",
         ),
-        ("row length", row_s, 0 < row_s < float("inf"), "seconds above 0"),
-        ("budget", budget_minutes, 0 < budget_minutes < float("inf"), "minutes above 0"),
-        ("batch size", batch_size, batch_size >= 1, "1 or more"),
-        ("Gaussian sigma", gaussian, gaussian is None or 0 < gaussian < float("inf"), "rows above 0"),
-        ("power", power, power is None or 0 < power < float("inf"), "an exponent above 0"),
-        ("genus weight", genus, 0 <= genus <= 1, "0..1"),
-        ("class weight", group, 0 <= group <= 1, "0..1"),
+        ("row", row_s, 0 < row_s < above, "seconds above 0"),
+        ("budget-minutes", budget_minutes, 0 < budget_minutes < above, "minutes above 0"),
+        ("gaussian", gaussian, gaussian is None or 0 < gaussian < above, "rows above 0"),
+        ("power", power, power is None or 0 < power < above, "an exponent above 0"),
+        ("genus", genus, 0 <= genus <= 1, "a weight from 0 to 1"),
+        ("class", group, 0 <= group <= 1, "a weight from 0 to 1"),
     ):
         if not fine:
-            raise InputError(f"kernel: {name} {value} found, {wanted} wanted.")
+            raise InputError(f"`--{name}` must be {wanted}, got {value}.")
 
 
-def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
+def pack_model(source: Path, package: Path, model, head, fold, log) -> Path:
     """Fuse a run into the package, or copy a fused file there, with its weights where they stand beside it."""
     if source.is_file():
         shutil.copyfile(source, package / "model.onnx")
@@ -163,14 +175,13 @@ def pack_model(source: Path, package: Path, model, head, fold, say) -> Path:
     from ..ensemble import load_members
     from ..fuse import fuse
 
-    folds = "all" if fold is None else fold
     if model is None:
         from ..head_predictor import find_model
 
-        model = find_model(source, load_members(source, head, folds).description.store_key)
+        model = find_model(source, load_members(source, head, fold).description.store_key)
     elif not Path(model).is_file():
-        raise InputError(f"{model}: no such file, the backbone of {source} wanted.")
-    return fuse(source, Path(model), package / "model.onnx", head, folds, say=say).path
+        raise InputError(f"{model}: expected the backbone of {source}, got no such file.")
+    return fuse(source, Path(model), package / "model.onnx", head=head, fold=fold, log=log).path
 
 
 def fused_metadata(path: Path) -> dict:
@@ -181,10 +192,10 @@ def fused_metadata(path: Path) -> dict:
         about["normalise"] = said["normalise"]
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: no {error} in its metadata, a file that `birdprobe fuse` wrote wanted. A backbone alone?"
+            f"{path}: expected a file of `birdprobe fuse`, got no {error} in its metadata. A backbone alone?"
         ) from error
     if about["normalise"] not in NORMALISATIONS:
-        raise InputError(f"{path}: normalisation {about['normalise']!r} found, one of {NORMALISATIONS} wanted.")
+        raise InputError(f"{path}: normalise: expected one of {NORMALISATIONS}, got {about['normalise']!r}.")
     return about
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that describe themselves: NAME.safetensors (weights) and NAME.json (what they are) side by side.
+"""What the checkpoint of a head says of itself (see `finetune.checkpoint` for the two files).
 
 The description carries everything that applying the head needs and everything that a later run could confuse: labels,
 tokens and widths, the key of the store it was trained on, fold, settings, metrics, versions, and the hash of the
@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-
 from ...features import InputError
-from ...features.files import read_json, sha256, write_bytes, write_json
 from ...features.schema import record
 from ...features.store import StoreKey
-from ...finetune.checkpoint import ACTIVATIONS, files, label_difference, read_weights, require_choice, require_format
+from ...finetune import checkpoint
 from ..inputs import taps_of
 from ..modules import Head, build
 
@@ -56,65 +52,32 @@ class Description:
 
     @classmethod
     def from_json(cls, found: dict) -> "Description":
-        plain = require_format(found, FORMAT)
+        plain = checkpoint.require_format(found, FORMAT)
         described = record(cls, plain, store_key=StoreKey.from_json(json.dumps(plain.get("store_key"))))
-        require_choice("activation", described.activation, ACTIVATIONS)
+        checkpoint.require_choice("activation", described.activation, checkpoint.ACTIVATIONS)
         return described
-
-
-def save(folder: Path, name: str, module: Head, description: Description, overwrite: bool = False) -> Path:
-    """Write FOLDER/NAME.safetensors, then FOLDER/NAME.json (its presence says that both are whole); the latter's path.
-
-    InputError when either exists and `overwrite` is False.
-    """
-    weights, text = Path(folder) / f"{name}.safetensors", Path(folder) / f"{name}.json"
-    for path in (weights, text):
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: a checkpoint found, none wanted. Use another folder, or --overwrite to lose it.")
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    text.unlink(missing_ok=True)
-    write_bytes(weights, to_bytes({key: value.contiguous() for key, value in module.state_dict().items()}))
-    described = replace(description, weights_sha256=sha256(weights))
-    write_json(text, described.to_json())
-    return text
 
 
 def load(
     path: Path, *, store_key: StoreKey | None = None, labels: Sequence[str] | None = None
 ) -> tuple[Head, Description]:
-    """A head in evaluation mode and its description. path: either of the two files, or their common stem.
+    """A head in evaluation mode and its description.
 
-    InputError, naming the field: files missing or damaged, weights and description of different heads, a store_key that
-    the head's features could not come from, other labels.
+    Args:
+        path: either of the two files, or their common stem.
+        store_key: of the features that it shall read; None does not ask.
+        labels: the classes that it has to have; None takes any.
+
+    Raises: InputError, naming the field, for files missing or damaged, weights and description of different heads, a
+        store_key that the head's features could not come from, other labels.
     """
-    weights, text = files(path)
-    for file in (weights, text):
-        if not file.is_file():
-            raise InputError(f"{file}: nothing found, a head's file wanted. The two files belong together.")
-    try:
-        description = Description.from_json(read_json(text))
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(text)) else f"{text}: {error}") from None
-    if (found := sha256(weights)) != description.weights_sha256:
-        raise InputError(
-            f"{weights}: weights_sha256 {found[:12]} found, {description.weights_sha256[:12]} wanted by {text.name}. "
-            "Were files of two runs mixed?"
-        )
+    description = checkpoint.describe(path, Description)
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
-        raise InputError(f"{text}: {difference}")
-    if labels is not None and tuple(labels) != description.labels:
-        raise InputError(
-            f"{text}: labels {label_difference(description.labels, tuple(labels))}. Trained on other classes?"
-        )
-    try:
-        module = build(description.head, description.widths, len(description.labels), **description.options)
-    except TypeError as error:
-        raise InputError(f"{text}: options {description.options} do not fit a {description.head} ({error}).") from None
-    try:
-        module.load_state_dict(read_weights(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{weights}: {' '.join(str(error).split())}") from None
-    return module.eval(), description
+        raise InputError(f"{checkpoint.files(path)[1]}: {difference}")
+    checkpoint.check_labels(path, description, labels)
+    sizes = description.widths, len(description.labels)
+    module = checkpoint.built(path, description.options, lambda: build(description.head, *sizes, **description.options))
+    return checkpoint.load_weights(path, module, description).eval(), description
 
 
 def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> str | None:
@@ -124,7 +87,7 @@ def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> 
     do not depend on it. Of the taps only those that the head reads must be there.
     """
     if missing := [tap for tap in taps_of(tokens) if tap not in found.taps]:
-        return f"taps {', '.join(found.taps)} on disk, {', '.join(missing)} wanted too. Made with another --taps?"
+        return f"taps {', '.join(found.taps)} on disk, expected {', '.join(missing)} too. Made with another --taps?"
     same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
     differences = replace(found, **same).differences(wanted)
     return differences[0] if differences else None

@@ -49,7 +49,7 @@ def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -
     InputError: fewer groups than folds, no given folds, a class that no fold can hold out (where stratified).
     """
     if by is not None and by not in BY:
-        raise InputError(f"--fold-by: {by!r} found, one of {', '.join(BY)} wanted.")
+        raise InputError(f"`--fold-by` must be one of {', '.join(BY)}, got {by!r}.")
     of_row, said, warnings = np.full(len(data.rows), ALWAYS), [], []
     for source in [name for name in data.sources if name != "pseudo"]:
         rows = data.rows[data.rows["source"] == source]
@@ -71,7 +71,9 @@ def _fold_clips(clips, n_folds, by, several, seed):
     """(fold per clip, words, warnings) of the clips of one source."""
     given, groups = known(clips["fold"]), known(clips["group"])
     if by == "given" and None in given:
-        raise InputError("--fold-by given: clips without a fold found, one each wanted. Extract with --fold-regex?")
+        raise InputError(
+            "--fold-by given: expected a fold for each clip, got clips without one. Extract with --fold-regex?"
+        )
     if by == "given" or (by is None and None not in given):
         return assign_folds(clips["label"], groups, given, n_folds, seed)
     if by == "file" or several:
@@ -86,7 +88,9 @@ def _dealt(groups: Sequence[str], n_folds: int, seed: int) -> tuple[np.ndarray, 
     """Groups in the order of a hash, dealt like cards: the same group, the same place, and no fold stays empty."""
     names = sorted(set(groups), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     if len(names) < n_folds:
-        raise InputError(f"groups: found {len(names)}, fewer than the {n_folds} folds; try --folds {len(names)}.")
+        raise InputError(
+            f"groups: expected at least {n_folds}, one a fold, got {len(names)}. Try --folds {len(names)}."
+        )
     at = {name: i % n_folds for i, name in enumerate(names)}
     words = f"{n_folds} folds, {len(names)} files or groups dealt by the hash of their name with seed {seed}"
     return np.array([at[group] for group in groups]), words
@@ -117,7 +121,9 @@ class Batches:
         self.rng, self.mixup = np.random.default_rng(seed), mixup
         self.sources = [(rows, f) for rows, f in zip(split.train, fractions) if len(rows) and f > 0]
         if not self.sources:
-            raise InputError("training: a fold without any training row found. Do the fractions fit the stores?")
+            raise InputError(
+                "training: expected rows in every fold, got a fold without any. Do the fractions fit the stores?"
+            )
         self.sizes = portions(batch_size, [fraction for _, fraction in self.sources])
         self._rest = [np.empty(0, dtype=np.int64) for _ in self.sources]
 

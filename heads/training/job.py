@@ -1,16 +1,15 @@
 """Data, folds and settings of one run, and what is done with them for each head."""
 
 import math
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 
 import numpy as np
 import torch
 
 from ...analysis import metrics
 from ...features.progress import Progress
+from ...finetune.checkpoint import versions
 from ..dataset import Data
 from ..modules import Head, build
 from .checkpoint import Description
@@ -18,12 +17,6 @@ from .folds import Folds
 from .loop import Fitted, Settings, fit
 from .scores import Units, differences, make_units, score
 from .specs import HeadSpec
-
-PACKAGES = ("birdprobe", "torch", "numpy", "safetensors")
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 class Job:
@@ -46,11 +39,7 @@ class Job:
         xs = [self.data.xs[token] for token in spec.tokens]
         before = bar.done
         bar.describe(spec.name)
-
-        def tick(models: int, loss: float, score: float) -> None:
-            bar.advance(models, f"loss {loss:.4f}, held-out AUC {score:.4f}")
-
-        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, tick)
+        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar)
         bar.skip(before + self.folds.n * self.settings.epochs - bar.done)  # those that early stopping saved count, too
         return fitted[0].module, fitted
 

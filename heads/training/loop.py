@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ...features import InputError
-from ...finetune.losses import LOSSES, loss
+from ...features.progress import Progress
+from ...finetune.losses import LOSSES, activation_of, loss
 from ..modules import Head
 from .folds import Batches, Split
 from .stack import Stack
@@ -55,18 +56,20 @@ class Settings:
     def __post_init__(self):
         for name, allowed in (("loss", LOSSES), ("unit", ("clip", "window"))):
             if getattr(self, name) not in allowed:
-                raise InputError(f"--{name}: {getattr(self, name)!r} found, one of {', '.join(allowed)} wanted.")
+                raise InputError(f"`--{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2)):
             if (value := getattr(self, name)) is not None and value < least:
-                raise InputError(f"--{name.replace('_', '-')}: {value} found, at least {least} wanted.")
+                raise InputError(f"`--{name.replace('_', '-')}` must be at least {least}, got {value}.")
         if min(self.fractions, default=-1) < 0 or not sum(self.fractions):
-            raise InputError(f"--fractions: {self.fractions} found, shares of the sources wanted, as in 0.75,0.15,0.1.")
-        if self.mixup < 0 or not self.learning_rate > 0:
-            raise InputError(f"--mixup {self.mixup}, --lr {self.learning_rate} found, 0 or more and above 0 wanted.")
+            raise InputError(f"`--fractions` must be shares of the sources, as in 0.75,0.15,0.1, got {self.fractions}.")
+        if self.mixup < 0:
+            raise InputError(f"`--mixup` must be 0 or more, got {self.mixup}.")
+        if not self.learning_rate > 0:
+            raise InputError(f"`--lr` must be above 0, got {self.learning_rate}.")
 
     @property
     def activation(self) -> str:
-        return "softmax" if self.loss == "ce" else "sigmoid"
+        return activation_of(self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +92,14 @@ def fit(
     splits: Sequence[Split],
     settings: Settings,
     judge: Callable[[np.ndarray, Tensor], float] | None = None,
-    tick: Callable[[int, float, float], None] = lambda models, loss, score: None,
+    bar: Progress | None = None,
 ) -> list[Fitted]:
     """Train one head per split. xs: float [n, width] per token; targets: float [n, K] in 0..1.
 
-    judge(rows, logits) -> held-out score, larger is better; without it, or with nan, the last epoch is kept. tick hears
-    after each epoch how many models it trained, their mean loss and mean best score. Deterministic in `settings.seed`
-    on CPU; the global random state is left as it was.
+    judge(rows, logits) -> held-out score, larger is better; without it, or with nan, the last epoch is kept. bar: moves
+    a step an epoch and model. Deterministic in `settings.seed` on CPU; the global random state is left as it was.
     """
+    bar = bar or Progress("training", 0, wanted=False)
     batch = batch_size(settings, splits)
     together = settings.together
     if together is None:  # under early stopping a stack runs until its last model is done, which costs what it gains
@@ -105,7 +108,7 @@ def fit(
     fitted = []
     with torch.random.fork_rng(devices=[]):
         for some in [numbered] if together else [[one] for one in numbered]:
-            fitted += _fit_stack(make, list(xs), targets, some, settings, batch, judge, tick)
+            fitted += _fit_stack(make, list(xs), targets, some, settings, batch, judge, bar)
     return fitted
 
 
@@ -114,7 +117,7 @@ def batch_size(settings: Settings, splits: Sequence[Split]) -> int:
     return settings.batch_size or (256 if rows >= 10_000 else min(64, max(8, rows // 8)))
 
 
-def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
+def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
     modules, batches = [], []
     for i, split in numbered:
         torch.manual_seed(1000 * settings.seed + i)
@@ -135,7 +138,8 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, tick):
                 logits = stack.predict(m, [x[split.held] for x in xs]) if len(split.held) else targets[:0]
                 score = judge(split.held, logits) if judge else math.nan
                 keepers[m].see(stack.state(m), logits, float(losses[m]), score)
-        tick(len(numbered), float(losses.mean()), float(np.mean([keeper.score for keeper in keepers])))
+        score = np.mean([keeper.score for keeper in keepers])
+        bar.advance(len(numbered), f"loss {float(losses.mean()):.4f}, held-out AUC {score:.4f}")
         if all(keeper.done for keeper in keepers):
             break
     for module, keeper in zip(modules, keepers):
@@ -168,7 +172,9 @@ class _Keeper:
 
     def __init__(self, patience: int | None):
         self.patience, self.done = patience, False
-        self.score, self.epoch, self.losses, self.scores = math.nan, 0, [], []
+        self.score, self.epoch = math.nan, 0
+        self.losses: list[float] = []
+        self.scores: list[float] = []
 
     def see(self, state, logits, loss, score):
         self.losses.append(loss)

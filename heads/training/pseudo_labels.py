@@ -37,11 +37,11 @@ class Gate:
 
     def __post_init__(self):
         if not 0 <= self.keep < 1:
-            raise InputError(f"--pseudo-keep: {self.keep} found, a probability from 0 to below 1 wanted.")
+            raise InputError(f"`--pseudo-keep` must be a probability from 0 to below 1, got {self.keep}.")
         if not 0 < self.power < float("inf"):
-            raise InputError(f"--pseudo-power: {self.power} found, a number above 0 wanted, such as 1.5.")
+            raise InputError(f"`--pseudo-power` must be a number above 0, such as 1.5, got {self.power}.")
         if self.mask not in MASKS:
-            raise InputError(f"--pseudo-mask: {self.mask!r} found, one of {', '.join(MASKS)} wanted.")
+            raise InputError(f"`--pseudo-mask` must be one of {', '.join(MASKS)}, got {self.mask!r}.")
 
     def __str__(self) -> str:
         mask = ", unseen classes masked" if self.mask == "unseen" else ""
@@ -70,11 +70,11 @@ def label(data: Data, teacher: Members, gate: Gate | None = None) -> Data:
     InputError: no such source, or a teacher of other classes.
     """
     if "pseudo" not in data.sources:
-        raise InputError("--pseudo-from: two stores found, a third with the windows to be labelled wanted.")
+        raise InputError("`--pseudo-from`: expected a third store with the windows to be labelled, got none.")
     if teacher.description.labels != data.labels:
         raise InputError(
-            f"--pseudo-from, head {teacher.name}: {len(teacher.description.labels)} classes found, the same "
-            f"{len(data.labels)} in the same order wanted. Trained with another --taxonomy?"
+            f"--pseudo-from, head {teacher.name}: expected the same {len(data.labels)} classes in the same order, got "
+            f"{len(teacher.description.labels)}. Trained with another --taxonomy?"
         )
     rows = torch.from_numpy((data.rows["source"] == "pseudo").to_numpy().nonzero()[0])
     taps = tokens_of(teacher)

@@ -11,12 +11,12 @@ tap_weights.csv    head, fold, tap, weight; table.md: the pooled scores for peop
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ...analysis.predictions.row_ids import row_id
+from ...analysis.predictions.row_ids import window_ids
 from ...analysis.predictions.table import ROW_ID
 from ...features.csv_files import write_csv
 from ...features.files import write_json
@@ -82,16 +82,10 @@ def write(
 def write_tables(
     folder: Path, rows: pd.DataFrame, probabilities: dict[str, np.ndarray], labels: Sequence[str], source: str
 ) -> None:
-    """FOLDER/HEAD.csv of every head and FOLDER/truth.csv, for the rows of one source.
-
-    Rows are named by file stem and end second; where two files share their stem, by their paths.
-    """
+    """FOLDER/HEAD.csv of every head and FOLDER/truth.csv, for the rows of one source."""
     scored = (rows["source"] == source).to_numpy()
     held = rows[scored]
-    stems = held["file"].map(lambda name: PurePosixPath(name).stem)
-    if held.groupby(stems)["file"].nunique().gt(1).any():
-        stems = held["file"].map(lambda name: str(PurePosixPath(name).with_suffix("")))
-    index = pd.Index([row_id(*pair) for pair in zip(stems, held["end_s"])], name=ROW_ID)
+    index = pd.Index(window_ids(held["file"], held["end_s"]), name=ROW_ID)
     truth = multi_hot([label_set(text) for text in held["labels"]], labels).astype(int)
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in {**{name: x[scored] for name, x in probabilities.items()}, "truth": truth}.items():

@@ -71,7 +71,7 @@ def differences(units: Units, logits: dict[str, np.ndarray], baseline: str, seed
     others = units.mean(logits[baseline])
     found = []
     for head in logits:
-        row = {"head": head, "baseline": baseline}
+        row: dict[str, str | float] = {"head": head, "baseline": baseline}
         for name, metric in (("accuracy", metrics.top1), ("macro_auc", metrics.macro_auc)):
             values = metrics.paired(metric, units.truth, units.mean(logits[head]), others, units.groups, seed=seed)
             row |= dict(zip((name, f"{name}_lo", f"{name}_hi"), values))

@@ -31,5 +31,5 @@ def parse_heads(text: str, tokens: Sequence[str], stored: Sequence[str]) -> tupl
         build(kind, dict.fromkeys(chosen, 1), 1)  # says at once what is wrong
     names = [spec.name for spec in specs]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"--head: {text!r} found, one or several of {', '.join(KINDS)} wanted, each once.")
+        raise InputError(f"`--head` must be one or several of {', '.join(KINDS)}, each once, got {text!r}.")
     return tuple(specs)

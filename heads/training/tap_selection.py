@@ -21,7 +21,7 @@ def wanted(taps: str) -> int | None:
         return None
     number = match[1] or "3"
     if not number.isdigit() or int(number) < 1:
-        raise InputError(f"--taps: {taps!r} found, auto:N with N of at least 1 wanted, as in auto:3.")
+        raise InputError(f"`--taps` must be auto:N with N of at least 1, as in auto:3, got {taps!r}.")
     return int(number)
 
 

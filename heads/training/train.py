@@ -13,16 +13,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from ...analysis.selection import Selection
 from ...features.progress import Progress
 from ...features.store import FeatureStore
+from ...finetune.checkpoint import save, versions
+from ...finetune.losses import probabilities
+from ..agreement import Agreed
 from ..dataset import SOURCES, load
 from ..ensemble import load_members
 from ..inputs import parse_tokens
-from ..modules import parameters_count, probabilities
+from ..modules import parameters_count
 from . import pseudo_labels, results
-from .checkpoint import save
 from .folds import ALWAYS, make_folds
-from .job import Job, versions
+from .job import Job
 from .loop import Settings
 from .scores import COLUMNS
 from .specs import parse_heads
@@ -32,13 +35,16 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A finished run: its folder, the rows of scores.csv, differences.csv and tap_weights.csv, the warnings."""
+    """A finished run: its folder, the rows of scores.csv, differences.csv and tap_weights.csv, the warnings; how the
+    taps were chosen and how the heads agree with the probe, where `heads.api.train` was asked for it."""
 
     run: Path
     scores: pd.DataFrame
     differences: pd.DataFrame
     tap_weights: pd.DataFrame
     warnings: tuple[str, ...]
+    selection: Selection | None = None
+    agreement: Agreed | None = None
 
 
 def train(
@@ -55,7 +61,7 @@ def train(
     pseudo_gate: pseudo_labels.Gate | None = None,
     overwrite: bool = False,
     command: str = "",
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     progress: bool = True,
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
@@ -76,9 +82,9 @@ def train(
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
-    say(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
+    log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
-        say(f"warning: {warning}")
+        log(f"warning: {warning}")
     job = Job(data, folds, settings)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     scores, weights, logits, checkpoints = [], [], {}, []
@@ -86,7 +92,7 @@ def train(
         for spec in specs:
             module, fitted = job.fit(spec, bar)
             logits[spec.name] = job.out_of_fold(fitted)
-            say(f"{spec.name}: {parameters_count(module):,} parameters, epochs kept {[f.epoch for f in fitted]}")
+            log(f"{spec.name}: {parameters_count(module):,} parameters, epochs kept {[f.epoch for f in fitted]}")
             scores += job.scores(spec, parameters_count(module), logits[spec.name])
             for fold, one in enumerate(fitted):
                 weights += job.tap_weights(spec, fold, one)
@@ -114,8 +120,8 @@ def train(
         for name, values in logits.items()
     }
     with results.replacing(run) as draft:
-        for checkpoint in checkpoints:
-            save(draft / "heads", *checkpoint)
+        for name, head, description in checkpoints:
+            save(draft / "heads" / name, head, description)
         tables = trained.scores, trained.differences, trained.tap_weights
         results.write(draft, config, rows, predicted, data.labels, *tables)
     return trained

@@ -224,7 +224,9 @@ Folds = Annotated[
 
 Head = Annotated[str | None, typer.Option(help="Which of the run's heads; its only one otherwise.")]
 OneFold = Annotated[int | None, typer.Option("--fold", min=0, help="One fold's model; all of them averaged otherwise.")]
-RowSeconds = Annotated[float | None, typer.Option(metavar="SECONDS", help="Of a row; the model's window otherwise.")]
+RowSeconds = Annotated[
+    float | None, typer.Option("--row", metavar="SECONDS", help="Of a row; the model's window otherwise.")
+]
 Budget = Annotated[float | None, typer.Option(help="Stop before so many minutes and still write a whole, valid file.")]
 
 

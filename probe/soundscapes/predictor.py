@@ -120,7 +120,7 @@ def open_onnx(
 ) -> OnnxPredictor:
     """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor.
 
-    Args: as `birdprobe.heads.predictor.open_predictor`.
+    Args: as `birdprobe.heads.api.open_predictor`.
     Raises: InputError where the file, its metadata or the labels do not belong together.
     """
     path = Path(path)

@@ -349,7 +349,7 @@ def test_a_classifier_is_loud_on_fresh_blocks_and_silent_on_pretrained_ones(head
 
 
 def test_build_names_what_it_does_not_have():
-    with pytest.raises(InputError, match="head 'linear' found, one of plain, attentive, prototype wanted"):
+    with pytest.raises(InputError, match="`head` must be one of plain, attentive, prototype, got 'linear'"):
         build("tiny", 3, head="linear")
-    with pytest.raises(InputError, match="option dropout found"):
+    with pytest.raises(InputError, match="expected the options head or drop_path, got dropout"):
         build("tiny", 3, dropout=0.1)

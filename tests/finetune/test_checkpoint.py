@@ -47,17 +47,17 @@ def test_round_trip(saved):
 def test_is_never_replaced_silently(saved):
     model, description, path = saved
     before = path.read_bytes()
-    with pytest.raises(InputError, match="a checkpoint found, none wanted"):
+    with pytest.raises(InputError, match="expected no checkpoint, got one"):
         save(path, model.network, description)
     path.unlink()
-    with pytest.raises(InputError, match=r"best.safetensors: a checkpoint found"):  # half of one counts too
+    with pytest.raises(InputError, match=r"best.safetensors: expected no checkpoint"):  # half of one counts too
         save(path, model.network, description)
     assert save(path, model.network, description, overwrite=True).read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("labels", "match"),
-    [(("a", "b", "ü"), "with '1595929' at position 1 found, 'b' wanted"), (("a",), "of 3 classes found, 1 wanted")],
+    [(("a", "b", "ü"), "expected 'b' at position 1, got '1595929'"), (("a",), "expected 1 classes, got 3")],
 )
 def test_refuses_other_labels(saved, labels, match):
     with pytest.raises(InputError, match=match):
@@ -67,10 +67,13 @@ def test_refuses_other_labels(saved, labels, match):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"format": "birdprobe head 1"}, "best.json: birdprobe head 1 found, 'birdprobe member 1' wanted"),
+        ({"format": "birdprobe head 1"}, "best.json: expected 'birdprobe member 1', got birdprobe head 1"),
         ({"extra": 1}, "fields missing or unknown: extra"),
-        ({"activation": "tanh"}, "activation 'tanh' found, one of sigmoid, softmax wanted"),
-        ({"weights_sha256": "0" * 64}, "found, 000000000000 wanted by best.json. Were files of two runs mixed"),
+        ({"activation": "tanh"}, "activation: expected one of sigmoid, softmax, got 'tanh'"),
+        (
+            {"weights_sha256": "0" * 64},
+            "expected sha256 000000000000, as best.json says, got .*. Were files of two runs mixed",
+        ),
         ({"labels": ["a", "b"]}, "size mismatch for 2.weight"),
         ({"activation": []}, "activation: expected text, got a list"),
         ({"sample_rate": "32000"}, "sample_rate: expected a whole number, got text"),
@@ -86,14 +89,14 @@ def test_refuses_a_changed_description(saved, change, match):
 
 def test_refuses_what_is_missing_or_broken(saved):
     path = saved[2]
-    with pytest.raises(InputError, match=r"last.safetensors: nothing found"):
+    with pytest.raises(InputError, match=r"last.safetensors: expected a checkpoint, got nothing"):
         load(path.with_name("last"))
     path.write_text("{")
     with pytest.raises(InputError, match=r"best.json: "):
-        describe(path)
+        describe(path, Description)
     path.with_suffix(".safetensors").unlink()
-    with pytest.raises(InputError, match=r"best.safetensors: nothing found"):
-        describe(path)
+    with pytest.raises(InputError, match=r"best.safetensors: expected a checkpoint, got nothing"):
+        describe(path, Description)
 
 
 def test_folds_of_a_run(saved, tmp_path):
@@ -102,8 +105,8 @@ def test_folds_of_a_run(saved, tmp_path):
     (tmp_path / "folder").mkdir()
     found = of_run(tmp_path)
     assert list(found) == [2, 10] and found[2] == path
-    with pytest.raises(InputError, match=r"no fold\*/last.json found"):
-        of_run(tmp_path, "last")
+    with pytest.raises(InputError, match=r"got no fold\*/best.json"):
+        of_run(tmp_path / "folder")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

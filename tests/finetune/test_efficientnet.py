@@ -88,13 +88,13 @@ def test_a_head_is_never_taken_from_the_file(state, network):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({STEM: torch.zeros(32, 3, 3, 3)}, "convolution.weight: 32x3x3x3 found, 32x1x3x3 wanted.*RGB"),
-        ({HEAD: torch.zeros(9736, 1536)}, "classifier.weight: 9736x1536 found, \\?x1280 wanted"),
-        ({HEAD: None}, "classifier.weight: nothing found"),
+        ({STEM: torch.zeros(32, 3, 3, 3)}, "convolution.weight: expected 32x1x3x3, got 32x3x3x3.*RGB"),
+        ({HEAD: torch.zeros(9736, 1536)}, "classifier.weight: expected \\?x1280, got 9736x1536"),
+        ({HEAD: None}, "classifier.weight: expected .x1280, got nothing"),
         ({"efficientnet.encoder.top_bn.bias": None}, "1 missing .efficientnet.encoder.top_bn.bias"),
         ({"efficientnet.encoder.blocks.23.x": torch.zeros(1)}, "1 extra .efficientnet.encoder.blocks.23.x"),
         ({"efficientnet.encoder.top_conv.weight": torch.zeros(1280, 192, 1, 1)}, "1 of another shape"),
-        ({"conv_stem.weight": torch.zeros(1)}, "timm's tensor names found.*tf_efficientnet_b1"),
+        ({"conv_stem.weight": torch.zeros(1)}, "expected BirdSet's tensor names, got timm's.*tf_efficientnet_b1"),
     ],
 )
 def test_what_does_not_fit_is_named(change, told, state, network):
@@ -183,7 +183,7 @@ def test_frozen_statistics_stay_and_evaluation_moves_nothing():
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     frozen.eval().train()
     assert not frozen.bn.training
-    with pytest.raises(InputError, match="batch_norm 'slow' found, one of running, frozen"):
+    with pytest.raises(InputError, match="`batch_norm` must be one of running, frozen, got 'slow'"):
         Small("slow")
 
 
@@ -241,7 +241,10 @@ def test_three_channels_leave_the_stem_as_it_is():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"pos_embed": torch.zeros(1, 151, 192)}, r"pos_embed \[1, 151, 192\] found, \[1, 641, 192\] wanted .*16 x 40"),
+        (
+            {"pos_embed": torch.zeros(1, 151, 192)},
+            r"pos_embed: expected \[1, 641, 192\], got \[1, 151, 192\] .*16 x 40",
+        ),
         ({"pos_embed": torch.zeros(1, 197, 384)}, "only a square of the same width"),
         ({"blocks.0.norm1.weight": torch.zeros(7)}, "1 of another shape"),
     ],
@@ -255,7 +258,7 @@ def test_timm_files_that_do_not_fit_are_named(change, told):
 
 def test_another_architecture_or_number_of_channels_is_named():
     network = TimmBackbone("resnet10t", 3)
-    with pytest.raises(InputError, match="architecture 'resnet18' found, 'resnet10t' wanted"):
+    with pytest.raises(InputError, match="architecture: expected 'resnet10t', got 'resnet18'"):
         network.load_weights({}, "file", {"architecture": "resnet18"})
-    with pytest.raises(InputError, match="in_chans 2 found, 1 or 3"):
+    with pytest.raises(InputError, match="`in_chans` must be 1 or 3, got 2"):
         TimmBackbone("resnet10t", 3, in_chans=2)

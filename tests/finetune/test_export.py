@@ -12,7 +12,7 @@ from birdprobe.features import InputError
 from birdprobe.finetune import checkpoint, export
 from birdprobe.finetune.checkpoint import Description
 from birdprobe.finetune.models import birdmae, members
-from birdprobe.heads.predictor import open_predictor
+from birdprobe.heads.api import open_predictor
 from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.graph.load import load
 from birdprobe.probe.runtime.backbone import Backbone
@@ -81,7 +81,9 @@ def test_its_metadata_say_what_it_is(tiny):
     assert json.loads(said["labels"]) == list(LABELS)
     assert (said["member"], said["activation"], said["normalise"]) == ("birdmae-tiny", "sigmoid", "none")
     assert (int(said["sample_rate"]), float(said["window_s"]), said["fold"]) == (32000, 5.0, "0")
-    assert said["weights_sha256"] == checkpoint.describe(tiny[1] / "fold0" / "best").weights_sha256
+    assert (
+        said["weights_sha256"] == checkpoint.describe(tiny[1] / "fold0" / "best", checkpoint.Description).weights_sha256
+    )
 
 
 def test_predicting_takes_it_as_it_is(tiny):
@@ -167,7 +169,7 @@ def test_a_members_name_ends_at_the_embedding_of_the_given_weights(tmp_path):
     source = trained("birdmae-tiny", seed=5)
     save_file({k: v.contiguous() for k, v in source.network.state_dict().items()}, tmp_path / "model.safetensors")
     heard = []
-    made = export.export("birdmae-tiny", tmp_path / "m.onnx", init=tmp_path / "model.safetensors", say=heard.append)
+    made = export.export("birdmae-tiny", tmp_path / "m.onnx", init=tmp_path / "model.safetensors", log=heard.append)
     assert made.outputs == ("embedding",) and made.labels == () and not any("random" in line for line in heard)
     found = session(made.path).run(None, {"waveform": waves(2)})[0]
     with torch.no_grad():
@@ -182,7 +184,7 @@ def test_a_members_name_ends_at_the_embedding_of_the_given_weights(tmp_path):
 
 def test_a_bare_timm_name_will_do(tmp_path):
     heard = []
-    made = export.export("resnet10t", tmp_path / "resnet.onnx", say=heard.append)
+    made = export.export("resnet10t", tmp_path / "resnet.onnx", log=heard.append)
     assert made.member == "timm:resnet10t" and "random weights" in heard[0]
     assert len(find_blocks(load(made.path)).blocks) == 4
 
@@ -192,24 +194,24 @@ def test_a_bare_timm_name_will_do(tmp_path):
 
 def test_what_cannot_be_exported_is_told(tiny, tmp_path):
     model, run, _ = tiny
-    with pytest.raises(InputError, match=r"tiny.onnx: exists, a new file wanted"):
+    with pytest.raises(InputError, match=r"tiny.onnx: exists, expected a new file"):
         export.export(run, run / "tiny.onnx")
     with pytest.raises(InputError, match=r"ends in \.onnx"):
         export.export(run, tmp_path / "tiny.pt")
-    with pytest.raises(InputError, match="--fold 3 found, one of 0 wanted"):
+    with pytest.raises(InputError, match="`--fold` must be one of 0, got 3"):
         export.export(run, tmp_path / "a.onnx", fold=3)
-    with pytest.raises(InputError, match="no folder of"):
+    with pytest.raises(InputError, match="expected a folder of `birdprobe finetune`, got birdmae-tiny"):
         export.export("birdmae-tiny", tmp_path / "a.onnx", fold=0)
     with pytest.raises(InputError, match="--init and --pretrained go with a name"):
         export.export(run, tmp_path / "a.onnx", pretrained=True)
-    with pytest.raises(InputError, match="member 'nothing' found"):
+    with pytest.raises(InputError, match=r"member: expected .*got 'nothing'"):
         export.export("nothing", tmp_path / "a.onnx")
     with pytest.raises(InputError, match="no published weights"):
         export.export("birdmae-tiny", tmp_path / "a.onnx", pretrained=True)
     two = tmp_path / "two"
     for fold in (0, 1):
         save(model, "birdmae-tiny", two / f"fold{fold}" / "best", fold=fold)
-    with pytest.raises(InputError, match="folds 0, 1 found, one wanted"):
+    with pytest.raises(InputError, match="expected one fold, got 0, 1"):
         export.export(two, tmp_path / "a.onnx")
     assert not list(tmp_path.glob("*.onnx*"))
 
@@ -220,6 +222,6 @@ def test_weights_that_are_not_finite_are_refused_and_leave_the_old_file(tmp_path
         model.network.classifier.bias.fill_(float("nan"))
     out = tmp_path / "m.onnx"
     out.write_bytes(b"old")
-    with pytest.raises(InputError, match="logits differs by nan from torch's"):
+    with pytest.raises(InputError, match=r"logits: expected within 0.0001 of torch's, got nan"):
         export.write(model, Description("birdmae-tiny", LABELS, "sigmoid"), out)
     assert out.read_bytes() == b"old" and list(tmp_path.iterdir()) == [out]

@@ -29,7 +29,7 @@ def test_groups_stay_whole_and_each_clip_is_held_out_once():
         assert len(train) + len(held[fold]) == 36
         assert not {clip.group for clip in train} & {clip.group for clip in held[fold]}
     for wrong in (-1, 3):
-        with pytest.raises(InputError, match=rf"--fold: {wrong} found, one of 0 to 2 wanted"):
+        with pytest.raises(InputError, match=rf"`--fold` must be one of 0 to 2 .*got {wrong}"):
             folds.held(wrong)
 
 
@@ -84,5 +84,5 @@ def test_targets_hold_every_label_and_no_call_only_as_a_class():
     assert clip_targets(clips, ("kite", "wren")).tolist() == [[1, 1], [0, 0], [1, 0]]
     assert clip_targets(clips, ("kite", "nocall", "wren")).tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 0]]
     assert without_birds(clips) == (clips[1],)
-    with pytest.raises(InputError, match="a: label 'kite' found, one of the 1 classes wanted"):
+    with pytest.raises(InputError, match="a: expected one of the 1 classes, got label 'kite'"):
         clip_targets(clips, ("wren",))

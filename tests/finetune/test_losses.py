@@ -150,5 +150,5 @@ def test_loss_by_name():
     x, y = drawn()
     assert loss("asl", x, y, gamma_pos=0).item() == asymmetric(x, y, gamma_pos=0).item()
     assert loss("bce", x, y).item() == bce(x, y).item()
-    with pytest.raises(InputError, match="--loss: 'focal' found, one of asl, bce, ce wanted"):
+    with pytest.raises(InputError, match="`--loss` must be one of asl, bce, ce, got 'focal'"):
         loss("focal", x, y)

@@ -80,9 +80,12 @@ def test_members_are_found_by_name():
     [
         ("birdmae-larg", "one of birdmae-large, "),
         ("efficientnet_b1", "efficientnet-b1, .*timm:efficientnet_b1"),
-        ("zzz", "one of birdmae-base, .*birdmae-tiny wanted. timm:NAME is any timm backbone"),
-        ("timm:vit_smal_patch14_dinov2", "timm backbone 'vit_smal_patch14_dinov2' found, vit_small_patch14_dinov2"),
-        ("timm:vit_small_patch14_dinov2.lvd", "weights 'lvd' found, lvd142m wanted"),
+        ("zzz", "one of birdmae-base, .*birdmae-tiny, got 'zzz'. timm:NAME is any timm backbone"),
+        (
+            "timm:vit_smal_patch14_dinov2",
+            "timm backbone: expected vit_small_patch14_dinov2.*got 'vit_smal_patch14_dinov2'",
+        ),
+        ("timm:vit_small_patch14_dinov2.lvd", "expected the weights lvd142m, got 'lvd'"),
     ],
 )
 def test_unknown_names_bring_the_near_ones(name, told):

@@ -73,7 +73,7 @@ def test_a_state_takes_the_place_of_the_older_one(tmp_path):
     ("change", "match"),
     [
         (lambda text: text[:20], r"state.json: damaged .*--overwrite begins the fold anew"),
-        (lambda text: text.replace("state 1", "state 7"), "'birdprobe training state 7' found"),
+        (lambda text: text.replace("state 1", "state 7"), "got 'birdprobe training state 7'"),
         (lambda text: text.replace("step-1", "step-0"), "damaged .*step-0"),
     ],
 )
@@ -108,11 +108,11 @@ def test_average_follows_its_formula_and_gives_the_weights_back():
 def test_settings_refuse_and_compare():
     plain = pebble.settings()
     for changes, match in (
-        ({"precision": "half"}, "--precision: 'half' found, one of auto, bfloat16, float32"),
-        ({"loss": "mse"}, "--loss: 'mse' found"),
-        ({"accumulate": 0}, "--accumulate: 0 found, at least 1"),
-        ({"ema": 1.0}, "--ema: 1.0 found"),
-        ({"learning_rate": 0.0}, "--lr: 0.0 found"),
+        ({"precision": "half"}, "`--precision` must be one of auto, bfloat16, float32, got 'half'"),
+        ({"loss": "mse"}, r"`--loss` must be .*got 'mse'"),
+        ({"accumulate": 0}, "`--accumulate` must be at least 1, got 0"),
+        ({"ema": 1.0}, r"`--ema` must be .*got 1.0"),
+        ({"learning_rate": 0.0}, r"`--lr` must be more than 0, got 0.0"),
     ):
         with pytest.raises(InputError, match=match):
             pebble.settings(**changes)
@@ -135,7 +135,7 @@ def test_weights_begin_where_it_says(tmp_path, monkeypatch):
     assert found["source"] == "file" and found["sha256"] == checkpoint.sha256(file)
     with pytest.raises(InputError, match="--pretrained: pebble has no published weights"):
         begin(here, pebble.PEBBLE, pretrained=True)
-    with pytest.raises(InputError, match="one of them wanted"):
+    with pytest.raises(InputError, match="expected --init or --pretrained, got both"):
         begin(here, pebble.PEBBLE, init=file, pretrained=True)
     # from the hub, patched at its boundary: the commit is kept
     asked = []
@@ -164,7 +164,7 @@ def test_company_is_optional(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "trackio", None)  # as if it were not installed
     with pytest.raises(InputError, match="--track: the package trackio is wanted and not installed"):
         tracking.check("project", None)
-    with pytest.raises(InputError, match="--push-to-hub: 'name' found, OWNER/NAME wanted"):
+    with pytest.raises(InputError, match="`--push-to-hub` must be OWNER/NAME, got 'name'"):
         tracking.check(None, "name")
     with tracking.Tracker(None, "run", {}) as tracker:  # asks for nothing
         tracker.log({"loss": 1.0}, 1)

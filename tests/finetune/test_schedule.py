@@ -150,5 +150,5 @@ def test_short_schedules_stay_between_minimum_and_base(total, warm):
 
 def test_warmup_length_is_a_share():
     assert warmup_length(30 * 100, 0.067) == 201
-    with pytest.raises(InputError, match=r"warm-up: 500 found, a share of all steps"):
+    with pytest.raises(InputError, match=r"warm-up: expected a share of all steps from 0 to 1, got 500"):
         warmup_length(1000, 500)

@@ -31,16 +31,16 @@ def one_thread():
 @pytest.mark.slow
 def test_smoke_needs_nothing_and_passes_every_stage(tmp_path):
     run, said = tmp_path / "run", []
-    trained = train("birdmae-large", None, run, smoke=True, say=said.append)
+    trained = train("birdmae-large", None, run, smoke=True, log=said.append)
     model, description = checkpoint.load(trained.best)
     assert description.member == "birdmae-tiny" and list(trained.log["epoch"]) == [1, 2]  # frozen, then full
     assert model(torch.zeros(1, 160000)).shape == (1, 2)
     train("birdmae-large", None, run, smoke=True, fold=1)  # the second fold of the same made-up songs
     table, truth = (predictions.read(run / "oof" / f"{name}.csv") for name in ("birdmae-tiny", "truth"))
     assert table.shape == (20, 2) and list(table.index) == list(truth.index) and truth.sum().sum() == 20
-    with pytest.raises(InputError, match=r"recordings wanted. Only --smoke can do without"):
+    with pytest.raises(InputError, match=r"expected recordings, got none. Only --smoke can do without"):
         train("birdmae-tiny", None, tmp_path / "other")
-    with pytest.raises(InputError, match=r"smoke True found, False wanted"):
+    with pytest.raises(InputError, match=r"smoke: expected True, as the run has, got False"):
         train("birdmae-tiny", pebble.read_recordings(run / "smoke-audio"), run, fold=2, overwrite=True)
 
 
@@ -53,7 +53,7 @@ def test_a_killed_member_ends_with_the_weights_of_one_that_was_not(member, tmp_p
     assert done.returncode == -signal.SIGKILL, done.stderr
     said = []
     for run in ("killed", "whole"):
-        train(member, pebble.read_audio(audio), tmp_path / run, smoke=True, say=said.append)
+        train(member, pebble.read_audio(audio), tmp_path / run, smoke=True, log=said.append)
     assert sum("going on at step 2 of 4" in line for line in said) == 1
     for name in ("last", "best"):
         killed, whole = (load_file(tmp_path / run / "fold0" / f"{name}.safetensors") for run in ("killed", "whole"))

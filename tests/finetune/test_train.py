@@ -61,7 +61,7 @@ def log_without_times(run):
 
 def test_learns_and_writes_what_it_says(recordings, tmp_path):
     said = []
-    trained = train("pebble", recordings, tmp_path / "run", settings(epochs=12), say=said.append)
+    trained = train("pebble", recordings, tmp_path / "run", settings(epochs=12), log=said.append)
     log = pd.read_csv(tmp_path / "run" / "fold0" / "log.csv")
     assert tuple(log.columns) == results.LOG and list(log["epoch"]) == list(range(1, 13))
     assert log["loss"].iloc[-6:].mean() < 0.9 * log["loss"].iloc[0]
@@ -72,7 +72,7 @@ def test_learns_and_writes_what_it_says(recordings, tmp_path):
     assert description.epoch == log["epoch"][log["macro_auc"].argmax()] and description.fold == 0
     assert description.metrics["macro_auc"] == pytest.approx(log["macro_auc"].max())
     assert description.init == {"source": "random"} and description.settings["recipe"]["epochs"] == 12
-    assert checkpoint.describe(tmp_path / "run" / "fold0" / "last").epoch == 12
+    assert checkpoint.describe(tmp_path / "run" / "fold0" / "last", checkpoint.Description).epoch == 12
     # what it predicted is what its best weights predict, and scores as it says
     table = predictions.read(tmp_path / "run" / "oof" / "fold0.csv")
     truth = predictions.read(tmp_path / "run" / "oof" / "truth-fold0.csv")
@@ -101,7 +101,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(audio, recording
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert resume.load(tmp_path / "killed" / "fold0" / "state").facts["step"] == step - 1
     said = []
-    train("pebble", recordings, tmp_path / "killed", settings(**CHANGES), resume=True, say=said.append)
+    train("pebble", recordings, tmp_path / "killed", settings(**CHANGES), resume=True, log=said.append)
     assert "going on at step 7 of 12" in said
     train("pebble", recordings, tmp_path / "whole", settings(**CHANGES))
     for name in ("last", "best"):
@@ -191,7 +191,7 @@ def test_only_the_head_learns_while_the_rest_is_frozen(audio, recordings, tmp_pa
     before, after = load_file(begun), weights(tmp_path / "run")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"head.weight", "head.bias"}  # running statistics stay, too
-    init = checkpoint.describe(tmp_path / "run" / "fold0" / "best").init
+    init = checkpoint.describe(tmp_path / "run" / "fold0" / "best", checkpoint.Description).init
     assert init["source"] == "file" and init["sha256"] == checkpoint.sha256(begun)
     # of random weights nothing is frozen, and that is said
     trained = train("pebble", recordings, tmp_path / "random", settings(epochs=1, frozen_epochs=1))
@@ -223,18 +223,18 @@ def test_folds_share_one_configuration(recordings, tmp_path):
     train("pebble", recordings, run, settings(epochs=1))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for changes, match in (
-        ({"epochs": 2}, r"config.json: epochs 1 found, 2 wanted. One run is one configuration"),
-        ({"epochs": 1, "seed": 1}, "data.sha256 .* found"),
-        ({"epochs": 1, "augment": Augment.none()}, "augment.remove_mean True found, False wanted"),
-        ({"epochs": 1, "options": {"width": 9}}, "options.width None found, 9 wanted"),
+        ({"epochs": 2}, r"config.json: epochs: expected 1, as the run has, got 2. One run is one configuration"),
+        ({"epochs": 1, "seed": 1}, r"data.sha256: expected .*, as the run has, got"),
+        ({"epochs": 1, "augment": Augment.none()}, "augment.remove_mean: expected True, as the run has, got False"),
+        ({"epochs": 1, "options": {"width": 9}}, "options.width: expected None, as the run has, got 9"),
     ):
         with pytest.raises(InputError, match=match):
             train("pebble", recordings, run, settings(**changes), fold=1)
-    with pytest.raises(InputError, match="fold0: a finished fold found"):
+    with pytest.raises(InputError, match="fold0: expected no finished fold, got one"):
         train("pebble", recordings, run, settings(epochs=1))
-    with pytest.raises(InputError, match=r"fold1: nothing to resume found"):
+    with pytest.raises(InputError, match=r"fold1: expected an unfinished fold, got none"):
         train("pebble", recordings, run, settings(epochs=1), fold=1, resume=True)
-    with pytest.raises(InputError, match="--fold: 3 found, one of 0 to 2 wanted"):
+    with pytest.raises(InputError, match=r"`--fold` must be one of 0 to 2 .*got 3"):
         train("pebble", recordings, run, settings(epochs=1), fold=3)
     with pytest.raises(InputError, match="no such file"):  # and a slip costs nothing, with --overwrite neither
         train("pebble", recordings, run, settings(epochs=1), init=tmp_path / "no", overwrite=True)
@@ -248,7 +248,7 @@ def test_folds_share_one_configuration(recordings, tmp_path):
     assert len(table) == 3 * len(recordings.clips) and list(table.index) == list(truth.index)
     assert table.index.is_unique
     # an unfinished run of other settings is not gone on with
-    with pytest.raises(InputError, match="epochs 1 found, 5 wanted"):
+    with pytest.raises(InputError, match="epochs: expected 1, as the run has, got 5"):
         train("pebble", recordings, run, settings(epochs=5), fold=1, overwrite=True)  # 0 and 2 would not fit
     train("pebble", recordings, run, settings(epochs=1), fold=1, overwrite=True)
 
@@ -260,14 +260,14 @@ def test_an_unfinished_fold_is_not_lost_by_mistake(recordings, tmp_path, monkeyp
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(training_module.results, "write_log", stops)
         train("pebble", recordings, tmp_path / "run", settings())
-    with pytest.raises(InputError, match=r"an unfinished fold found. --resume to go on with it, --over"):
+    with pytest.raises(InputError, match=r"expected no unfinished fold, got one. --resume to go on with it, --over"):
         train("pebble", recordings, tmp_path / "run", settings(), resume=False)
-    with pytest.raises(InputError, match=r"learning_rate 0.02 found, 0.5 wanted"):
+    with pytest.raises(InputError, match=r"learning_rate: expected 0.02, as the run has, got 0.5"):
         train("pebble", recordings, tmp_path / "run", settings(learning_rate=0.5))
     weights_file = next((tmp_path / "run" / "fold0" / "state").glob("step-*"))
     content = weights_file.read_bytes()
     weights_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(InputError, match=r"sha256 .* found, .* wanted. --overwrite begins the fold anew"):
+    with pytest.raises(InputError, match=r"expected sha256 .*, got .*. --overwrite begins the fold anew"):
         train("pebble", recordings, tmp_path / "run", settings())
     train("pebble", recordings, tmp_path / "run", settings(), overwrite=True)
 
@@ -275,7 +275,7 @@ def test_an_unfinished_fold_is_not_lost_by_mistake(recordings, tmp_path, monkeyp
 def test_refuses_folders_of_other_commands(recordings, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "ranking.csv").touch()
-    with pytest.raises(InputError, match="a sweep's run found"):
+    with pytest.raises(InputError, match="got a sweep's run"):
         train("pebble", recordings, tmp_path / "sweep", settings())
     (tmp_path / "other" / "fold3").mkdir(parents=True)
     (tmp_path / "other" / "fold3" / "x").touch()
@@ -285,7 +285,7 @@ def test_refuses_folders_of_other_commands(recordings, tmp_path):
 
 
 def test_a_training_that_explodes_says_so(recordings, tmp_path):
-    with pytest.raises(InputError, match=r"epoch 1: a loss of nan found. A lower --lr"):
+    with pytest.raises(InputError, match=r"epoch 1: expected a finite loss, got nan. A lower --lr"):
         train("pebble", recordings, tmp_path / "run", settings(learning_rate=1e30, clip_norm=0.0))
 
 
@@ -298,14 +298,16 @@ def test_clips_without_birds_are_mixed_in(audio, recordings, tmp_path):
     assert trained.log["loss"].iloc[-1] < 0.5 and not trained.warnings
     model, _ = checkpoint.load(trained.run / "fold0" / "last")
     assert model(torch.randn(4, 6400)).sigmoid().mean() < 0.4
-    with pytest.raises(InputError, match=r"--background .*: no audio found"):
+    with pytest.raises(
+        InputError, match=r"--background .*: expected a folder of recordings without birds, got no audio"
+    ):
         train("pebble", recordings, tmp_path / "b", settings(), background=tmp_path / "nothing")
 
 
 def test_reads_a_taxonomy_s_classes(recordings, tmp_path):
     labels = ("zebra", "tone2", "tone0", "tone1")
     trained = train("pebble", recordings, tmp_path / "run", settings(epochs=1), labels=labels)
-    assert checkpoint.describe(trained.best).labels == labels
+    assert checkpoint.describe(trained.best, checkpoint.Description).labels == labels
     truth = predictions.read(tmp_path / "run" / "oof" / "truth.csv")
     assert tuple(truth.columns) == labels and truth["zebra"].sum() == 0 and truth["tone0"].sum() == 12
 

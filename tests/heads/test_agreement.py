@@ -135,15 +135,15 @@ def test_weights_are_means_over_folds_drawn_over_folds(tmp_path):
 
 def test_a_run_without_a_head_over_three_taps_is_refused(store, tmp_path):
     run = trained(store, tmp_path / "run", "scalarmix", taps="0,1")
-    with pytest.raises(InputError, match="0 taps that the probe ranked and a head weighs found, 3 wanted"):
+    with pytest.raises(InputError, match="expected 3 taps that the probe ranked and a head weighs, got 0"):
         agree(run)
     assert not (run / "agreement.csv").exists()
 
 
 def test_other_folders_are_refused(run, tmp_path):
-    with pytest.raises(InputError, match=r"no config\.json in it; wanted the folder that `birdprobe train -o` wrote"):
+    with pytest.raises(InputError, match=r"expected the folder of `birdprobe train`, got no config\.json in it"):
         agree(tmp_path)
-    with pytest.raises(InputError, match=r"no ranking\.csv in it; wanted the folder that `birdprobe sweep -o` wrote"):
+    with pytest.raises(InputError, match=r"expected the folder of `birdprobe sweep`, got no ranking\.csv in it"):
         agree(run, tmp_path)
 
 
@@ -155,7 +155,7 @@ def test_a_store_that_was_extracted_anew_is_noticed(run, store, tmp_path):
     held["row_start_s"] = held["row_start_s"] + 0.5
     np.savez(copy / "oof.npz", **held)
     assert config["stores"][0]["path"] == str(store)
-    with pytest.raises(InputError, match=r"store\.h5: 0 of the run's 48 windows found"):
+    with pytest.raises(InputError, match=r"store\.h5: expected the run's 48 windows, got 0"):
         agree(copy)
 
 

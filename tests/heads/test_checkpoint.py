@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from birdprobe.features import InputError
+from birdprobe.finetune.checkpoint import save
 from birdprobe.heads.modules import build
-from birdprobe.heads.training.checkpoint import Description, key_difference, load, save
+from birdprobe.heads.training.checkpoint import Description, key_difference, load
 from tests.head_stores import KEY
 
 WIDTHS = {"block_01": 6, "block_02-block_01": 6, "embedding": 8}
@@ -22,7 +23,7 @@ def saved(tmp_path):
     description = Description(
         "attention", WIDTHS, LABELS, "sigmoid", KEY, fold=2, options={"dim": 16}, metrics={"macro_auc": 0.5}
     )
-    return head.eval(), description, save(tmp_path, "attention-fold2", head, description)
+    return head.eval(), description, save(tmp_path / "attention-fold2", head, description)
 
 
 def test_round_trip(saved):
@@ -37,12 +38,12 @@ def test_round_trip(saved):
 def test_is_never_replaced_silently(saved, tmp_path):
     head, description, path = saved
     before = path.read_bytes()
-    with pytest.raises(InputError, match="a checkpoint found, none wanted"):
-        save(tmp_path, "attention-fold2", head, description)
+    with pytest.raises(InputError, match="expected no checkpoint, got one"):
+        save(tmp_path / "attention-fold2", head, description)
     path.unlink()
-    with pytest.raises(InputError, match=r"fold2.safetensors: a checkpoint found"):  # half of one counts too
-        save(tmp_path, "attention-fold2", head, description)
-    assert save(tmp_path, "attention-fold2", head, description, overwrite=True).read_bytes() == before
+    with pytest.raises(InputError, match=r"fold2.safetensors: expected no checkpoint"):  # half of one counts too
+        save(tmp_path / "attention-fold2", head, description)
+    assert save(tmp_path / "attention-fold2", head, description, overwrite=True).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_is_never_replaced_silently(saved, tmp_path):
         ({"pooling": "max"}, "pooling max on disk, expected mean"),
         ({"normalise": "peak"}, "normalise peak on disk, expected none"),
         ({"window_s": 3.0}, "window_s 3.0 on disk, expected 5.0"),
-        ({"taps": ("block_01", "embedding")}, "taps block_01, embedding on disk, block_02 wanted too"),
+        ({"taps": ("block_01", "embedding")}, "taps block_01, embedding on disk, expected block_02 too"),
     ],
 )
 def test_refuses_another_store(saved, change, match):
@@ -70,7 +71,10 @@ def test_a_store_of_other_windows_or_more_taps_fits():
 
 @pytest.mark.parametrize(
     ("labels", "match"),
-    [(LABELS[:2], "labels of 3 classes found, 2 wanted"), (("a", "ü", "1595929"), "'1595929' at position 1 found")],
+    [
+        (LABELS[:2], "labels: expected 2 classes, got 3"),
+        (("a", "ü", "1595929"), "expected 'ü' at position 1, got '1595929'"),
+    ],
 )
 def test_refuses_other_labels(saved, labels, match):
     with pytest.raises(InputError, match=match):
@@ -84,22 +88,22 @@ def edit(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": "birdprobe head 9"}, "birdprobe head 9 found, 'birdprobe head 1' wanted"),
+        ({"format": "birdprobe head 9"}, "expected 'birdprobe head 1', got birdprobe head 9"),
         ({"colour": "red"}, "fields missing or unknown: colour"),
         (
             {"weights_sha256": "0" * 64},
-            "weights_sha256 .* wanted by attention-fold2.json. Were files of two runs mixed",
+            "expected sha256 0000.*, as attention-fold2.json says, got .*. Were files of two runs mixed",
         ),
         ({"widths": {"block_01": 7, "block_02-block_01": 6, "embedding": 8}}, "size mismatch"),
-        ({"head": "perceptron"}, "'perceptron' found, one of attention"),
+        ({"head": "perceptron"}, "`--head` must be one of attention, .*got 'perceptron'"),
         ({"store_key": {}}, "key fields missing"),
         ({"activation": []}, "activation: expected text, got a list"),
-        ({"activation": "relu"}, "activation 'relu' found, one of sigmoid, softmax wanted"),
+        ({"activation": "relu"}, "activation: expected one of sigmoid, softmax, got 'relu'"),
         ({"labels": "ab"}, "labels: expected a list, got text"),
         ({"labels": [1, 2]}, r"labels.0.: expected text"),
         ({"widths": {"block_01": "7"}}, "widths.block_01: expected a whole number"),
         ({"fold": "2"}, "fold: expected a whole number, got text"),
-        ({"options": {"colour": 1}}, "option colour found"),
+        ({"options": {"colour": 1}}, "expected the options .*got colour"),
     ],
 )
 def test_refuses_an_edited_description(saved, changes, match):
@@ -112,7 +116,7 @@ def test_refuses_an_edited_description(saved, changes, match):
 def test_refuses_files_of_two_folds(saved, tmp_path):
     _, description, path = saved
     other = build("attention", WIDTHS, 3, dim=16)
-    save(tmp_path, "attention-fold3", other, replace(description, fold=3))
+    save(tmp_path / "attention-fold3", other, replace(description, fold=3))
     path.with_suffix(".safetensors").write_bytes((tmp_path / "attention-fold3.safetensors").read_bytes())
     with pytest.raises(InputError, match="files of two runs mixed"):
         load(path)
@@ -124,7 +128,7 @@ def test_refuses_what_is_not_there_or_not_json(saved):
     with pytest.raises(InputError, match=r"attention-fold2.json: "):
         load(path)
     path.unlink()
-    with pytest.raises(InputError, match="nothing found, a head's file wanted"):
+    with pytest.raises(InputError, match="expected a checkpoint, got nothing"):
         load(path)
 
 

@@ -51,17 +51,17 @@ def test_taxonomy_gives_the_order_and_empty_columns_are_named(path):
     data = load([path], "embedding", labels=["s2", "owl", "s0", "s1"])
     assert data.labels == ("s2", "owl", "s0", "s1") and data.targets[:, 1].sum() == 0
     assert data.warnings == ("1 of 4 classes without a positive row: owl. Nothing can be learned of them.",)
-    with pytest.raises(InputError, match="label 's1' found, one of the 2 classes wanted"):
+    with pytest.raises(InputError, match="expected one of the 2 classes, got label 's1'"):
         load([path], "embedding", labels=["s0", "s2"])
 
 
 def test_refuses_an_unfinished_store(tmp_path):
-    with pytest.raises(InputError, match=r"an unfinished store found.*still being written"):
+    with pytest.raises(InputError, match=r"expected a complete store, got an unfinished one.*still being written"):
         load([make_store(tmp_path / "a.h5", finish=False)], "embedding")
 
 
 def test_refuses_an_unknown_tap(path):
-    with pytest.raises(InputError, match="--taps: '7' found"):
+    with pytest.raises(InputError, match=r"`--taps` must be .*got '7'"):
         load([path], "embedding,7")
 
 
@@ -69,7 +69,9 @@ def test_refuses_nan_features(path):
     with h5py.File(path, "r+") as file:
         file["taps/embedding"][5, 2] = np.nan
     assert load([path], "1").widths == {"block_01": 6}  # another tap is still good
-    with pytest.raises(InputError, match=r"tap embedding: 1 rows with NaN or infinite features found \(first: row 5\)"):
+    with pytest.raises(
+        InputError, match=r"tap embedding: expected numbers, got NaN or infinity in 1 rows \(first: row 5\)"
+    ):
         load([path], "embedding")
 
 
@@ -82,7 +84,7 @@ def test_refuses_stores_of_different_keys(path, tmp_path):
 
 
 def test_number_of_stores(path):
-    with pytest.raises(InputError, match="stores: 4 found, 1 to 3 wanted"):
+    with pytest.raises(InputError, match=r"expected 1 to 3 stores .*got 4"):
         load([path] * 4, "embedding")
 
 

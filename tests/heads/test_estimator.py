@@ -85,11 +85,11 @@ def test_taps_by_name_are_the_stacked_columns_in_any_order(blobs):
     named, stacked = clone(model).fit(by_tap, y), clone(model).set_params(widths=WIDTHS).fit(x, y)
     np.testing.assert_array_equal(named.predict_proba(by_tap), stacked.predict_proba(x))
     np.testing.assert_array_equal(named.predict_proba(dict(reversed(by_tap.items()))), named.predict_proba(x))
-    with pytest.raises(InputError, match=r"X: taps a found, b, c wanted too\."):
+    with pytest.raises(InputError, match=r"X: expected the taps b, c too, got a\."):
         named.predict({"a": by_tap["a"]})
-    with pytest.raises(InputError, match=r"X, tap b: \(300, 3\) found, \(300, 4\) wanted"):
+    with pytest.raises(InputError, match=r"X, tap b: expected \(300, 4\), got \(300, 3\)"):
         named.predict(by_tap | {"b": x[:, 4:7]})
-    with pytest.raises(InputError, match="widths: a 4 \\+ b 4 found, a sum of 12 wanted"):
+    with pytest.raises(InputError, match="widths: expected a sum of 12, the columns of X, got a 4 \\+ b 4"):
         clone(model).set_params(widths={"a": 4, "b": 4}).fit(x, y)
 
 
@@ -168,9 +168,9 @@ def test_equal_seeds_equal_numbers_and_the_global_state_is_left_alone(blobs):
 
 def test_wrong_settings_are_told_as_everywhere(blobs):
     x, y = blobs
-    with pytest.raises(InputError, match="--head: 'mlp' found, one of attention, scalarmix"):
+    with pytest.raises(InputError, match=r"`--head` must be one of attention, scalarmix.*got 'mlp'"):
         HeadClassifier("mlp").fit(x, y)
-    with pytest.raises(InputError, match="head linear: 3 taps found"):
+    with pytest.raises(InputError, match=r"head linear: expected 1 tap, .*got 3"):
         HeadClassifier("linear", widths=WIDTHS).fit(x, y)
-    with pytest.raises(InputError, match="1 class \\(w\\) found in y"):
+    with pytest.raises(InputError, match="expected at least 2 classes in y, got 1 class \\(w\\)"):
         HeadClassifier().fit(x, np.full(300, "w"))

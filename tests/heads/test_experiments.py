@@ -11,9 +11,9 @@ from birdprobe.analysis.predictions.table import files
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore
 from birdprobe.features.synthetic.competition import SMALL, write_competition
-from birdprobe.heads.experiments import EXPERIMENTS, run
+from birdprobe.heads.experiments import EXPERIMENTS, run_experiment
 from birdprobe.heads.experiments.comparison import COLUMNS, Arm, Truths, score
-from birdprobe.heads.experiments.competition_stores import gather, out_of_fold, out_of_fold_files, row_ids
+from birdprobe.heads.experiments.competition_stores import gather, out_of_fold, out_of_fold_files
 from birdprobe.heads.experiments.outcome import signed, table, verdict
 from birdprobe.probe.demo import WREN
 
@@ -109,10 +109,6 @@ def test_gains_have_a_sign_but_no_negative_nothing():
     assert signed(row, "gain") == "+0.000 [-0.012, +0.010]"
 
 
-def test_row_ids_end_in_whole_seconds():
-    assert list(row_ids(["train_soundscapes/x.ogg", "y.wav"], [5.0, 7.5])) == ["x_5", "y_7.5"]
-
-
 # end to end
 
 
@@ -132,7 +128,9 @@ def done(competition, tmp_path_factory):
             stores.parent.mkdir()
             stores.symlink_to(out / next(iter(found)) / "stores")
         options = {"taps": "24,25", "epochs": 2, "folds": 3, "repeats": 2 if name == "pseudo" else 1}
-        found[name] = run(name, competition, out / name, model=WREN, **options, progress=False, say=said.append)
+        found[name] = run_experiment(
+            name, competition, out / name, model=WREN, **options, progress=False, log=said.append
+        )
     return found, said
 
 
@@ -149,8 +147,8 @@ def test_writes_an_outcome(done, name):
     config = json.loads((outcome.folder / "config.json").read_text())
     assert config["experiment"] == name and config["measured"]["oof"]["recordings"] == 6
     assert config["sentence"] == outcome.sentence and config["settings"]["epochs"] == 2
-    with pytest.raises(InputError, match=r"files of an experiment .* found, a new folder wanted"):
-        run(name, outcome.folder, outcome.folder, model=WREN)
+    with pytest.raises(InputError, match=r"expected a new folder, got a finished experiment"):
+        run_experiment(name, outcome.folder, outcome.folder, model=WREN)
 
 
 @pytest.mark.slow
@@ -227,10 +225,10 @@ def test_stores_of_another_model_are_replaced_only_when_asked(competition, tmp_p
 
 
 def test_refuses_what_it_cannot_judge(competition, tmp_path):
-    with pytest.raises(InputError, match=r"experiment: 'mixup' found, one of pseudo, residual, priors wanted"):
-        run("mixup", competition, tmp_path, model=WREN)
+    with pytest.raises(InputError, match=r"experiment: expected one of pseudo, residual, priors, got 'mixup'"):
+        run_experiment("mixup", competition, tmp_path, model=WREN)
     (tmp_path / "real").mkdir()
-    with pytest.raises(InputError, match=r"no truth/truth.csv found, a made-up competition wanted"):
+    with pytest.raises(InputError, match=r"expected a made-up competition, .*got no truth/truth.csv"):
         gather(tmp_path / "real", tmp_path, WREN, "24,25")
-    with pytest.raises(InputError, match=r"block_25 found, two or more wanted"):
-        run("residual", competition, tmp_path / "one", model=WREN, taps="25")
+    with pytest.raises(InputError, match=r"`--taps` must be two or more for a difference, got block_25"):
+        run_experiment("residual", competition, tmp_path / "one", model=WREN, taps="25")

@@ -16,6 +16,7 @@ from birdprobe.features import InputError
 from birdprobe.features.audio import read
 from birdprobe.features.store import StoreKey
 from birdprobe.features.windows import cut, normalise_windows
+from birdprobe.finetune.checkpoint import save
 from birdprobe.heads.ensemble import load_members
 from birdprobe.heads.fuse import fuse, speeds
 from birdprobe.heads.inputs import assemble, taps_of
@@ -44,14 +45,14 @@ def make_run(folder, backbone, tokens, head="attention", folds=3, activation="si
         module.fit_statistics(xs)
         torch.nn.init.normal_(module.classify.weight, std=0.5)
         said = checkpoint.Description(head, widths, LABELS, activation, key, fold)
-        checkpoint.save(folder / "heads", f"{name or head}-fold{fold}", module, said)
+        save(folder / "heads" / f"{name or head}-fold{fold}", module, said)
     return folder
 
 
-def two_steps(run, backbone, windows, head=None, folds="all"):
+def two_steps(run, backbone, windows, head=None, fold=None):
     """The mean of the folds' probabilities, head by head in torch, on the backbone's own features."""
     features = {tap: torch.from_numpy(x) for tap, x in backbone(windows).items()}
-    members = load_members(run, head, folds)
+    members = load_members(run, head, fold)
     xs = assemble(features, members.description.tokens)
     with torch.inference_mode():
         logits = [module(xs) for module in members.modules]
@@ -130,7 +131,7 @@ def test_the_file_is_clean_cut_and_says_what_it_is(attention, tiny, tmp_path):
 
 def test_it_runs_where_nothing_of_ours_is_imported(attention, tiny, tmp_path):
     run, backbone = attention
-    fuse(run, tiny, tmp_path / "fused.onnx", folds=0)
+    fuse(run, tiny, tmp_path / "fused.onnx", fold=0)
     windows = audio_like((2, 8000), seed=5)
     np.save(tmp_path / "windows.npy", windows)
     code = (
@@ -145,15 +146,15 @@ def test_it_runs_where_nothing_of_ours_is_imported(attention, tiny, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     assert tuple(answer["labels"]) == LABELS
-    np.testing.assert_allclose(answer["p"], two_steps(run, backbone, windows, folds=0), atol=1e-5)
+    np.testing.assert_allclose(answer["p"], two_steps(run, backbone, windows, fold=0), atol=1e-5)
 
 
 def test_one_fold_is_that_fold_and_all_are_the_mean(attention, tiny, tmp_path):
     run, backbone = attention
     windows = audio_like((3, 8000), seed=6)
-    one = fuse(run, tiny, tmp_path / "one.onnx", folds=1)
+    one = fuse(run, tiny, tmp_path / "one.onnx", fold=1)
     assert one.folds == (1,)
-    alone = [two_steps(run, backbone, windows, folds=k) for k in range(3)]
+    alone = [two_steps(run, backbone, windows, fold=k) for k in range(3)]
     np.testing.assert_allclose(plain(one.path, windows), alone[1], atol=1e-5)
     whole = fuse(run, tiny, tmp_path / "all.onnx")
     np.testing.assert_allclose(plain(whole.path, windows), np.mean(alone, axis=0), atol=1e-5)
@@ -196,7 +197,7 @@ def test_any_opset_of_the_backbone_is_met(tiny, tmp_path, opset, written):
 def test_file_peak_cannot_go_inside(tiny, tmp_path):
     backbone = opened(tiny, ("block_01",), sample_rate=8000, normalise="file-peak")
     run = make_run(tmp_path / "run", backbone, ("block_01",), "linear")
-    with pytest.raises(InputError, match="file-peak found, peak on float32 input wanted"):
+    with pytest.raises(InputError, match="expected peak on float32 input, got file-peak"):
         fuse(run, tiny, tmp_path / "fused.onnx", normalise_inside=True)
     assert not (tmp_path / "fused.onnx").exists()
 
@@ -223,17 +224,17 @@ def test_what_does_not_belong_together_is_refused(attention, tiny, tmp_path):
     run, _ = attention
     out = tmp_path / "fused.onnx"
     other = tiny_backbone(tmp_path / "other.onnx", seed=1)
-    with pytest.raises(InputError, match=r"other\.onnx: model_sha256 .* found, .* wanted by .*another model\?"):
+    with pytest.raises(InputError, match=r"other\.onnx: expected the model of .*, sha256 .*, got .*another model\?"):
         fuse(run, other, out)
-    with pytest.raises(InputError, match="no head linear, wanted one of attention"):
+    with pytest.raises(InputError, match="`--head` must be one of attention, got linear"):
         fuse(run, tiny, out, head="linear")
-    with pytest.raises(InputError, match="no fold 7 of attention, wanted one of 0"):
-        fuse(run, tiny, out, folds=7)
+    with pytest.raises(InputError, match=r"`--fold` must be one of 0 to .*got 7"):
+        fuse(run, tiny, out, fold=7)
     with pytest.raises(InputError, match=r"no heads/\*-fold\*\.json in it"):
         fuse(tmp_path, tiny, out)
     assert not out.exists()
     out.write_bytes(b"mine")
-    with pytest.raises(InputError, match="exists, a new file wanted"):
+    with pytest.raises(InputError, match="exists, expected a new file"):
         fuse(run, tiny, out)
     assert out.read_bytes() == b"mine"
     fuse(run, tiny, out, overwrite=True)
@@ -244,7 +245,7 @@ def test_of_several_heads_one_must_be_named(tiny, tmp_path):
     backbone = opened(tiny, ("block_00", "block_01"), sample_rate=8000)
     run = make_run(tmp_path, backbone, ("block_00", "block_01"), "concat", folds=1)
     make_run(tmp_path, backbone, ("block_01",), "linear", folds=1, name="linear-block_01")
-    with pytest.raises(InputError, match="heads concat, linear-block_01 found, one wanted"):
+    with pytest.raises(InputError, match="expected one head, got concat, linear-block_01"):
         fuse(run, tiny, tmp_path / "fused.onnx")
     assert fuse(run, tiny, tmp_path / "fused.onnx", head="linear:block_01").taps == ("block_01",)
 
@@ -256,7 +257,7 @@ def test_folds_of_two_runs_are_not_averaged(tiny, tmp_path):
     for kind in ("json", "safetensors"):
         source = tmp_path / "b" / "heads" / f"concat-fold1.{kind}"
         source.rename(run / "heads" / source.name)
-    with pytest.raises(InputError, match="taps block_01, block_00 found, block_00, block_01 wanted"):
+    with pytest.raises(InputError, match=r"expected the taps block_00, block_01, as in .*got block_01, block_00"):
         fuse(run, tiny, tmp_path / "fused.onnx")
 
 

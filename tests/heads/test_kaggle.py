@@ -22,7 +22,7 @@ from birdprobe.analysis.postprocess.chain import Wanted, chain
 from birdprobe.analysis.predictions.table import faults, read
 from birdprobe.features import InputError
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.kaggle import notebook, wheel, write
+from birdprobe.heads.kaggle import notebook, wheel, write_kernel
 from birdprobe.heads.kaggle.wheel import NEEDED, build_wheel
 from birdprobe.probe.runtime import sessions
 from birdprobe.probe.runtime.backbone import Backbone
@@ -80,7 +80,7 @@ def go(fused, competition, tmp_path):
     """Write a kernel with these settings and do what its last cell does: (run, table, config)."""
 
     def run(started=None, change=None, **options):
-        kernel = write(fused, tmp_path / "kernel", row_s=options.pop("row_s", 2.0), overwrite=True, **options)
+        kernel = write_kernel(fused, tmp_path / "kernel", row_s=options.pop("row_s", 2.0), overwrite=True, **options)
         config = kernel.config | (change or {})
         (kernel.package / "config.json").write_text(json.dumps(config))
         done = submit(kernel.package, competition, tmp_path, started)
@@ -109,7 +109,7 @@ def prior_of(folder):
 @pytest.mark.parametrize(("row_s", "shifts"), [(2.0, (0.0, 1.0, -1.0)), (0.5, (0.0,)), (2.5, (0.25, -7.0))])
 def test_a_submission_equals_that_of_predict(go, fused, competition, tmp_path, row_s, shifts):
     (competition / "sample_submission.csv").unlink()
-    run, table, _ = go(row_s=row_s, shifts=shifts)
+    run, table, _ = go(row_s=row_s, tta_shifts=shifts)
     own = predict(open_onnx(fused), competition / "test_soundscapes", tmp_path / "own.csv", row_s=row_s, shifts=shifts)
     pd.testing.assert_frame_equal(table, read(own.path))
     assert np.ptp(table.to_numpy(), axis=0).min() > 1e-3
@@ -240,7 +240,7 @@ def test_the_cells_give_what_predict_gives_where_only_kaggles_packages_are(
     fused, competition, bare_environment, tmp_path
 ):
     options = {"taxonomy": taxonomy_of(tmp_path), "prior": prior_of(tmp_path), "gaussian": 1.0, "power": 0.4}
-    kernel = write(fused, tmp_path / "kernel", row_s=2.0, shifts=(0.0, 1.0, -1.0), **options)
+    kernel = write_kernel(fused, tmp_path / "kernel", row_s=2.0, tta_shifts=(0.0, 1.0, -1.0), **options)
     mounted(kernel, competition, tmp_path)
     site = tmp_path / "site"
     subprocess.run(
@@ -319,7 +319,7 @@ def cell_functions():
 
 
 def test_the_folder_is_what_kaggle_wants(fused, tmp_path):
-    kernel = write(fused, tmp_path / "k", user="someone", competition="birdclef-2026", shifts=(0, 1, -1))
+    kernel = write_kernel(fused, tmp_path / "k", user="someone", competition="birdclef-2026", tta_shifts=(0, 1, -1))
     assert sorted(path.name for path in kernel.folder.iterdir()) == [
         "birdprobe-kernel.ipynb",
         "kernel-metadata.json",
@@ -341,52 +341,54 @@ def test_the_folder_is_what_kaggle_wants(fused, tmp_path):
 
 
 def test_again_gives_the_same_bytes_and_keeps_the_wheels(fused, tmp_path):
-    kernel = write(fused, tmp_path / "k")
+    kernel = write_kernel(fused, tmp_path / "k")
     first = {path: path.read_bytes() for path in kernel.folder.rglob("*") if path.is_file()}
     (kernel.package / "wheels" / "a.whl").write_bytes(b"wheel")
     with pytest.raises(InputError, match=r"got a kernel.*--overwrite"):
-        write(fused, tmp_path / "k")
-    write(fused, tmp_path / "k", overwrite=True)
+        write_kernel(fused, tmp_path / "k")
+    write_kernel(fused, tmp_path / "k", overwrite=True)
     assert {path: path.read_bytes() for path in first} == first
     assert (kernel.package / "wheels" / "a.whl").read_bytes() == b"wheel"
 
 
 def test_the_wheel_is_one_of_the_kernels_own_files(fused, tmp_path, monkeypatch):
-    kernel = write(fused, tmp_path / "k")
+    kernel = write_kernel(fused, tmp_path / "k")
     old = f"package/wheels/{kernel.config['wheel']}"
     assert old in json.loads((kernel.package / "config.json").read_text())["files"]
     monkeypatch.setattr(wheel, "version", lambda name: "99.0")
-    write(fused, tmp_path / "k", overwrite=True)  # an older version's wheel beside it would be installed by chance
+    write_kernel(
+        fused, tmp_path / "k", overwrite=True
+    )  # an older version's wheel beside it would be installed by chance
     assert [path.name for path in (kernel.package / "wheels").iterdir()] == ["birdprobe-99.0-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"model": Path("x.onnx")}, "a fused file found"),
-        ({"shifts": ()}, "shifts"),
-        ({"row_s": 0.0}, "row length 0.0 found"),
-        ({"budget_minutes": float("nan")}, "budget nan found"),
-        ({"genus": 1.5}, "genus weight 1.5"),
+        ({"model": Path("x.onnx")}, "a fused file, to which"),
+        ({"tta_shifts": ()}, "`--tta-shifts` must be"),
+        ({"row_s": 0.0}, "`--row` must be seconds above 0, got 0.0"),
+        ({"budget_minutes": float("nan")}, "`--budget-minutes` must be minutes above 0, got nan"),
+        ({"genus": 1.5}, "`--genus` must be a weight from 0 to 1, got 1.5"),
     ],
 )
 def test_bad_settings_are_one_line_and_leave_nothing(fused, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        write(fused, tmp_path / "k", **options)
+        write_kernel(fused, tmp_path / "k", **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_was_not_fused_is_refused(tmp_path):
     with pytest.raises(InputError, match="birdprobe fuse"):
-        write(tiny_backbone(tmp_path / "tiny.onnx"), tmp_path / "k")
+        write_kernel(tiny_backbone(tmp_path / "tiny.onnx"), tmp_path / "k")
     with pytest.raises(InputError, match="no such file or folder"):
-        write(tmp_path / "none", tmp_path / "k")
+        write_kernel(tmp_path / "none", tmp_path / "k")
     assert not (tmp_path / "k").exists()
 
 
 def test_weights_beside_the_model_come_along(fused, tmp_path):
     sessions.save(onnx.load(fused), tmp_path / "large.onnx")
-    kernel = write(tmp_path / "large.onnx", tmp_path / "k")
+    kernel = write_kernel(tmp_path / "large.onnx", tmp_path / "k")
     assert (kernel.package / "large.onnx.data").stat().st_size > 1024
     assert (kernel.package / "model.onnx").stat().st_size < fused.stat().st_size
     (tmp_path / "large.onnx.data").unlink()
@@ -399,7 +401,7 @@ def test_a_taxonomy_and_a_prior_of_others_are_refused(fused, tmp_path):
     taxonomy = tmp_path / "taxonomy.csv"
     taxonomy.write_text("primary_label,scientific_name,class_name\nx,Parus ater,Aves\n")
     with pytest.raises(InputError, match="none of the model's 3 classes"):
-        write(fused, tmp_path / "k2", taxonomy=taxonomy)
+        write_kernel(fused, tmp_path / "k2", taxonomy=taxonomy)
     assert not (tmp_path / "k2").exists()
 
 
@@ -407,12 +409,12 @@ def test_a_run_is_fused_on_the_way(tmp_path):
     model = tiny_backbone(tmp_path / "tiny.onnx")
     backbone = Backbone.open(model, "block_01", sample_rate=8000)
     run = make_run(tmp_path / "run", backbone, ("block_01",), "linear", folds=2)
-    kernel = write(run, tmp_path / "k", model=model, fold=1)
+    kernel = write_kernel(run, tmp_path / "k", model=model, fold=1)
     assert json.loads(onnx_metadata(kernel.package / "model.onnx")["folds"]) == [1]
-    with pytest.raises(InputError, match=r"the backbone of .* wanted"):
-        write(run, tmp_path / "k2", model=tmp_path / "none.onnx")
+    with pytest.raises(InputError, match=r"expected the backbone of .*got no such file"):
+        write_kernel(run, tmp_path / "k2", model=tmp_path / "none.onnx")
     with pytest.raises(InputError, match="--model"):
-        write(run, tmp_path / "k2")
+        write_kernel(run, tmp_path / "k2")
 
 
 def onnx_metadata(path):
@@ -436,7 +438,7 @@ print("birdprobe from", Path(birdprobe.__file__).parent.parent)
 
 
 def test_the_notebook_runs(fused, competition, tmp_path, monkeypatch):
-    kernel = write(fused, tmp_path / "kernel", row_s=2.0, shifts=(0.0, 1.0, -1.0), gaussian=1.0, power=0.4)
+    kernel = write_kernel(fused, tmp_path / "kernel", row_s=2.0, tta_shifts=(0.0, 1.0, -1.0), gaussian=1.0, power=0.4)
     mounted(kernel, competition, tmp_path)
     book = nbformat.read(kernel.notebook, as_version=4)
     nbformat.validate(book)

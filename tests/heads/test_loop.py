@@ -153,12 +153,12 @@ def test_stack_equals_its_models():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"loss": "hinge"}, "--loss: 'hinge' found, one of asl, bce, ce"),
-        ({"unit": "file"}, "--unit: 'file' found"),
-        ({"epochs": 0}, "--epochs: 0 found, at least 1"),
-        ({"folds": 1}, "--folds: 1 found, at least 2"),
+        ({"loss": "hinge"}, "`--loss` must be one of asl, bce, ce, got 'hinge'"),
+        ({"unit": "file"}, "`--unit` must be one of clip, window, got 'file'"),
+        ({"epochs": 0}, "`--epochs` must be at least 1, got 0"),
+        ({"folds": 1}, "`--folds` must be at least 2, got 1"),
         ({"fractions": (0.0, 0.0)}, "--fractions"),
-        ({"mixup": -1}, "--mixup -1"),
+        ({"mixup": -1}, "`--mixup` must be 0 or more, got -1"),
     ],
 )
 def test_bad_settings(changes, match):

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from birdprobe.features import InputError
-from birdprobe.heads.modules import ConcatLinear, build, parameters_count, probabilities
+from birdprobe.finetune.losses import probabilities
+from birdprobe.heads.modules import ConcatLinear, build, parameters_count
 
 PERCH = {"block_21": 232, "block_24": 384, "block_25": 384}
 SMALL = {"a": 3, "b": 5, "c": 4}
@@ -114,9 +115,9 @@ def test_probabilities():
 @pytest.mark.parametrize(
     ("args", "match"),
     [
-        (("mlp", SMALL, 4), "--head: 'mlp' found, one of attention, scalarmix"),
-        (("linear", SMALL, 4), r"3 taps found \(a, b, c\), 1 wanted"),
-        (("attention", {}, 4), "0 taps"),
+        (("mlp", SMALL, 4), "`--head` must be one of attention, scalarmix.*got 'mlp'"),
+        (("linear", SMALL, 4), r"expected 1 tap.*got 3 \(a, b, c\)"),
+        (("attention", {}, 4), "expected taps and classes, got 0 and 4"),
     ],
 )
 def test_bad_heads(args, match):
@@ -125,7 +126,7 @@ def test_bad_heads(args, match):
 
 
 def test_an_option_of_another_head():
-    with pytest.raises(InputError, match="head scalarmix: option hidden found, dim or dropout wanted"):
+    with pytest.raises(InputError, match="head scalarmix: expected the options dim or dropout, got hidden"):
         build("scalarmix", SMALL, 4, hidden=3)
     with pytest.raises(InputError, match="a multiple of its 3 heads"):
         build("attention", SMALL, 4, heads=3)

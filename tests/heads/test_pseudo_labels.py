@@ -50,12 +50,12 @@ def test_an_open_gate_lets_everything_through():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"keep": 1.0}, "--pseudo-keep: 1.0 found, a probability"),
+        ({"keep": 1.0}, "`--pseudo-keep` must be a probability.*got 1.0"),
         ({"keep": -0.1}, "--pseudo-keep"),
         ({"keep": float("nan")}, "--pseudo-keep"),
-        ({"power": 0.0}, "--pseudo-power: 0.0 found"),
+        ({"power": 0.0}, "`--pseudo-power` must be .*got 0.0"),
         ({"power": float("inf")}, "--pseudo-power"),
-        ({"mask": "seen"}, "--pseudo-mask: 'seen' found, one of none, unseen wanted"),
+        ({"mask": "seen"}, "`--pseudo-mask` must be one of none, unseen, got 'seen'"),
     ],
 )
 def test_refuses_what_is_no_gate(values, said):

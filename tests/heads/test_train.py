@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError
+from birdprobe.finetune.losses import probabilities
 from birdprobe.heads.dataset import load
-from birdprobe.heads.modules import probabilities
 from birdprobe.heads.training.checkpoint import load as load_head
 from birdprobe.heads.training.loop import Settings
 from birdprobe.heads.training.specs import parse_heads
@@ -138,7 +138,7 @@ def test_a_finished_run_is_not_replaced_silently(trained, tmp_path):
         train([store], tmp_path, QUICK, taps="1", overwrite=True)
     train([store], tmp_path / "run", QUICK, taps="1", heads="concat,scalarmix")
     before = sorted(path.name for path in (tmp_path / "run").rglob("*"))
-    with pytest.raises(InputError, match="--taps: '9' found"):
+    with pytest.raises(InputError, match=r"`--taps` must be .*got '9'"):
         train([store], tmp_path / "run", QUICK, taps="9", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "run").rglob("*")) == before  # a typo once cost the old run
     train([store], tmp_path / "run", QUICK, taps="1", heads="linear", overwrite=True)
@@ -154,7 +154,7 @@ def test_bad_data_is_refused_before_training(tmp_path):
         train([make_store(tmp_path / "a.h5", rows)], tmp_path / "run", QUICK, taps="1")
     with pytest.raises(InputError, match="fewer than the 20 folds"):
         train([make_store(tmp_path / "b.h5")], tmp_path / "run", Settings(folds=20), taps="1")
-    with pytest.raises(InputError, match="--taps: '9' found"):
+    with pytest.raises(InputError, match=r"`--taps` must be .*got '9'"):
         train([tmp_path / "b.h5"], tmp_path / "run", QUICK, taps="1,9")
 
 
@@ -167,11 +167,11 @@ def test_head_syntax():
         ("linear-block_01", ("block_01",)),
     ]
     for text, match in [
-        ("tree", "--head: 'tree' found"),
-        ("linear", "head linear: 2 taps found"),
+        ("tree", "`--head` must be .*got 'tree'"),
+        ("linear", r"head linear: expected 1 tap, .*got 2"),
         ("concat,concat", "each once"),
         ("", "one or several of"),
-        ("linear:7", "--taps: '7' found"),
+        ("linear:7", "`--taps` must be .*got '7'"),
     ]:
         with pytest.raises(InputError, match=match):
             parse_heads(text, ("block_01", "embedding"), stored)

@@ -46,7 +46,7 @@ class Augment:
         for name, value in asdict(self).items():
             fault = _fault(name, value)
             if fault:
-                raise InputError(f"augment.{name}: found {value}, wanted {fault}.")
+                raise InputError(f"augment.{name}: expected {fault}, got {value}.")
 
     @classmethod
     def none(cls) -> "Augment":
@@ -64,7 +64,7 @@ class Augment:
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
-                raise InputError(f"augment.{name}: no such setting, wanted one of {', '.join(sorted(known))}.")
+                raise InputError(f"augment: expected one of {', '.join(sorted(known))}, got {name}.")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return replace(cls(), **given)
 

@@ -15,9 +15,9 @@ import soundfile
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
+from birdprobe.heads.api import open_predictor
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.head_predictor import find_model
-from birdprobe.heads.predictor import open_predictor
 from birdprobe.probe.assets import WREN
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.soundscapes import predict
@@ -301,7 +301,7 @@ def test_a_run_its_fused_file_and_two_steps_agree(place, run, fused, tmp_path):
     for one in (of_run, fused):
         assert (one.labels, one.sample_rate, one.window_samples, one.normalise) == (LABELS, 8000, 8000, "none")
     np.testing.assert_allclose(
-        open_predictor(folder, model, fold=1)(windows), two_steps(folder, backbone, windows, folds=1), atol=1e-6
+        open_predictor(folder, model, fold=1)(windows), two_steps(folder, backbone, windows, fold=1), atol=1e-6
     )
     a, b = tmp_path / "run.csv", tmp_path / "fused.csv"
     predict(of_run, place / "sounds", a)
@@ -318,13 +318,13 @@ def test_a_run_finds_the_model_of_its_store(place, run, tmp_path):
     folder, _ = run
     key = load_members(folder).description.store_key
     assert isinstance(key, StoreKey)
-    with pytest.raises(InputError, match=r"no backbone found whose sha256 is .*Give it with --model"):
+    with pytest.raises(InputError, match=r"expected a backbone of sha256 .*Give it with --model"):
         open_predictor(folder)
     FeatureStore.create(place / "f.h5", key, dict.fromkeys(key.taps, (16,)), {"model": "model.onnx"}).close()
     (folder / "config.json").write_text(json.dumps({"stores": [{"path": "f.h5"}]}))
     assert find_model(folder, key) == place / "model.onnx"
     other = tiny_backbone(tmp_path / "other.onnx", seed=5)
-    with pytest.raises(InputError, match=r"other\.onnx: model_sha256 .* found"):
+    with pytest.raises(InputError, match=r"other\.onnx: expected the model of"):
         open_predictor(folder, other)
 
 

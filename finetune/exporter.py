@@ -1,0 +1,56 @@
+"""Torch's ONNX exporter, the way this package uses it, without its log."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Torch's exporter tells its own deprecations and traces every step to its log: irrelevant to users, and slow."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def program_of(
+    module: nn.Module,
+    example: Sequence[Tensor],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    opset: int,
+    variadic: bool = False,
+) -> torch.onnx.ONNXProgram:
+    """The module as a graph with a free batch.
+
+    Args:
+        module: in evaluation mode.
+        example: one tensor an input; all dimensions but the first are kept.
+        inputs, outputs: their names in the graph.
+        opset: of the graph, 18 or above.
+        variadic: whether `forward` takes the inputs as `*xs`.
+    """
+    with quiet(), torch.no_grad():
+        batch = torch.export.Dim("batch", min=1)
+        each = tuple({0: batch} for _ in example)
+        program = torch.onnx.export(
+            module,
+            tuple(example),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=opset,
+            dynamo=True,
+            dynamic_shapes=(each,) if variadic else each,
+            verbose=False,
+        )
+    assert program is not None  # the older exporter alone returns nothing
+    return program
