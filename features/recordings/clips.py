@@ -24,13 +24,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Recordings:
-    """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from."""
+    """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from.
+
+    kind: what AUDIO was recognised as, in words; "" where its folders or the manifest's columns say it.
+    """
 
     root: Path
     clips: tuple[Clip, ...]
     grouping: str = "none"
     warnings: tuple[str, ...] = ()
     folding: str = "none"
+    kind: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
