@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..features import InputError
-from ..probe.cli.options import Classes, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
+from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
 from ..probe.cli.terminal import say, warn
 
 RECIPE, HARDWARE = "Recipe (the member's published one otherwise)", "Machine"  # panels of --help
@@ -50,6 +50,7 @@ def finetune(
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    column: Column = None,
     loss: Annotated[str | None, typer.Option(help="asl, bce or ce.", rich_help_panel=RECIPE)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="All of them.", rich_help_panel=RECIPE)] = None,
     frozen_epochs: Annotated[
@@ -121,7 +122,11 @@ def finetune(
     ).with_recipe(**{name: wish for name, wish in wishes.items() if wish is not None})
     recordings = None
     if audio is not None:
-        read = read_recordings(audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex)
+        read = read_recordings(
+            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, column=column
+        )
+        if read.kind:
+            say(f"{audio}: {read.kind}")
         recordings = choose(read, classes, per_class, seed)
     trained = train(
         member,

@@ -7,6 +7,7 @@ import typer
 
 from ..features import InputError
 from ..probe.cli.options import (
+    Bandpass,
     Budget,
     Device,
     DeviceName,
@@ -59,6 +60,10 @@ def predict(
     normalise: Normalise = None,
     frontend: FrontEnd = None,
     inputs: Inputs = None,
+    speed: Annotated[
+        float | None, typer.Option(help="0.1: ten times slower; a trained run or its fused file know theirs.")
+    ] = None,
+    bandpass: Bandpass = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a forward pass; 8, on a GPU 32.")] = None,
     device: Device = DeviceName.auto,
     precision: Precision = PrecisionName.float32,
@@ -69,6 +74,7 @@ def predict(
     import time
 
     started = time.monotonic()  # a budget counts from here
+    from ..features.playback import Playback
     from ..features.recordings.taxonomy import read_classes
     from ..probe.soundscapes import predict as run
     from ..probe.soundscapes.placement import shifts_of
@@ -107,6 +113,7 @@ def predict(
         output,
         row_s=row,
         shifts=shifts_of(tta_shifts),
+        playback=None if speed is None and bandpass is None else Playback.parse(speed or 1.0, bandpass),
         budget_minutes=budget_minutes,
         classes=read_classes(taxonomy) if taxonomy else None,
         sample_submission=sample_submission,

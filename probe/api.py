@@ -12,6 +12,7 @@ from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.files import check_new
+from ..features.playback import Playback
 from ..features.recordings import assign_folds, choose, read_recordings
 from ..features.seeds import check_seed
 from ..features.windows import Selection
@@ -115,6 +116,10 @@ def extract(
     taps: str = "all",
     pool: str = "mean",
     select: str = "all",
+    hop: float | None = None,
+    overlap: float | None = None,
+    speed: float = 1.0,
+    bandpass: str | None = None,
     dtype: str = "float32",
     sample_rate: int | None = None,
     window_s: float | None = None,
@@ -131,6 +136,7 @@ def extract(
     group_regex: str | None = None,
     groups: str | None = None,
     fold_regex: str | None = None,
+    column: str | None = None,
     unlabelled: bool = False,
     seed: int = 0,
     overwrite: bool = False,
@@ -143,10 +149,13 @@ def extract(
         model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
         taps, pool, sample_rate, window_s, normalise, frontend, inputs, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
+        hop, overlap: of the windows of "all": seconds from one to the next, or the part of a window they share.
+        speed: 0.1 plays ten times slower (bats, insects). bandpass: "LOW,HIGH" in Hz of the recording.
         batch_size: windows a forward pass; None: 8 on a CPU, found by a short trial on a GPU.
         jobs: local processes. cluster: address of a Dask cluster.
         classes, per_class: at most so many (a seeded choice).
         group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
+        column: of any table, which column is which: "label=species,path=filename,start=onset,end=offset".
         unlabelled: every audio file below `audio`, labels unknown.
         seed: of every random choice. overwrite: replace a store that does not fit.
         progress: a bar on stderr, on a terminal only. log: called with one line a stage.
@@ -158,16 +167,23 @@ def extract(
         InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
     """
     check_seed(seed)
-    selection = Selection.parse(select)
+    selection, playback = Selection.parse(select, hop, overlap), Playback.parse(speed, bandpass)
     check_new(Path(output), overwrite=True)  # an existing store is resumed
     recordings = choose(
         read_recordings(
-            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled
+            audio,
+            group_regex=group_regex,
+            groups_column=groups,
+            fold_regex=fold_regex,
+            column=column,
+            labelled=not unlabelled,
         ),
         classes,
         per_class,
         seed,
     )
+    if recordings.kind:
+        log(f"{audio}: {recordings.kind}")
     for line in recordings.warnings:
         log(f"warning: {line}")
     there = find_device(device, precision)
@@ -190,6 +206,7 @@ def extract(
         overwrite=overwrite,
         cluster=cluster,
         progress=progress,
+        playback=playback,
     )
 
 

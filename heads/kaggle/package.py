@@ -183,6 +183,10 @@ def fused_metadata(path: Path) -> dict:
         raise InputError(
             f"{path}: no {error} in its metadata, a file that `birdprobe fuse` wrote wanted. A backbone alone?"
         ) from error
+    if "speed" in said:
+        raise InputError(
+            f"{path}: trained at speed {said['speed']}, bandpass {said['bandpass']}; a kernel plays as recorded."
+        )
     if about["normalise"] not in NORMALISATIONS:
         raise InputError(f"{path}: normalisation {about['normalise']!r} found, one of {NORMALISATIONS} wanted.")
     return about

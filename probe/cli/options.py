@@ -65,7 +65,10 @@ Model = Annotated[
 ]
 Audio = Annotated[
     Path,
-    typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),
+    typer.Argument(
+        metavar="AUDIO",
+        help="A folder with a sub-folder per class, a table of labels (CSV, Raven, Audacity, ...), a BirdCLEF folder.",
+    ),
 ]
 Taps = Annotated[
     str, typer.Option(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
@@ -74,6 +77,20 @@ Pool = Annotated[
     str, typer.Option(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.")
 ]
 Select = Annotated[str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.")]
+Hop = Annotated[float | None, typer.Option(metavar="SECONDS", help="From one window to the next, with --select all.")]
+Overlap = Annotated[float | None, typer.Option(metavar="PART", help="Or by which part of a window they overlap: 0.5.")]
+Speed = Annotated[float, typer.Option(help="0.1 plays recordings ten times slower, for bats and insects.")]
+Bandpass = Annotated[
+    str | None, typer.Option(metavar="LOW,HIGH", help="Hz of the recording that a filter lets through: 1000,12000.")
+]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD=COLUMN,...",
+        help="Of any table: label=species,path=filename,start=onset,end=offset (duration, group, fold).",
+    ),
+]
+TestColumn = Annotated[str | None, typer.Option(metavar="FIELD=COLUMN,...", help="The same of the test's table.")]
 Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.")]
 SampleRate = Annotated[int | None, typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.")]
 Window = Annotated[

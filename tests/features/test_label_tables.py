@@ -91,7 +91,7 @@ def test_one_hot_by_pandas_with_a_multiindex(tmp_path):
 
 def test_scores_are_no_one_hot_labels(tmp_path):
     place(tmp_path, None, "a.wav")
-    with pytest.raises(InputError, match="expected path, label.*got columns file, start_time, end_time, x"):
+    with pytest.raises(InputError, match=r"expected path, label.*got columns file, start_time, end_time, x"):
         read_recordings(text(tmp_path / "t.csv", "file,start_time,end_time,x", "a.wav,0,5,0.37"))
 
 
@@ -196,7 +196,9 @@ def test_columns_of_any_table(tmp_path):
     column = "label=species,path=filename,start=onset,duration=len,group=night"
     assert found(path, column=column) == [("a.wav", ("wren",), 1.5, 3.5), ("a.wav", ("robin",), 65.0, 67.0)]
     assert read_recordings(path, column=column).grouping == "column night"
-    with pytest.raises(InputError, match="got columns filename, species, onset, len, night. Understood are a manifest"):
+    with pytest.raises(
+        InputError, match=r"got columns filename, species, onset, len, night\. Understood are a manifest"
+    ):
         read_recordings(path)
 
 

@@ -8,6 +8,7 @@ the metadata of BirdSet (Rauch et al. 2024) and BEANS (Hagiwara et al. 2022).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ... import InputError
 
@@ -141,7 +142,8 @@ def mapped(layout: Layout | None, columns: dict[str, str], table: Path, there: S
     base = layout or MANIFEST
     if "end" in columns or "duration" in columns:
         base = replace(base, end=(), duration=())
-    return replace(base, **{field: (fold(column),) for field, column in columns.items()})
+    named: dict[str, Any] = {field: (fold(column),) for field, column in columns.items()}
+    return replace(base, **named)
 
 
 def unknown(table: Path, columns: Sequence[str]) -> InputError:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,10 +73,9 @@ def read_table(path: Path) -> TextTable:
     delimiter = max(DELIMITERS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
     try:
         # Raven and Audacity quote nothing: a lone quotation mark in a note is text
-        quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-        reader = csv.reader(
-            io.StringIO("".join(lines[skipped:]), newline=""), strict=True, delimiter=delimiter, quoting=quoting
-        )
+        rules: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
+        text = "".join(lines[skipped:])
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter, **rules)
         columns = next(reader, [])
         rows = [(reader.line_num + skipped, fields) for fields in reader if any(field.strip() for field in fields)]
     except csv.Error as error:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from .frontend import FrontEnd
 from .filters import filters, resizing, smoothing, transform
+from .frontend import FrontEnd
 from .layout import Layout
 
 PREFIX = "frontend/"
