@@ -80,7 +80,7 @@ def blocks(
 def extract(
     model: Model,
     audio: Audio,
-    output: Annotated[Path, out("STORE.h5", "The store to write or to resume.")],
+    output: Annotated[Path | None, out("STORE.h5", "The store to write or to resume.")] = None,
     taps: Taps = "all",
     pool: Pool = "mean",
     select: Select = "all",
@@ -108,6 +108,10 @@ def extract(
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try a part: seconds, bytes and money of all, and of 1,000 hours like it.")
+    ] = False,
+    price: Annotated[float | None, typer.Option(min=0, help="With --dry-run: of one core for one hour.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -118,6 +122,9 @@ def extract(
     given = {name: getattr(value, "value", value) for name, value in options.items()}
     given["inputs"] = tuple(inputs or ())
     done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
+    if dry_run:
+        print(done)
+        return
     warn(done.warnings)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
     print(f"{done.store}: {done.windows} windows of {done.clips} clips")
