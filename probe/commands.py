@@ -117,12 +117,12 @@ def extract(
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
     options = locals()
-    from .api import extract
+    from .api import Estimate, extract
 
     given = {name: getattr(value, "value", value) for name, value in options.items()}
     given["inputs"] = tuple(inputs or ())
     done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
-    if dry_run:
+    if isinstance(done, Estimate):
         print(done)
         return
     warn(done.warnings)

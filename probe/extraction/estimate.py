@@ -33,7 +33,7 @@ class Load:
     price: float | None
 
     def __str__(self) -> str:
-        money = "" if self.price is None else f", {self.price:,.2f} at that price"
+        money = "" if self.price is None else f", {self.price:,.3g} at that price"
         hours = self.audio_s / 3600
         span = f"{self.seconds:,.0f} s" if self.seconds < 600 else f"{self.seconds / 3600:,.2f} h"
         size = f"{self.bytes / 1e6:,.1f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:,.2f} GB"
@@ -54,10 +54,8 @@ class Estimate:
     n_cores: int
 
     def __str__(self) -> str:
-        return (
-            f"all of it, {self.whole}\nan archive, {self.archive}\n(measured on {self.tried.audio_s:,.0f} s of audio in "
-            f"{self.tried.seconds:.1f} s with {self.n_cores} cores; opening the model took {self.open_s:.1f} s)"
-        )
+        tried = f"measured on {self.tried.audio_s:,.0f} s of audio in {self.tried.seconds:.1f} s, {self.n_cores} cores"
+        return f"all of it, {self.whole}\nan archive, {self.archive}\n({tried}; opening the model: {self.open_s:.1f} s)"
 
 
 def estimate(
@@ -152,7 +150,8 @@ def _piece(clip: Clip, length: float) -> tuple[Clip, float]:
 
 def _first(pieces: list[tuple[Clip, float]], wanted_s: float) -> tuple[tuple[Clip, ...], float]:
     """As many of the pieces as fill `wanted_s`, at least one; and their length."""
-    part, total = [], 0.0
+    part: list[Clip] = []
+    total = 0.0
     for clip, length in pieces:
         if part and total >= wanted_s:
             break

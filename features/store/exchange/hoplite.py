@@ -5,6 +5,7 @@ annotation of its window.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ def write_hoplite(folder: Path, table: pd.DataFrame, vectors: np.ndarray) -> Pat
     deployments: dict[str, int] = {}
     recordings: dict[str, int] = {}
     windows = []
+    row: Any  # a named tuple of the table's columns
     for row in table.itertuples():
         if row.group and row.group not in deployments:
             deployments[row.group] = db.insert_deployment(row.group, PROJECT)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -181,6 +182,7 @@ def _labelled(source: Path, table: pd.DataFrame, labels: Path | str | None) -> p
     for clip in read_recordings(labels).clips:
         clips.setdefault(Path(clip.name).stem, []).append(clip)
     found, groups = [], []
+    row: Any  # a named tuple of the table's columns
     for row in table.itertuples():
         shared = [(_shared_s(row.start_s, row.end_s, clip), clip) for clip in clips.get(Path(row.file).stem, ())]
         most, best = max(shared, key=lambda pair: pair[0], default=(0.0, None))
