@@ -50,6 +50,10 @@ def rank_stores(stores: Sequence[Path | str], **settings: Any) -> RankedFeatures
     given = about["fold"]
     folds = pd.factorize(given)[0].tolist() if given.notna().all() else None
     labels = [tuple(text.split(";")) for text in about["labels"]]
+    if settings.get("reference") is None and len(paths) > 1:  # as with one store: the first one's usual tap
+        own = tuple(tap for tap in features[0])
+        usual = f"{paths[0].stem}/embedding"
+        settings["reference"] = usual if usual in own else [t for t in own if not t.endswith("/logits")][-1]
     return rank(found, labels, groups, folds, **settings)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ... import InputError
+from ...csv_files import read_csv
 from ...files import sha256
 from ...recordings import Clip, read_recordings
 from ...recordings.tables.layouts import parse_columns
@@ -99,7 +100,7 @@ def _read(source: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{source}: ends in {suffix or 'nothing'}, expected .npz, .csv, .parquet, .h5ad or a folder.")
     try:
-        frame = pd.read_parquet(source) if suffix == ".parquet" else pd.read_csv(source, float_precision="round_trip")
+        frame = pd.read_parquet(source) if suffix == ".parquet" else read_csv(source, float_precision="round_trip")
     except ImportError:
         raise InputError(f"{source}: Parquet needs pyarrow: pip install 'birdprobe[parquet]'") from None
     except (OSError, ValueError) as error:
