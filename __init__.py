@@ -17,7 +17,7 @@ from .features import InputError
 
 if TYPE_CHECKING:
     from .analysis.predictions import read_predictions, score
-    from .features.store import FeatureStore, open_store
+    from .features.store import FeatureStore, import_features, open_store
     from .figures.gallery import save as draw_figures
     from .finetune.api import fine_tune
     from .finetune.export import export
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .probe.models.convert import convert
     from .probe.models.fetch import fetch
     from .probe.runtime.backbone import Backbone
+    from .probe.stores import rank_stores
     from .probe.sweep.compare import Comparison, compare
     from .probe.sweep.result import SweepResult, open_sweep
     from .probe.sweep.sweep import sweep
@@ -53,6 +54,8 @@ _PUBLIC = {
     "draw_figures": "figures.gallery:save",
     "fetch": "probe.models.fetch:fetch",
     "find_blocks": "probe.api:find_blocks",
+    "import_features": "features.store:import_features",
+    "rank_stores": "probe.stores:rank_stores",
     "fine_tune": "finetune.api:fine_tune",
     "fuse": "heads.fuse:fuse",
     "open_backbone": "probe.api:open_backbone",

@@ -26,6 +26,7 @@ from .decoding.mpeg import Stream
 from .decoding.pieces import openable
 from .decoding.streams import HEAD_BYTES, Source, cut_short, open_source
 from .files import check_regular
+from .playback import AS_RECORDED, Playback
 
 # What a class folder is searched for; the last three need ffmpeg.
 SUFFIXES = frozenset(
@@ -55,15 +56,17 @@ def read(
     end_s: float | None = None,
     warn: Callable[[str], None] | None = None,
     partial: bool = False,
+    playback: Playback = AS_RECORDED,
 ) -> np.ndarray:
     """Read a recording, or its piece from start_s to end_s (sought, not decoded up to).
 
     Args:
         path: the audio file.
         sample_rate: wanted, in Hz.
-        start_s, end_s: seconds. A piece that runs past the end of the file ends with the file.
+        start_s, end_s: seconds of the recording. A piece that runs past the end of the file ends with the file.
         partial: of a truncated or damaged file take what decodes, with a warning. For predictions, which owe a row to
             every second that is there; features that are kept are of whole files.
+        playback: slower, and filtered; of a piece, the piece alone is filtered.
         warn: called with a line on what was read otherwise than the header or the mean of the channels would have it.
 
     Returns:
@@ -93,8 +96,13 @@ def read(
     if samples.min() == samples.max():
         where = f"{path}, {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
         raise InputError(f"{where}: silent, all {samples.size:,} samples are {samples[0]:g}.")
-    if rate != sample_rate:
-        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
+    if playback != AS_RECORDED:
+        try:
+            samples = playback.filtered(samples, rate)
+        except InputError as error:
+            raise InputError(f"{path}: {error}.") from None
+    if (played := rate * playback.speed) != sample_rate:
+        samples = soxr.resample(samples, played, sample_rate, quality="HQ")
     if samples.size == 0:
         raise InputError(f"{path}: no samples left at {sample_rate} Hz, the piece is too short.")
     return np.ascontiguousarray(samples, dtype=np.float32)

@@ -4,7 +4,8 @@ A window is the backbone's input: window_samples samples. Starts are int64 sampl
 fill a window is padded with zeros at its end.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,15 +19,25 @@ TAIL = 0.01  # codecs pad a recording by a few milliseconds; that is no window o
 
 @dataclass(frozen=True)
 class Selection:
-    """Which windows of a recording are used: all (the grid), center, first, random:N or energy:N."""
+    """Which windows of a recording are used: all (the grid), center, first, random:N or energy:N.
+
+    hop_s: seconds from one window of the grid to the next; None: back to back, and then `overlap` says by which part of
+    a window they overlap. `all:hop=2.5` and `all:overlap=0.5` in words.
+    """
 
     rule: str
     count: int | None = None
+    hop_s: float | None = None
+    overlap: float = 0.0
 
     @classmethod
-    def parse(cls, text: str) -> "Selection":
+    def parse(cls, text: str, hop_s: float | None = None, overlap: float | None = None) -> "Selection":
         """From the command line's words. str() gives the same words back. Raises InputError."""
         rule, colon, number = text.strip().partition(":")
+        if rule == "all" and (hop_s is not None or overlap is not None or "=" in number):
+            return cls("all", None, *_spacing(text, number, hop_s, overlap))
+        if hop_s is not None or overlap is not None:
+            raise InputError(f"--hop and --overlap space the windows of `--select all`, got `--select {text}`.")
         if rule in ("all", "center", "first") and not colon:
             return cls(rule)
         if rule in ("random", "energy") and number.isascii() and number.isdigit() and int(number) > 0:
@@ -36,18 +47,48 @@ class Selection:
         )
 
     def __str__(self) -> str:
+        if self.hop_s is not None:
+            return f"{self.rule}:hop={self.hop_s:g}"
+        if self.overlap:
+            return f"{self.rule}:overlap={self.overlap:g}"
         return self.rule if self.count is None else f"{self.rule}:{self.count}"
 
+    def spaced(self, window_s: float) -> "Selection":
+        """The same with the hop in seconds, and none where windows lie back to back: one name for one grid."""
+        hop = self.hop_s if self.hop_s is not None else round(window_s * (1 - self.overlap), 6)
+        return replace(self, hop_s=None if self.rule != "all" or hop == window_s else hop, overlap=0.0)
 
-def grid(n_samples: int, window_samples: int) -> np.ndarray:
-    """Starts, int64 [windows], of back-to-back windows over the whole recording.
 
-    The last window is padded. A tail under 1 % of a window is dropped, unless it is all there is.
+def _spacing(text: str, words: str, hop_s: float | None, overlap: float | None) -> tuple[float | None, float]:
+    """(hop in seconds, overlap) of the grid, from `hop=2.5`, `overlap=0.5` or the options."""
+    name, _, number = words.partition("=")
+    given = [value for value in (hop_s, overlap) if value is not None]
+    try:
+        if words:
+            given.append(float(number))
+            hop_s, overlap = (given[-1], None) if name == "hop" else (None, given[-1])
+    except ValueError:
+        given = []
+    if len(given) != 1 or name not in ("", "hop", "overlap"):
+        raise InputError(
+            f"--select: expected all with either --hop SECONDS or --overlap PART, or all:hop=SECONDS, got '{text}'."
+        )
+    if hop_s is not None and not 0 < hop_s < math.inf:
+        raise InputError(f"--hop: expected seconds above 0, got {hop_s:g}.")
+    if overlap is not None and not 0 <= overlap < 1:
+        raise InputError(f"--overlap: expected a part of a window from 0 to less than 1, got {overlap:g}.")
+    return hop_s, overlap or 0.0
+
+
+def grid(n_samples: int, window_samples: int, hop: int | None = None) -> np.ndarray:
+    """Starts, int64 [windows], of windows over the whole recording, `hop` samples apart (None: back to back).
+
+    The last window is padded. It is the first that reaches the end, but for a tail under 1 % of a window.
     """
-    starts = np.arange(0, n_samples, window_samples, dtype=np.int64)
-    if len(starts) > 1 and n_samples - starts[-1] < TAIL * window_samples:
-        starts = starts[:-1]
-    return starts
+    hop = window_samples if hop is None else max(1, hop)
+    starts = np.arange(0, n_samples, hop, dtype=np.int64)
+    covered = np.maximum(starts, starts - hop + window_samples)  # by the windows before
+    return starts[(starts == 0) | (n_samples - covered >= TAIL * window_samples)]
 
 
 def select(waveform: np.ndarray, sample_rate: int, window_s: float, selection: Selection, seed: int = 0) -> np.ndarray:
@@ -59,7 +100,8 @@ def select(waveform: np.ndarray, sample_rate: int, window_s: float, selection: S
     """
     n, window = len(waveform), round(window_s * sample_rate)
     if selection.rule == "all" or n == 0:
-        return grid(n, window)
+        hop_s = selection.spaced(window_s).hop_s
+        return grid(n, window, None if hop_s is None else round(hop_s * sample_rate))
     room = max(0, n - window)  # the last start that needs no padding
     wanted = selection.count or 1  # only random and energy have a count
     if selection.rule == "first" or room == 0:

@@ -29,6 +29,7 @@ def fine_tune(
     group_regex: str | None = None,
     groups: str | None = None,
     fold_regex: str | None = None,
+    column: str | None = None,
     loss: str | None = None,
     epochs: int | None = None,
     frozen_epochs: int | None = None,
@@ -58,7 +59,7 @@ def fine_tune(
 
     Args:
         member: one of `finetune.models.members`, or timm:NAME.
-        audio, classes, per_class, group_regex, groups, fold_regex: the recordings, as in `sweep`; None with `smoke`.
+        audio, classes, per_class, group_regex, groups, fold_regex, column: the recordings, as in `sweep`; None with `smoke`.
         output: the run's folder, one for all folds; see `finetune.training.results` for its files.
         fold, folds: which of how many is held out.
         init, pretrained: weights to begin with, see `finetune.initial_weights.begin`.
@@ -101,7 +102,11 @@ def fine_tune(
     ).with_recipe(**{name: wish for name, wish in wishes.items() if wish is not None})
     recordings = None
     if audio is not None:
-        read = read_recordings(audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex)
+        read = read_recordings(
+            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, column=column
+        )
+        if read.kind:
+            log(f"{audio}: {read.kind}")
         recordings = choose(read, classes, per_class, seed)
     return train(
         member,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..probe.cli.options import Classes, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
+from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
 from ..probe.cli.terminal import say, warn
 
 RECIPE, HARDWARE = "Recipe (the member's published one otherwise)", "Machine"  # panels of --help
@@ -49,6 +49,7 @@ def finetune(
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    column: Column = None,
     loss: Annotated[str | None, typer.Option(help="asl, bce or ce.", rich_help_panel=RECIPE)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="All of them.", rich_help_panel=RECIPE)] = None,
     frozen_epochs: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..features import InputError
 from ..features.csv_files import write_csv
 from ..features.output_folder import adding
+from ..features.playback import Playback
 from ..features.recordings.taxonomy import read_classes
 from ..probe.models.registry import resolve
 from ..probe.runtime.providers import find_device
@@ -210,6 +211,8 @@ def predict(
     output: Path | str,
     *,
     row_s: float | None = None,
+    speed: float | None = None,
+    bandpass: str | None = None,
     tta_shifts: Sequence[float] = (0.0,),
     budget_minutes: float | None = None,
     taxonomy: Path | None = None,
@@ -230,6 +233,7 @@ def predict(
         soundscapes: a folder of recordings, one file, or a list of files.
         output: the CSV to write; OUT.json beside it says how.
         row_s: seconds of a row; None: the model's window.
+        speed, bandpass: as in `extract`, for an ONNX file that does not say; a run and its fused file know theirs.
         tta_shifts: test-time shifts in seconds, averaged.
         budget_minutes: stop before so many have passed since `started` (a time.monotonic()) and still write all rows.
         taxonomy: a taxonomy.csv, whose classes are the columns, in its order.
@@ -258,6 +262,7 @@ def predict(
         output,
         row_s=row_s,
         shifts=tta_shifts,
+        playback=None if speed is None and bandpass is None else Playback.parse(speed or 1.0, bandpass),
         budget_minutes=budget_minutes,
         classes=classes,
         sample_submission=sample_submission,

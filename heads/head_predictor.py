@@ -14,6 +14,7 @@ import torch
 
 from ..features import InputError
 from ..features.files import parse_json
+from ..features.playback import AS_RECORDED, Playback
 from ..features.store import FeatureStore, StoreKey
 from ..finetune.torch_threads import torch_threads
 from ..probe.assets import WREN
@@ -33,6 +34,7 @@ class HeadPredictor:
     ensemble: Ensemble = field(repr=False)
     labels: tuple[str, ...]
     identity: str
+    playback: Playback = AS_RECORDED
 
     @property
     def sample_rate(self) -> int:
@@ -88,7 +90,7 @@ def open_run(
         device=device,
     )
     identity = identity_of(members, key) + ("" if device.precision == "float32" else f"-{device.precision}")
-    return HeadPredictor(backbone, members.over(taps), members.description.labels, identity)
+    return HeadPredictor(*(backbone, members.over(taps), members.description.labels, identity), playback=key.playback)
 
 
 def find_model(run: Path, key: StoreKey) -> Path:

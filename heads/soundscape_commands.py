@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..probe.cli.options import (
+    Bandpass,
     Budget,
     Device,
     DeviceName,
@@ -69,6 +70,10 @@ def predict(
     normalise: Normalise = None,
     frontend: FrontEnd = None,
     inputs: Inputs = None,
+    speed: Annotated[
+        float | None, typer.Option(help="0.1: ten times slower; a trained run or its fused file know theirs.")
+    ] = None,
+    bandpass: Bandpass = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a forward pass; 8, on a GPU 32.")] = None,
     device: Device = DeviceName.auto,
     precision: Precision = PrecisionName.float32,

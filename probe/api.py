@@ -1,5 +1,6 @@
 """What the commands on backbones call, as functions on paths and arrays: `import birdprobe as bp`."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,10 +13,12 @@ from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.files import check_new
+from ..features.playback import Playback
 from ..features.recordings import assign_folds, choose, read_recordings
 from ..features.seeds import check_seed
 from ..features.windows import Selection
 from .blocks.architecture import Architecture
+from .extraction.estimate import Estimate, estimate
 from .extraction.extract import Extraction
 from .extraction.extract import extract as extract_recordings
 from .runtime.backbone import Backbone
@@ -110,11 +113,15 @@ def open_backbone(
 def extract(
     model: Path | str,
     audio: Path | str,
-    output: Path | str,
+    output: Path | str | None = None,
     *,
     taps: str = "all",
     pool: str = "mean",
     select: str = "all",
+    hop: float | None = None,
+    overlap: float | None = None,
+    speed: float = 1.0,
+    bandpass: str | None = None,
     dtype: str = "float32",
     sample_rate: int | None = None,
     window_s: float | None = None,
@@ -131,45 +138,64 @@ def extract(
     group_regex: str | None = None,
     groups: str | None = None,
     fold_regex: str | None = None,
+    column: str | None = None,
     unlabelled: bool = False,
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
+    dry_run: bool = False,
+    price: float | None = None,
     log: Callable[[str], None] = lambda line: None,
-) -> Extraction:
+) -> Extraction | Estimate:
     """Cache every tap of a backbone for all windows of some recordings in one HDF5 store.
 
     Args:
         model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
         taps, pool, sample_rate, window_s, normalise, frontend, inputs, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
+        hop, overlap: of the windows of "all": seconds from one to the next, or the part of a window they share.
+        speed: 0.1 plays ten times slower (bats, insects). bandpass: "LOW,HIGH" in Hz of the recording.
         batch_size: windows a forward pass; None: 8 on a CPU, found by a short trial on a GPU.
         jobs: local processes. cluster: address of a Dask cluster.
         classes, per_class: at most so many (a seeded choice).
         group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
+        column: of any table, which column is which: "label=species,path=filename,start=onset,end=offset".
         unlabelled: every audio file below `audio`, labels unknown.
         seed: of every random choice. overwrite: replace a store that does not fit.
         progress: a bar on stderr, on a terminal only. log: called with one line a stage.
+        dry_run: write nothing; try a part of it, and tell the seconds, bytes and money of all and of 1,000 hours like
+            it. price: of one core for one hour.
 
     Returns:
-        The store's path, how many windows and clips are in it, and which clips were skipped.
+        The store's path, how many windows and clips are in it, and which clips were skipped; of a dry run an Estimate.
 
     Raises:
         InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
     """
     check_seed(seed)
-    selection = Selection.parse(select)
-    check_new(Path(output), overwrite=True)  # an existing store is resumed
+    if output is None and not dry_run:
+        raise InputError("extract: -o STORE.h5 is needed, unless it is a --dry-run.")
+    selection, playback = Selection.parse(select, hop, overlap), Playback.parse(speed, bandpass)
+    if output is not None:
+        check_new(Path(output), overwrite=True)  # an existing store is resumed
     recordings = choose(
         read_recordings(
-            audio, group_regex=group_regex, groups_column=groups, fold_regex=fold_regex, labelled=not unlabelled
+            audio,
+            group_regex=group_regex,
+            groups_column=groups,
+            fold_regex=fold_regex,
+            column=column,
+            labelled=not unlabelled,
         ),
         classes,
         per_class,
         seed,
     )
+    if recordings.kind:
+        log(f"{audio}: {recordings.kind}")
     for line in recordings.warnings:
         log(f"warning: {line}")
+    begun = time.perf_counter()
     there = find_device(device, precision)
     backbone = Backbone.open(
         model, taps, pool, sample_rate, window_s, normalise, threads=1, frontend=frontend, inputs=inputs, device=there
@@ -178,10 +204,21 @@ def extract(
     log(str(backbone.verification))
     if backbone.device_check:
         log(str(backbone.device_check))
+    if dry_run:
+        return estimate(
+            *(backbone, recordings),
+            open_s=time.perf_counter() - begun,
+            selection=selection,
+            dtype=dtype,
+            batch_size=batch_size,
+            seed=seed,
+            playback=playback,
+            price=price,
+        )
     return extract_recordings(
         backbone,
         recordings,
-        Path(output),
+        Path(output or ""),
         selection=selection,
         dtype=dtype,
         batch_size=batch_size,
@@ -190,6 +227,7 @@ def extract(
         overwrite=overwrite,
         cluster=cluster,
         progress=progress,
+        playback=playback,
     )
 
 

@@ -11,9 +11,11 @@ from .cli.options import (
     RANKING,
     RECORDINGS,
     Audio,
+    Bandpass,
     BatchSize,
     Classes,
     Cluster,
+    Column,
     Device,
     DeviceName,
     DType,
@@ -23,6 +25,7 @@ from .cli.options import (
     FrontEnd,
     GroupRegex,
     Groups,
+    Hop,
     Inputs,
     Jobs,
     Json,
@@ -31,6 +34,7 @@ from .cli.options import (
     MinPerClass,
     Model,
     Normalise,
+    Overlap,
     Overwrite,
     PerClass,
     Planes,
@@ -44,8 +48,10 @@ from .cli.options import (
     Seed,
     Select,
     Shots,
+    Speed,
     Taps,
     Test,
+    TestColumn,
     TestGroups,
     Unit,
     Window,
@@ -77,10 +83,14 @@ def blocks(
 def extract(
     model: Model,
     audio: Audio,
-    output: Annotated[Path, out("STORE.h5", "The store to write or to resume.")],
+    output: Annotated[Path | None, out("STORE.h5", "The store to write or to resume.")] = None,
     taps: Taps = "all",
     pool: Pool = "mean",
     select: Select = "all",
+    hop: Hop = None,
+    overlap: Overlap = None,
+    speed: Speed = 1.0,
+    bandpass: Bandpass = None,
     dtype: Dtype = DType.float32,
     sample_rate: SampleRate = None,
     window_s: Window = None,
@@ -97,20 +107,28 @@ def extract(
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    column: Column = None,
     unlabelled: Annotated[
         bool,
         typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.", rich_help_panel=RECORDINGS),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try a part: seconds, bytes and money of all, and of 1,000 hours like it.")
+    ] = False,
+    price: Annotated[float | None, typer.Option(min=0, help="With --dry-run: of one core for one hour.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
     options = locals()
-    from .api import extract
+    from .api import Estimate, extract
 
     given = {name: getattr(value, "value", value) for name, value in options.items()}
     given["inputs"] = tuple(inputs or ())
     done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
+    if isinstance(done, Estimate):
+        print(done)
+        return
     warn(done.warnings)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
     print(f"{done.store}: {done.windows} windows of {done.clips} clips")
@@ -128,6 +146,10 @@ def sweep(
     taps: Taps = "all",
     pool: Pool = "mean",
     select: Select = "all",
+    hop: Hop = None,
+    overlap: Overlap = None,
+    speed: Speed = 1.0,
+    bandpass: Bandpass = None,
     dtype: Dtype = DType.float32,
     sample_rate: SampleRate = None,
     window_s: Window = None,
@@ -145,6 +167,8 @@ def sweep(
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
+    column: Column = None,
+    test_column: TestColumn = None,
     test_groups: Annotated[
         TestGroups, typer.Option(help="What is resampled of the test recordings.", rich_help_panel=RANKING)
     ] = TestGroups.file,

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.recordings.sources import read_csv
+from ...features.recordings.tables import read_csv
 from .step import Reach
 
 

@@ -27,6 +27,7 @@ class Recordings:
     """The clips of one AUDIO. `grouping` and `folding` say in words where groups and given folds come from.
 
     classes: of the competition's taxonomy, in its order, where there is one that knows every label.
+    kind: what AUDIO was recognised as, in words; "" where its folders or the manifest's columns say it.
     """
 
     root: Path
@@ -35,6 +36,7 @@ class Recordings:
     warnings: tuple[str, ...] = ()
     folding: str = "none"
     classes: tuple[str, ...] | None = None
+    kind: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from .. import InputError
 from ..spelling import composed, printable
 from .clips import Clip, Recordings, some
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
+from .tables.labelled import Labelled, is_audacity, label_files, label_folder, label_table
+from .tables.layouts import parse_columns
+from .tables.text import TABLE_SUFFIXES, read_table
 from .taxonomy import read_classes
 
 PATIENCE_S = 10
@@ -33,35 +36,29 @@ def read_recordings(
     group_regex: str | None = None,
     groups_column: str | None = None,
     fold_regex: str | None = None,
+    column: str | None = None,
     labelled: bool = True,
 ) -> Recordings:
     """The clips of AUDIO with their labels, groups and folds; without `labelled`, every audio file below a folder.
 
     Both patterns are searched in the file name (without its folders); their first group is the clip's group or fold. A
     pattern or `groups_column` goes before the table's own (column `group`; `author` in a BirdCLEF folder; the site of
-    labelled soundscapes). Where nothing is known, pieces of one file still form a group. Raises InputError for what is
-    missing, empty or unreadable.
+    labelled soundscapes). Where nothing is known, pieces of one file still form a group. `column` says of any table
+    which column is which, `label=species,path=filename,start=onset`. Raises InputError for what is missing, empty or
+    unreadable.
     """
     audio = Path(audio)
     if group_regex is not None and groups_column is not None:
         raise InputError("--group-regex and --groups: expected one source of groups, got both.")
     if audio.is_dir():
-        root = audio
-        if not labelled:
-            clips, grouping, warnings = unlabelled(audio)
-        elif (audio / "train.csv").is_file() and (audio / "train_audio").is_dir():
-            clips, grouping, warnings = birdclef(audio, groups_column)
-        elif groups_column is not None:
-            raise InputError(f"--groups {groups_column}: {audio} is no table with columns. Use --group-regex?")
-        else:
-            clips, grouping, warnings = class_folders(audio)
-    elif audio.is_file() and audio.suffix.lower() == ".csv":
-        root = audio.parent
-        reader = soundscapes if lists_soundscapes(audio) else manifest
-        clips, grouping, warnings = reader(audio, groups_column)
+        found = _of_folder(audio, groups_column, column, labelled)
+    elif audio.is_file() and audio.suffix.lower() in TABLE_SUFFIXES:
+        found = _of_table(audio, groups_column, column)
     else:
-        found = "a file that is no .csv" if audio.exists() else "no such file or folder"
-        raise InputError(f"{audio}: {found}, expected class folders, a CSV manifest or a BirdCLEF folder.")
+        what = f"a file that is no {', '.join(TABLE_SUFFIXES)}" if audio.exists() else "no such file or folder"
+        raise InputError(f"{audio}: {what}, expected class folders, a CSV table of labels or a BirdCLEF folder.")
+    root = audio if audio.is_dir() else audio.parent
+    clips, grouping, warnings = found.clips, found.grouping, found.warnings
     folding = "column fold" if any(clip.fold for clip in clips) else "none"
     if group_regex is not None:
         groups = _search("--group-regex", group_regex, clips)
@@ -80,7 +77,7 @@ def read_recordings(
     ]
     clips, grouping, more = _complete_groups(clips, grouping)
     warnings = (*warnings, *more, *_look_alikes(clips), *_doubles(clips))
-    return Recordings(root, tuple(clips), grouping, warnings, folding, _taxonomy(root, clips))
+    return Recordings(root, tuple(clips), grouping, warnings, folding, _taxonomy(root, clips), found.kind)
 
 
 def _taxonomy(root: Path, clips: list[Clip]) -> tuple[str, ...] | None:
@@ -88,6 +85,34 @@ def _taxonomy(root: Path, clips: list[Clip]) -> tuple[str, ...] | None:
     path = root / "taxonomy.csv"
     classes = read_classes(path) if path.is_file() else ()
     return classes if classes and {label for clip in clips for label in clip.labels} <= set(classes) else None
+
+
+def _of_folder(audio: Path, groups_column: str | None, column: str | None, labelled: bool) -> Labelled:
+    if not labelled:
+        return Labelled(*unlabelled(audio), "")
+    if column is not None:
+        raise InputError(f"--column {column}: {audio} is no table with columns.")
+    if (audio / "train.csv").is_file() and (audio / "train_audio").is_dir():
+        return Labelled(*birdclef(audio, groups_column), "BirdCLEF folder")
+    if files := label_files(audio):
+        return label_folder(audio, files, groups_column)
+    if groups_column is not None:
+        raise InputError(f"--groups {groups_column}: {audio} is no table with columns. Use --group-regex?")
+    return Labelled(*class_folders(audio), "")
+
+
+def _of_table(audio: Path, groups_column: str | None, column: str | None) -> Labelled:
+    """A manifest, BirdCLEF's labelled soundscapes, or what another tool wrote."""
+    if column is not None:
+        return label_table(audio, groups_column, parse_columns(column))
+    if audio.suffix.lower() == ".jsonl" or is_audacity(audio):
+        return label_table(audio, groups_column)
+    table = read_table(audio)
+    if lists_soundscapes(table.columns):
+        return Labelled(*soundscapes(table, groups_column), "BirdCLEF soundscapes")
+    if {"path", "label"} <= set(table.columns):
+        return Labelled(*manifest(table, groups_column), "")
+    return label_table(audio, groups_column)
 
 
 def _search(option: str, pattern: str, clips: list[Clip]) -> list[str | None]:

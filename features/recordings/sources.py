@@ -1,9 +1,6 @@
-"""The four kinds of AUDIO. Each reader returns (clips, grouping, warnings) and raises InputError."""
+"""Folders, manifests, what BirdCLEF publishes. A reader returns (clips, grouping, warnings) or raises InputError."""
 
 import ast
-import csv
-import difflib
-import math
 import os
 import re
 from collections import defaultdict
@@ -13,15 +10,16 @@ from pathlib import Path
 
 from .. import InputError
 from ..audio import SUFFIXES
-from ..files import check_regular
 from ..spelling import is_text, is_there, on_disk, printable
 from .clips import Clip, some
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
+from .tables.audio_paths import AudioPaths
+from .tables.labelled import seconds
+from .tables.text import TextTable, read_csv, require_columns
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 LIST = re.compile(rf"(?:\[\s*(?:(?:{QUOTED.pattern})(?:(?:\s*,\s*|\s+)(?:{QUOTED.pattern}))*\s*,?)?\s*\])?")
-MOST_COLUMNS = 1000
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 
@@ -81,25 +79,26 @@ def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
     return (*_by_site(clips), _passed_over(root, found.hidden))
 
 
-def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
+def manifest(table: TextTable, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """Columns path, label and, if known, group, fold, start_s, end_s; any other may serve as groups_column."""
     wanted, optional = ("path", "label"), ("group", "fold", "start_s", "end_s")
-    columns, rows = read_csv(path, (*wanted, *((groups_column,) if groups_column else ())), optional)
-    column = groups_column or ("group" if "group" in columns else None)
+    require_columns(table, (*wanted, *((groups_column,) if groups_column else ())), optional)
+    path, paths, comma = table.path, AudioPaths(table.path), table.delimiter != ","
+    column = groups_column or ("group" if "group" in table.columns else None)
     clips = []
-    for line, row in rows:
+    for line, row in table.rows:
         labels = re.split(r"\s*;\s*", row["label"])
         if not row["path"].strip() or not all(label.strip() for label in labels):
             raise InputError(
                 f"{path}, line {line}: path '{row['path']}' and label '{row['label']}', expected both filled."
             )
-        start_s, end_s = (_seconds(path, line, name, row.get(name, "")) for name in ("start_s", "end_s"))
+        start_s, end_s = (seconds(path, line, name, row.get(name, ""), comma) for name in ("start_s", "end_s"))
         if end_s is not None and end_s <= (start_s or 0.0):
             raise InputError(
                 f"{path}, line {line}: start_s {start_s or 0:g}, end_s {end_s:g}, expected start_s < end_s."
             )
-        file = on_disk(path.parent, row["path"])
-        name = path.parent / row["path"]
+        file, written = paths.find(row["path"]), path.parent / row["path"]
+        name = written if file == on_disk(path.parent, row["path"]) else file
         if not Path(row["path"]).is_absolute():
             name = Path(os.path.relpath(name, path.parent))
         group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
@@ -108,7 +107,9 @@ def manifest(path: Path, groups_column: str | None) -> tuple[list[Clip], str, li
     without = [clip.name for clip in clips if clip.fold is None]
     if 0 < len(without) < len(clips):
         raise InputError(f"{path}: no fold for {some(without)}, expected one for every clip or for none.")
-    return clips, f"column {column}" if column else "none", []
+    moved = sorted(set(paths.moved))
+    told = [f"{path}: {len(moved)} recordings are not where it says, and were found by name: {some(moved, 1)}."]
+    return clips, f"column {column}" if column else "none", [*table.warnings, *(told if moved else ())]
 
 
 def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
@@ -141,17 +142,12 @@ def _strangers(path: Path, clips: list[Clip]) -> list[str]:
     return [f"{path}: labels that taxonomy.csv does not have: {some(strange)}."] if strange else []
 
 
-def lists_soundscapes(path: Path) -> bool:
-    """Whether the table names windows of soundscapes, `filename,start,end,primary_label`, and not clips."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            columns = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False  # the manifest's reader says why
+def lists_soundscapes(columns: Sequence[str]) -> bool:
+    """Whether a table names windows of soundscapes, `filename,start,end,primary_label`, and not clips."""
     return "filename" in columns and not {"start", "end"}.isdisjoint(columns)
 
 
-def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
+def soundscapes(table: TextTable, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """Windows of soundscapes: times are HH:MM:SS, several labels are joined by `;`, the audio lies in the folder
     train_soundscapes/ beside the table (or right beside it); a taxonomy.csv there names the labels that exist.
 
@@ -159,7 +155,8 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
     groups_column may name any column, `filename` for one.
     """
     wanted = ("filename", "start", "end", "primary_label", *((groups_column,) if groups_column else ()))
-    _, rows = read_csv(path, wanted)
+    require_columns(table, wanted)
+    path, rows = table.path, table.rows
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
     windows: dict[tuple[str, float, float], dict] = {}
@@ -185,7 +182,7 @@ def soundscapes(path: Path, groups_column: str | None) -> tuple[list[Clip], str,
         for (name, *times), about in windows.items()
     ]
     _require_files(path, clips)
-    warnings = []
+    warnings = list(table.warnings)
     if again := len(rows) - len(windows):
         warnings.append(f"{path}: {again} of {len(rows)} rows list a window again; {len(windows)} windows are used.")
     if clashes:
@@ -210,56 +207,6 @@ def _clock(path: Path, line: int, column: str, text: str) -> float:
         raise InputError(f"{path}, line {line}: {column} '{text}', expected HH:MM:SS. Saved by a spreadsheet?")
     hours, minutes, seconds = map(int, match.groups())
     return float(3600 * hours + 60 * minutes + seconds)
-
-
-def read_csv(
-    path: Path, wanted: Sequence[str], optional: Sequence[str] = ()
-) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN.
-
-    Rows of commas alone, and columns without a name or a value, are what a spreadsheet leaves behind: passed over.
-    """
-    check_regular(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            columns = next(reader, [])
-            rows = [(reader.line_num, fields) for fields in reader if any(field.strip() for field in fields)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
-    if len(columns) > MOST_COLUMNS:
-        raise InputError(f"{path}: {len(columns):,} columns, expected at most {MOST_COLUMNS:,}. Predictions?")
-    while columns and not columns[-1].strip() and not any("".join(fields[len(columns) - 1 :]) for _, fields in rows):
-        columns = columns[:-1]
-        rows = [(line, fields[: len(columns)]) for line, fields in rows]
-    for name in columns:
-        close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
-        if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
-            raise InputError(f"{path}: expected '{close[0]}', got column '{name}'. Mistyped?")
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{path}: expected every name once, got columns {', '.join(columns)}.")
-    if missing := [name for name in wanted if name not in columns]:
-        raise InputError(
-            f"{path}: expected {', '.join(wanted)}{' and, if known, ' * bool(optional)}{', '.join(optional)}, "
-            f"got columns {', '.join(columns) or '(none)'}. "
-            f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
-        )
-    for line, fields in rows:
-        if len(fields) != len(columns):
-            raise InputError(f"{path}, line {line}: {len(fields)} fields, expected {len(columns)}. An unquoted comma?")
-    if not rows:
-        raise InputError(f"{path}: no rows below the header.")
-    return columns, [(line, dict(zip(columns, fields))) for line, fields in rows]
-
-
-def _seconds(path: Path, line: int, column: str, text: str) -> float | None:
-    try:
-        seconds = float(text) if text.strip() else None
-    except ValueError:
-        seconds = math.nan
-    if seconds is not None and not 0 <= seconds < math.inf:
-        raise InputError(f"{path}, line {line}: {column} '{text}', expected seconds from 0 on.")
-    return seconds
 
 
 def _list(path: Path, line: int, text: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from .. import InputError
-from .sources import read_csv
+from .tables import read_csv
 
 
 def read_classes(path: Path | str) -> tuple[str, ...]:

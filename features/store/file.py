@@ -83,8 +83,22 @@ def _with_room(path: Path) -> Iterator[None]:
 
 def _grow(file: h5py.File, name: str, dim: tuple, dtype, chunk: int | None = None) -> h5py.Dataset:
     """An empty dataset [0, *dim] that grows, in chunks of `chunk` rows, else of about 1 MiB and at most 256 rows."""
-    chunk = chunk or min(CHUNK_ROWS, max(1, CHUNK_BYTES // (int(np.prod(dim)) * np.dtype(dtype).itemsize)))
+    chunk = chunk or rows_a_chunk(dim, dtype)
     return file.create_dataset(name, (0, *dim), dtype, maxshape=(None, *dim), chunks=(chunk, *dim))
+
+
+def rows_a_chunk(dim: tuple, dtype) -> int:
+    """Rows that HDF5 writes together: about 1 MiB, at most 256."""
+    return min(CHUNK_ROWS, max(1, CHUNK_BYTES // (int(np.prod(dim)) * np.dtype(dtype).itemsize)))
+
+
+def feature_bytes(dims: dict[str, tuple[int, ...]], dtype: str, rows: int) -> int:
+    """What the arrays of a store of so many rows take: whole chunks."""
+    size = 0
+    for dim in dims.values():
+        chunk = rows_a_chunk(dim, dtype)
+        size += -(-rows // chunk) * chunk * int(np.prod(dim)) * np.dtype(dtype).itemsize
+    return size
 
 
 def put(data: h5py.Dataset, start: int, values: np.ndarray) -> int:

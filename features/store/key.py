@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from .. import InputError
+from ..playback import Playback
 from ..schema import record
 
 DTYPES = ("float32", "float16")
@@ -26,9 +27,12 @@ CAUSES = {
     "frontend": "Was the store made with another --frontend?",
     "inputs": "Was the store made with another --input?",
     "precision": "Was the store made with another --precision?",
+    "speed": "Was the store made with another --speed?",
+    "bandpass": "Was the store made with another --bandpass?",
 }
 
-ADDED = ("frontend", "inputs", "precision")  # stores made before there were any do not name them
+UNSAID = ("precision", "speed", "bandpass")  # not written where they are as ever
+ADDED = ("frontend", "inputs", *UNSAID)  # stores made before there were any do not name them
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,15 @@ class StoreKey:
             comma-separated: then a tap of a map is "block_17/max".
         sample_rate: Hz.
         window_s: length of a window in seconds.
-        selection: which windows of a clip, as `str(Selection)`.
+        selection: which windows of a clip, as `str(Selection)`, the hop in seconds.
         seed: of the selection.
         normalise: one of `features.windows.NORMALISATIONS`.
         dtype: "float32" or "float16", of the stored arrays.
         frontend: what made the spectrogram in front of the model, whole; "" where the model takes the waveform.
         inputs: values of the model's other inputs, "name=value".
         precision: what the model computed in, where that moves numbers by more than 1e-4: "float32", "tf32", "float16".
+        speed: how fast the recordings were played, 1 as recorded.
+        bandpass: Hz in the recording, as `Playback.bandpass`; "none".
     """
 
     model_sha256: str
@@ -63,6 +69,8 @@ class StoreKey:
     frontend: str = ""
     inputs: tuple[str, ...] = ()
     precision: str = "float32"
+    speed: float = 1.0
+    bandpass: str = "none"
 
     def __post_init__(self):
         object.__setattr__(self, "taps", tuple(self.taps))
@@ -74,10 +82,14 @@ class StoreKey:
                 raise ValueError(f"tap name {tap!r} cannot name an HDF5 dataset")
 
     def to_json(self) -> str:
-        found = asdict(self)
-        if self.precision == "float32":  # as stores have said it that knew no other
-            del found["precision"]
-        return json.dumps(found)
+        """Without what is as ever, so that a store as of old reads as of old."""
+        later = {field.name: field.default for field in fields(self) if field.name in UNSAID}
+        return json.dumps({name: value for name, value in asdict(self).items() if value != later.get(name, ...)})
+
+    @property
+    def playback(self) -> Playback:
+        """How the recordings were played."""
+        return Playback.parse(self.speed, self.bandpass)
 
     @classmethod
     def from_json(cls, text: str) -> "StoreKey":

@@ -14,7 +14,6 @@ import pandas as pd
 from .. import InputError
 from ..files import check_regular
 from . import file as layout
-from .export import export
 from .key import StoreKey
 from .structure import check_structure, check_text
 from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
@@ -189,9 +188,11 @@ class FeatureStore:
         """Faults, one line each: not complete, flipped bits, inconsistent rows, values that are not finite."""
         return find_faults(self)
 
-    def export(self, path, taps=()) -> Path:
-        """Write .npz or .csv; see `features.store.export.export`."""
-        return export(self, path, taps)
+    def export(self, path, taps=(), form: str | None = None, folds: int = 5, seed: int = 0) -> Path:
+        """Write .npz, .csv, .parquet, ...; see `features.store.exchange.export`."""
+        from .exchange.export import export
+
+        return export(self, path, taps, form, folds, seed)
 
     # ---- write
 

@@ -11,6 +11,7 @@ import torch
 
 from ...features import InputError
 from ...features.files import check_new, write_bytes
+from ...features.playback import AS_RECORDED
 from ...features.windows import normalise_windows
 from ...probe.graph.external_data import data_files
 from ...probe.graph.load import default_opset
@@ -146,6 +147,7 @@ def metadata(members: Members, inside: str) -> dict:
         "window_s": key.window_s,
         "normalise": "none" if inside == key.normalise else key.normalise,
         "normalised_inside": inside,
+        **({} if key.playback == AS_RECORDED else {"speed": key.speed, "bandpass": key.bandpass}),
         "model_sha256": key.model_sha256,
         **({"frontend_inside": key.frontend} if key.frontend else {}),
         "birdprobe": version("birdprobe"),

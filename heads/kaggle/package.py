@@ -194,6 +194,10 @@ def fused_metadata(path: Path) -> dict:
         raise InputError(
             f"{path}: expected a file of `birdprobe fuse`, got no {error} in its metadata. A backbone alone?"
         ) from error
+    if "speed" in said:
+        raise InputError(
+            f"{path}: trained at speed {said['speed']}, bandpass {said['bandpass']}; a kernel plays as recorded."
+        )
     if about["normalise"] not in NORMALISATIONS:
         raise InputError(f"{path}: normalise: expected one of {NORMALISATIONS}, got {about['normalise']!r}.")
     return about

@@ -36,7 +36,7 @@ COMMANDS = {
     "demo": "probe.commands",
     "experiment": "heads.commands",
 }
-STORE_COMMANDS = ("info", "check", "export")
+STORE_COMMANDS = {"info": "info", "check": "check", "export": "export", "import": "import_", "rank": "rank"}
 TRAIN_EXTRA = (
     *("torch", "timm", "transformers", "safetensors", "accelerate", "huggingface_hub", "onnxscript", "nbformat"),
 )
@@ -50,10 +50,10 @@ app = typer.Typer(
 store_app = typer.Typer(help="Look into a store of cached features.", no_args_is_help=True)
 for name, room in COMMANDS.items():
     app.command(name, epilog=examples(name))(command(name, getattr(import_module(f"birdprobe.{room}"), name)))
-for name in STORE_COMMANDS:
+for name, function in STORE_COMMANDS.items():
     typed = f"store {name}"
     store_app.command(name, epilog=examples(typed))(
-        command(typed, getattr(import_module("birdprobe.probe.cli.stores"), name))
+        command(typed, getattr(import_module("birdprobe.probe.cli.stores"), function))
     )
 app.add_typer(store_app, name="store")
 

@@ -67,7 +67,10 @@ Model = Annotated[
 ]
 Audio = Annotated[
     Path,
-    typer.Argument(metavar="AUDIO", help="A folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder."),
+    typer.Argument(
+        metavar="AUDIO",
+        help="A folder with a sub-folder per class, a table of labels (CSV, Raven, Audacity, ...), a BirdCLEF folder.",
+    ),
 ]
 Taps = Annotated[
     str,
@@ -90,6 +93,35 @@ Dtype = Annotated[DType, typer.Option(help="Number type of the cached features."
 SampleRate = Annotated[
     int | None,
     typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.", rich_help_panel=FEATURES),
+]
+Hop = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="From one window to the next, with --select all.", rich_help_panel=FEATURES),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(metavar="PART", help="Or by which part of a window they overlap: 0.5.", rich_help_panel=FEATURES),
+]
+Speed = Annotated[
+    float, typer.Option(help="0.1 plays recordings ten times slower, for bats and insects.", rich_help_panel=FEATURES)
+]
+Bandpass = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH", help="Hz of the recording that a filter lets through: 1000,12000.", rich_help_panel=FEATURES
+    ),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD=COLUMN,...",
+        help="Of any table: label=species,path=filename,start=onset,end=offset (duration, group, fold).",
+        rich_help_panel=RECORDINGS,
+    ),
+]
+TestColumn = Annotated[
+    str | None,
+    typer.Option(metavar="FIELD=COLUMN,...", help="The same of the test's table.", rich_help_panel=RECORDINGS),
 ]
 Window = Annotated[
     float | None,

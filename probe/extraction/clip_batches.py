@@ -15,6 +15,7 @@ import pandas as pd
 
 from ...features import InputError, audio
 from ...features.files import sha256
+from ...features.playback import AS_RECORDED, Playback
 from ...features.recordings import Clip
 from ...features.store import ROW_COLUMNS
 from ...features.windows import Selection, cut, normalise_file, normalise_windows, select
@@ -56,6 +57,7 @@ class Settings:
     selection: Selection
     seed: int
     batch_size: int
+    playback: Playback = AS_RECORDED
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ def compute(backbone, batch: ClipBatch, settings: Settings) -> BatchFeatures:
         for number, clip in enumerate(batch.clips, batch.first):
             try:
                 waveform = audio.read(
-                    clip.path, backbone.sample_rate, start_s=clip.start_s, end_s=clip.end_s, warn=warnings.append
+                    *(clip.path, backbone.sample_rate),
+                    start_s=clip.start_s,
+                    end_s=clip.end_s,
+                    warn=warnings.append,
+                    playback=settings.playback,
                 )
             except InputError as error:
                 reason = str(error).removeprefix(str(clip.path)).lstrip(":, ")  # the name stands beside it
@@ -90,7 +96,8 @@ def compute(backbone, batch: ClipBatch, settings: Settings) -> BatchFeatures:
             waveform = normalise_file(waveform, backbone.normalise)
             seed = seed_of(clip, settings.seed)
             starts = select(waveform, backbone.sample_rate, backbone.window_s, settings.selection, seed)
-            rows += _rows(number, clip, starts / backbone.sample_rate, backbone.window_s)
+            played, speed = settings.playback.rate(backbone.sample_rate), settings.playback.speed
+            rows += _rows(number, clip, starts / played, backbone.window_s * speed)
             window_batches.add(waveform, starts)
         features = window_batches.finish()
     except _Refused as error:
@@ -149,7 +156,7 @@ def seed_of(clip: Clip, seed: int) -> int:
 
 
 def _rows(number: int, clip: Clip, starts_s: np.ndarray, window_s: float) -> list[tuple]:
-    """Times count from the start of the file; a padded window ends after its file."""
+    """Times are the recording's, from the start of its file; a padded window ends after it."""
     offset = clip.start_s or 0.0
     status = clip.path.stat()
     digest = _sha256(clip.path, status.st_size, status.st_mtime_ns)

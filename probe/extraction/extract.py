@@ -17,6 +17,7 @@ import onnxruntime
 
 from ...features import InputError
 from ...features.files import Lock
+from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
 from ...features.recordings import Recordings
 from ...features.store import FeatureStore, StoreKey
@@ -65,6 +66,7 @@ def extract(
     cluster: str | None = None,
     progress: bool = True,
     publish: bool = True,
+    playback: Playback = AS_RECORDED,
 ) -> Extraction:
     """Features of all windows that `selection` picks from `recordings`, in the FeatureStore `store_path`.
 
@@ -82,9 +84,9 @@ def extract(
         raise InputError(f"{recordings.root}: no clips to extract")
     if path.is_dir():
         raise InputError(f"{path}: a folder, wanted the name of a store")
-    key = key_of(backbone, selection, seed, dtype)
+    key = key_of(backbone, selection, seed, dtype, playback)
     meta = meta_of(backbone, recordings)
-    settings = Settings(selection, seed, batch_size or backbone.best_batch)
+    settings = Settings(selection, seed, batch_size or backbone.best_batch, playback)
     with Lock(path):
         target = path
         if path.exists():
@@ -118,7 +120,9 @@ def publish(store: Path, path: Path) -> None:
             _move(store, path)
 
 
-def key_of(backbone: Backbone, selection: Selection, seed: int, dtype: str) -> StoreKey:
+def key_of(
+    backbone: Backbone, selection: Selection, seed: int, dtype: str, playback: Playback = AS_RECORDED
+) -> StoreKey:
     """The key of an extraction. The seed is part of it only where it chooses anything."""
     return StoreKey(
         model_sha256=backbone.sha256,
@@ -126,13 +130,15 @@ def key_of(backbone: Backbone, selection: Selection, seed: int, dtype: str) -> S
         pooling=backbone.pooling,
         sample_rate=backbone.sample_rate,
         window_s=backbone.window_s,
-        selection=str(selection),
+        selection=str(selection.spaced(backbone.window_s)),
         seed=seed if selection.rule == "random" else 0,
         normalise=backbone.normalise,
         dtype=dtype,
         frontend=backbone.frontend or "",
         inputs=backbone.inputs,
         precision=backbone.device.key_precision,
+        speed=playback.speed,
+        bandpass=playback.bandpass,
     )
 
 

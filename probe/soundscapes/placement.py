@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...features import InputError, audio
+from ...features.playback import AS_RECORDED, Playback
 from ...features.windows import cut, normalise_file, normalise_windows
 from .rows import count
 
@@ -44,13 +45,13 @@ class Placement:
         if self.batch_size < 1:
             raise InputError(f"batch size {self.batch_size} found, at least 1 wanted.")
 
-    def row_samples(self, sample_rate: int) -> int:
+    def row_samples(self, sample_rate: float) -> int:
         samples = round(self.row_s * sample_rate)
         if samples < 1:
             raise InputError(f"rows of {self.row_s} s found, at least one sample at {sample_rate} Hz wanted.")
         return samples
 
-    def starts(self, n_samples: int, window_samples: int, sample_rate: int) -> np.ndarray:
+    def starts(self, n_samples: int, window_samples: int, sample_rate: float) -> np.ndarray:
         """int64 [rows, windows of a row x shifts], in samples; negative before the recording begins."""
         row = self.row_samples(sample_rate)
         begins = row * np.arange(count(n_samples, row), dtype=np.int64)[:, None]
@@ -63,11 +64,16 @@ class Placement:
         return (starts[:, :, None] + shifts).reshape(len(starts), -1)
 
 
-def probabilities(predictor, waveform: np.ndarray, placement: Placement, check: Callable[[], None]) -> np.ndarray:
-    """float32 [samples] -> float32 [rows, K]. `check` is called before every batch and may raise."""
+def probabilities(
+    predictor, waveform: np.ndarray, placement: Placement, check: Callable[[], None], rate: float | None = None
+) -> np.ndarray:
+    """float32 [samples] -> float32 [rows, K]. `check` is called before every batch and may raise.
+
+    rate: samples for a second of the recording, where it is not played as it was recorded.
+    """
     size = predictor.window_samples
     waveform = normalise_file(waveform, predictor.normalise)
-    starts = placement.starts(len(waveform), size, predictor.sample_rate)
+    starts = placement.starts(len(waveform), size, rate or predictor.sample_rate)
     sounds = (starts < len(waveform)) & (starts + size > 0)
     sounds[~sounds.any(axis=1)] = True
     distinct, which = np.unique(starts, return_inverse=True)
@@ -89,14 +95,16 @@ def predict_file(
     placement: Placement,
     check: Callable[[], None],
     warn: Callable[[str], None] | None = None,
+    playback: Playback = AS_RECORDED,
 ) -> tuple[np.ndarray, float]:
     """(float32 [rows, K], seconds of audio). InputError: the file cannot be used. warn: see `features.audio.read`."""
-    waveform = audio.read(path, predictor.sample_rate, warn=warn, partial=True)
-    found = probabilities(predictor, waveform, placement, check)
+    rate = playback.rate(predictor.sample_rate)
+    waveform = audio.read(path, predictor.sample_rate, warn=warn, partial=True, playback=playback)
+    found = probabilities(predictor, waveform, placement, check, rate)
     bad = ~np.isfinite(found).all(axis=1) | (found.min(axis=1) < 0) | (found.max(axis=1) > 1)
     if bad.any():
         raise InputError(f"{path}: predictions that are no probabilities in {bad.sum()} of {len(bad)} rows.")
-    return found, len(waveform) / predictor.sample_rate
+    return found, len(waveform) / rate
 
 
 def shifts_of(text: str) -> tuple[float, ...]:

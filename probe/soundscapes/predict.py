@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256, write_json
+from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
 from ...features.spelling import composed, printable
 from ..runtime.device_session import BATCH
@@ -92,25 +93,29 @@ def predict(
     started: float | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: bool = True,
+    playback: Playback | None = None,
 ) -> Predicted:
     """Predict a folder, a file or a list of soundscapes, and write OUT.csv with OUT.json beside it.
 
     row_s: seconds of a row (None: the model's window); see `placement` where the two differ. shifts: test-time shifts
     in seconds. classes: the columns, in the taxonomy's order. sample_submission: a CSV whose rows and columns the
     result gets. budget_minutes: stop before so many have passed since `started` (a time.monotonic(), None: now) and
-    still write a whole file. workers: threads (None: one per core). batch_size: windows a
-    call (None: 8, on a GPU 32).
+    still write a whole file. workers: threads (None: one per core). batch_size: windows a call (None: 8, on a GPU 32).
+    playback: slower, or filtered, for an ONNX file that does not say; a run and what was fused of it know what they
+    were trained on. Seconds are the recording's.
     The same bytes come out whatever `workers` is and wherever a killed run was resumed: the same command goes on.
     A file that cannot be used costs a warning and fallback rows, no more. InputError: an OUT.csv that exists (without
     `overwrite`), nothing to predict, no file that can be used, options or classes that do not fit.
     """
     began, out = time.perf_counter(), Path(out)
+    played = played_as(predictor, playback)
+    rate = played.rate(predictor.sample_rate)
     placement = Placement(
-        predictor.window_samples / predictor.sample_rate if row_s is None else float(row_s),
+        predictor.window_samples / rate if row_s is None else float(row_s),
         as_shifts(shifts),
         usual_batch(predictor) if batch_size is None else batch_size,
     )
-    placement.row_samples(predictor.sample_rate)
+    placement.row_samples(rate)
     if budget_minutes is not None and not budget_minutes >= 0:
         raise InputError(f"`--budget-minutes` must be 0 or more, got {budget_minutes:g}.")
     form = Form.of(predictor.labels, classes, sample_submission)
@@ -125,17 +130,17 @@ def predict(
     for names, what in ((lacking, "classes are unknown to the model, 0 everywhere"), (dropped, "classes left out")):
         if names:
             say(f"warning: {len(names)} {what}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}")
-    budget = Budget(budget_minutes, time.monotonic, _writing_s(files, form, placement, predictor), started)
-    with Lock(out), Journal.open(part, _header(predictor, placement, files), overwrite) as journal:
+    budget = Budget(budget_minutes, time.monotonic, _writing_s(files, form, placement, rate), started)
+    with Lock(out), Journal.open(part, _header(predictor, placement, files, played), overwrite) as journal:
         resumed = len(journal.entries)
         if resumed:
             say(f"{resumed} of {len(files)} soundscapes were predicted before; going on")
         audio_before = sum(entry.audio_s for entry in journal.entries.values())
-        skipped, stopped = _run(predictor, files, placement, journal, budget, workers, say, progress)
+        skipped, stopped = _run(predictor, files, placement, played, journal, budget, workers, say, progress)
         if not journal.entries and not stopped:
             journal.remove()
             raise InputError(f"none of the {len(files)} soundscapes can be used. The first: {skipped[0].reason}")
-        made = assemble(files, journal.entries, predictor.labels, form, placement.row_s, predictor.sample_rate)
+        made = assemble(files, journal.entries, predictor.labels, form, placement.row_s, rate)
         audio_s = sum(entry.audio_s for entry in journal.entries.values()) - audio_before
         _warn(made, stopped, budget_minutes, say)
         seconds = time.perf_counter() - began
@@ -155,7 +160,7 @@ def predict(
         )
         with published(made, out) as digest:
             journal.writes(digest)
-        write_json(about_path(out), _about(predicted, predictor, placement, budget_minutes, digest, command))
+        write_json(about_path(out), _about(predicted, predictor, placement, played, budget_minutes, digest, command))
         if not stopped:
             journal.remove()
     return predicted
@@ -169,6 +174,7 @@ def _run(
     predictor: Predictor,
     files: Sequence[Soundscape],
     placement: Placement,
+    played: Playback,
     journal: Journal,
     budget: Budget,
     workers: int | None,
@@ -189,7 +195,7 @@ def _run(
         if budget.stop(file.duration_s or 0.0):
             raise _Stopped
         begun = time.monotonic()
-        found, audio_s = predict_file(predictor, file.path, placement, check, warnings.append)
+        found, audio_s = predict_file(predictor, file.path, placement, check, warnings.append, played)
         budget.done(audio_s, time.monotonic() - begun)
         return Entry(found, audio_s)
 
@@ -270,9 +276,10 @@ def _refuse(out: Path, part: Path, overwrite: bool) -> None:
     raise InputError(f"{there}: exists, a new file wanted. Use --overwrite to replace it.")
 
 
-def _header(predictor: Predictor, placement: Placement, files: Sequence[Soundscape]) -> dict:
+def _header(predictor: Predictor, placement: Placement, files: Sequence[Soundscape], played: Playback) -> dict:
     """Everything that the rows depend on."""
     return {
+        **_told(played),
         "identity": predictor.identity,
         "labels": list(predictor.labels),
         "row_s": placement.row_s,
@@ -285,8 +292,23 @@ def _header(predictor: Predictor, placement: Placement, files: Sequence[Soundsca
     }
 
 
-def _writing_s(files: Sequence[Soundscape], form: Form, placement: Placement, predictor: Predictor) -> float:
-    rows = len(form.row_ids or ()) or sum(expected(f, placement.row_s, predictor.sample_rate) or 12 for f in files)
+def played_as(predictor: Predictor, playback: Playback | None) -> Playback:
+    """How recordings are played to a predictor: as it was trained, else as asked. InputError: the two differ."""
+    trained: Playback | None = getattr(predictor, "playback", None)
+    if trained is not None and playback not in (None, trained):
+        raise InputError(
+            f"`--speed {playback.speed:g} --bandpass {playback.bandpass}`, but it was trained at speed "
+            f"{trained.speed:g}, bandpass {trained.bandpass}. Leave both out."
+        )
+    return trained or playback or AS_RECORDED
+
+
+def _told(played: Playback) -> dict:
+    return {} if played == AS_RECORDED else {"speed": played.speed, "bandpass": played.bandpass}
+
+
+def _writing_s(files: Sequence[Soundscape], form: Form, placement: Placement, rate: float) -> float:
+    rows = len(form.row_ids or ()) or sum(expected(f, placement.row_s, rate) or 12 for f in files)
     return WRITING_S + WRITING_S_A_CELL * rows * len(form.columns)
 
 
@@ -306,6 +328,7 @@ def _about(
     predicted: Predicted,
     predictor: Predictor,
     placement: Placement,
+    played: Playback,
     budget_minutes: float | None,
     digest: str,
     command: str,
@@ -324,6 +347,7 @@ def _about(
             "window_s": predictor.window_samples / predictor.sample_rate,
             "normalise": predictor.normalise,
         },
+        **_told(played),
         "row_s": placement.row_s,
         "shifts": list(placement.shifts),
         "batch_size": placement.batch_size,

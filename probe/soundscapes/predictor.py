@@ -5,7 +5,7 @@ Whatever has the attributes of `Predictor` can be given to `predict`: a fine-tun
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from ...features import InputError
 from ...features.files import check_regular
+from ...features.playback import Playback
 from ...features.windows import NORMALISATIONS
 from ..runtime import sessions
 from ..runtime.device_session import DeviceCheck, DeviceSession, check_noise, steady_batch
@@ -29,7 +30,8 @@ class Predictor(Protocol):
     """labels: names of the K outputs. sample_rate in Hz. normalise: one of features.windows.NORMALISATIONS, what the
     caller does to the audio. identity: changes whenever the numbers could. Calls may come from several threads.
 
-    Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction.
+    Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction;
+    `playback`, how recordings were played to what it learned from (None: it does not say).
     """
 
     @property
@@ -60,6 +62,7 @@ class OnnxPredictor:
     identity: str
     activation: str = "none"
     threads: int | None = 1
+    playback: Playback | None = None
     _session: Any = field(default=None, repr=False)
     _output: str = ""
     device_check: DeviceCheck | None = None
@@ -166,8 +169,16 @@ def open_fused(path: Path, threads: int | None = 1, identity: str | None = None)
         identity = model_sha256(path)
     samples = round(sample_rate * window_s)
     return OnnxPredictor(
-        path, labels, sample_rate, samples, about["normalise"], identity, "none", threads, session, output
+        *(path, labels, sample_rate, samples, about["normalise"], identity, "none", threads),
+        *(fused_playback(about), session, output),
     )
+
+
+def fused_playback(about: Mapping[str, str]) -> Playback | None:
+    """How recordings were played to what a fused file learned from; None of a file that does not say."""
+    if "speed" not in about and "bandpass" not in about:
+        return None
+    return Playback.parse(float(about.get("speed", "1")), about.get("bandpass"))
 
 
 def open_classifier(
@@ -211,7 +222,7 @@ def open_classifier(
     digest = sha256(json.dumps([model_sha256(path), *said]).encode()).hexdigest()
     return OnnxPredictor(
         *(path, labels, contract.sample_rate, contract.window_samples, contract.normalise, digest, activation, threads),
-        *(session, fitting[0]),
+        *(None, session, fitting[0]),
     )
 
 

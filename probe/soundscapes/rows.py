@@ -82,7 +82,7 @@ def count(n_samples: int, row_samples: int) -> int:
     return len(grid(n_samples, row_samples))
 
 
-def expected(file: Soundscape, row_s: float, sample_rate: int) -> int | None:
+def expected(file: Soundscape, row_s: float, sample_rate: float) -> int | None:
     """Rows by the header's duration."""
     if file.duration_s is None:
         return None

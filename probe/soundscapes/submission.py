@@ -74,7 +74,7 @@ def assemble(
     labels: Sequence[str],
     form: Form,
     row_s: float,
-    sample_rate: int,
+    sample_rate: float,
 ) -> Submission:
     """Rows in the order of the files, or of the sample submission. InputError: a file whose number of rows is unknown,
     with no other file to tell it."""

@@ -70,6 +70,7 @@ def training_clips(audio: Path | str, settings: Settings) -> Recordings:
         group_regex=settings.group_regex,
         groups_column=settings.groups,
         fold_regex=settings.fold_regex,
+        column=settings.column,
     )
     least = settings.min_per_class or (2 if recordings.folding != "none" else settings.folds)
     return choose(drop_rare(recordings, least), settings.classes, settings.per_class, settings.seed)
@@ -81,7 +82,7 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
     Raises:
         InputError: none of them carries a class of the training clips, or no sites are known.
     """
-    recordings = read_recordings(audio)
+    recordings = read_recordings(audio, column=settings.test_column)
     if settings.test_groups == "file":
         clips = tuple(replace(clip, group=str(clip.path)) for clip in recordings.clips)
         recordings = replace(recordings, clips=clips, grouping="file")

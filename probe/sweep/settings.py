@@ -28,6 +28,10 @@ class Settings:
     taps: str = "all"
     pool: str = "mean"
     select: str = "all"
+    hop: float | None = None
+    overlap: float | None = None
+    speed: float = 1.0
+    bandpass: str | None = None
     dtype: str = "float32"
     sample_rate: int | None = None
     window_s: float | None = None
@@ -45,6 +49,8 @@ class Settings:
     group_regex: str | None = None
     groups: str | None = None
     fold_regex: str | None = None
+    column: str | None = None
+    test_column: str | None = None
     k: int = 5
     folds: int = 5
     metric: str = "euclidean"

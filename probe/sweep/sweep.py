@@ -19,6 +19,7 @@ import pandas as pd
 
 from ...analysis import readouts
 from ...analysis.scored_items import Units
+from ...features.playback import Playback
 from ...features.progress import Progress
 from ...features.store import FeatureStore
 from ...features.windows import Selection
@@ -123,9 +124,13 @@ def run_sweep(
     """`sweep` without its pictures: arguments as there, the settings as one record."""
     started = time.perf_counter()
     settings.check()
-    selection = Selection.parse(settings.select)
+    selection = Selection.parse(settings.select, settings.hop, settings.overlap)
+    playback = Playback.parse(settings.speed, settings.bandpass)
     prepare(run, overwrite)
     data = read_data(audio, test, settings)
+    for part in filter(None, (data.recordings, data.held_out)):
+        if part.kind:
+            log(f"{part.root}: {part.kind}")
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
     if backbone.device_check:
@@ -142,6 +147,7 @@ def run_sweep(
         "cluster": settings.cluster,
         "progress": progress,
         "publish": False,
+        "playback": playback,
     }
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)

@@ -243,7 +243,7 @@ def test_doubles_and_torn_files_are_named(tmp_path):
             [["file", "lable"], ["a.wav", "x"]],
             r"expected path, label and, if known, group, fold,.*got columns file, lable",
         ),
-        ([["path;label"], ["a.wav;x"]], "not separated by commas"),
+        ([["path:label"], ["a.wav:x"]], r"got columns path:label"),
         ([["path", "label", "Group"], ["a.wav", "x", "1"]], "expected 'group', got column 'Group'. Mistyped"),
         ([["path", "label", "start"], ["a.wav", "x", "1"]], "expected 'start_s'.*got column 'start'"),
         ([["path", "label", "end"], ["a.wav", "x", "1"]], "expected 'end_s'.*got column 'end'"),
@@ -280,8 +280,11 @@ def test_manifests_in_other_encodings(tmp_path):
     (tmp_path / "bom.csv").write_text("path,label\na.wav,Mönchsgrasmücke\n", encoding="utf-8-sig")
     assert read_recordings(tmp_path / "bom.csv").labels == ("Mönchsgrasmücke",)
     (tmp_path / "latin.csv").write_text("path,label\na.wav,Mönchsgrasmücke\n", encoding="latin-1")
-    with pytest.raises(InputError, match=r"latin\.csv: not a readable UTF-8 CSV"):
-        read_recordings(tmp_path / "latin.csv")
+    found = read_recordings(tmp_path / "latin.csv")
+    assert found.labels == ("Mönchsgrasmücke",) and "read as Windows-1252" in found.warnings[0]
+    (tmp_path / "broken.csv").write_bytes(b"path,label\na.wav,\x81\xff\n")
+    with pytest.raises(InputError, match=r"broken\.csv: neither UTF-8 nor Windows-1252"):
+        read_recordings(tmp_path / "broken.csv")
 
 
 # BirdCLEF folders

@@ -406,7 +406,7 @@ def test_export(tmp_path):
         csv = pd.read_csv(store.export(tmp_path / "x.csv", ["embedding"]), float_precision="round_trip")
         assert list(csv.columns) == [*ROW_COLUMNS, *(f"embedding_{i}" for i in range(8))]
         np.testing.assert_array_equal(csv["embedding_7"].astype("f4"), store.read("embedding")[:, 1, 3])
-        with pytest.raises(InputError, match=r"ends in .mat, expected .npz or .csv"):
+        with pytest.raises(InputError, match=r"ends in .mat, expected one of .npz, .csv"):
             store.export(tmp_path / "x.mat")
 
 

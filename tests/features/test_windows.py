@@ -170,3 +170,44 @@ def test_an_unknown_normalisation_is_refused():
     for normalise in (normalise_file, normalise_windows):
         with pytest.raises(InputError, match=r"--normalise: expected one of none, peak, file-peak.*got 'loud'"):
             normalise(np.ones((1, 5), np.float32), "loud")
+
+
+@given(n=st.integers(1, 5000), window=st.integers(100, 700), hop=st.integers(1, 900))
+def test_overlapping_windows_end_with_the_first_that_reaches_the_end(n, window, hop):
+    starts = grid(n, window, hop)
+    assert starts[0] == 0 and (np.diff(starts) == hop).all() and starts[-1] < n
+    if hop <= window:
+        assert len(starts) == 1 or starts[-2] + window < n
+        assert starts[-1] + window > n - 0.01 * window
+
+
+def test_hops_and_overlaps_are_one_thing_in_the_key():
+    assert str(Selection.parse("all", overlap=0.5).spaced(5.0)) == "all:hop=2.5"
+    assert Selection.parse("all:hop=2.5") == Selection.parse("all", hop_s=2.5)
+    assert str(Selection.parse("all:overlap=0.25")) == "all:overlap=0.25"
+    assert (
+        str(Selection.parse("all", hop_s=3.0).spaced(3.0))
+        == str(Selection.parse("all", overlap=0).spaced(3.0))
+        == "all"
+    )
+    waveform = np.ones(10 * RATE, np.float32)
+    starts = select(waveform, RATE, 5.0, Selection.parse("all", overlap=0.5))
+    assert (starts / RATE).tolist() == [0.0, 2.5, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "hop", "overlap", "message"),
+    [
+        ("first", 2.0, None, "--hop and --overlap space the windows of `--select all`"),
+        ("all", 2.0, 0.5, "either --hop SECONDS or --overlap PART"),
+        ("all:hop=x", None, None, "either --hop"),
+        ("all:stride=2", None, None, "either --hop"),
+        ("all:hop", None, None, "--select: expected all, center"),
+        ("all:hop=2", 3.0, None, "either --hop"),
+        ("all", 0.0, None, "--hop: expected seconds above 0"),
+        ("all", None, 1.0, "--overlap: expected a part"),
+    ],
+)
+def test_spacings_that_cannot_work(text, hop, overlap, message):
+    with pytest.raises(InputError, match=message):
+        Selection.parse(text, hop, overlap)

@@ -29,7 +29,7 @@ from tests.tiny import tiny_backbone
 LABELS = ("Parus major", "Épervier d'Europe", "47158son01")
 
 
-def make_run(folder, backbone, tokens, head="attention", folds=3, activation="sigmoid", name=None, seed=0):
+def make_run(folder, backbone, tokens, head="attention", folds=3, activation="sigmoid", name=None, seed=0, **of_key):
     """A run's heads/ with untrained heads, standardised by what the backbone gives for noise. Returns the folder."""
     torch.manual_seed(seed)
     noise = audio_like((24, backbone.window_samples), seed=seed)
@@ -39,6 +39,7 @@ def make_run(folder, backbone, tokens, head="attention", folds=3, activation="si
     key = StoreKey(
         *(backbone.sha256, backbone.taps, backbone.pooling, backbone.sample_rate, backbone.window_s),
         *("all", 0, backbone.normalise),
+        **of_key,
     )
     for fold in range(folds):
         module = build(head, widths, len(LABELS))

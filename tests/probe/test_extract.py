@@ -14,7 +14,8 @@ import pytest
 import soundfile
 import soxr
 
-from birdprobe.features import InputError
+from birdprobe.features import InputError, audio
+from birdprobe.features.playback import Playback
 from birdprobe.features.recordings import Clip, Recordings
 from birdprobe.features.store import FeatureStore, store
 from birdprobe.features.windows import Selection, grid
@@ -474,3 +475,33 @@ def test_a_stopped_extraction_leaves_a_store_that_opens(server, model, recording
     assert child.exitcode != 0
     with FeatureStore.open(path) as store:
         assert store.check() == ["not complete: the extraction was interrupted (the same command resumes it)"]
+
+
+# ---- slower, filtered, overlapping
+
+
+def test_playback_and_hop_reach_the_rows_and_the_key(backbone, tmp_path):
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "bat.wav", 0.3 * rng.standard_normal(20_000), 80_000)  # a quarter of a second
+    recordings = Recordings(tmp_path, (Clip(tmp_path / "bat.wav", "bat.wav", ("bat",)),))
+    playback = Playback.parse(0.1, "2000,30000")
+    spaced = Selection.parse("all", overlap=0.5)
+    done = extract(backbone, recordings, tmp_path / "f.h5", selection=spaced, playback=playback)
+    with FeatureStore.open(done.store) as found:
+        rows, key = found.rows(), found.key
+        assert (key.speed, key.bandpass, key.selection, key.playback) == (0.1, "2000,30000", "all:hop=0.5", playback)
+        np.testing.assert_allclose(rows["start_s"], [0.0, 0.05, 0.1, 0.15], atol=1e-9)
+        np.testing.assert_allclose(rows["end_s"] - rows["start_s"], 0.1)
+        waveform = audio.read(tmp_path / "bat.wav", SAMPLE_RATE, playback=playback)
+        assert len(waveform) == 20_000
+        window = waveform[round(0.1 * 80_000) :][:N_SAMPLES][None]
+        np.testing.assert_allclose(found.read("embedding")[2], backbone(window)["embedding"][0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(
+        InputError, match=r"speed 0\.1 on disk, expected 1\.0\. Was the store made with another --speed"
+    ):
+        extract(backbone, recordings, tmp_path / "f.h5", selection=spaced)
+
+
+def test_stores_that_name_no_playback_are_as_recorded(reference):
+    with FeatureStore.open(reference) as found:
+        assert "speed" not in found.key.to_json() and found.key.speed == 1.0 and found.key.bandpass == "none"

@@ -15,6 +15,7 @@ import soundfile
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
+from birdprobe.features.playback import Playback
 from birdprobe.heads.api import open_predictor
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.head_predictor import find_model
@@ -392,3 +393,27 @@ def test_a_fused_file_needs_no_torch(place, fused, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "torch" not in done.stdout
+
+
+def test_slower_playback_counts_in_the_recordings_seconds(place, predictor, tmp_path):
+    played = Playback.parse(0.5, "500,")
+    done = predict(predictor, place / "sounds" / "r0.wav", tmp_path / "p.csv", playback=played, progress=False)
+    table = predictions.read_predictions(tmp_path / "p.csv")
+    assert done.rows == 12 and list(table.index[:3]) == ["r0_0.5", "r0_1", "r0_1.5"]
+    assert about(tmp_path / "p.csv")["speed"] == 0.5 and about(tmp_path / "p.csv")["bandpass"] == "500,"
+    heard = audio.read(place / "sounds" / "r0.wav", SAMPLE_RATE, playback=played)
+    assert len(heard) == 12 * SAMPLE_RATE
+    wanted = predictor(heard.reshape(12, SAMPLE_RATE))
+    np.testing.assert_allclose(table.to_numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_trained_slower_is_played_slower_and_says_so_when_fused(place, tmp_path):
+    model = place / "model.onnx"
+    backbone = Backbone.open(model, sample_rate=SAMPLE_RATE, threads=1)
+    run = make_run(tmp_path, backbone, TOKENS, speed=0.5, bandpass="500,")
+    assert open_predictor(run, model).playback == Playback.parse(0.5, "500,")
+    fused = fuse(run, model, tmp_path / "fused.onnx").path
+    assert open_predictor(fused).playback == Playback.parse(0.5, "500,")
+    sound = write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE))
+    with pytest.raises(InputError, match=r"it was trained at speed 0\.5, bandpass 500,\. Leave both out"):
+        predict(open_predictor(fused), sound, tmp_path / "p.csv", playback=Playback.parse(0.1), progress=False)

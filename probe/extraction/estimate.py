@@ -1,0 +1,165 @@
+"""What an extraction will cost, from a short trial of the very thing: seconds, bytes and money."""
+
+import random
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ...features import InputError, audio
+from ...features.playback import AS_RECORDED, Playback
+from ...features.recordings import Clip, Recordings
+from ...features.store import FeatureStore
+from ...features.store.file import feature_bytes
+from ...features.windows import Selection
+from ..runtime.backbone import Backbone
+from .extract import extract
+from .writer import cores
+
+TRIAL_S = 12.0  # the trial goes on until one extraction takes so long, or everything was tried
+FIRST_S = 30.0  # seconds of audio of the first try, which only warms up
+PIECE_S = 60.0  # of longer recordings, a piece from the middle is tried
+ARCHIVE_H = 1000.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """audio_s: seconds of recordings. seconds: of this machine. windows: rows. bytes: of the store. price: or None."""
+
+    audio_s: float
+    seconds: float
+    windows: int
+    bytes: int
+    price: float | None
+
+    def __str__(self) -> str:
+        money = "" if self.price is None else f", {self.price:,.3g} at that price"
+        hours = self.audio_s / 3600
+        span = f"{self.seconds:,.0f} s" if self.seconds < 600 else f"{self.seconds / 3600:,.2f} h"
+        size = f"{self.bytes / 1e6:,.1f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:,.2f} GB"
+        return f"{hours:,.2f} hours of audio: {span}, {self.windows:,} windows, {size}{money}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """whole: the recordings that were given. archive: 1,000 hours like them. tried: what was measured.
+
+    open_s: seconds to open the model, in `whole` and `archive` too. n_cores: what the trial could use.
+    """
+
+    whole: Load
+    archive: Load
+    tried: Load
+    open_s: float
+    n_cores: int
+
+    def __str__(self) -> str:
+        tried = f"measured on {self.tried.audio_s:,.0f} s of audio in {self.tried.seconds:.1f} s, {self.n_cores} cores"
+        return f"all of it, {self.whole}\nan archive, {self.archive}\n({tried}; opening the model: {self.open_s:.1f} s)"
+
+
+def estimate(
+    backbone: Backbone,
+    recordings: Recordings,
+    *,
+    open_s: float = 0.0,
+    selection: Selection,
+    dtype: str = "float32",
+    batch_size: int | None = None,
+    seed: int = 0,
+    playback: Playback = AS_RECORDED,
+    price: float | None = None,
+    trial_s: float = TRIAL_S,
+) -> Estimate:
+    """Extract a random part of the recordings into a store that is thrown away, and reckon the rest from it.
+
+    Args:
+        backbone, recordings, selection, dtype, batch_size, seed, playback: as `extract`.
+        open_s: seconds that opening the backbone took.
+        price: of one core for one hour, in whatever money.
+        trial_s: seconds of the longest try, about half of all.
+
+    Returns:
+        The estimate; of one process on this machine.
+
+    Raises:
+        InputError: no recording whose header tells how long it is, or none that can be used.
+    """
+    lengths = [_seconds(clip) for clip in recordings.clips]
+    known = [(clip, length) for clip, length in zip(recordings.clips, lengths) if length]
+    if not known:
+        raise InputError(f"{recordings.root}: no recording tells how long it is, so nothing can be reckoned.")
+    whole_s = sum(length for _, length in known) * len(lengths) / len(known)
+    pieces = [_piece(clip, length) for clip, length in known]
+    random.Random(seed).shuffle(pieces)
+    wanted_s = FIRST_S
+    with TemporaryDirectory() as folder:
+        while True:
+            part, tried_s = _first(pieces, wanted_s)
+            store = Path(folder) / f"{wanted_s:g}.h5"
+            begun = time.perf_counter()
+            extract(
+                *(backbone, replace(recordings, clips=part), store),
+                selection=selection,
+                dtype=dtype,
+                batch_size=batch_size,
+                seed=seed,
+                playback=playback,
+                progress=False,
+            )
+            seconds = time.perf_counter() - begun
+            everything = len(part) == len(pieces)
+            if wanted_s > FIRST_S and (seconds >= trial_s or everything):
+                break
+            wanted_s *= 2.0 if everything else max(2.0, min(64.0, 1.2 * trial_s / max(seconds, 0.01)))
+        with FeatureStore.open(store) as tried:
+            rows, text = len(tried), tried.text("rows").nbytes
+        dims = backbone.dims
+    windows_a_clip = _windows_a_clip(selection)
+
+    def load(audio_s: float, n_clips: float, fixed_s: float) -> Load:
+        windows = round(n_clips * windows_a_clip) if windows_a_clip else round(rows * audio_s / tried_s)
+        took = fixed_s + seconds * (n_clips / len(part) if windows_a_clip else audio_s / tried_s)
+        size = feature_bytes(dims, dtype, windows) + round(text / max(rows, 1) * windows)
+        return Load(audio_s, took, windows, size, None if price is None else price * took / 3600 * cores())
+
+    archive_s = ARCHIVE_H * 3600
+    return Estimate(
+        whole=load(whole_s, len(lengths), open_s),
+        archive=load(archive_s, len(lengths) * archive_s / whole_s, open_s),
+        tried=load(tried_s, len(part), 0.0),
+        open_s=open_s,
+        n_cores=cores(),
+    )
+
+
+def _seconds(clip: Clip) -> float | None:
+    """How long a clip is, by its table or its file's header."""
+    if clip.end_s is not None:
+        return clip.end_s - (clip.start_s or 0.0)
+    about = audio.info(clip.path)
+    return None if about is None or about.frames is None else about.frames / about.sample_rate - (clip.start_s or 0.0)
+
+
+def _piece(clip: Clip, length: float) -> tuple[Clip, float]:
+    if length <= 1.5 * PIECE_S:
+        return clip, length
+    start = (clip.start_s or 0.0) + (length - PIECE_S) / 2
+    return replace(clip, start_s=start, end_s=start + PIECE_S), PIECE_S
+
+
+def _first(pieces: list[tuple[Clip, float]], wanted_s: float) -> tuple[tuple[Clip, ...], float]:
+    """As many of the pieces as fill `wanted_s`, at least one; and their length."""
+    part: list[Clip] = []
+    total = 0.0
+    for clip, length in pieces:
+        if part and total >= wanted_s:
+            break
+        part.append(clip)
+        total += length
+    return tuple(part), total
+
+
+def _windows_a_clip(selection: Selection) -> int | None:
+    """None where it depends on the recording's length."""
+    return None if selection.rule == "all" else selection.count or 1
