@@ -42,7 +42,7 @@ WORKING = (
     ("predict", "{w}/m.onnx", "{w}/sounds", "-o", "{w}/out.csv", "--labels", "{w}/labels.txt", *RATE),
     ("predict", "{w}/member", "{w}/sounds", "-o", "{w}/out.csv"),
     ("finetune", "pebble", "{w}/tones", "-o", "{w}/out", "--epochs", "1", "--folds", "2", "--device", "cpu"),
-    ("export", "{w}/member", "-o", "{w}/out.onnx"),
+    ("export", "pebbles", "-o", "{w}/out.onnx"),
     ("blend", "{w}/a.csv", "{w}/b.csv", "-o", "{w}/out.csv"),
     ("blend", "{w}/a.csv", "{w}/b.csv", "-o", "{w}/out.csv", "--truth", "{w}/truth.csv"),
     ("score", "{w}/a.csv", "{w}/truth.csv"),

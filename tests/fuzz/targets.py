@@ -160,6 +160,8 @@ def run_audio(case: bytes, world: Path, folder: Path) -> None:
 # ---- tables, JSON, weights: a file of the world is replaced and every command that reads it is run
 
 PREDICT = "predict {w}/m.onnx {w}/sounds -o {w}/out.csv --sample-rate 8000"
+FINETUNE = "finetune pebble {w}/tones --epochs 1 --folds 3 --device cpu --group-regex ^(G[0-9]+)"
+MAY_KEEP = ("extract", "finetune")  # what was done before it failed is gone on with
 READERS = {
     "a.csv": (
         "score {w}/a.csv {w}/truth.csv",
@@ -200,10 +202,10 @@ READERS = {
     "heads/tap_weights.csv": ("figures {w}/heads",),
     "heads/heads/linear-fold0.json": ("predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",),
     "heads/heads/linear-fold0.safetensors": ("HASH", "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv"),
-    "member/config.json": ("predict {w}/member {w}/sounds -o {w}/out.csv", "RESUME", "figures {w}/member"),
-    "member/fold0/best.json": ("predict {w}/member {w}/sounds -o {w}/out.csv", "export {w}/member -o {w}/e.onnx"),
+    "member/config.json": ("predict {w}/member {w}/sounds -o {w}/out.csv", FINETUNE + " -o {w}/member --fold 1", "figures {w}/member"),
+    "member/fold0/best.json": ("predict {w}/member {w}/sounds -o {w}/out.csv",),
     "member/fold0/best.safetensors": (
-        "export pebble -o {w}/e.onnx --init {w}/member/fold0/best.safetensors",
+        FINETUNE + " -o {w}/out --init {w}/member/fold0/best.safetensors",
         "HASH",
         "predict {w}/member {w}/sounds -o {w}/out.csv",
     ),
@@ -214,7 +216,13 @@ WEIGHTS = [name for name in READERS if name.endswith(".safetensors")]
 
 
 def seeds_of(names: list[str]) -> Callable[[Path], list[bytes]]:
-    return lambda world: [named(name, (world / name).read_bytes()) for name in names if (world / name).exists()]
+    """Files of the world, its own place in them written {w}."""
+
+    def read(world: Path) -> list[bytes]:
+        found = [(name, world / name) for name in names]
+        return [named(name, path.read_bytes().replace(bytes(world), b"{w}")) for name, path in found if path.exists()]
+
+    return read
 
 
 def run_file(case: bytes, world: Path, folder: Path) -> None:
@@ -226,21 +234,16 @@ def run_file(case: bytes, world: Path, folder: Path) -> None:
         return
     here = folder / "w"
     copy_world(world, here)
-    (here / name).write_bytes(content)
+    (here / name).write_bytes(content.replace(b"{w}", bytes(here)))
     pebble.register()
     codes = []
     for line in READERS[name]:
-        before = tree(here)
-        if line == "OPEN":
-            codes.append(opened(here / "run"))
-        elif line == "HASH":
+        if line == "HASH":
             rehash(here / name)
-        elif line == "RESUME":
-            words = words_of("finetune pebble {w}/tones -o {w}/member --epochs 1 --folds 3 --device cpu --fold 1", here)
-            codes.append(run_command(*words))
-        else:
-            codes.append(run_command(*words_of(line, here)))
-        if codes and codes[-1] == 1 and line.split()[0] not in ("extract", "finetune", "RESUME"):
+            continue
+        before = tree(here)
+        codes.append(opened(here / "run") if line == "OPEN" else run_command(*words_of(line, here)))
+        if codes[-1] and line.split()[0] not in MAY_KEEP:
             same(before, tree(here), line)
     refused_if(codes)
 
@@ -249,10 +252,10 @@ def copy_world(world: Path, here: Path) -> None:
     shutil.copytree(world, here, ignore=shutil.ignore_patterns("*.pdf", "small.h5"))
 
 
-def same(before: dict[str, bytes], after: dict[str, bytes], what: str, kept: tuple[str, ...] = ()) -> None:
-    """AssertionError where a refused command has changed anything. kept: what a killed or failed run may leave."""
+def same(before: dict[str, bytes], after: dict[str, bytes], what: str) -> None:
+    """AssertionError where a refused command has changed anything."""
     lost = [name for name, content in before.items() if after.get(name) != content]
-    new = [name for name in after.keys() - before.keys() if not name.endswith(kept)] if kept else after.keys() - before.keys()
+    new = after.keys() - before.keys()
     assert not lost, f"refused, and yet lost or changed: {lost} by {what}"
     assert not new, f"refused, and yet left behind: {sorted(new)} by {what}"
 
