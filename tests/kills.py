@@ -61,6 +61,15 @@ class Kill:
         return json.dumps([self.signal, self.at, self.group])
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended. session: of all its processes."""
+
+    returncode: int
+    session: int
+    stderr: str
+
+
 def child(plan: str, watched: str, report: str, words: list[str]) -> None:
     """The command itself, in this process, which kills itself as planned. watched: the folder of its results."""
     from birdprobe.features.store import store as store_module
@@ -102,21 +111,39 @@ def child(plan: str, watched: str, report: str, words: list[str]) -> None:
             Path(report).write_text(json.dumps({"touches": count, "seconds": time.monotonic() - began}))
 
 
-def run(name: str, world: Path, out: Path, kill: Kill | None = None) -> subprocess.CompletedProcess:
+def run(name: str, world: Path, out: Path, kill: Kill | None = None) -> Done:
     out.mkdir(exist_ok=True)
     words = [word.replace("{w}", str(world)).replace("{o}", str(out)) for word in COMMANDS[name]]
     plan = kill.text if kill else ""
     code = "import sys; from tests.kills import child; child(*sys.argv[1:4], sys.argv[4:])"
     report = str(out.with_suffix(".report"))
     one = {key: "1" for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    return subprocess.run(
-        [sys.executable, "-c", code, plan, str(out), report, *words],
-        cwd=ROOT,
-        env=os.environ | one,
-        capture_output=True,
-        text=True,
-        start_new_session=True,
-    )
+    words = [sys.executable, "-c", code, plan, str(out), report, *words]
+    with tempfile.TemporaryFile("w+") as said:  # no pipe, which children that are left behind would keep open
+        process = subprocess.Popen(words, cwd=ROOT, env=os.environ | one, stdout=said, stderr=said, start_new_session=True)
+        process.wait()
+        said.seek(0)
+        return Done(process.returncode, process.pid, said.read())
+
+
+def left_running(session: int, patience_s: float = 60.0) -> list[str]:
+    """Processes that a killed one has left behind, once they had time to notice."""
+    until = time.monotonic() + patience_s
+    while (found := _in_session(session)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def _in_session(session: int) -> list[str]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, its_session = (place / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 class Series:
@@ -147,6 +174,8 @@ class Series:
             if done.returncode == 0:
                 break
             struck += 1
+            if left := left_running(done.session):
+                return [f"{plans}: processes left behind: {left}"], struck
             if done.returncode not in (-plan.signal, 130):
                 return [f"{plans}: exit {done.returncode} when killed: {done.stderr[-1500:]}"], struck
         else:
@@ -155,7 +184,7 @@ class Series:
             return [f"{plans}: the rerun fails: {done.stderr[-1500:]}"], struck
         return [f"{plans}: {fault}" for fault in differences(self.wanted, out)], struck
 
-    def again(self, out: Path, patience_s: float = 120.0) -> subprocess.CompletedProcess:
+    def again(self, out: Path, patience_s: float = 120.0) -> Done:
         """The same command; once more while children of the killed process still hold its files."""
         until = time.monotonic() + patience_s
         while True:

@@ -28,23 +28,17 @@ def run_command(*words: object) -> int:
 
     stdout and stderr are the caller's. A usage error is 2.
     """
-    import click
-    from typer.main import get_command
-
     from birdprobe.features import InputError
     from birdprobe.probe.cli.app import app
 
     try:
-        found = get_command(app)([str(word) for word in words], prog_name="birdprobe", standalone_mode=False)
-        return found if isinstance(found, int) else 0
+        app([str(word) for word in words], prog_name="birdprobe")
     except InputError as error:
         print(f"birdprobe: {error}", file=sys.stderr)
         return 1
-    except click.ClickException as error:
-        print(error.format_message(), file=sys.stderr)
-        return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
+    except SystemExit as error:
+        return int(error.code or 0)
+    return 0
 
 
 def make_world(folder: Path) -> Path:

@@ -5,9 +5,11 @@ from the real application, so that a new command or option is tried without a wo
 """
 
 import json
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
 from random import Random
-
-import click
+from typing import Any, get_args, get_type_hints
 
 from tests.world import EPOCHS, RATE
 
@@ -58,36 +60,34 @@ LEFT_OUT = {"--cluster", "--push-to-hub", "--track", "--pretrained", "--compile"
 LONG = {"demo": {"--species", "--clips", "--competition", "--soundscapes", "--overwrite"}}
 
 
-def commands() -> dict[tuple[str, ...], click.Command]:
-    """Name -> command of the real application; two words for those of `store`."""
+def options() -> dict[tuple[str, ...], list[tuple[list[str], object]]]:
+    """Command -> its options, each with its spellings and its type; the commands of `store` have two words."""
     from typer.main import get_command
 
-    from birdprobe.probe.cli.app import app
+    from birdprobe.probe.cli import app
 
-    found: dict[tuple[str, ...], click.Command] = {}
-
-    def walk(group: click.Command, name: tuple[str, ...]) -> None:
-        for part, command in getattr(group, "commands", {}).items():
-            found[*name, part] = command
-            walk(command, (*name, part))
-
-    walk(get_command(app), ())
-    return {name: command for name, command in found.items() if not hasattr(command, "commands")}
+    tree: Any = get_command(app.app)
+    functions = {(name,): (tree.commands[name], app.COMMANDS[name]) for name in app.COMMANDS}
+    functions |= {
+        ("store", name): (tree.commands["store"].commands[name], "probe.cli.stores") for name in app.STORE_COMMANDS
+    }
+    found = {}
+    for name, (command, room) in functions.items():
+        hints = get_type_hints(getattr(import_module(f"birdprobe.{room}"), name[-1]))
+        several = [one for one in command.params if one.param_type_name == "option" and one.name in hints]
+        found[name] = [(one.opts, hints[one.name]) for one in several if not {*one.opts} & LEFT_OUT]
+    return found
 
 
 def line(rng: Random) -> bytes:
     """A command line that works, changed in a few places."""
     words = list(rng.choice(WORKING))
     n_names = 2 if words[0] == "store" else 1
-    command = commands()[tuple(words[:n_names])]
-    options = [
-        option
-        for option in command.params
-        if isinstance(option, click.Option) and not {*option.opts} & (LEFT_OUT | LONG.get(words[0], set()))
-    ]
-    for _ in range(min(5, int(rng.expovariate(0.6))) if options else 0):
-        option = rng.choice(options)
-        words += [rng.choice(option.opts), *([] if option.is_flag else [value(option.type, rng)])]
+    choices = options()[tuple(words[:n_names])]
+    choices = [option for option in choices if not {*option[0]} & LONG.get(words[0], set())]
+    for _ in range(min(5, int(rng.expovariate(0.6))) if choices else 0):
+        spellings, kind = rng.choice(choices)
+        words += [rng.choice(spellings), *([] if kind is bool else [value(kind, rng)])]
     if rng.random() < 0.3:
         at = rng.randrange(n_names, len(words))
         if not words[at].startswith("-"):
@@ -99,14 +99,16 @@ def line(rng: Random) -> bytes:
     return json.dumps(words).encode()
 
 
-def value(kind: click.ParamType, rng: Random) -> str:
+def value(kind: object, rng: Random) -> str:
     """A value for an option of this type, now and then of another."""
     if rng.random() < 0.1:
         return rng.choice((*TEXTS, *PATHS, *FRACTIONS))
-    if isinstance(kind, click.Choice):
-        return str(getattr(rng.choice(list(kind.choices)), "value", rng.choice(list(kind.choices))))
-    if "int" in kind.name:
-        return rng.choice(NUMBERS)
-    if "float" in kind.name:
+    kinds = {kind, *get_args(kind)}
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, Enum):
+            return str(rng.choice(list(one)).value)
+    if float in kinds:
         return rng.choice(FRACTIONS)
-    return rng.choice(PATHS if kind.name in ("path", "file", "directory") else TEXTS)
+    if int in kinds:
+        return rng.choice(NUMBERS)
+    return rng.choice(PATHS if Path in kinds else TEXTS)

@@ -3,9 +3,11 @@
 A case is bytes. Where a case stands for a file of tests.world it begins with that file's name and a line end.
 """
 
+import contextlib
 import io
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +109,8 @@ def run_store(case: bytes, world: Path, folder: Path) -> None:
     codes = [run_command("store", "info", path), run_command("store", "check", path)]
     codes.append(run_command("store", "export", path, "-o", folder / "x.csv"))
     codes.append(run_command("store", "export", path, "-o", folder / "y.npz"))
+    if zlib.crc32(case) % 4:  # the rest takes ten times as long
+        return refused_if(codes)
     codes.append(run_command(*extract))
     assert run_command(*extract, "--overwrite") == 0, "no way back with --overwrite"
     assert run_command("store", "check", path) == 0, "not sound after --overwrite"
@@ -303,7 +307,8 @@ def run_line(case: bytes, world: Path, folder: Path) -> None:
     copy_world(world, here)
     before = tree(here)
     words = [word.replace("{w}", str(here)) for word in json.loads(case)]
-    code = run_command(*words)
+    with contextlib.chdir(here):  # what is written to a relative path is seen, too
+        code = run_command(*words)
     assert code in (0, 1, 2), code
     if code:
         same(before, tree(here), " ".join(words))
