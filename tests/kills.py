@@ -23,14 +23,26 @@ from random import Random
 
 import numpy as np
 
+from tests.tiny import tiny_dataset
 from tests.world import EPOCHS, RATE, make_world, tree
 
 ROOT = Path(__file__).parents[1]
 GROUPS = ("--group-regex", "^(G[0-9]+)")
 COMMANDS = {
     "extract": ("extract", "{w}/m.onnx", "{w}/clips", "-o", "{o}/s.h5", "--batch-size", "2", *GROUPS, *RATE),
-    "extract --jobs 2": ("extract", "{w}/m.onnx", "{w}/clips", "-o", "{o}/s.h5", "--jobs", "2", *GROUPS, *RATE),
-    "sweep": ("sweep", "{w}/m.onnx", "{w}/clips", "-o", "{o}/run", "--projection", "pca", "--no-timing", *GROUPS, *RATE),
+    "extract --jobs 2": ("extract", "{w}/m.onnx", "{w}/many", "-o", "{o}/s.h5", "--jobs", "2", *GROUPS, *RATE),
+    "sweep": (
+        "sweep",
+        "{w}/m.onnx",
+        "{w}/clips",
+        "-o",
+        "{o}/run",
+        "--projection",
+        "pca",
+        "--no-timing",
+        *GROUPS,
+        *RATE,
+    ),
     "predict": ("predict", "{w}/fused.onnx", "{w}/sounds", "-o", "{o}/p.csv", "--workers", "1"),
     "train": ("train", "{w}/s.h5", "-o", "{o}/run", "--head", "linear", "--taps", "-1", *EPOCHS),
     "finetune": (
@@ -117,10 +129,12 @@ def run(name: str, world: Path, out: Path, kill: Kill | None = None) -> Done:
     plan = kill.text if kill else ""
     code = "import sys; from tests.kills import child; child(*sys.argv[1:4], sys.argv[4:])"
     report = str(out.with_suffix(".report"))
-    one = {key: "1" for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     words = [sys.executable, "-c", code, plan, str(out), report, *words]
     with tempfile.TemporaryFile("w+") as said:  # no pipe, which children that are left behind would keep open
-        process = subprocess.Popen(words, cwd=ROOT, env=os.environ | one, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=os.environ | one, stdout=said, stderr=said, start_new_session=True
+        )
         process.wait()
         said.seek(0)
         return Done(process.returncode, process.pid, said.read())
@@ -212,7 +226,9 @@ def equal(a: Path, b: Path) -> bool:
     if a.suffix == ".csv":
         import pandas as pd
 
-        one, other = (pd.read_csv(path, dtype=str).drop(columns=list(VOLATILE_COLUMNS), errors="ignore") for path in (a, b))
+        one, other = (
+            pd.read_csv(path, dtype=str).drop(columns=list(VOLATILE_COLUMNS), errors="ignore") for path in (a, b)
+        )
         return one.equals(other)
     if a.suffix == ".h5":
         return same_store(a, b)
@@ -251,6 +267,7 @@ def main() -> int:
     rng, counts, faults = Random(given.seed), Counter(), []
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
         world = make_world(Path(place) / "world")
+        tiny_dataset(world / "many", clips=32, seconds=0.5)  # three shards
         series = []
         for name in given.command or COMMANDS:
             (folder := Path(place) / name.replace(" ", "-")).mkdir()

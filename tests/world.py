@@ -1,11 +1,11 @@
 """One of everything that the commands read and write, as small as it can be: what fuzzing, kills and refusals start from.
 
-    m.onnx s.h5 clips/ run/          a backbone, its store, its recordings, a sweep
-    heads/ fused.onnx labels.txt     a trained head, the same as one file, the backbone's classes
-    sounds/ a.csv b.csv truth.csv    soundscapes, two members' predictions of them, what is in them
-    taxonomy.csv sample.csv          a competition's tables
-    manifest.csv annotations.csv     recordings and pieces of them as tables
-    member/                          a fine-tuned member
+m.onnx s.h5 clips/ run/          a backbone, its store, its recordings, a sweep
+heads/ fused.onnx labels.txt     a trained head, the same as one file, the backbone's classes
+sounds/ a.csv b.csv truth.csv    soundscapes, two members' predictions of them, what is in them
+taxonomy.csv sample.csv          a competition's tables
+manifest.csv annotations.csv     recordings and pieces of them as tables
+member/                          a fine-tuned member
 """
 
 import json

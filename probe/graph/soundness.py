@@ -15,7 +15,7 @@ from ...features import InputError
 
 MOST_NODES = 1_000_000  # with every function written out; the largest models have some ten thousand
 MOST_TRIPS = 1_000_000  # of a loop; frames of an hour are some 100,000
-MOST_SAMPLES = 1 << 28  # numbers in a window: 1 GiB of float32
+MOST_SAMPLES = 1 << 26  # numbers in a window: 256 MiB of float32
 KINDS = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 
 
@@ -26,17 +26,9 @@ def check_model(place: str, model: onnx.ModelProto) -> None:
         InputError: names that are no text, unknown element types, weights without their data, functions that are
             there twice, call themselves or grow without bounds.
     """
-    try:
-        for graph in graphs(model.graph):
-            _touch_names(graph)
-        called = {(f.domain, f.name): f for f in model.functions}
-        for function in model.functions:
-            for node in function.node:
-                _ = node.op_type, node.domain, *node.input, *node.output
-        metadata = [(prop.key, prop.value) for prop in model.metadata_props]
-    except UnicodeDecodeError:
-        raise InputError(f"{place}: names that are not UTF-8 text. Is the file damaged?") from None
-    del metadata
+    if not all(isinstance(name, str) for name in _names(model)):
+        raise InputError(f"{place}: names that are not UTF-8 text. Is the file damaged?")
+    called = {(f.domain, f.name): f for f in model.functions}
     for graph in graphs(model.graph):
         for tensor in graph.initializer:
             _check_weight(place, tensor)
@@ -58,7 +50,7 @@ def check_inlined(place: str, model: onnx.ModelProto) -> None:
     for graph in graphs(model.graph):
         for node in graph.node:
             if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
-                known |= {name: node.attribute[0].t for name in node.output}
+                known |= dict.fromkeys(node.output, node.attribute[0].t)
     for graph in graphs(model.graph):
         for node in graph.node:
             if node.op_type == "Loop" and node.input and node.input[0] in known:
@@ -72,9 +64,9 @@ def check_inlined(place: str, model: onnx.ModelProto) -> None:
 
 def check_size(place: str, name: str, dims: list[int] | tuple[int, ...]) -> None:
     """InputError: an input of more numbers than any window has."""
-    if math.prod(dims) > MOST_SAMPLES:
+    if (found := math.prod(dims)) > MOST_SAMPLES:
         raise InputError(
-            f"{place}: input {name} {list(dims)} has {math.prod(dims):,} numbers, at most {MOST_SAMPLES:,} are a window."
+            f"{place}: input {name} {list(dims)} has {found:,} numbers, at most {MOST_SAMPLES:,} can be a window."
         )
 
 
@@ -89,14 +81,26 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                 yield from graphs(inner)
 
 
-def _touch_names(graph: onnx.GraphProto) -> None:
-    """Read every name once: protobuf decodes them when they are asked for."""
-    for node in graph.node:
-        _ = node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)
-    for tensor in graph.initializer:
-        _ = tensor.name
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        _ = value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)
+def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every name in a model; protobuf gives those that are no text as bytes."""
+    for graph in graphs(model.graph):
+        for node in graph.node:
+            yield from _node_names(node)
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            yield value.name
+            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+        yield from (tensor.name for tensor in graph.initializer)
+    for function in model.functions:
+        yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        for node in function.node:
+            yield from _node_names(node)
+    yield from (opset.domain for opset in model.opset_import)
+    yield from (text for prop in model.metadata_props for text in (prop.key, prop.value))
+
+
+def _node_names(node: onnx.NodeProto) -> Iterator[str | bytes]:
+    yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    yield from (attribute.name for attribute in node.attribute)
 
 
 def _check_weight(place: str, tensor: TensorProto) -> None:

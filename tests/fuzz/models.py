@@ -153,7 +153,10 @@ def _loop(model: onnx.ModelProto, rng: Random) -> None:
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), inner],
         "body",
-        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, [])],
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        ],
         [
             helper.make_tensor_value_info("on", TensorProto.BOOL, []),
             helper.make_tensor_value_info("looped", TensorProto.FLOAT, None),

@@ -15,7 +15,15 @@ from tests.world import EPOCHS, RATE
 
 PATHS = (
     *("{w}/m.onnx", "{w}/s.h5", "{w}/clips", "{w}/run", "{w}/heads", "{w}/fused.onnx", "{w}/labels.txt", "{w}/sounds"),
-    *("{w}/a.csv", "{w}/b.csv", "{w}/truth.csv", "{w}/taxonomy.csv", "{w}/sample.csv", "{w}/manifest.csv", "{w}/member"),
+    *(
+        "{w}/a.csv",
+        "{w}/b.csv",
+        "{w}/truth.csv",
+        "{w}/taxonomy.csv",
+        "{w}/sample.csv",
+        "{w}/manifest.csv",
+        "{w}/member",
+    ),
     *("{w}/annotations.csv", "{w}/run/config.json", "{w}/nope", "{w}/m.onnx/x", "{w}/" + "n" * 300, "{w}/new/deep/x"),
     *("{w}/out", "{w}/out.h5", "{w}/out.csv", "{w}/out.onnx", "{w}/out.npz", "{w}/a.json", "{w}/\udcff.csv", ""),
 )
@@ -23,10 +31,56 @@ NUMBERS = ("-1", "0", "1", "2", "3", "5", "1000000000", "2147483648", "922337203
 FRACTIONS = ("-1", "0", "0.3", "1", "2.5", "nan", "inf", "-inf", "1e308", "1e-320", "x", "")
 TEXTS = (
     *("", " ", "all", "x", "-1", "0", "0,1", "1:2", "block_00", "embedding,logits", "block_00,block_00", "9" * 30),
-    *("mean", "mean,max", "grid:2x3", "grid:0x0", "grid:99999x99999", "random:2", "random:-1", "energy:0", "random:9" * 2),
-    *("0.5,0.5", "nan,nan", "1e308,1e308", "0,0", "search", "auto:2", "auto:99", "^(G[0-9]+)", "(", "(a+)+$", "(x*)*y()"),
-    *("linear", "concat", "linear:-1,attention:0", "knn,linear", "knn", "centroid", "1,2,4", "softmax", "shrunk", "skip"),
-    *("rank", "logit", "none", "peak", "cpu", "pebble", "timm:nope", "é\u202e", "\udcff", "a" * 5000, "{w}/truth.csv", "file"),
+    *(
+        "mean",
+        "mean,max",
+        "grid:2x3",
+        "grid:0x0",
+        "grid:99999x99999",
+        "random:2",
+        "random:-1",
+        "energy:0",
+        "random:9" * 2,
+    ),
+    *(
+        "0.5,0.5",
+        "nan,nan",
+        "1e308,1e308",
+        "0,0",
+        "search",
+        "auto:2",
+        "auto:99",
+        "^(G[0-9]+)",
+        "(",
+        "(a+)+$",
+        "(x*)*y()",
+    ),
+    *(
+        "linear",
+        "concat",
+        "linear:-1,attention:0",
+        "knn,linear",
+        "knn",
+        "centroid",
+        "1,2,4",
+        "softmax",
+        "shrunk",
+        "skip",
+    ),
+    *(
+        "rank",
+        "logit",
+        "none",
+        "peak",
+        "cpu",
+        "pebble",
+        "timm:nope",
+        "é\u202e",
+        "\udcff",
+        "a" * 5000,
+        "{w}/truth.csv",
+        "file",
+    ),
 )
 # What works, to start from; the word after -o is new.
 WORKING = (

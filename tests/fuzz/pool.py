@@ -54,7 +54,7 @@ class Worker:
             self.process = None
 
     def _start(self) -> subprocess.Popen:
-        one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "HF_HUB_OFFLINE")}
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "HF_HUB_OFFLINE"), "1")
         words = [sys.executable, "-m", "tests.fuzz.worker", str(self.world), str(MEMORY)]
         return subprocess.Popen(
             words, cwd=ROOT, env=os.environ | one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0

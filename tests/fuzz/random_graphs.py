@@ -97,7 +97,9 @@ class Graph:
 def front_end(g: Graph) -> tuple[str, int, int]:
     """waveform [N, 512] -> (map [N, 1, H, W], H, W): reshaped, or a spectrogram as converters write one."""
     kind = g.draw.choice(("reshape", "frames", "gather", "conv"))
-    x = g.draw.choice((lambda: "audio", lambda: g.add("Mul", "audio", g.floats(2.0)), lambda: g.add("Identity", "audio")))()
+    x = g.draw.choice(
+        (lambda: "audio", lambda: g.add("Mul", "audio", g.floats(2.0)), lambda: g.add("Identity", "audio"))
+    )()
     if kind == "reshape":
         return g.reshape(x, 1, 16, 32), 16, 32
     if kind == "conv":
@@ -189,7 +191,9 @@ def transformer(g: Graph, x: str, h: int, w: int) -> tuple[str, int]:
 
 def layer_norm(g: Graph, x: str, width: int) -> str:
     if g.opset >= 17 and g.draw.random() < 0.5:
-        return g.add("LayerNormalization", x, g.store(np.ones(width, np.float32)), g.store(np.zeros(width, np.float32)), axis=-1)
+        return g.add(
+            "LayerNormalization", x, g.store(np.ones(width, np.float32)), g.store(np.zeros(width, np.float32)), axis=-1
+        )
     away = g.add("Sub", x, g.reduce(x, [-1], 1))
     spread = g.add("Sqrt", g.add("Add", g.reduce(g.add("Mul", away, away), [-1], 1), g.floats(1e-5)))
     return g.add("Div", away, spread)
@@ -199,9 +203,13 @@ def random_model(seed: int) -> onnx.ModelProto:
     """The graph that belongs to a number; checked by onnx."""
     g = Graph(seed)
     x, h, w = front_end(g)
-    x, width = (convolutional(g, x) if g.draw.random() < 0.65 else transformer(g, x, h, w))
+    x, width = convolutional(g, x) if g.draw.random() < 0.65 else transformer(g, x, h, w)
     classes = g.draw.choice((3, 7, 500))
-    out = g.add("MatMul", x, g.weight(width, classes)) if g.draw.random() < 0.5 else g.add("Gemm", x, g.weight(width, classes))
+    out = (
+        g.add("MatMul", x, g.weight(width, classes))
+        if g.draw.random() < 0.5
+        else g.add("Gemm", x, g.weight(width, classes))
+    )
     if g.draw.random() < 0.3:
         out = g.add("Sigmoid", out)
     outputs = {out: classes} | ({x: width} if g.draw.random() < 0.3 else {})
@@ -222,7 +230,9 @@ def tensors(model: onnx.ModelProto, names: list[str], x: np.ndarray, batch: int)
     """Intermediate tensors of the untouched graph, no optimisation, `batch` windows a call."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in {o.name for o in model.graph.output})
+    copy.graph.output.extend(
+        onnx.ValueInfoProto(name=n) for n in names if n not in {o.name for o in model.graph.output}
+    )
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
@@ -257,7 +267,9 @@ def check(seed: int, folder: Path) -> None:
     x = np.random.default_rng(seed).normal(0, 0.1, (4, SAMPLES)).astype(np.float32)
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     raw = tensors(model, [block.tensor for block in blocks], x, fixed or 1)
-    wanted = {b.name: pooled(raw[b.tensor], b.channel_axis, rule) if raw[b.tensor].ndim > 2 else raw[b.tensor] for b in blocks}
+    wanted = {
+        b.name: pooled(raw[b.tensor], b.channel_axis, rule) if raw[b.tensor].ndim > 2 else raw[b.tensor] for b in blocks
+    }
 
     forms = {"as it is": model}
     if (freed := free_batch(model)) is not None:
@@ -277,7 +289,9 @@ def check(seed: int, folder: Path) -> None:
         except InputError as error:
             raise AssertionError(f"a sane graph is refused: {error}") from None
         for tap, found in backbone(x).items():
-            assert off(found, wanted[tap]) < TOLERANCE, f"Backbone, folded {folded}: {tap} off by {off(found, wanted[tap])}"
+            assert off(found, wanted[tap]) < TOLERANCE, (
+                f"Backbone, folded {folded}: {tap} off by {off(found, wanted[tap])}"
+            )
 
 
 def compare(part, x: np.ndarray, wanted: dict[str, np.ndarray], how: str, fixed: int, form: str) -> None:

@@ -38,7 +38,9 @@ def _drop(file: h5py.File, rng: Random) -> None:
 def _replace(file: h5py.File, rng: Random) -> None:
     name = _any(file, rng)
     del file[name]
-    file[name] = rng.choice((1.5, "text", np.zeros(3), np.zeros((2, 0, 3), np.float16), np.array([b"x"]), np.zeros((4, 9), "i8")))
+    file[name] = rng.choice(
+        (1.5, "text", np.zeros(3), np.zeros((2, 0, 3), np.float16), np.array([b"x"]), np.zeros((4, 9), "i8"))
+    )
 
 
 def _resize(file: h5py.File, rng: Random) -> None:
@@ -74,7 +76,11 @@ def _rows(file: h5py.File, rng: Random) -> None:
     stop = int(file["commits"][done - 1, column])
     lines = file[name][start:stop].tobytes().decode().splitlines()
     at = rng.randrange(len(lines))
-    lines[at] = json.dumps(change_value(json.loads(lines[at]), rng)) if rng.random() < 0.9 else rng.choice(("[", "", "1", "[[]]"))
+    lines[at] = (
+        json.dumps(change_value(json.loads(lines[at]), rng))
+        if rng.random() < 0.9
+        else rng.choice(("[", "", "1", "[[]]"))
+    )
     text = np.frombuffer("".join(f"{line}\n" for line in lines).encode("ascii", "replace"), np.uint8)
     file[name].resize(start + len(text), axis=0)
     file[name][start:] = text

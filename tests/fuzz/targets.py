@@ -173,7 +173,10 @@ READERS = {
         "blend {w}/b.csv -o {w}/out2.csv --sample-submission {w}/a.csv",
         "blend {w}/a.csv {w}/b.csv -o {w}/s.csv --weights search --oof {w}/a.csv,{w}/b.csv --oof-truth {w}/truth.csv",
     ),
-    "truth.csv": ("score {w}/a.csv {w}/truth.csv", "blend {w}/a.csv -o {w}/out.csv --truth {w}/truth.csv --no-call 0.1"),
+    "truth.csv": (
+        "score {w}/a.csv {w}/truth.csv",
+        "blend {w}/a.csv -o {w}/out.csv --truth {w}/truth.csv --no-call 0.1",
+    ),
     "taxonomy.csv": (
         "blend {w}/a.csv -o {w}/out.csv --taxonomy {w}/taxonomy.csv",
         PREDICT + " --labels {w}/labels.txt --taxonomy {w}/taxonomy.csv",
@@ -188,8 +191,12 @@ READERS = {
     ),
     "out.csv.part": (PREDICT + " --labels {w}/labels.txt",),
     "prior.json": ("kernel {w}/fused.onnx -o {w}/out --prior {w}/prior.json",),
-    "a.json": ("figures {w}", "paper -o {w}/out --run {w}/a.json"),
-    "run/config.json": ("figures {w}/run depth", "compare {w}/run {w}/run -o {w}/out", "paper -o {w}/out --run {w}/run"),
+    "a.json": ("figures {w}",),
+    "run/config.json": (
+        "figures {w}/run depth",
+        "compare {w}/run {w}/run -o {w}/out",
+        "paper -o {w}/out --run {w}/run",
+    ),
     "run/answer.json": ("OPEN",),
     "run/ranking.csv": ("OPEN", "figures {w}/run depth", "compare {w}/run {w}/run -o {w}/out"),
     "run/readouts.csv": ("OPEN", "figures {w}/run readouts"),
@@ -202,11 +209,15 @@ READERS = {
         "figures {w}/heads",
         "train {w}/s.h5 -o {w}/heads --head linear --epochs 1 --folds 2 --overwrite",
     ),
-    "heads/scores.csv": ("figures {w}/heads", "paper -o {w}/out --run {w}/heads"),
+    "heads/scores.csv": ("figures {w}/heads",),
     "heads/tap_weights.csv": ("figures {w}/heads",),
     "heads/heads/linear-fold0.json": ("predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",),
     "heads/heads/linear-fold0.safetensors": ("HASH", "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv"),
-    "member/config.json": ("predict {w}/member {w}/sounds -o {w}/out.csv", FINETUNE + " -o {w}/member --fold 1", "figures {w}/member"),
+    "member/config.json": (
+        "predict {w}/member {w}/sounds -o {w}/out.csv",
+        FINETUNE + " -o {w}/member --fold 1",
+        "figures {w}/member",
+    ),
     "member/fold0/best.json": ("predict {w}/member {w}/sounds -o {w}/out.csv",),
     "member/fold0/best.safetensors": (
         FINETUNE + " -o {w}/out --init {w}/member/fold0/best.safetensors",
@@ -347,5 +358,3 @@ def finish_world(world: Path) -> None:
     with (world / "out.csv.part").open("w") as file:
         file.write("{}\n")
     (world / "prior.json").write_text("{}")
-
-

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import traceback
 import warnings
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -89,10 +90,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     import torch
 
-    import birdprobe.finetune.predictor
-    import birdprobe.heads.training.train
-    import birdprobe.probe.sweep.sweep
-    from tests.fuzz import targets  # noqa: F401
+    for room in ("finetune.predictor", "heads.training.train", "probe.sweep.sweep"):
+        import_module(f"birdprobe.{room}")  # before the limit of memory is set
 
     torch.set_num_threads(1)
     limit_memory(memory)
