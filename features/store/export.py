@@ -25,11 +25,13 @@ def export(store, path, taps=()) -> Path:
     table = store.rows()
     arrays = {tap: store.read(tap) for tap in taps}
     if path.suffix == ".npz":
-        with replacing(path.with_suffix(".csv")) as fresh:
-            write_csv(table, fresh, index=False)
         for name, column in table.items():
             arrays[f"row_{name}"] = np.array(column if name in NUMBERS else [value or "" for value in column])
-        with replacing(path) as fresh:
+        with (
+            replacing(path) as fresh,
+            replacing(path.with_suffix(".csv")) as fresh_table,
+        ):  # both whole, then both there
+            write_csv(table, fresh_table, index=False)
             np.savez(fresh, allow_pickle=False, **arrays)
         return path
     parts = [table]
