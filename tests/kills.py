@@ -50,13 +50,13 @@ COMMANDS = {
         *("--batch-size", "4", *GROUPS),
     ),
     "fuse": ("fuse", "{w}/heads", "{w}/m.onnx", "-o", "{o}/f.onnx"),
+    "export": ("export", "{w}/member", "-o", "{o}/e.onnx"),
     "store export": ("store", "export", "{w}/s.h5", "-o", "{o}/x.npz"),
     "blend": ("blend", "{w}/a.csv", "{w}/b.csv", "-o", "{o}/b.csv", "--truth", "{w}/truth.csv", "--gaussian", "1"),
 }
-QUICK = ("extract", "predict", "blend")  # no torch, no pictures of a sweep
 # A file is touched by: (audit event, index of its path among the arguments)
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.listdir", "tempfile.mkdtemp")
-REFUSING = ("fuse", "store export", "blend")  # quick, not resumed: what is there already needs --overwrite
+REFUSING = ("fuse", "export", "store export", "blend")  # quick, not resumed: what is there already needs --overwrite
 VOLATILE = (
     "resumed_files",
     "minutes_audio_per_second",
@@ -126,7 +126,7 @@ def child(plan: str, watched: str, report: str, words: list[str]) -> None:
 
     sys.addaudithook(lambda event, arguments: note(event, tuple(map(str, arguments))) if event in TOUCHES else None)
     sys.argv = ["birdprobe", *words]
-    if "finetune" in words:
+    if words[0] in ("finetune", "export"):
         from tests import pebble
 
         pebble.register()
