@@ -197,23 +197,25 @@ class Series:
         shutil.rmtree(out, ignore_errors=True)
         for _ in range(1 + (rng.random() < 0.25)):
             plan = self.draw(rng)
-            plans.append(plan.text)
             done = run(self.name, self.world, out, plan)
-            if done.returncode == 0:
+            if done.returncode == 0 or (struck and self.refuses(done)):
                 break
             struck += 1
+            plans.append(plan.text)
             if left := left_running(done.session):
                 return [f"{plans}: processes left behind: {left}"], struck
             if done.returncode not in (-plan.signal, 130):
                 return [f"{plans}: exit {done.returncode} when killed: {done.stderr[-1500:]}"], struck
-        else:
-            done = self.again(out)
-            if self.name in REFUSING and "--overwrite" in done.stderr:
-                done = run(self.name, self.world, out, more=("--overwrite",))
-        finished = self.name == "sweep" and "got a finished run" in done.stderr  # killed behind its end
-        if done.returncode and not finished:
+        done = self.again(out)
+        if self.name in REFUSING and self.refuses(done):
+            done = run(self.name, self.world, out, more=("--overwrite",))
+        if done.returncode and not self.refuses(done):
             return [f"{plans}: the rerun fails: {done.stderr[-1500:]}"], struck
         return [f"{plans}: {fault}" for fault in differences(self.wanted, out)], struck
+
+    def refuses(self, done: Done) -> bool:
+        """Whether a result is there by now, which the command does not replace: the kill came behind its end."""
+        return done.returncode == 1 and "--overwrite" in done.stderr
 
     def again(self, out: Path, patience_s: float = 120.0) -> Done:
         """The same command; once more while children of the killed process still hold its files."""
