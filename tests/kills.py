@@ -59,6 +59,7 @@ TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncat
 REFUSING = ("fuse", "export", "store export", "blend")  # quick, not resumed: what is there already needs --overwrite
 VOLATILE = (
     "resumed_files",
+    "minutes_audio",
     "minutes_audio_per_second",
     "created",
     "versions",

@@ -20,7 +20,6 @@ import onnx
 from ...features import InputError
 from ...features.windows import NORMALISATIONS
 from ..graph.load import audio_input, input_dims, tensor_outputs
-from ..graph.soundness import MOST_SAMPLES
 
 PERCH: dict[str, list[int | str | None]] = {  # outputs of one window
     "embedding": [1536],
@@ -79,8 +78,6 @@ def read_input_spec(
             f"{place}: input {dims_text(dims)} fits no preset, so the audio's rate is unknown: give {wanted}"
         )
     if window_s is not None:
-        if not 0 < rate * window_s <= MOST_SAMPLES:
-            raise InputError(f"{place}: a window of {window_s} s at {rate} Hz, expected 1 to {MOST_SAMPLES:,} samples.")
         samples = round(rate * window_s)
     elif length is not None:
         samples = length
