@@ -87,14 +87,9 @@ def lost(before: dict[str, bytes], here: Path, command: str, wrote: tuple[str, .
 
 
 def attempt(words: tuple[str, ...], here: Path) -> int:
-    """The command's exit code; a full disk is told as `main` tells it."""
-    try:
-        with chdir(here):
-            return run_command(*(word.replace("{w}", str(here)) for word in words))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return 1
+    """The command's exit code."""
+    with chdir(here):
+        return run_command(*(word.replace("{w}", str(here)) for word in words))
 
 
 class FullDisk:

@@ -24,20 +24,19 @@ EPOCHS = ("--epochs", "2", "--folds", "2")
 
 
 def run_command(*words: object) -> int:
-    """One command of the real application in this process; its exit code. Any exception but InputError passes through.
+    """One command of the real application in this process; its exit code. What `main` does not tell passes through.
 
     stdout and stderr are the caller's. A usage error is 2.
     """
-    from birdprobe.features import InputError
-    from birdprobe.probe.cli.app import app
+    from birdprobe.probe.cli.app import main
 
+    before, sys.argv = sys.argv, ["birdprobe", *(str(word) for word in words)]
     try:
-        app([str(word) for word in words], prog_name="birdprobe")
-    except InputError as error:
-        print(f"birdprobe: {error}", file=sys.stderr)
-        return 1
+        main()
     except SystemExit as error:
         return int(error.code or 0)
+    finally:
+        sys.argv = before
     return 0
 
 

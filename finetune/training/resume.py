@@ -8,7 +8,6 @@ is there, at worst an older one. The steps from it on are then repeated, and to 
 and drop path of a step follow from (seed, fold, epoch, step) alone, so no generator's state needs to be kept.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

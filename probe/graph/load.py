@@ -29,15 +29,7 @@ def load(path: str | Path) -> onnx.ModelProto:
     missing; not exactly one required input, or that input is not floating point.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; wanted an ONNX model")
-    try:
-        with path.open("rb") as file:  # by name, onnx would leave it open after an error
-            model = onnx.load(file, format="protobuf", load_external_data=False)
-    except DecodeError as error:
-        raise InputError(f"{path}: {_not_onnx(path)}") from error
-    if not model.graph.node or not model.opset_import:
-        raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
+    model = read_file(path)
     read_external_data(model, path)
     check_model(str(path), model)
     if model.functions:
@@ -48,6 +40,23 @@ def load(path: str | Path) -> onnx.ModelProto:
     check_inlined(str(path), model)
     del model.graph.value_info[:]
     audio_input(model, str(path))
+    return model
+
+
+def read_file(path: Path) -> onnx.ModelProto:
+    """The model in the file alone, without the weights that it keeps beside it.
+
+    Raises InputError: no such file; not an ONNX file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; wanted an ONNX model")
+    try:
+        with path.open("rb") as file:  # by name, onnx would leave it open after an error
+            model = onnx.load(file, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise InputError(f"{path}: {_not_onnx(path)}") from error
+    if not model.graph.node or not model.opset_import:
+        raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
     return model
 
 

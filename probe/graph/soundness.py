@@ -29,15 +29,19 @@ def check_model(place: str, model: onnx.ModelProto) -> None:
     if not all(isinstance(name, str) for name in _names(model)):
         raise InputError(f"{place}: names that are not UTF-8 text. Is the file damaged?")
     called = {(f.domain, f.name): f for f in model.functions}
-    for graph in graphs(model.graph):
-        for tensor in graph.initializer:
-            _check_weight(place, tensor)
+    nodes = [node for graph in graphs(model.graph) for node in graph.node]
+    for tensor in (tensor for graph in graphs(model.graph) for tensor in graph.initializer):
+        _check_weight(place, tensor)
+    for node in (*nodes, *(node for function in model.functions for node in function.node)):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                _check_weight(place, attribute.t)
     if len(called) < len(model.functions):
         raise InputError(f"{place}: a function that is defined twice. Is the file damaged?")
-    nodes = sum(len(graph.node) for graph in graphs(model.graph))
-    nodes += sum(_expanded(place, node, called, {}, ()) for graph in graphs(model.graph) for node in graph.node)
-    if nodes > MOST_NODES:
-        raise InputError(f"{place}: {nodes:,} operators with its functions written out, at most {MOST_NODES:,} can be.")
+    sizes: dict[tuple[str, str], int] = {}
+    written = sum(_expanded(place, node, called, sizes, ()) for node in nodes)
+    if written > MOST_NODES:
+        raise InputError(f"{place}: {written:,} operators, functions written out; expected at most {MOST_NODES:,}.")
 
 
 def check_inlined(place: str, model: onnx.ModelProto) -> None:

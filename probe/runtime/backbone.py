@@ -16,7 +16,7 @@ from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..graph.external_data import data_files
-from ..graph.load import load
+from ..graph.load import load, read_file
 from ..models.contracts import completed
 from ..models.registry import resolve
 from ..surgery.batch_axis import free_batch, pin_batch
@@ -236,5 +236,5 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
 
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
-    model = onnx.load(path, load_external_data=False)
+    model = read_file(path)
     return files.sha256(path, *data_files(model, path))
