@@ -140,7 +140,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, content: object, indent: int | None = 2) -> None:
     """Put `content` as JSON in the place of what is at `path`, see `replacing`."""
-    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+    write_text(path, json_text(content, indent))
+
+
+def json_text(content: object, indent: int | None = 2) -> str:
+    """What `write_json` writes."""
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path | str) -> dict:

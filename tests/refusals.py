@@ -12,7 +12,7 @@ from tests.fuzz.options import WORKING
 from tests.world import run_command, tree
 
 BAD_OPTIONS = {
-    "extract": (("--taps", "block_99"), ("--select", "never"), ("--sample-rate", "-1"), ("--group-regex", "(")),
+    "extract": (("--taps", "block_99"), ("--select", "never"), ("--group-regex", "(")),
     "sweep": (("--folds", "30"), ("--k", "0"), ("--k", "17"), ("--readout", "x"), ("--shots", "-1"), ("--score", "x")),
     "compare": (("--readout", "x"), ("--seed", "x")),
     "store": (("--taps", "x"),),

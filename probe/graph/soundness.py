@@ -121,7 +121,7 @@ def _check_weight(place: str, tensor: TensorProto) -> None:
     found = len(tensor.raw_data)
     if not tensor.HasField("raw_data"):
         wanted, unit = count, "numbers"
-        found = max(len(getattr(tensor, name)) for name in _FIELDS)
+        found = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type)))
         if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
             wanted *= 2
     if found != wanted:
@@ -129,9 +129,6 @@ def _check_weight(place: str, tensor: TensorProto) -> None:
             f"{place}: weight {tensor.name!r} has {found:,} {unit}, its shape {tuple(tensor.dims)} wants {wanted:,}. "
             "Is the file cut short?"
         )
-
-
-_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 
 
 def _expanded(place: str, node: onnx.NodeProto, called: dict, sizes: dict, inside: tuple) -> int:
