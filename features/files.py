@@ -1,12 +1,9 @@
 """Files written whole or not at all: the one home of atomic writes, file hashes and locks that name their holder."""
 
 import errno
-import glob
 import hashlib
 import json
 import os
-import re
-import secrets
 import socket
 import stat
 from collections.abc import Iterator
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import InputError
+from .drafts import fresh_name
 
 try:
     import fcntl
@@ -268,41 +266,10 @@ def _holder(text: bytes) -> str:
 
 
 def _create_beside(path: Path) -> Path:
-    """A new empty file in the folder of `path`, under a name that nobody can foresee but that tells whose it is.
-
-    Those for the same `path` whose process was killed, on this machine, are removed.
-    """
-    stem = path.stem.encode("utf-8", "surrogateescape")[:40].decode("utf-8", "ignore")
-    begin, end = f".{stem}.{_machine()}-", path.suffix[:40]
-    for left in path.parent.glob(f"{glob.escape(begin)}*{glob.escape(end)}"):
-        owner = re.fullmatch(r"(\d+)-[0-9a-f]{16}", left.name.removeprefix(begin).removesuffix(end))
-        if owner and not _alive(int(owner[1])):
-            left.unlink(missing_ok=True)
-    fresh = path.with_name(f"{begin}{os.getpid()}-{secrets.token_hex(8)}{end}")
+    """A new empty file in the folder of `path`, see `drafts.fresh_name`."""
+    fresh = fresh_name(path)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     return fresh
-
-
-def _machine() -> str:
-    """Eight digits for this machine and its start: numbers of processes mean nothing elsewhere."""
-    try:
-        start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        start = ""
-    return hashlib.sha256(f"{socket.gethostname()} {start}".encode()).hexdigest()[:8]
-
-
-def _alive(process: int) -> bool:
-    """Whether a process of this number runs here; yes where that cannot be known."""
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def check_parents(folder: Path) -> None:
