@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow lint bench bench-gpu clean
+.PHONY: setup demo test test-slow lint fuzz kills bench bench-gpu clean
 .DEFAULT_GOAL := demo
 
 setup: .venv/core.stamp  ## the command and its core dependencies
@@ -32,6 +32,15 @@ lint: .venv/full.stamp
 	$(BIN)/ruff format --check .
 	mkdir -p .venv/types && ln -sfn "$(CURDIR)" .venv/types/birdprobe
 	$(BIN)/mypy
+
+MINUTES ?= 10
+KILLS ?= 200
+
+fuzz: .venv/full.stamp  ## random damage to every input: no answer but a line, 20 s, 4 GB
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+kills: .venv/full.stamp  ## every command that resumes, killed at random moments and run again
+	$(BIN)/python -m tests.kills --kills $(KILLS)
 
 bench: .venv/full.stamp  ## ratios measured side by side; leave the machine alone meanwhile
 	$(BIN)/python -m tests.bench

@@ -27,6 +27,7 @@ NEEDED = (
 )
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
+WORDS = ("tap", "item", "label", "readout", "method", "stage")  # columns of text, or of numbers with gaps
 # What an arm of an experiment is for, the last column of outcome.csv; "" where it is only compared with. A prior is
 # "leaky" where it saw the labels of the windows that are scored, "honest" where it was learned from other folds.
 NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
@@ -103,6 +104,8 @@ class Run:
             raise InputError(
                 f"{self.folder / 'cka.csv'}: rows and columns differ; expected the same taps on both sides."
             )
+        if not all(map(pd.api.types.is_any_real_numeric_dtype, table.dtypes)):
+            raise InputError(f"{self.folder / 'cka.csv'}: something else than numbers in it. Was it edited by hand?")
         return table
 
     @property
@@ -186,4 +189,7 @@ class Run:
             raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by `birdprobe sweep`?")
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
+        for column in () if text else [name for name in columns if name not in WORDS]:
+            if not pd.api.types.is_any_real_numeric_dtype(table[column]):
+                raise InputError(f"{path}: column {column} holds something else than numbers. Was it edited by hand?")
         return table

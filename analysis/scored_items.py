@@ -116,6 +116,8 @@ def read_run(run: Path | str) -> Probed:
         raise InputError(
             f"{run / 'predictions.csv'}: lacks column {', '.join(missing)}. Was it made by another version?"
         )
+    if wrong := [name for name in ("clip", "fold") if not pd.api.types.is_integer_dtype(table[name])]:
+        raise InputError(f"{run / 'predictions.csv'}: {wrong[0]} is not a number in every row. Was the table edited?")
     with FeatureStore.open(run / "features.h5") as store:
         rows = store.rows()
         clips = table.drop_duplicates("clip").set_index("clip")[["label", "group", "fold"]]

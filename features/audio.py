@@ -85,7 +85,8 @@ def read(
     if not head:
         raise InputError(f"{path}: zero-length file (0 bytes). Was a download or a copy cut off?")
     try:
-        samples, rate = _decode(path, head, start_s, end_s, warn or (lambda line: None), partial)
+        with np.errstate(over="ignore"):  # of damaged float samples, which are refused below
+            samples, rate = _decode(path, head, start_s, end_s, warn or (lambda line: None), partial)
     except InputError:
         raise
     except Exception as error:  # whatever a decoder makes of a damaged file: one bad file never stops the rest
@@ -103,6 +104,8 @@ def read(
             raise InputError(f"{path}: {error}.") from None
     if (played := rate * playback.speed) != sample_rate:
         samples = soxr.resample(samples, played, sample_rate, quality="HQ")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{path}: samples too large to resample. Is it damaged, or no audio?")
     if samples.size == 0:
         raise InputError(f"{path}: no samples left at {sample_rate} Hz, the piece is too short.")
     return np.ascontiguousarray(samples, dtype=np.float32)

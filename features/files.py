@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import socket
 import stat
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import InputError
+from .drafts import fresh_name
 
 try:
     import fcntl
@@ -138,7 +138,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, content: object, indent: int | None = 2) -> None:
     """Put `content` as JSON in the place of what is at `path`, see `replacing`."""
-    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+    write_text(path, json_text(content, indent))
+
+
+def json_text(content: object, indent: int | None = 2) -> str:
+    """What `write_json` writes."""
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path | str) -> dict:
@@ -261,9 +266,8 @@ def _holder(text: bytes) -> str:
 
 
 def _create_beside(path: Path) -> Path:
-    """A new empty file in the folder of `path`, under a name that nobody can foresee."""
-    stem = path.stem.encode("utf-8", "surrogateescape")[:40].decode("utf-8", "ignore")
-    fresh = path.with_name(f".{stem}.{secrets.token_hex(8)}{path.suffix[:40]}")
+    """A new empty file in the folder of `path`, see `drafts.fresh_name`."""
+    fresh = fresh_name(path)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     return fresh
 

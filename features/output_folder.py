@@ -251,14 +251,20 @@ def listed(index: dict) -> tuple[str, ...]:
 
 def _move(moves: list[tuple[Path, Path]], back: bool = True) -> None:
     done: list[tuple[Path, Path]] = []
+    made: list[Path] = []  # folders that were not there
     try:
         for old, new in moves:
+            made += [folder for folder in reversed(new.parents) if not folder.exists()]
             new.parent.mkdir(parents=True, exist_ok=True)
+            done.append((old, new))  # before, because Ctrl-C may come between two steps
             old.replace(new)
-            done.append((old, new))
     except BaseException:
         for old, new in reversed(done if back else []):
-            new.replace(old)
+            if not os.path.lexists(old) and os.path.lexists(new):
+                new.replace(old)
+        for folder in reversed(made if back else []):
+            with suppress(OSError):
+                folder.rmdir()
         raise
 
 

@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ..features.files import replacing
+
 WIDTH_IN = 5.6
 DPI = 200
 
@@ -82,8 +84,9 @@ def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write STEM.png (200 dpi) and STEM.pdf without dates or versions: equal figures give equal bytes."""
     png, pdf = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
-    figure.savefig(png, dpi=DPI, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
+    with replacing(png) as bitmap, replacing(pdf) as vectors:
+        figure.savefig(bitmap, dpi=DPI, metadata={"Software": None})
+        figure.savefig(vectors, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
     return png, pdf
 
 

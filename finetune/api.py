@@ -59,7 +59,8 @@ def fine_tune(
 
     Args:
         member: one of `finetune.models.members`, or timm:NAME.
-        audio, classes, per_class, group_regex, groups, fold_regex, column: the recordings, as in `sweep`; None with `smoke`.
+        audio, classes, per_class, group_regex, groups, fold_regex, column: the recordings, as in `sweep`; None with
+            `smoke`.
         output: the run's folder, one for all folds; see `finetune.training.results` for its files.
         fold, folds: which of how many is held out.
         init, pretrained: weights to begin with, see `finetune.initial_weights.begin`.

@@ -9,7 +9,6 @@ on anything yet (published weights, a fresh head) ends at its embedding. What is
 
 import copy
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import InputError
+from ..features.drafts import draft_folder
 from ..features.files import check_new
 from . import checkpoint, initial_weights
 from .checkpoint import Description
@@ -148,10 +148,9 @@ def write(model: Model, said: Description, out: Path) -> Exported:
         for name, value in metadata(said).items():
             program.model.metadata_props[name] = value if isinstance(value, str) else json.dumps(value)
         off = compare(program, module, said.window_samples, out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            program.save(Path(folder) / out.name)
-            written = sorted(Path(folder).iterdir(), key=lambda file: file.name == out.name)  # the weights first
+        with draft_folder(out) as folder:
+            program.save(folder / out.name)
+            written = sorted(folder.iterdir(), key=lambda file: file.name == out.name)  # the weights first
             for file in written:
                 file.replace(out.parent / file.name)
     finally:

@@ -34,7 +34,9 @@ def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]
         found["regrouped.agreement"] = interval(kept.spearman, kept.spearman_lo, kept.spearman_hi, 2)
         found["regrouped.common"] = str(kept.n)
     if main is not None and main.name in evidence.budgets:
-        found |= of_budget(evidence.budgets[main.name]) | {"budget.name": main.name}
+        frame = evidence.budgets[main.name]
+        if (frame["n_clips"] < frame["n_all"]).any():  # too few clips have one size alone, and no curve
+            found |= of_budget(frame) | {"budget.name": main.name}
     if main is not None and main.name in evidence.leaks:
         found |= of_leakage(evidence.leaks[main.name], main.run.reference) | {"leakage.name": main.name}
     if roles.weights is not None:

@@ -56,8 +56,18 @@ class Network(nn.Module):
         self.blocks = nn.Sequential(nn.Conv1d(width, width, 3), norm, nn.ReLU(), nn.Dropout(drop_path))
         self.head = nn.Linear(width, n_classes)
 
+    def tokens(self, x):
+        return self.blocks(self.patch_embed(x[:, 0].transpose(1, 2)))
+
+    def embedding(self, tokens):
+        return tokens.amax(2)
+
+    @property
+    def classifier(self):
+        return self.head
+
     def forward(self, x):
-        return self.head(self.blocks(self.patch_embed(x[:, 0].transpose(1, 2))).amax(2))
+        return self.head(self.embedding(self.tokens(x)))
 
     def layer_id(self, name):
         return {"patch_embed": 0, "blocks": 1, "head": 2}[name.split(".")[0]]

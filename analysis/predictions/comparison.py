@@ -11,6 +11,7 @@ come: members x steps, and one line an attempt.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.csv_files import read_csv
-from ...features.files import write_text
+from ...features.files import replacing
 from .. import metrics, predictions
 from ..tables import Column, Table
 
@@ -216,8 +217,9 @@ def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:
         ".tex": "\n".join(table.to_latex(label) for table, label in zip(both, labels)),
     }
     csv, markdown, latex = (stem.with_name(stem.name + suffix) for suffix in texts)
-    for path, text in zip((csv, markdown, latex), texts.values()):
-        write_text(path, text)
+    with ExitStack() as drafts:  # all are written before the first takes its place
+        for path, text in zip((csv, markdown, latex), texts.values()):
+            drafts.enter_context(replacing(path)).write_bytes(text.encode())
     return csv, markdown, latex
 
 

@@ -5,6 +5,7 @@ A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> s
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.csv_files import write_csv
-from ...features.files import check_new, replacing, sha256, write_json
+from ...features.files import check_new, json_text, replacing, sha256
 from ...features.recordings.names import SoundscapeName
 from .. import predictions
 from ..blending import Search, blend, diversity, search
@@ -182,12 +183,25 @@ def prior_of(steps: Sequence[Step]) -> Prior | None:
 
 
 def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> None:
-    """OUT.csv (under another name first), OUT.json; OUT-prior.json where there is a prior, for a kernel to ship; with
-    truth OUT-comparison.csv, .md, .tex."""
-    with replacing(made.path) as draft:
+    """OUT.csv, OUT.json; OUT-prior.json where there is a prior, for a kernel to ship; with truth OUT-comparison.csv,
+    .md, .tex. All of them are written before the first takes its place."""
+    with ExitStack() as drafts:
+        draft = drafts.enter_context(replacing(made.path))
         write_csv(made.table, draft, index_label=predictions.ROW_ID, float_format="%.9g")
         predictions.check_submission(draft, made.table.index, made.table.columns)  # the file itself, as it will be read
-    about = {
+        texts = {".json": json_text(description(made, members, space, command, sha256(draft)))}
+        if made.prior is not None:
+            texts["-prior.json"] = json_text(made.prior.to_json(), indent=1)
+        for end, text in texts.items():
+            beside = drafts.enter_context(replacing(made.path.with_name(made.path.stem + end)))
+            beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+        if made.compared is not None:
+            comparison.write(made.compared, comparison_stem(made.path))
+
+
+def description(made: Made, members: Mapping[str, Path], space: str, command: str, digest: str) -> dict:
+    """OUT.json. digest: of OUT.csv."""
+    return {
         "command": command,
         "members": [
             {"name": name, "path": str(path), "sha256": sha256(path), "weight": made.weights[name]}
@@ -196,18 +210,13 @@ def write(made: Made, members: Mapping[str, Path], space: str, command: str) -> 
         "space": space,
         "rows": len(made.table),
         "classes": made.table.shape[1],
-        "csv_sha256": sha256(made.path),
+        "csv_sha256": digest,
         "search": made.searched.to_json() if made.searched else None,
         "steps": [asdict(effect) for effect in made.effects],
         "verdict": made.verdict,
         "diversity": made.alike.to_dict("records") if made.alike is not None else None,
         "versions": {"birdprobe": version("birdprobe")},
     }
-    write_json(made.path.with_name(f"{made.path.stem}.json"), about)
-    if made.prior is not None:
-        made.prior.write(made.path.with_name(f"{made.path.stem}-prior.json"))
-    if made.compared is not None:
-        comparison.write(made.compared, comparison_stem(made.path))
 
 
 def comparison_stem(out: Path) -> Path:

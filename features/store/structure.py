@@ -132,7 +132,7 @@ def _holds(data: h5py.Dataset, length: int) -> None:
 def _commits(file: h5py.File, n_taps: int) -> int:
     """The number of commits, whose table is consistent."""
     counter, commits = file["committed"], file["commits"]
-    if counter.shape != (2,) or commits.shape[1] < 5 + n_taps:
+    if counter.shape != (2,) or commits.shape[1] != 5 + n_taps:
         raise Damaged(f"committed {counter.shape}, commits {commits.shape}")
     done = int(counter[0])
     _holds(commits, done)

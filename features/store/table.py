@@ -42,6 +42,9 @@ def to_table(records: list[list], names=ROW_COLUMNS) -> pd.DataFrame:
     if any(not isinstance(record, list) or len(record) != len(names) for record in records):
         raise ValueError(f"a record of another shape than {', '.join(names)}")
     columns = list(zip(*records)) if records else [()] * len(names)
+    for name, column in zip(names, columns):
+        if odd := {type(value) for value in column} - ({int, float} if name in NUMBERS else {str, type(None)}):
+            raise ValueError(f"{name} holds {odd.pop().__name__}")
     types: dict[type | None, type] = {int: np.int64, float: np.float64, None: object}
     return pd.DataFrame({name: pd.Series(v, dtype=types[NUMBERS.get(name)]) for name, v in zip(names, columns)})
 

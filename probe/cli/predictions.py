@@ -118,10 +118,11 @@ def blend(
         from ...figures.predictions import comparison
 
         stem = comparison_stem(output)
-        print(
-            "Picture: "
-            + ", ".join(str(path) for path in style.save(comparison.draw(stem.with_name(stem.name + ".csv")), stem))
-        )
+        try:
+            drawn = style.save(comparison.draw(stem.with_name(stem.name + ".csv")), stem)
+            print("Picture: " + ", ".join(map(str, drawn)))
+        except (OSError, InputError) as error:  # a full disk, say: the results are there, whole
+            say(f"warning: the picture could not be drawn ({error})")
 
 
 def named(members: list[Path], names: str | None) -> dict[str, Path]:

@@ -1,5 +1,8 @@
 """Extraction by several processes, here or on a Dask cluster: shards of the clips, read as one store at the end."""
 
+import os
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -86,9 +89,10 @@ def extract_shards(
     parts = [ClipBatch(a, there[a:b]) for a, b in pairwise(ends)]
     paths = [shards_of(path).resolve() / f"shard-{i:03d}.h5" for i in range(number)]
     workers = 1 if cluster else max(1, cores() // jobs)
-    with _processes(jobs, cluster) as parallel:
+    parent = None if cluster else os.getpid()
+    with _processes(min(jobs, number), cluster) as parallel:
         tasks = [
-            delayed(_shard)(Opening.of(backbone), part, place, key, meta, settings, workers, overwrite)
+            delayed(_shard)(Opening.of(backbone), part, place, key, meta, settings, workers, overwrite, parent)
             for part, place in zip(parts, paths)
         ]
         warnings: set[str] = set()
@@ -108,8 +112,14 @@ def _shard(
     settings: Settings,
     workers: int,
     overwrite: bool,
+    parent: int | None,
 ) -> tuple[int, int, tuple[str, ...]]:
-    """Runs in another process: fill one shard; numbers of clips and windows, and warnings about the files."""
+    """Runs in another process: fill one shard; numbers of clips and windows, and warnings about the files.
+
+    parent: the process whose death ends this one; None on a cluster.
+    """
+    if parent not in (None, os.getpid()):
+        _leave_with(parent)
     if path.exists() and (problem := misfit(path, key, clips)):
         if not overwrite:
             raise InputError(problem)
@@ -124,6 +134,18 @@ def _shard(
     meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips), "files_look": quick_look(clips)}
     silent = Progress("", 1, wanted=False)
     return len(clips.clips), *fill(path, key, backbone, clips, meta, settings, workers, silent)
+
+
+@lru_cache(maxsize=1)
+def _leave_with(parent: int) -> None:
+    """End this process soon after its parent is killed: joblib's would wait for five minutes, and keep its pipes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from onnx.inliner import inline_local_functions
 
 from ...features import InputError
 from .external_data import read_external_data
+from .soundness import check_inlined, check_model
 
 FLOATS: dict[int, type[np.floating]] = {
     TensorProto.FLOAT: np.float32,
@@ -34,9 +35,28 @@ def read(path: str | Path) -> onnx.ModelProto:
     Local functions are inlined (so that every tensor has a name in one graph) and the recorded shapes of intermediate
     tensors are dropped: exporters and graph editors leave stale ones behind, and they are measured when needed.
 
-    Raises InputError: no such file; not an ONNX file; cut short; external data missing.
+    Raises InputError: no such file; not an ONNX file; cut short or otherwise unsound (see `soundness`); external data
+    missing.
     """
     path = Path(path)
+    model = read_file(path)
+    read_external_data(model, path)
+    check_model(str(path), model)
+    if model.functions:
+        try:
+            model = inline_local_functions(model)
+        except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: its functions cannot be written out ({error}). Is the file damaged?") from None
+    check_inlined(str(path), model)
+    del model.graph.value_info[:]
+    return model
+
+
+def read_file(path: Path) -> onnx.ModelProto:
+    """The model in the file alone, without the weights that it keeps beside it.
+
+    Raises InputError: no such file; not an ONNX file.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; wanted an ONNX model")
     try:
@@ -46,12 +66,6 @@ def read(path: str | Path) -> onnx.ModelProto:
         raise InputError(f"{path}: {_not_onnx(path)}") from error
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path}: no ONNX graph inside; {_not_onnx(path)}")
-    read_external_data(model, path)
-    for tensor in model.graph.initializer:
-        _check_length(path, tensor)
-    if model.functions:
-        model = inline_local_functions(model)
-    del model.graph.value_info[:]
     return model
 
 
@@ -64,20 +78,6 @@ def _not_onnx(path: Path) -> str:
         return "this is a zip archive (a PyTorch checkpoint?), not an ONNX model; export it first"
     size = path.stat().st_size
     return f"cannot be read as ONNX ({size:,} bytes). Is the download incomplete, or is it another kind of file?"
-
-
-def _check_length(path: Path, tensor: TensorProto) -> None:
-    """A protobuf cut at a field boundary still parses; a weight that is shorter than its dimensions gives it away."""
-    try:
-        itemsize = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
-    except (KeyError, TypeError):
-        return
-    wanted = int(np.prod(tensor.dims, dtype=np.int64)) * itemsize
-    if tensor.HasField("raw_data") and tensor.data_type <= TensorProto.BFLOAT16 and len(tensor.raw_data) != wanted:
-        raise InputError(
-            f"{path}: weight {tensor.name!r} has {len(tensor.raw_data):,} bytes, its shape {tuple(tensor.dims)} wants "
-            f"{wanted:,}. Is the file cut short?"
-        )
 
 
 def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoProto:
@@ -93,7 +93,8 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
             + more
         )
     if required[0].type.tensor_type.elem_type not in FLOATS:
-        kind = TensorProto.DataType.Name(required[0].type.tensor_type.elem_type)
+        number = required[0].type.tensor_type.elem_type
+        kind = dict(zip(TensorProto.DataType.values(), TensorProto.DataType.keys())).get(number, f"type {number}")
         raise InputError(
             f"{place}: input {described} holds {kind}; wanted floating-point audio. Is this a text or token model?"
         )

@@ -17,6 +17,7 @@ from onnx import helper
 from ...features import InputError
 from ..runtime.sessions import INLINE_LIMIT, reason, weight_bytes
 from .load import FLOATS, audio_input, input_dims
+from .soundness import check_size
 
 USUAL_WINDOW = 160_000  # samples: 5 s at 32 kHz, where a model leaves its window length open
 USUAL_FRAMES = 1024
@@ -58,6 +59,7 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
     for i, name in enumerate(names):
         probed.graph.node.append(helper.make_node("Shape", [name], [f"shape//{i}"]))
         probed.graph.output.append(helper.make_tensor_value_info(f"shape//{i}", onnx.TensorProto.INT64, None))
+    check_size("model", value.name, shape)
     window = np.random.default_rng(0).normal(0, 0.05, shape).astype(FLOATS[value.type.tensor_type.elem_type])
     try:
         measured = _run(probed, {value.name: window})

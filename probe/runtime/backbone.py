@@ -15,6 +15,7 @@ import onnxruntime as ort
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..graph.external_data import data_files
+from ..graph.load import read_file
 from ..models.contracts import completed
 from ..models.frontends.frontend import FrontEnd
 from ..models.frontends.opening import open_model
@@ -188,5 +189,5 @@ class Backbone:
 
 def sha256(path: Path) -> str:
     """Of the file's bytes, followed by those of its external data files in the order of their names, if it has any."""
-    model = onnx.load(path, load_external_data=False)
+    model = read_file(path)
     return files.sha256(path, *data_files(model, path))

@@ -1,5 +1,6 @@
 """Verifies that opening a graph changed nothing: the exposed model against the untouched one on seeded input."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -154,7 +155,10 @@ def references(
                     raise InputError(f"tap {block.name}: found {raw.shape}, wanted {block.shape}. Dynamic rank?")
                 rows[block.name].append(pools.pooled(raw, block, rules[block.name]))
         for block in group:
-            yield block, np.concatenate(rows[block.name]).reshape(len(x), *exposed.dims[block.name])
+            found, wanted = np.concatenate(rows[block.name]), (len(x), *exposed.dims[block.name])
+            if found.size != math.prod(wanted):
+                raise InputError(f"tap {block.name}: found {found.shape}, wanted {wanted}. Does its size change?")
+            yield block, found.reshape(wanted)
 
 
 def groups(taps: tuple[Block, ...], limit: int = GROUP_BYTES) -> Iterator[list[Block]]:

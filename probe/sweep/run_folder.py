@@ -13,7 +13,7 @@ from ...analysis.scored_items import Units
 from ...analysis.tables import Table
 from ...features.csv_files import write_csv
 from ...features.files import write_json, write_text
-from ...features.output_folder import Kind, OutputFolder
+from ...features.output_folder import Kind, OutputFolder, read_index
 from ..extraction.extract import Extraction
 from ..runtime.backbone import Backbone
 
@@ -64,7 +64,10 @@ def prepare(run: Path, overwrite: bool) -> None:
 
 
 def write(run: Path, tables: RunTables, config: dict) -> None:
-    """The run's files, in the place of an older run's once all are written. Pictures and the page are added later."""
+    """The run's files, in the place of an older run's once all are written. Pictures and the page are added later.
+
+    Until `finish` the run counts as unfinished: after a kill the same command goes on, and replaces it.
+    """
     with OutputFolder(run, KIND).replacing() as draft:
         write_csv(tables.ranking, draft / "ranking.csv", index=False, float_format="%.6g")
         write_text(draft / "ranking.md", ranking_table(tables.ranking, config["settings"]["k"]).to_markdown() + "\n")
@@ -75,7 +78,14 @@ def write(run: Path, tables: RunTables, config: dict) -> None:
             write_csv(tables.projection, draft / "projection.csv", index=False, float_format="%.6g")
         for name, table in tables.studies.items():
             write_csv(table, draft / name, index=False, float_format="%.6g")
-        write_json(draft / "config.json", config)
+        write_json(draft / "config.json", config | {"unfinished": True})
+
+
+def finish(run: Path) -> None:
+    """The run is whole: from now on it is replaced by nothing but --overwrite."""
+    config = read_index(run / KIND.index)
+    config.pop("unfinished", None)
+    write_json(run / KIND.index, config)
 
 
 def describe_audio(audio: Path, units: Units, rows: pd.DataFrame) -> dict:

@@ -30,7 +30,7 @@ from ..runtime.cost import Timing, ms_per_window
 from ..runtime.providers import find_device
 from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
-from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, prepare, write
+from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, finish, prepare, write
 from .score import Verdict, items_of, project, rank_taps, score_taps
 from .settings import Settings, parse_shots
 from .shift import Shift, rank_shift, score_shift
@@ -86,7 +86,8 @@ def sweep(
     if draw:
         log("drawing")
         draw_run(result.path, log)
-    return result
+    finish(result.path)
+    return SweepResult(result.path)
 
 
 def draw_run(run: Path, log: Log) -> None:

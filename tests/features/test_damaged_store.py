@@ -1,5 +1,7 @@
 """Stores with one byte or field changed, or made by a stranger: one line, no memory, nothing of others' read."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -116,3 +118,17 @@ def test_a_shard_that_reaches_out_is_refused(tmp_path):
         FeatureStore.open(path)
     with pytest.raises(InputError, match="outside its folder"):
         join([tmp_path / "secret.h5"], tmp_path / "project" / "other.h5")
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"species 0"', b'{"spec": 0}'), (b'"species 0"', b'[["s", 0]]')])
+def test_a_forged_row_of_another_type_is_one_line(tmp_path, old, new):
+    path = fill(tmp_path / "s.h5", [0])
+    with h5py.File(path, "r+") as file:
+        text = file["rows"][:].tobytes().replace(old, new.ljust(len(old)))
+        file["rows"][:] = np.frombuffer(text, np.uint8)
+        commits = file["commits"][:]
+        commits[0, 3] = zlib.crc32(text)
+        file["commits"][:] = commits
+    with FeatureStore.open(path) as store, pytest.raises(InputError, match=r"rows: unreadable \(label"):
+        store.export(tmp_path / "x.npz")
+    assert not (tmp_path / "x.npz").exists()

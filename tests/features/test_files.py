@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from birdprobe.features import InputError, files
+from birdprobe.features import InputError, drafts, files
 from birdprobe.features.files import Lock, Locked, check_new, replacing, write_json, write_text
 
 
@@ -61,11 +61,29 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path):
 
 def test_a_link_under_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
     (tmp_path / "theirs").write_text("theirs")
-    monkeypatch.setattr(files.secrets, "token_hex", lambda n: "known")
-    (tmp_path / ".a.known.txt").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(drafts.secrets, "token_hex", lambda n: "known")
+    link = tmp_path / f".a.{drafts.machine()}-{os.getpid()}-known.txt"
+    link.symlink_to(tmp_path / "theirs")
     with pytest.raises(InputError):
         write_text(tmp_path / "a.txt", "new")
-    assert (tmp_path / "theirs").read_text() == "theirs" and (tmp_path / ".a.known.txt").is_symlink()
+    assert (tmp_path / "theirs").read_text() == "theirs" and link.is_symlink()
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    digits = "0123456789abcdef"
+    names = {
+        "dead": f".a.{drafts.machine()}-{gone.pid}-{digits}.txt",
+        "alive": f".a.{drafts.machine()}-{os.getpid()}-{digits}.txt",
+        "elsewhere": f".a.00000000-{gone.pid}-{digits}.txt",
+        "theirs": f".a.{drafts.machine()}-{gone.pid}-notes.txt",
+    }
+    for name in names.values():
+        (tmp_path / name).write_text("")
+    (tmp_path / names["dead"].replace(digits, digits[::-1])).mkdir()  # a draft folder
+    write_text(tmp_path / "a.txt", "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", *names.values()} - {names["dead"]}
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,25 @@ def test_a_folder_that_was_not_there_is_gone_after_a_failure(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_an_interrupted_move_leaves_no_empty_folders(tmp_path, monkeypatch):
+    (tmp_path / "draft" / "deep").mkdir(parents=True)
+    (tmp_path / "draft" / "deep" / "a").write_text("new")
+    (tmp_path / "draft" / "b").write_text("new")
+    plain = output_folder.Path.replace
+
+    def replace(self, target):
+        plain(self, target)
+        if target.parent.name == "run" and self.name == "b":
+            raise KeyboardInterrupt  # after the move, before it is noted anywhere
+
+    before = tree(tmp_path)
+    monkeypatch.setattr(output_folder.Path, "replace", replace)
+    moves = [(tmp_path / "draft" / name, tmp_path / "run" / name) for name in ("deep/a", "b")]
+    with pytest.raises(KeyboardInterrupt):
+        output_folder._move(moves)
+    assert tree(tmp_path) == before and not (tmp_path / "run").exists()
+
+
 def test_what_a_killed_run_left_is_ours(run):
     index = json.loads((run / "config.json").read_text())
     write_json(run / "config.json", {"format": index["format"], "unfinished": True, "files": index["files"]})

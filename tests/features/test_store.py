@@ -451,11 +451,11 @@ def written(n_clips):
 def kill_and_resume(path, kills, n_clips, seed, longest_s):
     """Kill a writer at random moments, resume it; each time every committed row must be right and none may be lost."""
     rng, before = random.Random(seed), 0
-    for number in range(10 * kills):
-        if number >= kills and before:
-            break
+    done = 0
+    while done < kills or not before:  # on a busy machine a writer may need longer to get anywhere
         child = forked(write, path, n_clips, 3)
-        time.sleep(rng.uniform(0, longest_s * (1 + number // kills)))  # a busy machine needs longer to begin
+        time.sleep(rng.uniform(0, longest_s) * max(1, done / kills))
+        done += 1
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "make n_clips larger"
         if path.exists():

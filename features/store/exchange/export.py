@@ -96,13 +96,12 @@ def _flat(tap: str, array: np.ndarray) -> pd.DataFrame:
 
 def _write_npz(path: Path, table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
     """Text as fixed-width unicode, "" where it is missing: nothing is pickled."""
-    with replacing(path.with_suffix(".csv")) as fresh:
-        write_csv(table, fresh, index=False)
     columns = {
         f"row_{name}": np.array(column if name in NUMBERS else [value or "" for value in column])
         for name, column in table.items()
     }
-    with replacing(path) as fresh:
+    with replacing(path) as fresh, replacing(path.with_suffix(".csv")) as beside:  # both whole, then both there
+        write_csv(table, beside, index=False)
         np.savez(fresh, allow_pickle=False, **arrays, **columns)
 
 

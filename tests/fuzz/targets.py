@@ -1,0 +1,360 @@
+"""What is attacked: how a case is made, and what is done with it. Anything but success and InputError is a find.
+
+A case is bytes. Where a case stands for a file of tests.world it begins with that file's name and a line end.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soundfile
+
+from tests.fuzz.models import change_model
+from tests.fuzz.mutations import change_bytes, change_json, change_table
+from tests.fuzz.stores import change_store
+from tests.world import RATE, run_command, tree
+
+CORPUS = Path(__file__).parent / "corpus"
+LIMIT = 1 << 20  # bytes of a case
+
+
+@dataclass(frozen=True)
+class Target:
+    """seeds: of the world's folder. change: (case, rng, other cases) -> case. run: (case, world, empty folder)."""
+
+    seeds: Callable[[Path], list[bytes]]
+    change: Callable[[bytes, Random, list[bytes]], bytes]
+    run: Callable[[bytes, Path, Path], None]
+
+
+def named(name: str, content: bytes) -> bytes:
+    return name.encode() + b"\n" + content
+
+
+def split(case: bytes) -> tuple[str, bytes]:
+    name, _, content = case.partition(b"\n")
+    return name.decode("utf-8", "replace"), content
+
+
+def inside(*changes: Callable) -> Callable[[bytes, Random, list[bytes]], bytes]:
+    """One of the changes, of the content behind the name."""
+
+    def change(case: bytes, rng: Random, others: list[bytes]) -> bytes:
+        name, content = split(case)
+        return named(name, rng.choice(changes)(content, rng, [split(other)[1] for other in others]))
+
+    return change
+
+
+def either(*changes: Callable) -> Callable[[bytes, Random, list[bytes]], bytes]:
+    return lambda case, rng, others: rng.choice(changes)(case, rng, others)
+
+
+def words_of(line: str, world: Path) -> list[str]:
+    return [word.replace("{w}", str(world)) for word in line.split()]
+
+
+# ---- models
+
+
+def model_seeds(world: Path) -> list[bytes]:
+    from tests.fuzz.random_graphs import random_model
+    from tests.waveform_models import convolutional, framed, transformer
+
+    models = [convolutional()[0], convolutional(batch=1, nhwc=True)[0], transformer()[0], framed()[0], random_model(3)]
+    return [(world / "m.onnx").read_bytes(), *(model.SerializeToString() for model in models)]
+
+
+def run_model(case: bytes, world: Path, folder: Path) -> None:
+    from birdprobe.features import InputError
+    from birdprobe.probe.api import find_blocks, open_backbone
+
+    path = folder / "m.onnx"
+    path.write_bytes(case)
+    (folder / "w.data").write_bytes(bytes(4096))
+    failed = None
+    for call in (find_blocks, lambda path: open_backbone(path, sample_rate=8000, threads=1)):
+        try:
+            call(path)
+        except InputError as error:
+            failed = error
+    if failed:
+        raise failed
+
+
+def run_graph(case: bytes, world: Path, folder: Path) -> None:
+    from tests.fuzz.random_graphs import check
+
+    check(json.loads(case), folder)
+
+
+# ---- stores
+
+
+def store_seeds(world: Path) -> list[bytes]:
+    return [(world / name).read_bytes() for name in ("small.h5", "s.h5")]
+
+
+def run_store(case: bytes, world: Path, folder: Path) -> None:
+    path = folder / "s.h5"
+    path.write_bytes(case)
+    extract = ("extract", world / "m.onnx", world / "clips", "-o", path, "--group-regex", "^(G[0-9]+)", *RATE)
+    codes = [run_command("store", "info", path), run_command("store", "check", path)]
+    codes.append(run_command("store", "export", path, "-o", folder / "x.csv"))
+    codes.append(run_command("store", "export", path, "-o", folder / "y.npz"))
+    if zlib.crc32(case) % 4:  # the rest takes ten times as long
+        return refused_if(codes)
+    codes.append(run_command(*extract))
+    assert run_command(*extract, "--overwrite") == 0, "no way back with --overwrite"
+    assert run_command("store", "check", path) == 0, "not sound after --overwrite"
+    refused_if(codes)
+
+
+def refused_if(codes: list[int]) -> None:
+    """Count the case as refused where a command refused it."""
+    from birdprobe.features import InputError
+
+    if any(codes):
+        raise InputError("refused")
+
+
+# ---- audio
+
+
+def audio_seeds(world: Path) -> list[bytes]:
+    rng = np.random.default_rng(0)
+    found = []
+    for kind, options in (
+        *((suffix, {}) for suffix in ("wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf")),
+        *(("wav", {"subtype": kind}) for kind in ("PCM_24", "FLOAT", "IMA_ADPCM", "GSM610")),
+        ("ogg", {"subtype": "OPUS"}),
+    ):
+        memory = io.BytesIO()
+        channels = 1 if "ADPCM" in str(options) or "GSM" in str(options) else 2
+        soundfile.write(memory, rng.normal(0, 0.1, (2400, channels)), 8000, format=kind, **options)
+        found.append(named(f"a.{kind}", memory.getvalue()))
+    return [*found, named("a.wav", split(found[0])[1] * 2), named("a.ogg", split(found[2])[1] * 2)]
+
+
+def run_audio(case: bytes, world: Path, folder: Path) -> None:
+    from birdprobe.features import InputError, audio
+
+    name, content = split(case)
+    path = folder / ("a" + Path(name).suffix[:8].replace("\x00", ""))
+    path.write_bytes(content)
+    audio.info(path)
+    failed = None
+    for piece in ({}, {"start_s": 0.1, "end_s": 0.2}):
+        try:
+            samples = audio.read(path, 32000, **piece)
+            assert samples.dtype == np.float32 and samples.ndim == 1 and np.isfinite(samples).all()
+        except InputError as error:
+            failed = error
+    if failed:
+        raise failed
+
+
+# ---- tables, JSON, weights: a file of the world is replaced and every command that reads it is run
+
+PREDICT = "predict {w}/m.onnx {w}/sounds -o {w}/out.csv --sample-rate 8000"
+FINETUNE = "finetune pebble {w}/tones --epochs 1 --folds 3 --device cpu --group-regex ^(G[0-9]+)"
+MAY_KEEP = ("extract", "finetune")  # what was done before it failed is gone on with
+READERS = {
+    "a.csv": (
+        "score {w}/a.csv {w}/truth.csv",
+        "blend {w}/a.csv {w}/b.csv -o {w}/out.csv --missing skip --taxonomy {w}/taxonomy.csv --gaussian 1 --power 0.4",
+        "blend {w}/b.csv -o {w}/out2.csv --sample-submission {w}/a.csv",
+        "blend {w}/a.csv {w}/b.csv -o {w}/s.csv --weights search --oof {w}/a.csv,{w}/b.csv --oof-truth {w}/truth.csv",
+    ),
+    "truth.csv": (
+        "score {w}/a.csv {w}/truth.csv",
+        "blend {w}/a.csv -o {w}/out.csv --truth {w}/truth.csv --no-call 0.1",
+    ),
+    "taxonomy.csv": (
+        "blend {w}/a.csv -o {w}/out.csv --taxonomy {w}/taxonomy.csv",
+        PREDICT + " --labels {w}/labels.txt --taxonomy {w}/taxonomy.csv",
+        "train {w}/s.h5 -o {w}/out --head linear --epochs 1 --folds 2 --taxonomy {w}/taxonomy.csv",
+    ),
+    "sample.csv": (PREDICT + " --labels {w}/labels.txt --sample-submission {w}/sample.csv",),
+    "labels.txt": (PREDICT + " --labels {w}/labels.txt",),
+    "manifest.csv": ("extract {w}/m.onnx {w}/manifest.csv -o {w}/out.h5 --sample-rate 8000",),
+    "annotations.csv": (
+        "extract {w}/m.onnx {w}/annotations.csv -o {w}/out.h5 --sample-rate 8000",
+        "blend {w}/a.csv -o {w}/out.csv --prior {w}/annotations.csv",
+    ),
+    "out.csv.part": (PREDICT + " --labels {w}/labels.txt",),
+    "prior.json": ("kernel {w}/fused.onnx -o {w}/out --prior {w}/prior.json",),
+    "a.json": ("figures {w}",),
+    "run/config.json": (
+        "figures {w}/run depth",
+        "compare {w}/run {w}/run -o {w}/out",
+        "paper -o {w}/out --run {w}/run",
+    ),
+    "run/answer.json": ("OPEN",),
+    "run/ranking.csv": ("OPEN", "figures {w}/run depth", "compare {w}/run {w}/run -o {w}/out"),
+    "run/readouts.csv": ("OPEN", "figures {w}/run readouts"),
+    "run/predictions.csv": ("OPEN", "figures {w}/run classes"),
+    "run/projection.csv": ("figures {w}/run trajectories",),
+    "run/cka.csv": ("figures {w}/run similarity",),
+    "heads/config.json": (
+        "fuse {w}/heads {w}/m.onnx -o {w}/f.onnx",
+        "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",
+        "figures {w}/heads",
+        "train {w}/s.h5 -o {w}/heads --head linear --epochs 1 --folds 2 --overwrite",
+    ),
+    "heads/scores.csv": ("figures {w}/heads",),
+    "heads/tap_weights.csv": ("figures {w}/heads",),
+    "heads/heads/linear-fold0.json": ("predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",),
+    "heads/heads/linear-fold0.safetensors": ("HASH", "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv"),
+    "member/config.json": (
+        "predict {w}/member {w}/sounds -o {w}/out.csv",
+        FINETUNE + " -o {w}/member --fold 1",
+        "figures {w}/member",
+    ),
+    "member/fold0/best.json": ("predict {w}/member {w}/sounds -o {w}/out.csv",),
+    "member/fold0/best.safetensors": (
+        FINETUNE + " -o {w}/out --init {w}/member/fold0/best.safetensors",
+        "HASH",
+        "predict {w}/member {w}/sounds -o {w}/out.csv",
+    ),
+}
+TABLES = [name for name in READERS if name.endswith((".csv", ".txt"))]
+JSONS = [name for name in READERS if name.endswith((".json", ".part"))]
+WEIGHTS = [name for name in READERS if name.endswith(".safetensors")]
+
+
+def seeds_of(names: list[str]) -> Callable[[Path], list[bytes]]:
+    """Files of the world, its own place in them written {w}."""
+
+    def read(world: Path) -> list[bytes]:
+        found = [(name, world / name) for name in names]
+        return [named(name, path.read_bytes().replace(bytes(world), b"{w}")) for name, path in found if path.exists()]
+
+    return read
+
+
+def run_file(case: bytes, world: Path, folder: Path) -> None:
+    """The file replaced in a copy of the world; what reads it must answer, and lose nothing where it refuses."""
+    from tests import pebble
+
+    name, content = split(case)
+    if name not in READERS:
+        return
+    here = folder / "w"
+    copy_world(world, here)
+    (here / name).write_bytes(content.replace(b"{w}", bytes(here)))
+    pebble.register()
+    codes = []
+    for line in READERS[name]:
+        if line == "HASH":
+            rehash(here / name)
+            continue
+        before = tree(here)
+        codes.append(opened(here / "run") if line == "OPEN" else run_command(*words_of(line, here)))
+        if codes[-1] and line.split()[0] not in MAY_KEEP:
+            same(before, tree(here), line)
+    refused_if(codes)
+
+
+def copy_world(world: Path, here: Path) -> None:
+    shutil.copytree(world, here, ignore=shutil.ignore_patterns("*.pdf", "small.h5"))
+
+
+def same(before: dict[str, bytes], after: dict[str, bytes], what: str) -> None:
+    """AssertionError where a refused command has changed anything."""
+    lost = [name for name, content in before.items() if after.get(name) != content]
+    new = after.keys() - before.keys()
+    assert not lost, f"refused, and yet lost or changed: {lost} by {what}"
+    assert not new, f"refused, and yet left behind: {sorted(new)} by {what}"
+
+
+def opened(run: Path) -> int:
+    """All that a notebook may ask of a finished sweep."""
+    from birdprobe.features import InputError
+    from birdprobe.probe.sweep.result import open_sweep
+
+    try:
+        found = open_sweep(run)
+        _ = found.answer, found.sentence, found.config, found.readouts, found._repr_html_(), found.features("embedding")
+        return 0
+    except InputError:
+        return 1
+
+
+def rehash(weights: Path) -> None:
+    """Changed weights whose description says that they are as they were."""
+    from birdprobe.features.files import sha256
+
+    text = weights.with_suffix(".json")
+    about = json.loads(text.read_text())
+    text.write_text(json.dumps(about | {"weights_sha256": sha256(weights)}))
+
+
+def change_weights(case: bytes, rng: Random, others: list[bytes]) -> bytes:
+    """The header of a safetensors file is JSON behind its length."""
+    size = int.from_bytes(case[:8], "little")
+    if rng.random() < 0.5 or size > len(case):
+        return change_bytes(case, rng, others)
+    header = change_json(case[8 : 8 + size], rng, others)
+    return len(header).to_bytes(8, "little") + header + case[8 + size :]
+
+
+# ---- options
+
+
+def run_line(case: bytes, world: Path, folder: Path) -> None:
+    """One command line on a copy of the world: an exit of 0, 1 or 2, and unless it is 0 nothing has changed."""
+    from tests import pebble
+
+    pebble.register()
+    here = folder / "w"
+    copy_world(world, here)
+    before = tree(here)
+    words = [word.replace("{w}", str(here)) for word in json.loads(case)]
+    with contextlib.chdir(here):  # what is written to a relative path is seen, too
+        code = run_command(*words)
+    assert code in (0, 1, 2), code
+    if code:
+        same(before, tree(here), " ".join(words))
+    refused_if([code])
+
+
+def new_line(case: bytes, rng: Random, others: list[bytes]) -> bytes:
+    from tests.fuzz.options import line
+
+    return line(rng)
+
+
+TARGETS = {
+    "onnx": Target(model_seeds, either(change_bytes, change_model, change_model), run_model),
+    "surgery": Target(lambda world: [b"0"], lambda case, rng, others: str(rng.randrange(1 << 31)).encode(), run_graph),
+    "store": Target(store_seeds, either(change_bytes, change_store, change_store), run_store),
+    "audio": Target(audio_seeds, inside(change_bytes), run_audio),
+    "csv": Target(seeds_of(TABLES), inside(change_bytes, change_table, change_table), run_file),
+    "json": Target(seeds_of(JSONS), inside(change_bytes, change_json, change_json, change_json), run_file),
+    "safetensors": Target(seeds_of(WEIGHTS), inside(change_weights), run_file),
+    "options": Target(lambda world: [], new_line, run_line),
+}
+
+
+def seeds(name: str, world: Path) -> list[bytes]:
+    """The target's seeds, and the committed cases: those that a fault was found with."""
+    kept = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    return [*TARGETS[name].seeds(world), *kept]
+
+
+def finish_world(world: Path) -> None:
+    """What only fuzzing needs of a world: a store of a few rows, a journal, a prior; without what only bulks."""
+    from tests.features.test_store import fill
+
+    fill(world / "small.h5", range(3))
+    with (world / "out.csv.part").open("w") as file:
+        file.write("{}\n")
+    (world / "prior.json").write_text("{}")
