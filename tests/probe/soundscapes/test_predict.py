@@ -372,7 +372,7 @@ def test_bad_predictors_are_one_line(place, run, tmp_path):
         open_predictor(model, labels=short, sample_rate=SAMPLE_RATE)
     with pytest.raises(InputError, match="activation 'tanh'"):
         open_predictor(model, labels=labels, activation="tanh", sample_rate=SAMPLE_RATE)
-    for text, words in (("a\nb\na\n", "'a' twice"), ("", "nothing"), ("a\n\nb\n", "an empty line")):
+    for text, words in (("a\nb\na\n", "'a' on lines 1 and 3"), ("", "nothing"), ("a\n\nb\n", "an empty line")):
         short.write_text(text)
         with pytest.raises(InputError, match=words):
             read_labels(short)
