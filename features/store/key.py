@@ -102,7 +102,8 @@ class StoreKey:
         except (ValueError, RecursionError) as error:
             raise InputError(f"key is not JSON ({error}). Is the store damaged?") from None
         if isinstance(found, dict):
-            found = {field.name: field.default for field in fields(cls) if field.name in ADDED} | found
+            added = {field.name: field.default for field in fields(cls) if field.name in ADDED}
+            found = {name: list(value) if isinstance(value, tuple) else value for name, value in added.items()} | found
         try:
             return record(cls, found)
         except InputError as error:
