@@ -19,7 +19,7 @@ FUNCTIONS = {
 }
 PROGRAM = {"command", "log", "progress", "started"}  # what a program gives and nobody types
 OPENED = {"path", "threads"}  # `predict` has a name of its own for the one, and threads over files
-TEXTS = {"fractions", "tta", "tta_shifts"}  # numbers with commas, which the command parses
+PARSED = {"fractions", "inputs", "tta", "tta_shifts"}  # texts of the command, tuples of the function
 
 
 def arguments(name: str) -> dict[str, Parameter]:
@@ -42,7 +42,7 @@ def test_a_command_has_the_arguments_of_its_function(name):
 def test_a_command_has_the_defaults_of_its_function(name):
     known = arguments(name)
     for key, option in options(name).items():
-        if key in TEXTS:
+        if key in PARSED:
             continue
         wanted = known[key].default
         assert getattr(option.default, "value", option.default) == wanted, key

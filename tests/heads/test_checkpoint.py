@@ -137,6 +137,6 @@ def test_refuses_weights_that_are_not_finite(saved, tmp_path, value):
     head, description, _ = saved
     with torch.no_grad():
         next(head.parameters()).view(-1)[0] = value
-    path = save(tmp_path, "broken", head, description)
+    path = save(tmp_path / "broken", head, description)
     with pytest.raises(InputError, match=r"broken.safetensors: weight \S+ holds NaN or infinity"):
         load(path)

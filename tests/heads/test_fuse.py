@@ -284,7 +284,7 @@ def test_a_front_end_becomes_part_of_the_fused_file(tmp_path):
     import soundfile
 
     import birdprobe as bp
-    from birdprobe.heads.predictor import open_predictor
+    from birdprobe.heads.api import open_predictor
     from birdprobe.heads.training.loop import Settings
     from birdprobe.heads.training.train import train
     from tests.probe.test_frontend import CLIPS, FRONT, network
