@@ -31,8 +31,7 @@ BAD_OPTIONS = {
     "kernel": (("--row", "-1"), ("--prior", "{w}/a.csv"), ("--taxonomy", "{w}/nope")),
     "paper": (("--run", "{w}/nope"), ("--run", "{w}/m.onnx")),
 }
-RESUMED = ("extract", "predict", "sweep", "finetune", "train")  # may keep what was done, in files of these names:
-KEPT = (".part", ".shards", "s.h5", "out.h5", "features.h5", "energy_peaks.json")
+RESUMED = ("extract", "predict", "sweep", "finetune")  # after a full disk they go on from where they were
 
 
 def inputs(words: tuple[str, ...]) -> list[int]:
@@ -76,14 +75,11 @@ def cut_short(path: Path) -> None:
         one.write_bytes(one.read_bytes()[: one.stat().st_size // 2])
 
 
-def lost(before: dict[str, bytes], here: Path, command: str, wrote: tuple[str, ...] = ()) -> list[str]:
+def lost(before: dict[str, bytes], here: Path) -> list[str]:
     """What a refused command has changed or left, one line each."""
     after = tree(here)
     faults = [f"{name} is lost or changed" for name, content in before.items() if after.get(name) != content]
-    for name in sorted(after.keys() - before.keys()):
-        kept = command in RESUMED and any(part.endswith((*KEPT, *wrote)) for part in Path(name).parts)
-        faults += [] if kept else [f"{name} is left behind"]
-    return faults
+    return faults + [f"{name} is left behind" for name in sorted(after.keys() - before.keys())]
 
 
 def attempt(words: tuple[str, ...], here: Path) -> int:

@@ -21,6 +21,7 @@ from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
 CLASSES = ("species 0", "species 1", "species 2")
 RATE = ("--sample-rate", str(SAMPLE_RATE))
 EPOCHS = ("--epochs", "2", "--folds", "2")
+FINETUNING = ("--epochs", "1", "--folds", "2")
 
 
 def run_command(*words: object) -> int:
@@ -73,27 +74,33 @@ def write_tables(folder: Path) -> None:
     manifest = pd.DataFrame({"path": names, "label": [Path(name).parent.name for name in names]})
     manifest["group"] = [Path(name).name.split("-")[0] for name in names]
     manifest.to_csv(folder / "manifest.csv", index=False)
-    pieces = pd.DataFrame({"filename": ["r0_20260101_060000.wav"] * 2, "start": ["00:00:00", "00:00:01"]})
-    pieces["end"], pieces["primary_label"] = ["00:00:01", "00:00:02"], ["species 0", "species 1;species 2"]
+    pieces = pd.DataFrame({"filename": [f"sounds/{soundscape(i)}.wav" for i in (0, 1, 2, 3)]})
+    pieces["start"], pieces["end"] = ["00:00:00", "00:00:01"] * 2, ["00:00:01", "00:00:02"] * 2
+    pieces["primary_label"] = ["species 0", "species 1;species 2"] * 2
     pieces.to_csv(folder / "annotations.csv", index=False)
 
 
-def write_sounds(folder: Path, files: int = 3, seconds: float = 3.0) -> None:
+def write_sounds(folder: Path, files: int = 5, seconds: float = 3.0) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(files):
         wave = rng.normal(0, 0.1, round(seconds * SAMPLE_RATE)).clip(-1, 1)
-        soundfile.write(folder / f"r{i}_20260101_06000{i}.wav", wave, SAMPLE_RATE)
+        soundfile.write(folder / f"{soundscape(i)}.wav", wave, SAMPLE_RATE)
+
+
+def soundscape(i: int) -> str:
+    """A name as the competition's: recordings of two sites, in the same hour."""
+    return f"BC2026_Train_{i:04d}_S0{i % 2 + 1}_20260512_06000{i}"
 
 
 def fine_tune(folder: Path) -> None:
     """A run of the smallest member in member/."""
-    from birdprobe.finetune.training.train import train
     from tests import pebble
 
     pebble.register()
-    clips = pebble.write_audio(folder / "tones", n=4)
-    train("pebble", pebble.read_audio(clips), folder / "member", pebble.settings(epochs=1))
+    pebble.write_audio(folder / "tones", n=4)
+    words = ("finetune", "pebble", folder / "tones", "-o", folder / "member", "--device", "cpu", *FINETUNING)
+    assert run_command(*words) == 0
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -132,6 +132,8 @@ def _scores(source, reference) -> tuple[pd.DataFrame, str]:
         if reference is None and (run.folder / "config.json").is_file():
             reference = run.reference
         source = run.readouts
+    if (twice := source[source.duplicated(["tap", "readout"])]).size:
+        raise InputError(f"read-outs: {twice.tap.iloc[0]} by {twice.readout.iloc[0]} is there twice, expected once.")
     scores = source.pivot(index="tap", columns="readout", values="score")
     scores = scores.reindex(index=list(source["tap"].unique()), columns=list(source["readout"].unique())).astype(float)
     if reference is None:

@@ -163,9 +163,11 @@ def run_audio(case: bytes, world: Path, folder: Path) -> None:
 
 # ---- tables, JSON, weights: a file of the world is replaced and every command that reads it is run
 
-PREDICT = "predict {w}/m.onnx {w}/sounds -o {w}/out.csv --sample-rate 8000"
-FINETUNE = "finetune pebble {w}/tones --epochs 1 --folds 3 --device cpu --group-regex ^(G[0-9]+)"
-MAY_KEEP = ("extract", "finetune")  # what was done before it failed is gone on with
+PREDICT = "predict {w}/m.onnx {w}/sounds --sample-rate 8000 --labels {w}/labels.txt"
+HEADS = "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv"
+MEMBER = "predict {w}/member {w}/sounds -o {w}/out.csv"
+FINETUNE = "finetune pebble {w}/tones --epochs 1 --folds 2 --device cpu"
+MAY_KEEP = ("extract", "finetune", "predict")  # what was done before it failed is gone on with
 READERS = {
     "a.csv": (
         "score {w}/a.csv {w}/truth.csv",
@@ -179,50 +181,41 @@ READERS = {
     ),
     "taxonomy.csv": (
         "blend {w}/a.csv -o {w}/out.csv --taxonomy {w}/taxonomy.csv",
-        PREDICT + " --labels {w}/labels.txt --taxonomy {w}/taxonomy.csv",
-        "train {w}/s.h5 -o {w}/out --head linear --epochs 1 --folds 2 --taxonomy {w}/taxonomy.csv",
+        PREDICT + " -o {w}/out2.csv --taxonomy {w}/taxonomy.csv",
+        "train {w}/s.h5 -o {w}/out --head linear --taps -1 --epochs 1 --folds 2 --taxonomy {w}/taxonomy.csv",
     ),
-    "sample.csv": (PREDICT + " --labels {w}/labels.txt --sample-submission {w}/sample.csv",),
-    "labels.txt": (PREDICT + " --labels {w}/labels.txt",),
+    "sample.csv": (PREDICT + " -o {w}/out.csv --sample-submission {w}/sample.csv",),
+    "labels.txt": (PREDICT + " -o {w}/out.csv",),
     "manifest.csv": ("extract {w}/m.onnx {w}/manifest.csv -o {w}/out.h5 --sample-rate 8000",),
     "annotations.csv": (
         "extract {w}/m.onnx {w}/annotations.csv -o {w}/out.h5 --sample-rate 8000",
         "blend {w}/a.csv -o {w}/out.csv --prior {w}/annotations.csv",
     ),
-    "out.csv.part": (PREDICT + " --labels {w}/labels.txt",),
+    "j.csv.part": (PREDICT + " -o {w}/j.csv",),
     "prior.json": ("kernel {w}/fused.onnx -o {w}/out --prior {w}/prior.json",),
-    "a.json": ("figures {w}",),
-    "run/config.json": (
-        "figures {w}/run depth",
-        "compare {w}/run {w}/run -o {w}/out",
-        "paper -o {w}/out --run {w}/run",
-    ),
+    "run/config.json": ("figures {w}/run depth", "OPEN", "compare {w}/run {w}/run2 -o {w}/out"),
     "run/answer.json": ("OPEN",),
-    "run/ranking.csv": ("OPEN", "figures {w}/run depth", "compare {w}/run {w}/run -o {w}/out"),
+    "run/ranking.csv": ("OPEN", "figures {w}/run depth", "compare {w}/run {w}/run2 -o {w}/out"),
     "run/readouts.csv": ("OPEN", "figures {w}/run readouts"),
     "run/predictions.csv": ("OPEN", "figures {w}/run classes"),
     "run/projection.csv": ("figures {w}/run trajectories",),
     "run/cka.csv": ("figures {w}/run similarity",),
     "heads/config.json": (
         "fuse {w}/heads {w}/m.onnx -o {w}/f.onnx",
-        "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",
+        HEADS,
         "figures {w}/heads",
-        "train {w}/s.h5 -o {w}/heads --head linear --epochs 1 --folds 2 --overwrite",
+        "train {w}/s.h5 -o {w}/heads --head linear --taps -1 --epochs 1 --folds 2 --overwrite",
     ),
     "heads/scores.csv": ("figures {w}/heads",),
     "heads/tap_weights.csv": ("figures {w}/heads",),
-    "heads/heads/linear-fold0.json": ("predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv",),
-    "heads/heads/linear-fold0.safetensors": ("HASH", "predict {w}/heads {w}/sounds --model {w}/m.onnx -o {w}/out.csv"),
-    "member/config.json": (
-        "predict {w}/member {w}/sounds -o {w}/out.csv",
-        FINETUNE + " -o {w}/member --fold 1",
-        "figures {w}/member",
-    ),
-    "member/fold0/best.json": ("predict {w}/member {w}/sounds -o {w}/out.csv",),
+    "heads/heads/linear-fold0.json": (HEADS,),
+    "heads/heads/linear-fold0.safetensors": ("HASH", HEADS),
+    "member/config.json": (MEMBER, FINETUNE + " -o {w}/member --fold 1"),
+    "member/fold0/best.json": (MEMBER, "export {w}/member -o {w}/e.onnx"),
     "member/fold0/best.safetensors": (
         FINETUNE + " -o {w}/out --init {w}/member/fold0/best.safetensors",
         "HASH",
-        "predict {w}/member {w}/sounds -o {w}/out.csv",
+        MEMBER,
     ),
 }
 TABLES = [name for name in READERS if name.endswith((".csv", ".txt"))]
@@ -351,10 +344,18 @@ def seeds(name: str, world: Path) -> list[bytes]:
 
 
 def finish_world(world: Path) -> None:
-    """What only fuzzing needs of a world: a store of a few rows, a journal, a prior; without what only bulks."""
+    """What only fuzzing needs of a world: a store of a few rows, a journal, a prior, a second run."""
+    from birdprobe.probe.soundscapes.journal import Journal
     from tests.features.test_store import fill
 
     fill(world / "small.h5", range(3))
-    with (world / "out.csv.part").open("w") as file:
-        file.write("{}\n")
-    (world / "prior.json").write_text("{}")
+    shutil.copytree(world / "run", world / "run2")
+    remove, Journal.remove = Journal.remove, lambda self: self._file.close()  # type: ignore[method-assign]
+    try:
+        assert run_command(*words_of(PREDICT + " -o {w}/j.csv", world)) == 0
+    finally:
+        Journal.remove = remove  # type: ignore[method-assign]
+    (world / "j.csv").unlink()
+    (world / "j.json").unlink()
+    assert run_command(*words_of("blend {w}/a.csv -o {w}/p.csv --prior {w}/annotations.csv", world)) == 0
+    (world / "p-prior.json").rename(world / "prior.json")
