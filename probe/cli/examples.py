@@ -20,6 +20,8 @@ EXAMPLES = {
     "store info": ("features.h5", "features.h5 --json"),
     "store check": ("features.h5",),
     "store export": ("features.h5 -o features.npz --taps block_11,embedding",),
+    "store import": ("perch.npz -o perch.h5 --tap perch --labels clips/",),
+    "store rank": ("features.h5 perch.h5", "features.h5 perch.h5 --readout linear,centroid"),
     "train": (
         "features.h5 -o runs/heads --taps auto:3 --head attention,linear:embedding",
         "focal.h5 soundscapes.h5 -o runs/heads --taps 21,24,25 --fold-by file",

@@ -142,5 +142,5 @@ def test_imported_features_are_ranked_beside_ours_and_trained_on(store, tmp_path
     strangers = make_store(tmp_path / "far.h5", make_rows(prefix="z"), replace(KEY, seed=1))
     with pytest.raises(InputError, match="no clip is in all of them"):
         bp.rank_stores([store, strangers])
-    run = bp.train([other], tmp_path / "run", taps="birdnet", heads="linear", progress=False)
+    run = bp.train([other], tmp_path / "run", taps="birdnet", head="linear", progress=False)
     assert len(run.scores)

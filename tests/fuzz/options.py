@@ -127,7 +127,8 @@ def options() -> dict[tuple[str, ...], list[tuple[list[str], object]]]:
     }
     found = {}
     for name, (command, room) in functions.items():
-        hints = get_type_hints(getattr(import_module(f"birdprobe.{room}"), name[-1]))
+        function = app.STORE_COMMANDS[name[1]] if name[0] == "store" else name[-1]
+        hints = get_type_hints(getattr(import_module(f"birdprobe.{room}"), function))
         several = [one for one in command.params if one.param_type_name == "option" and one.name in hints]
         found[name] = [(one.opts, hints[one.name]) for one in several if not {*one.opts} & LEFT_OUT]
     return found

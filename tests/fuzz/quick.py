@@ -76,14 +76,14 @@ def run_json(case: bytes, world: Path, folder: Path) -> None:
     from birdprobe.features import InputError
     from birdprobe.features.files import read_json
     from birdprobe.features.output_folder import Kind, OutputFolder
-    from birdprobe.finetune.checkpoint import describe
+    from birdprobe.finetune.checkpoint import Description, describe
 
     path = folder / "config.json"
     path.write_bytes(case)
     (folder / "config.safetensors").write_bytes(b"")
     check = OutputFolder(folder, Kind("sweep", "a finished run", ("*.csv",), ("settings",))).check
     failed = None
-    for reader in (read_json, describe, lambda path: check(True)):
+    for reader in (read_json, lambda path: describe(path, Description), lambda path: check(True)):
         try:
             reader(path)
         except InputError as error:

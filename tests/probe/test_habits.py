@@ -106,7 +106,7 @@ def test_mistakes_are_told_before_the_model_is_opened(place, tmp_path):
     assert "k = 13, but only 12 training rows are left" in one_line(birdprobe(*sweep, "--k", "13", "--folds", "3"))
     assert "`--pool` must be one of mean" in one_line(birdprobe(*sweep, "--pool", "middle"))
     predict = ("predict", place / "none.onnx", tmp_path / "sounds", "-o", tmp_path / "out.csv")
-    assert "sounds: no such file or folder" in one_line(birdprobe(*predict))
+    assert "sounds: expected a folder of soundscapes or a file" in one_line(birdprobe(*predict))
     (tmp_path / "sounds").mkdir()
     assert "taxonomy.csv: " in one_line(birdprobe(*predict, "--taxonomy", tmp_path / "taxonomy.csv"))
     with pytest.raises(InputError, match="only 12 training rows"):

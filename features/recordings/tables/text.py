@@ -17,6 +17,7 @@ from ...files import check_regular
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 MOST_COLUMNS = 1000  # of a table without a column a class
+MOST_CLASSES = 20_000  # of a table with one column a class
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
 
 
@@ -70,13 +71,15 @@ def read_table(path: Path) -> TextTable:
     lines = text.splitlines(keepends=True)
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # Excel's first line
     header = lines[skipped] if len(lines) > skipped else ""
-    delimiter = max(DELIMITERS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    delimiter = max(DELIMITERS, key=lambda one: _width(header, one))
     try:
         # Raven and Audacity quote nothing: a lone quotation mark in a note is text
         rules: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
         text = "".join(lines[skipped:])
         reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter, **rules)
         columns = next(reader, [])
+        if len(columns) > MOST_CLASSES:
+            raise InputError(f"{path}: {len(columns):,} columns, expected at most {MOST_CLASSES:,}. Predictions?")
         rows = [(reader.line_num + skipped, fields) for fields in reader if any(field.strip() for field in fields)]
     except csv.Error as error:
         raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
@@ -91,6 +94,14 @@ def read_table(path: Path) -> TextTable:
             raise InputError(f"{path}, line {line}: {len(fields)} fields, expected {len(columns)}. {cause}")
     named = tuple((line, dict(zip(columns, fields))) for line, fields in rows)
     return TextTable(path, tuple(columns), named, delimiter, warnings)
+
+
+def _width(header: str, delimiter: str) -> int:
+    """Into how many columns a delimiter parts a header."""
+    try:
+        return len(next(csv.reader([header], delimiter=delimiter), []))
+    except csv.Error:  # one field, longer than any name
+        return 1
 
 
 def read_csv(
