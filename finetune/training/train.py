@@ -23,6 +23,7 @@ from .. import smoke as smoke_test
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
+from ..torch_threads import no_denormals
 from . import results, tracking
 from . import resume as resume_state
 from .fold_training import Training
@@ -106,6 +107,7 @@ def train(
             training.save_state()
         name, wanted = f"{run.name}-fold{fold}", progress and accelerator.is_main_process
         with (
+            no_denormals(),
             tracking.Tracker(track if accelerator.is_main_process else None, name, settings.to_json()) as tracker,
             Progress("training", training.loop.steps, "steps", training.loop.step, wanted) as bar,
         ):
