@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..features import InputError
@@ -64,6 +65,8 @@ class Run:
         for tap in (self.best, self.reference):
             if tap not in set(table.tap):
                 raise InputError(f"{self.folder / 'ranking.csv'}: no row for {tap}, which config.json names")
+        if (twice := table.tap[table.tap.duplicated()]).size:
+            raise InputError(f"{self.folder / 'ranking.csv'}: tap {twice.iloc[0]} is there twice. Edited by hand?")
         return table.set_index("tap", drop=False)
 
     @cached_property
@@ -84,12 +87,12 @@ class Run:
     @cached_property
     def projection(self) -> pd.DataFrame:
         """`projection.csv`: x, y of every item at the last blocks, all in one joint space."""
-        return self._table("projection.csv", PROJECTION_COLUMNS)
+        return self._points("projection.csv")
 
     @cached_property
     def planes(self) -> pd.DataFrame:
         """`planes.csv`: x, y of every item at each tap, every tap in a plane of its own."""
-        return self._table("planes.csv", PROJECTION_COLUMNS)
+        return self._points("planes.csv")
 
     @cached_property
     def plane_scores(self) -> pd.DataFrame:
@@ -176,6 +179,12 @@ class Run:
             found = "no such folder" if not self.folder.is_dir() else f"no {name} in it"
             raise InputError(f"{self.folder}: {found}; expected the folder that `birdprobe sweep -o` wrote")
         return path
+
+    def _points(self, name: str) -> pd.DataFrame:
+        table = self._table(name, PROJECTION_COLUMNS)
+        if not np.isfinite(table[["x", "y"]].to_numpy(dtype=float)).all():
+            raise InputError(f"{self.folder / name}: x or y is missing or infinite in some rows. Edited by hand?")
+        return table
 
     def _table(self, name: str, columns: tuple[str, ...], text: bool = False) -> pd.DataFrame:
         path = self._need(name)

@@ -111,5 +111,5 @@ class Counts:
             if not cells or len({(cell.site, cell.hour) for cell in cells}) < len(cells):
                 raise ValueError("no cell, or one twice")
             return cls(classes, tuple(cells), int(found["left_out"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InputError(f"{place}: no table of sites and hours ({error}). Written by another program?") from error

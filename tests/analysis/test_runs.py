@@ -85,3 +85,17 @@ def test_broken_table(run, text):
     (run / "projection.csv").write_text(text)
     with pytest.raises(InputError, match=r"projection\.csv: (not a CSV table|no rows|lacks column)"):
         Run(run).projection  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("ranking.csv", lambda t: pd.concat([t, t.iloc[:1]]), "tap .* is there twice"),
+        ("ranking.csv", lambda t: t.assign(knn="high"), "column knn holds something else than numbers"),
+        ("projection.csv", lambda t: t.assign(x=[*t.x[:-1], float("inf")]), "x or y is missing or infinite"),
+    ],
+)
+def test_edited_tables_are_one_line(run, name, change, told):
+    change(pd.read_csv(run / name)).to_csv(run / name, index=False)
+    with pytest.raises(InputError, match=told):
+        getattr(Run(run), name.removesuffix(".csv"))

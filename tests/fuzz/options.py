@@ -111,7 +111,7 @@ WORKING = (
 )
 # They reach for the network or another machine, or take as long as they are told to.
 LEFT_OUT = {"--cluster", "--push-to-hub", "--track", "--pretrained", "--compile", "--jobs", "--help"}
-LONG = {"demo": {"--species", "--clips", "--competition", "--soundscapes", "--overwrite"}}
+LONG = {"demo": {"--output", "-o", "--species", "--clips", "--competition", "--soundscapes", "--overwrite"}}
 
 
 def options() -> dict[tuple[str, ...], list[tuple[list[str], object]]]:
