@@ -109,7 +109,9 @@ def standalone(run: Path, head: str | None, backbone: str) -> Column:
                 )
             ],
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a train run.") from None
 
 
@@ -129,7 +131,7 @@ def blended(path: Path) -> Column:
             column.append([Box(f"weighted mean of {space}", (f"weights {chosen}",), style.INK)])
         column += [[Box(str(step["step"]))] for step in config.get("steps", [])]
         return [*column, [Box("submission", (f"{config['rows']:,} rows, {config['classes']:,} classes",))]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}, expected the JSON of a blend.") from None
 
 
