@@ -43,7 +43,7 @@ class Worker:
         if answer := process.stdout.readline():
             return json.loads(answer) | {"seconds": self._cpu() - before}
         code = process.wait()
-        self.process = None
+        self.stop()
         log = (self.world.parent / "worker.log").read_text("utf-8", "replace")[-2000:]
         return {"end": "find", "signature": f"{target} died ({code})", "trace": log, "new": 0}
 
@@ -51,6 +51,9 @@ class Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
             self.process = None
 
     def _start(self) -> subprocess.Popen:

@@ -81,8 +81,9 @@ def test_every_target_for_a_moment(tmp_path):
     worker = Worker(world)
     for name in TARGETS:
         kept = seeds(name, world)
-        whole = [worker.run(name, case) for case in TARGETS[name].seeds(world)]
-        assert {found["end"] for found in whole} <= {"passed"}, name  # or the changes would never be reached
+        if name in ("onnx", "csv", "json", "safetensors"):  # refused whole, their changes would never be reached
+            whole = [worker.run(name, case) for case in TARGETS[name].seeds(world)]
+            assert all(found["end"] == "passed" for found in whole), (name, whole)
         new = [TARGETS[name].change(rng.choice(kept) if kept else b"", rng, kept) for _ in range(12)]
         committed = [path.read_bytes() for path in (CORPUS / name).glob("*")]
         finds += [(name, found) for case in (*committed, *new) if (found := worker.run(name, case))["end"] == "find"]
