@@ -1,5 +1,6 @@
 """`import birdprobe`: what a notebook has, what it costs, and that files beside the notebook do not matter."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_a_folder_with_modules_of_our_names_does_not_matter(tmp_path):
     assert done.stdout.split() == ["26", "rank", "sweep"]
     helped = subprocess.run([sys.executable, "-m", "birdprobe", "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert helped.returncode == 0 and "sweep" in helped.stdout
+
+
+def test_a_clone_may_lie_in_a_folder_of_any_name(tmp_path):
+    clone = tmp_path / "tmp.Ab12"  # as `mktemp -d` makes them: no name that Python could import
+    (clone / "tests").mkdir(parents=True)
+    for name in ("pyproject.toml", "__init__.py"):
+        shutil.copy(ROOT / name, clone / name)
+    (clone / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
+    done = subprocess.run([sys.executable, "-m", "pytest"], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_backbone_gives_vectors_for_windows():

@@ -19,7 +19,7 @@ for WINDOW in center random:1; do
 done
 
 # What the note left out: all blocks and the final embedding, with clips of one author kept together.
-birdprobe sweep "$MODEL" "$DATA" -o "$RUNS/perch" --select center --groups author \
+birdprobe sweep "$MODEL" "$DATA" -o "$RUNS/perch" --select center --groups author --projection umap \
   --classes "$SPECIES" --per-class "$CLIPS" --k 5 --folds 5
 
 # The heads on blocks 21, 24 and 25, then on all ten, where weights can be compared with the probe.
