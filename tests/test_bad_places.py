@@ -133,6 +133,7 @@ NO_CACHE = "import numba.core.caching; numba.core.caching.CacheImpl._locator_cla
 @pytest.mark.slow
 def test_a_sweep_where_no_cache_can_be_written(made, tmp_path):
     words = ("sweep", made / "m.onnx", made / "clips", "-o", tmp_path / "run", "--sample-rate", 8000, "--no-timing")
+    words += ("--projection", "umap")
     code, text = birdprobe(*words, before=NO_CACHE)
     assert code == 0, text
     assert "UMAP cannot be loaded" in text and "PCA's" in text

@@ -112,8 +112,8 @@ def assert_same_readouts(found: pd.DataFrame, committed: pd.DataFrame, one_row: 
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.skipif(not (BIRDNET.parent.parent / "xc21").exists(), reason="the real BirdNET and xc21 are not here")
-def test_committed_read_outs_of_birds_are_what_readmes_command_gives(tmp_path):
-    text = re.search(r"^birdprobe sweep \S+ xc21 .*?(?:[^\\]\n)", README, flags=re.DOTALL | re.MULTILINE)[0]
+def test_committed_read_outs_of_birds_are_what_the_pages_command_gives(tmp_path):
+    text = re.search(r"^birdprobe sweep \S+ xc21 .*?(?:[^\\]\n)", FINDINGS, flags=re.DOTALL | re.MULTILINE)[0]
     arguments = shlex.split(text.replace("\\\n", " "))[1:]
     arguments[1:5] = [BIRDNET, BIRDNET.parent.parent / "xc21", "-o", tmp_path / "run"]
     done = birdprobe(*arguments, "--no-timing", "--projection", "none")
