@@ -7,7 +7,7 @@ knn-standard  the same by cosine distance of standardised vectors
 centroid      cosine similarity of the raw vector to the mean raw vector of the class's rows
 linear        one-vs-rest ridge on standardised vectors, the penalty chosen inside the training rows
               (`analysis.readouts.linear`)
-logistic      logistic regression on standardised vectors, penalty C = 1 (scikit-learn's default): multinomial where
+logistic      logistic regression on standardised vectors, inverse penalty C = 0.1: multinomial where
               every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
 
 Standardising takes means and deviations from the training rows alone. Scores are finite and compare within a row and,
