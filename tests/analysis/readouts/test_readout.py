@@ -93,7 +93,9 @@ def test_centroid_is_the_cosine_to_the_class_mean(seed, d):
 MULTI = {
     **PIPELINES,
     "linear": make_pipeline(StandardScaler(), RidgeClassifierCV(linear.PENALTIES)),
-    "logistic": make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, tol=1e-8, max_iter=5000))),
+    "logistic": make_pipeline(
+        StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, tol=1e-8, max_iter=5000))
+    ),
 }
 
 
