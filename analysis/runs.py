@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
-from ..features.files import parse_json
+from ..features.files import read_json
 
 RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
@@ -20,12 +20,22 @@ READOUT_COLUMNS = (
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
 )
 PREDICTION_COLUMNS = ("file", "label", "group", "fold")
+_BLOCK = {"name": str, "index?": int, "kind?": str, "stage?": int, "channels?": int, "map?": list[int], "macs?": int}
 # What config.json must say for a picture or a page to be made of it.
-NEEDED = (
-    *(("model", "architecture", "blocks"), ("answer", "best"), ("answer", "reference"), ("answer", "chance")),
-    *(("settings", "k"), ("settings", "metric"), ("settings", "unit"), ("folds", "n")),
-    *(("audio", "units"), ("audio", "groups"), ("audio", "classes")),
-)
+NEEDED = {
+    "model": {
+        "path?": str,
+        "sha256?": str,
+        "architecture": {"blocks": [_BLOCK], "stem?": _BLOCK, "embedding?": _BLOCK, "logits?": _BLOCK},
+    },
+    "answer": {"best": str, "reference": str, "chance": float, "tied?": list[str]},
+    "conclusion?": {"metric?": str, "lines?": list[str], "parts?": dict[str, str]},
+    "settings": {"k": int, "metric": str, "unit": str, "projection?": str},
+    "folds": {"n": int, "description?": str},
+    "audio": {"path?": str, "units": int, "groups": int, "classes": int, "clips?": int, "windows?": int},
+    "grouping?": str,
+}
+ANSWER = {"sentence": str, "training_free?": dict, "linear?": dict, "published?": dict, "agree?": bool}
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
 WORDS = ("tap", "item", "label", "readout", "method", "stage")  # columns of text, or of numbers with gaps
@@ -45,18 +55,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict:
-        path = self._need("config.json")
-        try:
-            config = parse_json(path.read_text(encoding="utf-8"))
-        except ValueError as fault:
-            raise InputError(f"{path}: not JSON ({fault}). Was the sweep cut off while writing it?") from None
-        for keys in NEEDED:
-            place = config
-            for key in keys:
-                if not isinstance(place, dict) or key not in place:
-                    raise InputError(f"{path}: no {'.'.join(keys)}. Was it written by `birdprobe sweep`?")
-                place = place[key]
-        return config
+        return read_json(self._need("config.json"), NEEDED)
 
     @cached_property
     def ranking(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from . import InputError
 from .drafts import fresh_name
+from .schema import check_fields
 
 try:
     import fcntl
@@ -146,11 +147,15 @@ def json_text(content: object, indent: int | None = 2) -> str:
     return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path | str) -> dict:
+def read_json(path: Path | str, wanted: Mapping[str, Any] | None = None) -> dict:
     """The JSON object in a file.
 
+    Args:
+        path: the file.
+        wanted: the fields that are used, see `schema.check_fields`.
+
     Raises:
-        InputError: no such file, not readable, not a JSON object.
+        InputError: no such file, not readable, not a JSON object, a field missing or of another type.
     """
     check_regular(path)
     try:
@@ -159,6 +164,10 @@ def read_json(path: Path | str) -> dict:
         raise InputError(f"{path}: cannot be read as JSON ({error}).") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}.")
+    try:
+        check_fields(wanted or {}, found)
+    except InputError as fault:
+        raise InputError(f"{path}: {fault} Was it written by birdprobe?") from None
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from . import InputError
 
 ORDER = 4
+SLOWEST, FASTEST = 1e-3, 1e3  # beyond, nobody can mean it
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Playback:
         Raises:
             InputError: anything else.
         """
-        if not 0 < speed < math.inf:
-            raise InputError(f"`--speed` must be above 0 (0.1: ten times slower), got {speed}.")
+        if not SLOWEST <= speed <= FASTEST:
+            raise InputError(f"`--speed` must be {SLOWEST:g} to {FASTEST:g} (0.1: ten times slower), got {speed:g}.")
         if bandpass is None or bandpass.strip() in ("", "none"):
             return cls(float(speed))
         parts = [part.strip() for part in bandpass.split(",")]

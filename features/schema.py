@@ -1,14 +1,16 @@
-"""Records out of JSON: the one place that holds what a file says against what a dataclass declares."""
+"""JSON held against what is declared of it: whole records of a dataclass, or the fields of an object that are used."""
 
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from . import InputError
 
 Record = TypeVar("Record")
+LARGEST = 2**53  # whole numbers up to here are exact in JSON
 NAMES = {
     dict: "an object",
     list: "a list",
@@ -61,7 +63,39 @@ def value_of(kind: Any, found: object, name: str) -> Any:
         raise InputError(f"{name}: expected {NAMES.get(wanted, wanted.__name__)}, got {_name(found)}. Edited by hand?")
     if isinstance(found, float) and not math.isfinite(found):
         raise InputError(f"{name}: expected a finite number, got {found}.")
+    if isinstance(found, int) and abs(found) > LARGEST:
+        raise InputError(f"{name}: expected a whole number of at most 2^53, got one of {len(str(found))} digits.")
     return found
+
+
+def check_fields(wanted: Mapping[str, Any], found: object, place: str = "") -> None:
+    """Hold the fields of an object that are used against their declared types; it may have others.
+
+    Args:
+        wanted: field -> type, a mapping of its own fields, or a list of one mapping, that of every element. A name that
+            ends in `?` may be missing or null.
+        found: what was read.
+        place: the object's own name, for the message.
+
+    Raises:
+        InputError, naming the field: missing, of another type, a number that is not finite.
+    """
+    if not isinstance(found, dict):
+        raise InputError(f"{place or 'file'}: expected an object, got {_name(found)}. Edited by hand?")
+    for field, kind in wanted.items():
+        key = field.rstrip("?")
+        name = f"{place}.{key}" if place else key
+        if found.get(key) is None and field.endswith("?"):
+            continue
+        if key not in found:
+            raise InputError(f"no {name}.")
+        if isinstance(kind, Mapping):
+            check_fields(kind, found[key], name)
+        elif isinstance(kind, list):
+            for i, one in enumerate(value_of(list, found[key], name)):
+                check_fields(kind[0], one, f"{name}[{i}]")
+        else:
+            value_of(kind, found[key], name)
 
 
 def _name(found: object) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .. import InputError
 from ..files import check_regular
+from ..schema import value_of
 from . import file as layout
 from .key import StoreKey
 from .structure import check_structure, check_text
@@ -36,7 +37,7 @@ class FeatureStore:
         check_text(path, file)
         self.key = StoreKey.from_json(file["key"].asstr()[()])
         check_structure(path, file, self.key.taps, self.key.dtype)
-        self.meta = json.loads(file["meta"].asstr()[()])
+        self.meta = value_of(dict, json.loads(file["meta"].asstr()[()]), "meta")
         self.taps = self.key.taps
         self.dims = {tap: file["taps"][tap].shape[1:] for tap in self.taps}
         if writable and layout.is_joined(file):

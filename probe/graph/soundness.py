@@ -57,8 +57,9 @@ def check_inlined(place: str, model: onnx.ModelProto) -> None:
                 known |= dict.fromkeys(node.output, node.attribute[0].t)
     for graph in graphs(model.graph):
         for node in graph.node:
-            if node.op_type == "Loop" and node.input and node.input[0] in known:
-                trips = numpy_helper.to_array(known[node.input[0]]).reshape(-1)
+            counted = known.get(node.input[0]) if node.op_type == "Loop" and node.input else None
+            if counted is not None and counted.data_type == TensorProto.INT64:  # another type is none of a Loop
+                trips = numpy_helper.to_array(counted).reshape(-1)
                 if trips.size and int(trips[0]) > MOST_TRIPS:
                     raise InputError(f"{place}: a loop of {int(trips[0]):,} trips, at most {MOST_TRIPS:,} are run.")
     for value in model.graph.input:
@@ -67,7 +68,9 @@ def check_inlined(place: str, model: onnx.ModelProto) -> None:
 
 
 def check_size(place: str, name: str, dims: list[int] | tuple[int, ...]) -> None:
-    """InputError: an input of more numbers than any window has."""
+    """InputError: an input of more numbers than any window has, or of a negative size."""
+    if any(size < 0 for size in dims):
+        raise InputError(f"{place}: input {name} has the shape {list(dims)}. Is the file damaged?")
     if (found := math.prod(dims)) > MOST_SAMPLES:
         raise InputError(
             f"{place}: input {name} {list(dims)} has {found:,} numbers, at most {MOST_SAMPLES:,} can be a window."

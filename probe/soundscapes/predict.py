@@ -122,8 +122,7 @@ def predict(
     for folder in passed_over(soundscapes):
         say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
     files = _asked(find(soundscapes), form, say)
-    part = out.with_name(f"{out.name}.part")
-    _refuse(out, part, overwrite)
+    part = _refuse(out, overwrite)
     known, asked = set(predictor.labels), set(form.columns)
     lacking = tuple(name for name in form.columns if name not in known)
     dropped = tuple(name for name in predictor.labels if name not in asked)
@@ -264,14 +263,16 @@ def _asked(files: tuple[Soundscape, ...], form: Form, say: Callable[[str], None]
     return asked
 
 
-def _refuse(out: Path, part: Path, overwrite: bool) -> None:
-    """An existing result is replaced only if it is told to be, or is the unfinished one of this very journal."""
+def _refuse(out: Path, overwrite: bool) -> Path:
+    """The journal of `out`. An existing result is replaced only if it is told to be, or is the unfinished one of this
+    very journal."""
     if out.is_dir():
         raise InputError(f"{out}: a folder found, the name of a CSV wanted.")
+    part = out.with_name(f"{out.name}.part")
     if overwrite or not (out.exists() or about_path(out).exists()):
-        return
+        return part
     if out.exists() and sha256(out) in journals.read(part)[2]:
-        return
+        return part
     there = out if out.exists() else about_path(out)
     raise InputError(f"{there}: exists, a new file wanted. Use --overwrite to replace it.")
 

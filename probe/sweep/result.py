@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...analysis.runs import Run
+from ...analysis.runs import ANSWER, Run
 from ...analysis.scored_items import read_run
 from ...features import InputError
 from ...features.files import read_json
@@ -37,12 +37,12 @@ class SweepResult:
     @cached_property
     def answer(self) -> dict[str, Any]:
         """`answer.json`: which tap to read for each use, the published protocol's, and the sentence."""
-        return read_json(self.path / "answer.json")
+        return read_json(self.path / "answer.json", ANSWER)
 
     @property
     def sentence(self) -> str:
         """The conclusion in words."""
-        return str(self.answer["sentence"])
+        return self.answer["sentence"]
 
     @property
     def report(self) -> Path:

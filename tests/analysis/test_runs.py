@@ -50,7 +50,7 @@ def edit(run, change):
 
 def test_cut_off_config(run):
     (run / "config.json").write_text('{"model": {')
-    with pytest.raises(InputError, match=r"config\.json: not JSON .* Was the sweep cut off while writing it\?"):
+    with pytest.raises(InputError, match=r"config\.json: cannot be read as JSON \(.*\)"):
         Run(run).config  # noqa: B018
 
 

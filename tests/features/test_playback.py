@@ -57,8 +57,8 @@ def test_words_read_back(text):
 @pytest.mark.parametrize(
     ("speed", "bandpass", "message"),
     [
-        (0.0, None, "`--speed` must be above 0"),
-        (float("nan"), None, "`--speed` must be above 0"),
+        (0.0, None, "`--speed` must be 0.001 to 1000"),
+        (float("nan"), None, "`--speed` must be 0.001 to 1000"),
         (1.0, "8000,1000", "`--bandpass` must be LOW,HIGH in Hz"),
         (1.0, "1,2,3", "`--bandpass`"),
         (1.0, "low", "`--bandpass`"),

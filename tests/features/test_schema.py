@@ -7,7 +7,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.files import read_json
-from birdprobe.features.schema import record
+from birdprobe.features.schema import check_fields, record
 from birdprobe.features.store import StoreKey
 
 
@@ -73,3 +73,22 @@ def test_the_key_of_a_store(change):
     assert StoreKey.from_json(key.to_json()) == key
     with pytest.raises(InputError, match=f"key {next(iter(change))}"):
         StoreKey.from_json(json.dumps(json.loads(key.to_json()) | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": None}, "name: expected text, got nothing"),
+        ({"blocks": {}}, "blocks: expected a list, got an object"),
+        ({"blocks": [{"index": 2**70}]}, r"blocks\[0\].index: expected a whole number of at most 2\^53, got one of 22"),
+        ({"blocks": [3]}, r"blocks\[0\]: expected an object"),
+        ({"inner": {"chance": float("inf")}}, "inner.chance: expected a finite number"),
+        ({"inner": {}}, "no inner.chance"),
+    ],
+)
+def test_the_fields_that_are_used(change, said):
+    wanted = {"name": str, "blocks": [{"index?": int}], "inner": {"chance": float}, "more?": str}
+    found = {"name": "a", "blocks": [{"index": 1}, {}], "inner": {"chance": 0.5}, "unknown": []}
+    check_fields(wanted, found)
+    with pytest.raises(InputError, match=said):
+        check_fields(wanted, found | change)

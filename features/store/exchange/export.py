@@ -46,6 +46,8 @@ def export(store, path, taps: Sequence[str] = (), form: str | None = None, folds
         raise InputError(f"{path}: ends in {path.suffix or 'nothing'}, expected one of .{', .'.join(FORMATS)}")
     if form in ("opensoundscape", "hoplite") and len(taps) != 1:
         raise InputError(f"{path}: {form} holds one vector a window; `--taps` must be one of {', '.join(store.taps)}.")
+    if not len(store):
+        raise InputError(f"{path}: the store has no rows, so there is nothing to export. Were all its files skipped?")
     table = with_folds(store, folds, seed)
     arrays = {tap: store.read(tap) for tap in taps}
     if form == "hoplite":
