@@ -20,3 +20,13 @@ def read_classes(path: Path | str) -> tuple[str, ...]:
             f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, expected each once."
         )
     return tuple(labels)
+
+
+def read_groups(path: Path | str) -> dict[str, str] | None:
+    """Class -> taxonomic group, the class_name column; None where there is no such column or a class has none.
+
+    InputError: as `read_classes`.
+    """
+    labels = read_classes(path)
+    groups = [row.get("class_name", "").strip() for _, row in read_csv(Path(path), ("primary_label",))[1]]
+    return dict(zip(labels, groups)) if all(groups) else None

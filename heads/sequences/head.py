@@ -63,6 +63,7 @@ class SequenceHead(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.position = nn.Parameter(0.02 * torch.randn(length, dim))
         self.place = None if sites is None else Place(len(sites), dim)
+        self.needs_first_pass = first_pass
         self.gate = Gate(n_classes) if first_pass else None
 
     def embed(self, xs: list[Tensor]) -> Tensor:
@@ -91,7 +92,7 @@ class SequenceHead(nn.Module):
         return self.classify(self.encode(xs, mask, site, hour, first_pass), first_pass)
 
     def gated(self, logits: Tensor, first_pass: Tensor | None) -> Tensor:
-        return logits if self.gate is None or first_pass is None else self.gate(logits, first_pass)
+        return logits if self.gate is None else self.gate(logits, first_pass)
 
     def fit_statistics(self, xs: list[Tensor], targets: Tensor, site: Tensor, first_pass: Tensor | None) -> None:
         """What is taken from training windows, not learned: xs [N, width] per token, targets [N, K], first_pass [N, K];

@@ -35,6 +35,7 @@ class ResidualSSM(SequenceHead):
         if not first_pass:
             raise InputError("head residual-ssm: corrects a first pass, got none. Give --first-pass.")
         super().__init__(widths, n_classes, sites, False, length, dim, dropout)
+        self.needs_first_pass = True
         self.standardise = Standardise(n_classes)
         self.scores = nn.Linear(n_classes, dim)
         self.scans = nn.ModuleList(BidirectionalScan(dim, state, dropout) for _ in range(layers))

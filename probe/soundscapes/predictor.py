@@ -31,7 +31,9 @@ class Predictor(Protocol):
     caller does to the audio. identity: changes whenever the numbers could. Calls may come from several threads.
 
     Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction;
-    `playback`, how recordings were played to what it learned from (None: it does not say).
+    `playback`, how recordings were played to what it learned from (None: it does not say);
+    `predict_recording(windows, stem)`, which is called instead with all windows of one recording, in their order, and
+    the recording's name: float32 [T, window_samples] -> float32 [T, K].
     """
 
     @property
