@@ -21,7 +21,7 @@ def train(
     head: Annotated[
         str,
         typer.Option(
-            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; own taps after a colon."
+            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; own taps after :."
         ),
     ] = "attention",
     folds: Folds = 5,

@@ -43,7 +43,20 @@ def read_taxa(path: Path | str) -> tuple[Taxon, ...]:
         raise InputError(
             f"{path}: {'label ' + doubled[0] + ' twice' if doubled else 'an empty label'}, expected each once."
         )
-    return tuple(labels)
+    return tuple(Taxon(*row) for row in rows)
+
+
+def taxa_of(classes: Sequence[str], path: Path | str | None = None) -> tuple[Taxon, ...]:
+    """The classes with what a taxonomy.csv says of them; without one, a label that is a name stands for itself.
+
+    InputError: as `read_classes`; a class that the table does not have.
+    """
+    if path is None:
+        return tuple(Taxon(label, label, label) for label in classes)
+    known = {taxon.label: taxon for taxon in read_taxa(path)}
+    if missing := [label for label in classes if label not in known]:
+        raise InputError(f"{path}: no row of class {missing[0]!r} ({len(missing)} such). Another competition's?")
+    return tuple(known[label] for label in classes)
 
 
 def read_groups(path: Path | str) -> dict[str, str] | None:

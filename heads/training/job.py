@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -51,9 +51,8 @@ class Job:
     def recordings(self) -> Recordings:
         return make_recordings(self.data.rows, self.settings.sequence_length, apart=self.folds.of_row)
 
-    def fit(
-        self, spec: HeadSpec, bar: Progress, finished: "FinishedFolds | None" = None
-    ) -> tuple[Head | SequenceHead, list[Fitted]]:
+    def fit(self, spec: HeadSpec, bar: Progress, finished: "FinishedFolds | None" = None) -> tuple[Any, list[Fitted]]:
+        """(one of the models, all), a fold each. finished: what an earlier run left of heads over time."""
         widths = {token: self.data.widths[token] for token in spec.tokens}
 
         def make():
