@@ -72,7 +72,9 @@ class FinishedHead:
         about = self.job.describe(self.spec, fold, fitted)
         scores = [None if np.isnan(score) else float(score) for score in fitted.scores]
         self.folder.mkdir(parents=True, exist_ok=True)
-        save(self._path(fold), fitted.module, replace(about, metrics=about.metrics | {"scores": scores}))
+        save(
+            self._path(fold), fitted.module, replace(about, metrics=about.metrics | {"scores": scores}), overwrite=True
+        )
 
     def _path(self, fold: int) -> Path:
         return self.folder / f"{self.spec.name}-fold{fold}"

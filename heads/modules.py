@@ -21,7 +21,8 @@ DIM, HEADS, HIDDEN, DROPOUT = 256, 4, 512, 0.1  # as published
 
 
 class Standardise(nn.Module):
-    """(x - mean) / std per column, of the training rows; a column that never varies becomes zero."""
+    """(x - mean) / std per column, of the training rows; a column that never varies becomes zero (its std is the
+    largest number there is: a checkpoint with an infinite one would not be read)."""
 
     mean: Tensor
     std: Tensor
@@ -35,7 +36,7 @@ class Standardise(nn.Module):
         x = x.double()
         mean, std = x.mean(0), x.std(0, correction=0)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.inf))
+        self.std.copy_(torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.finfo(torch.float32).max))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std

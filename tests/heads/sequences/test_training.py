@@ -19,11 +19,11 @@ from birdprobe.heads.training.loop import Settings
 from birdprobe.heads.training.train import train
 
 KEY = StoreKey("b" * 64, ("block_01", "embedding"), "mean", 32000, 5.0, "all", 0, "none")
-QUICK = Settings(epochs=3, folds=3, unit="window", patience=None)
+QUICK = Settings(epochs=2, folds=2, unit="window", patience=None)
 ALL = "protossm,residual-ssm,sequence,linear:embedding"
 
 
-def neighbours_store(path, recordings=60, windows=6, seed=0):
+def neighbours_store(path, recordings=40, windows=5, seed=0):
     """Soundscapes whose windows hear +1 or -1; "a" is the label where the window before heard +1, "b" otherwise."""
     rng = np.random.default_rng(seed)
     heard = rng.choice([-1.0, 1.0], (recordings, windows))
@@ -54,9 +54,9 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def first_pass(store, tmp_path_factory):
     """A CSV of half the recordings, of class a alone."""
-    rows = load([store], "embedding").rows.iloc[:180]
+    rows = load([store], "embedding").rows.iloc[:100]
     ids = [f"{file[:-4]}_{end:g}" for file, end in zip(rows["file"], rows["end_s"])]
-    values = np.random.default_rng(5).uniform(0.1, 0.9, 180)
+    values = np.random.default_rng(5).uniform(0.1, 0.9, 100)
     path = tmp_path_factory.mktemp("first") / "first.csv"
     pd.DataFrame({"row_id": ids, "a": values}).to_csv(path, index=False)
     return path
@@ -69,27 +69,27 @@ def trained(store, first_pass, tmp_path_factory):
 
 
 def test_neighbours_are_learned_over_time_and_by_no_single_window(store, tmp_path):
-    settings = Settings(epochs=12, folds=3, unit="window", learning_rate=3e-3, batch_size=8, mixup=0.0)
-    done = train([store], tmp_path / "run", settings, taps="embedding", heads="protossm,sequence,attention")
+    settings = Settings(epochs=12, folds=2, unit="window", learning_rate=3e-3, batch_size=4, mixup=0.0)
+    done = train([store], tmp_path / "run", settings, taps="embedding", heads="protossm,sequence-gru,scalarmix")
     pooled = done.scores.query("fold == 'pooled' and unit == 'window'").set_index("head")["macro_auc"]
-    assert pooled["attention"] < 0.65  # chance, but for windows whose neighbour they hear themselves
-    assert (pooled[["protossm", "sequence-gru", "sequence-attention"]] > 0.85).all(), pooled
+    assert pooled["scalarmix"] < 0.65  # what a window hears says nothing of the one before it
+    assert (pooled[["protossm", "sequence-gru"]] > 0.85).all(), pooled
 
 
 def test_every_row_is_predicted_once_by_the_head_that_never_saw_it(store, trained):
     with np.load(trained.run / "oof.npz") as oof:
         folds, values = oof["row_fold"], {name: oof[name] for name in oof.files}
     for name in ("protossm", "residual-ssm", "sequence-gru", "sequence-attention"):
-        assert np.isfinite(values[name]).all() and values[name].shape == (360, 2)
+        assert np.isfinite(values[name]).all() and values[name].shape == (200, 2)
         oof = predictions.read_predictions(trained.run / "oof" / f"{name}.csv")
-        assert len(oof) == 360 and list(oof.columns) == ["a", "b"]
+        assert len(oof) == 200 and list(oof.columns) == ["a", "b"]
     data = load([store], "all")
-    for fold in range(3):
+    for fold in range(2):
         members = load_members(trained.run, "sequence-gru", fold)
         held = np.flatnonzero(folds == fold)
         first = torch.full((len(held), 2), torch.nan)
         table = data.rows.iloc[held]
-        given = np.flatnonzero(held < 180)  # rows of the CSV
+        given = np.flatnonzero(held < 100)  # rows of the CSV
         csv = pd.read_csv(trained_first(trained))["a"].to_numpy()
         first[given, 0] = torch.from_numpy(np.log(csv / (1 - csv))[held[given]]).float()
         found = members.predict(("block_01", "embedding"), [data.xs[t][held] for t in data.xs], table, first)
@@ -126,7 +126,7 @@ def test_focal_clips_are_short_recordings(store, tmp_path):
     focal = neighbours_store(tmp_path / "focal.h5", recordings=12, windows=1, seed=1)
     done = train([focal, store], tmp_path / "run", QUICK, heads="protossm", labels=("a", "b"))
     pooled = done.scores.query("fold == 'pooled' and unit == 'window'").set_index("source")
-    assert pooled["n"].to_dict() == {"soundscape": 360, "focal": 12}
+    assert pooled["n"].to_dict() == {"soundscape": 200, "focal": 12}
 
 
 def test_a_killed_training_goes_on(store, trained, first_pass, tmp_path, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_killed_training_goes_on(store, trained, first_pass, tmp_path, monkeyp
 
     def killed(*args):
         asked.append(args[4])
-        if len(asked) == 5:
+        if len(asked) == 4:
             raise KeyboardInterrupt
         return fit(*args)
 
@@ -144,19 +144,19 @@ def test_a_killed_training_goes_on(store, trained, first_pass, tmp_path, monkeyp
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train([store], run, QUICK, heads=ALL, first_pass=str(first_pass))
-    assert len(list((run / FOLDER).rglob("*.safetensors"))) == 4
+    assert len(list((run / FOLDER).rglob("*.safetensors"))) == 3
     other = tmp_path / "other"
     shutil.copytree(run, other)
     train([store], run, QUICK, heads=ALL, first_pass=str(first_pass))
-    assert len(asked) == 5 + 8  # 4 of 12 were there
+    assert len(asked) == 4 + 5  # 3 of 8 were there
     for name in ("scores.csv", "oof/protossm.csv", "oof/residual-ssm.csv", "tap_weights.csv"):
         assert (run / name).read_bytes() == (trained.run / name).read_bytes()
     assert not (run / FOLDER).exists()
     asked.clear()
-    asked.extend(range(5))
+    asked.extend(range(4))
     settings = Settings(**vars(QUICK) | {"seed": 1})
     train([store], other, settings, heads="protossm", first_pass=str(first_pass))
-    assert len(asked) == 5 + 3  # of another seed nothing is taken up
+    assert len(asked) == 4 + 2  # of another seed nothing is taken up
 
 
 @pytest.mark.parametrize(
