@@ -73,6 +73,8 @@ class OnnxPredictor:
         """The same file on another device, checked against the CPU. InputError: it fails there or is off."""
         if device.plain:
             return self
+        if hasattr(self, "predict_recording"):
+            raise InputError(f"`--device {device.name}`: {self.path} reads whole recordings, on the CPU alone.")
         if device.precision == "float16":
             raise InputError(f"{self.path}: `--precision float16` is for backbones, use float32 or tf32.")
         cpu = sessions.open_session(self.path, None, spinning=False)
@@ -169,11 +171,14 @@ def open_fused(path: Path, threads: int | None = 1, identity: str | None = None)
         from ..runtime.backbone import sha256 as model_sha256
 
         identity = model_sha256(path)
+    from .recording_file import over_recordings
+
     samples = round(sample_rate * window_s)
-    return OnnxPredictor(
+    predictor = OnnxPredictor(
         *(path, labels, sample_rate, samples, about["normalise"], identity, "none", threads),
         *(fused_playback(about), session, output),
     )
+    return over_recordings(predictor, about)
 
 
 def fused_playback(about: Mapping[str, str]) -> Playback | None:
