@@ -29,8 +29,9 @@ def program_of(
     outputs: Sequence[str],
     opset: int,
     variadic: bool = False,
+    free: bool = True,
 ) -> torch.onnx.ONNXProgram:
-    """The module as a graph with a free batch.
+    """The module as a graph.
 
     Args:
         module: in evaluation mode.
@@ -38,6 +39,7 @@ def program_of(
         inputs, outputs: their names in the graph.
         opset: of the graph, 18 or above.
         variadic: whether `forward` takes the inputs as `*xs`.
+        free: whether the first dimension of every input is a batch of any size; without it all are as in the example.
     """
     with quiet(), torch.no_grad():
         batch = torch.export.Dim("batch", min=1)
@@ -49,7 +51,7 @@ def program_of(
             output_names=list(outputs),
             opset_version=opset,
             dynamo=True,
-            dynamic_shapes=(each,) if variadic else each,
+            dynamic_shapes=((each,) if variadic else each) if free else None,
             verbose=False,
         )
     assert program is not None  # the older exporter alone returns nothing

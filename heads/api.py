@@ -39,6 +39,8 @@ def train(
     mixup: float = 0.2,
     fractions: Sequence[float] = (0.75, 0.15, 0.10),
     unit: str = "clip",
+    sequence_length: int = 12,
+    first_pass: str | None = None,
     taxonomy: Path | None = None,
     sweep: Path | None = None,
     pseudo_from: Path | None = None,
@@ -58,9 +60,12 @@ def train(
         stores: focal clips; then labelled soundscapes, which early stopping watches; then windows to pseudo-label.
         output: the run's folder, see `heads.training.results` for its files.
         taps: as in `extract`; differences as 24-23; auto:N chooses N taps by forward selection.
-        head: kinds of `heads.modules.KINDS`, comma-separated, own taps after a colon: `attention,linear:embedding`.
+        head: kinds of `heads.training.specs.KINDS`, comma-separated, own taps after a colon:
+            `attention,linear:embedding`; `sequence` is the two plain heads over time.
         folds, fold_by: see `heads.training.folds.make_folds`.
         loss, epochs, batch_size, lr, weight_decay, mixup, fractions, unit: see `heads.training.loop.Settings`.
+        sequence_length: windows of a recording that heads over time read at once, at most.
+        first_pass: what heads over time take other predictions from, see `heads.sequences.first_pass`.
         patience: epochs without a better held-out score; 0 trains all.
         taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order.
         sweep: a sweep's folder, to compare the heads' weights with its k-NN; None computes the k-NN here.
@@ -94,6 +99,7 @@ def train(
         folds=folds,
         fold_by=fold_by,
         unit=unit,
+        sequence_length=sequence_length,
         seed=seed,
     )
     gate = Gate(pseudo_keep, pseudo_power, pseudo_mask)
@@ -109,6 +115,8 @@ def train(
         taps=taps,
         heads=head,
         labels=labels,
+        taxonomy=taxonomy,
+        first_pass=first_pass,
         pseudo_from=pseudo_from,
         pseudo_head=pseudo_head,
         pseudo_gate=gate,
@@ -134,6 +142,7 @@ def open_predictor(
     head: str | None = None,
     fold: int | None = None,
     *,
+    first_pass: Path | str | None = None,
     tta: Sequence[str] = ("reverse", "gain"),
     no_call: str = "damp",
     labels: Path | str | None = None,
@@ -154,6 +163,7 @@ def open_predictor(
         model: the backbone of a `train` run; without it the path that the run's store names, or the bundled Wren, if
             that is the very model.
         head, fold: one head of the run, one fold of it; None: its only head, all folds averaged.
+        first_pass: a CSV of predictions, for heads over time that were trained with one.
         tta, no_call: of a fine-tuned member, see `finetune.predictor.open_member`.
         labels: a file with one label a line, which makes any ONNX classifier a predictor.
         activation: with `labels`, what turns scores into probabilities: sigmoid, softmax or none.
@@ -176,11 +186,13 @@ def open_predictor(
             return open_member(path, fold, tta, no_call=no_call, device=on, threads=threads)
         from .head_predictor import open_run
 
-        return open_run(path, model, head, fold, threads, find_device(device, precision))
+        return open_run(path, model, head, fold, threads, find_device(device, precision), first_pass)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder; expected a fused .onnx or the folder of a training.")
-    if model is not None or head is not None or fold is not None:
-        raise InputError(f"{path}: --model, --head and --fold go with the folder of a training, not with an ONNX file.")
+    if model is not None or head is not None or fold is not None or first_pass is not None:
+        raise InputError(
+            f"{path}: --model, --head, --fold and --first-pass go with the folder of a training, not with an ONNX file."
+        )
     return open_onnx(
         path,
         labels=labels,

@@ -19,7 +19,10 @@ def train(
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
     taps: Annotated[str, typer.Option(help="As in extract; differences as 24-23; auto:N chooses N taps.")] = "all",
     head: Annotated[
-        str, typer.Option(help="attention, scalarmix, concat, linear; several with commas, own taps after a colon.")
+        str,
+        typer.Option(
+            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; own taps after :."
+        ),
     ] = "attention",
     folds: Folds = 5,
     fold_by: Annotated[str | None, typer.Option(help="group, file or given; the default fits the stores.")] = None,
@@ -43,6 +46,12 @@ def train(
         str, typer.Option(help="Share of each store in a batch.", rich_help_panel=TRAINING)
     ] = "0.75,0.15,0.10",
     unit: Annotated[Unit, typer.Option(help="What is scored while training.", rich_help_panel=TRAINING)] = Unit.clip,
+    sequence_length: Annotated[
+        int, typer.Option(min=1, help="Windows that heads over time read at once.", rich_help_panel=TRAINING)
+    ] = 12,
+    first_pass: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Other predictions that heads over time read: a CSV, or logits.")
+    ] = None,
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv: the classes, in its order; otherwise the competition's own.")
     ] = None,

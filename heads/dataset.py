@@ -27,7 +27,8 @@ class Data:
 
     xs: token -> float32 [n, width]; targets: float32 [n, K], 1 for every label of a row (primary and secondary);
     labels: names of the K columns; rows: the stores' row tables [n] with the columns `source` (name) and `unit` (int:
-    one number per clip of a source); key: of the first store; warnings: what the user should know.
+    one number per clip of a source); key: of the first store; warnings: what the user should know; first_pass: logits
+    float32 [n, K] of another predictor, NaN where a class has none.
     """
 
     xs: dict[str, torch.Tensor]
@@ -36,6 +37,7 @@ class Data:
     rows: pd.DataFrame
     key: StoreKey
     warnings: tuple[str, ...] = ()
+    first_pass: torch.Tensor | None = None
 
     @property
     def widths(self) -> dict[str, int]:

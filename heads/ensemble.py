@@ -6,14 +6,18 @@ The mean is taken over probabilities, not logits.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 
 from ..features import InputError
 from ..finetune.losses import probabilities
 from ..probe.runtime.backbone import sha256
+from . import sequences
 from .inputs import parts
+from .sequences.ensemble import SequenceEnsemble, predict_windows
 from .training import checkpoint
 from .training.checkpoint import Description
 
@@ -41,7 +45,7 @@ class Members:
 
     name: str
     folds: tuple[int | None, ...]
-    modules: tuple[nn.Module, ...]
+    modules: tuple[Any, ...]
     description: Description
 
     def require_model(self, model: Path, run: Path) -> None:
@@ -53,9 +57,26 @@ class Members:
                 "extracted with another model?"
             )
 
+    @property
+    def over_time(self) -> bool:
+        """Whether they read recordings, not single windows."""
+        return self.description.head in sequences.KINDS
+
     def over(self, taps: Sequence[str]) -> Ensemble:
         """One module that reads these base taps in this order."""
         return Ensemble(self.modules, self.description.tokens, taps, self.description.activation)
+
+    def over_recordings(self, taps: Sequence[str]) -> SequenceEnsemble:
+        """The same of heads over time."""
+        return SequenceEnsemble(self.modules, self.description.tokens, taps, self.description.activation)
+
+    def predict(
+        self, taps: Sequence[str], xs: Sequence[torch.Tensor], rows: pd.DataFrame, first_pass: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Probabilities [n, K] of cached windows: float [n, ...] per tap, their table, and what a first pass said."""
+        if self.over_time:
+            return predict_windows(self.over_recordings(taps), xs, rows, first_pass)
+        return self.over(taps)(*xs)
 
 
 def names_of(run: Path) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ Perch v2 taps (232, 384, 384) and 234 classes the architecture that it describes
 
 import inspect
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ DIM, HEADS, HIDDEN, DROPOUT = 256, 4, 512, 0.1  # as published
 
 
 class Standardise(nn.Module):
-    """(x - mean) / std per column, of the training rows; a column that never varies becomes zero."""
+    """(x - mean) / std per column, of the training rows; a column that never varies becomes zero (its std is the
+    largest number there is: a checkpoint with an infinite one would not be read)."""
 
     mean: Tensor
     std: Tensor
@@ -35,7 +36,7 @@ class Standardise(nn.Module):
         x = x.double()
         mean, std = x.mean(0), x.std(0, correction=0)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.inf))
+        self.std.copy_(torch.where(std > 1e-6 * (mean.abs() + 1e-6), std, torch.finfo(torch.float32).max))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
@@ -75,8 +76,8 @@ class Projections(nn.Module):
         return torch.stack([project(x) for project, x in zip(self.each, xs, strict=True)], dim=-2)
 
 
-class AttentionPool(Head):
-    """[CLS] and one token per tap through one pre-norm transformer block; the classifier reads [CLS].
+class TokenReader(Head):
+    """[CLS] and one token per tap through one pre-norm transformer block; what becomes of [CLS], [N, dim].
 
     Only [CLS] leaves the block, and it enters the same for every row: so there is one query a head, its product with
     the key weights is taken before the tokens come, the value weights are applied after the tokens are averaged, and
@@ -97,7 +98,6 @@ class AttentionPool(Head):
         self.norm_ffn = nn.LayerNorm(dim)
         self.ffn = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
         self.drop = nn.Dropout(dropout)
-        self.classify = nn.Linear(dim, n_classes)
 
     def forward(self, xs):
         sequence = self._sequence(xs)
@@ -106,8 +106,7 @@ class AttentionPool(Head):
         read = torch.einsum("nhc,hdc->nhd", attention @ normed, self._by_head(self.value.weight))
         read = read + attention.sum(dim=-1, keepdim=True) * self._by_head(self.value.bias)
         x = sequence[..., 0, :] + self.drop(self.out(read.flatten(-2)))
-        x = x + self.drop(self.ffn(self.norm_ffn(x)))
-        return self.classify(x)
+        return x + self.drop(self.ffn(self.norm_ffn(x)))
 
     def tap_weights(self, xs):
         """[N, T]: what [CLS] attends to, mean over the heads, as shares of what it gives to taps (not to itself)."""
@@ -132,6 +131,17 @@ class AttentionPool(Head):
     def _by_head(self, x):
         """[dim, ...] -> [heads, dim / heads, ...]."""
         return x.unflatten(0, (self.heads, -1))
+
+
+class AttentionPool(TokenReader):
+    """The attention head: a linear classifier of what the token reader makes of the taps."""
+
+    def __init__(self, widths, n_classes, dim=DIM, heads=HEADS, hidden=HIDDEN, dropout=DROPOUT):
+        super().__init__(widths, n_classes, dim, heads, hidden, dropout)
+        self.classify = nn.Linear(dim, n_classes)
+
+    def forward(self, xs):
+        return self.classify(super().forward(xs))
 
 
 class ScalarMix(Head):
@@ -176,7 +186,12 @@ class ConcatLinear(Head):
         return norms / norms.sum()
 
 
-KINDS = {"attention": AttentionPool, "scalarmix": ScalarMix, "concat": ConcatLinear, "linear": ConcatLinear}
+KINDS: dict[str, type[Head]] = {
+    "attention": AttentionPool,
+    "scalarmix": ScalarMix,
+    "concat": ConcatLinear,
+    "linear": ConcatLinear,
+}
 
 
 def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> Head:
@@ -184,8 +199,16 @@ def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> He
 
     InputError: an unknown name, an option that the head does not have, linear on several taps, no taps, no classes.
     """
-    if name not in KINDS:
-        raise InputError(f"`--head` must be one of {', '.join(KINDS)}, got {name!r}.")
+    return make(KINDS, name, widths, n_classes, **options)
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def make(kinds: Mapping[str, type[Kind]], name: str, widths: Mapping[str, int], n_classes: int, **options) -> Kind:
+    """One of `kinds`, see `build`."""
+    if name not in kinds:
+        raise InputError(f"`--head` must be one of {', '.join(kinds)}, got {name!r}.")
     if not widths or n_classes < 1:
         raise InputError(f"head {name}: expected taps and classes, got {len(widths)} and {n_classes}.")
     if name == "linear" and len(widths) > 1:
@@ -193,12 +216,12 @@ def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> He
             f"head linear: expected 1 tap, as in linear:embedding, got {len(widths)} ({', '.join(widths)}). "
             "Or is concat meant, the linear head on several?"
         )
-    known = list(inspect.signature(KINDS[name]).parameters)[2:]
+    known = list(inspect.signature(kinds[name]).parameters)[2:]
     if unknown := set(options) - set(known):
         raise InputError(
             f"head {name}: expected the options {' or '.join(known) or 'none'}, got {min(unknown)}. Another head's?"
         )
-    return KINDS[name](widths, n_classes, **options)
+    return kinds[name](widths, n_classes, **options)
 
 
 def parameters_count(module: nn.Module) -> int:

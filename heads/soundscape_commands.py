@@ -39,6 +39,9 @@ def predict(
     ] = None,
     head: Head = None,
     fold: OneFold = None,
+    first_pass: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Other predictions, for a head trained with --first-pass CSV.")
+    ] = None,
     row_s: RowSeconds = None,
     tta_shifts: Annotated[
         str, typer.Option(help="Test-time shifts in seconds, averaged: 0,1,-1.", rich_help_panel=ROWS)

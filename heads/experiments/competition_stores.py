@@ -142,7 +142,7 @@ def predict(run: Path, head: str, store: Path, fold: int | None = None) -> pd.Da
     taps = taps_of(members.description.tokens)
     with FeatureStore.open(store) as opened:
         rows, xs = opened.rows(), [torch.from_numpy(opened.read(tap)).float() for tap in taps]
-    values = members.over(taps)(*xs).double().numpy()
+    values = members.predict(taps, xs, rows.assign(source="soundscape"), None).double().numpy()
     return pd.DataFrame(values, window_ids(rows["file"], rows["end_s"]), list(members.description.labels))
 
 

@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from onnx import helper
 
 from ...features import InputError
 from ...features.files import check_new, write_bytes
 from ...features.playback import AS_RECORDED
 from ...features.windows import normalise_windows
 from ...probe.graph.external_data import data_files
-from ...probe.graph.load import default_opset
+from ...probe.graph.load import audio_input, default_opset
 from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.sessions import together
 from ...probe.surgery.expose import Exposed
 from ...probe.surgery.verify import gather
 from ..ensemble import Ensemble, Members, load_members
+from . import recordings
 from .grafting import cut, describe, export, normalised, splice
-from .speed import speeds
+from .speed import head_cost, speeds
 
 TOLERANCE = 1e-5  # largest absolute difference of a probability
 WINDOWS = 4  # compared, from loud to quiet
@@ -53,17 +55,22 @@ class Fused:
     opset: int
     frontend: str | None = None
     inputs: tuple[str, ...] = ()
+    recording: int = 0  # windows that go in together, at most; 0: windows are read one by one
 
     def __str__(self) -> str:
         share = 100 * self.size / self.full_size
+        together = f"recordings of up to {self.recording} windows; " if self.recording else ""
         return (
-            f"{self.path}: {self.head} over {', '.join(self.taps)}, {len(self.folds)} folds averaged; "
+            f"{self.path}: {self.head} over {', '.join(self.taps)}, {len(self.folds)} folds averaged; {together}"
             f"{self.size / 1e6:.1f} MB ({share:.0f} % of the model's {self.full_size / 1e6:.1f}); "
             f"within {self.max_abs:.0e} of backbone and head in two steps"
         )
 
     def timing(self) -> str:
-        """A line on what fusing saves: both files are timed now, for about 20 s."""
+        """A line on what fusing saves: both files are timed now, for about 20 s. Of heads over time, on what they cost
+        beside the backbone."""
+        if self.recording:
+            return str(head_cost(self))
         ms = speeds(self, self.model)
         return f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)"
 
@@ -102,16 +109,10 @@ def fuse(
     key = members.description.store_key
     members.require_model(model, run)
     log(f"cutting {model.name} after the deepest of {', '.join(members.description.tokens)}")
-    exposed, row = cut(model, members.description.tokens, key)
-    ensemble = members.over(list(exposed.outputs))
     inside = key.normalise if normalise_inside else "none"
     about = metadata(members, inside)
-    log(f"exporting {members.name}, {len(members.folds)} folds")
-    fused = splice(exposed, export(ensemble, exposed), len(about["labels"]))
-    fused = normalised(fused, inside)
-    describe(fused, about)
-    log("comparing with the two-step path")
-    off = compare(fused, exposed, ensemble, row, inside)
+    made = over_recordings if members.over_time else over_windows
+    fused, exposed, off = made(members, model, inside, about, log)
     write(fused, output)
     return Fused(
         path=output,
@@ -130,7 +131,37 @@ def fuse(
         opset=default_opset(fused),
         frontend=key.frontend or None,
         inputs=key.inputs,
+        recording=about.get("sequence", {}).get("length", 0),
     )
+
+
+Made = tuple[onnx.ModelProto, Exposed, float]  # the whole graph, its backbone, how far it is from the two steps
+
+
+def over_windows(members: Members, model: Path, inside: str, about: dict, log: Callable[[str], None]) -> Made:
+    """Heads that read windows one by one."""
+    exposed, row = cut(model, members.description.tokens, members.description.store_key)
+    ensemble = members.over(list(exposed.outputs))
+    log(f"exporting {members.name}, {len(members.folds)} folds")
+    fused = normalised(splice(exposed, export(ensemble, exposed), len(about["labels"])), inside)
+    describe(fused, about)
+    log("comparing with the two-step path")
+    return fused, exposed, compare(fused, exposed, ensemble, row, inside)
+
+
+def over_recordings(members: Members, model: Path, inside: str, about: dict, log: Callable[[str], None]) -> Made:
+    """Heads over time. InputError: their first pass is a table, or the backbone takes a fixed number of windows."""
+    origin = recordings.origin_of(members)
+    wanted = [*members.description.tokens, *([origin.tap] if origin and origin.tap else [])]
+    exposed, row = cut(model, list(dict.fromkeys(wanted)), members.description.store_key)
+    head = recordings.recording_head(members, exposed)
+    about["sequence"] = recordings.about(head, origin)
+    log(f"exporting {members.name}, {len(members.folds)} folds, recordings of up to {head.ensemble.length} windows")
+    fused = normalised(recordings.graft(exposed, head, len(about["labels"])), inside)
+    fused = recordings.with_place(fused, head)
+    describe(fused, about)
+    log("comparing with the two-step path")
+    return fused, exposed, compare_recordings(fused, exposed, head, row, inside)
 
 
 def metadata(members: Members, inside: str) -> dict:
@@ -159,16 +190,46 @@ def compare(fused: onnx.ModelProto, exposed: Exposed, ensemble: Ensemble, row: t
 
     inside: the normalisation that the fused graph does itself. InputError: above 1e-5, or not finite.
     """
+    x, fed = seeded_windows(exposed, row, inside, WINDOWS)
     session = sessions.open_session(exposed.model)
     spec = sessions.data_input(session)
-    x = sessions.audio_like((WINDOWS, *row), spec.dtype, seed=1)
-    x *= np.geomspace(1, 0.01, WINDOWS, dtype=x.dtype).reshape(-1, *(1,) * len(row))  # loud, ..., quiet
-    fed = x if inside == "none" else normalise_windows(x.reshape(WINDOWS, -1), inside).reshape(x.shape)
     taps = gather(session, fed, together(spec), list(exposed.outputs.values()))
     del session
     with torch.inference_mode():
         wanted = ensemble(*map(torch.from_numpy, taps)).numpy()
     (found,) = gather(sessions.open_session(fused), x, together(spec))
+    return within(found, wanted)
+
+
+def compare_recordings(
+    fused: onnx.ModelProto, exposed: Exposed, head: recordings.RecordingHead, row: tuple[int, ...], inside: str
+) -> float:
+    """The same of heads over time: recordings of one window, of a few and of as many as they read."""
+    session, whole = sessions.open_session(exposed.model), sessions.open_session(fused)
+    off, length = 0.0, head.ensemble.length
+    for n in sorted({1, min(WINDOWS, length), length}):
+        x, fed = seeded_windows(exposed, row, inside, n)
+        taps = gather(session, fed, None, list(exposed.outputs.values()))
+        given = {sessions.data_input(whole).name: x}
+        place = (min(1, len(head.ensemble.sites)), 1 + n) if head.ensemble.sites is not None else (0, 0)
+        if head.placed:
+            given |= {name: np.array([at]) for name, at in zip((recordings.SITE, recordings.HOUR), place)}
+        (found,) = whole.run(None, given)
+        off = max(off, within(found, recordings.two_steps(head, taps, *place)))
+    return off
+
+
+def seeded_windows(exposed: Exposed, row: tuple[int, ...], inside: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(Seeded windows from loud to quiet as the fused graph takes them, the same as the backbone does)."""
+    dtype = helper.tensor_dtype_to_np_dtype(audio_input(exposed.model).type.tensor_type.elem_type)
+    x = sessions.audio_like((n, *row), dtype, seed=1)
+    x *= np.geomspace(1, 0.01, n, dtype=x.dtype).reshape(-1, *(1,) * len(row))
+    fed = x if inside == "none" else normalise_windows(x.reshape(n, -1), inside).reshape(x.shape)
+    return x, fed
+
+
+def within(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Their largest difference. InputError: above 1e-5, or not finite."""
     off = float(np.max(np.abs(found - wanted)))
     if not off <= TOLERANCE:
         raise InputError(f"fused file: expected within {TOLERANCE:.0e} of the two-step path, got {off:.1e}.")

@@ -62,8 +62,17 @@ def export(ensemble: Ensemble, exposed: Exposed) -> onnx.ModelProto:
 
 
 def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.ModelProto:
-    """The head's nodes behind the backbone's, every name of the head's under `head/`, so that none meets another."""
-    kept = {OUTPUT, "", *exposed.outputs.values()}
+    """The head's nodes behind the backbone's."""
+    nodes, weights = prefixed(head, {OUTPUT, *exposed.outputs.values()})
+    batch = exposed.model.graph.output[0].type.tensor_type.shape.dim[0].dim_value or "batch"
+    info = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, n_classes])
+    return rebuild(exposed.model, [*exposed.model.graph.node, *nodes], [info], weights)
+
+
+def prefixed(head: onnx.ModelProto, kept: set[str]) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+    """The head's nodes and weights, every name of theirs but `kept` under `head/`, so that it meets none of another
+    graph."""
+    kept = {"", *kept}
     nodes = []
     for node in head.graph.node:
         node = copy.deepcopy(node)
@@ -76,9 +85,7 @@ def splice(exposed: Exposed, head: onnx.ModelProto, n_classes: int) -> onnx.Mode
         tensor = copy.deepcopy(tensor)
         tensor.name = f"head/{tensor.name}"
         weights.append(tensor)
-    batch = exposed.model.graph.output[0].type.tensor_type.shape.dim[0].dim_value or "batch"
-    info = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, n_classes])
-    return rebuild(exposed.model, [*exposed.model.graph.node, *nodes], [info], weights)
+    return nodes, weights
 
 
 def normalised(model: onnx.ModelProto, rule: str) -> onnx.ModelProto:

@@ -1,6 +1,7 @@
 """What fusing saves: the fused file and the full model, timed in turns."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import described, row_of, waveform_shape
 from ...probe.runtime.sessions import together
+from ...probe.surgery.expose import rebuild
 
 if TYPE_CHECKING:
     from .fused import Fused
@@ -41,3 +43,63 @@ def speeds(fused: "Fused", model: Path | str, threads: int = 1, budget_s: float 
                 pass
             times[name].append(time.perf_counter() - begun)
     return {name: float(np.median(each[1:])) / TIMED_BATCH * 1000 for name, each in times.items()}
+
+
+FILES, WINDOWS = 600, 12  # of a BirdCLEF+ test set: one-minute files in 5-s windows
+PERCH_MS = (125.0, 250.0)  # a window of Perch v2 on the competition's four virtual processors, as reported
+BUDGET_MINUTES = 90.0
+
+
+@dataclass(frozen=True)
+class HeadCost:
+    """Milliseconds a recording of `windows`: of a fused file, and of its backbone alone (one thread, median)."""
+
+    windows: int
+    fused_ms: float
+    backbone_ms: float
+
+    @property
+    def head_ms(self) -> float:
+        return max(0.0, self.fused_ms - self.backbone_ms)
+
+    def minutes(self, backbone_ms_a_window: float) -> float:
+        """Of 600 files of 12 windows behind a backbone of this speed."""
+        calls = FILES * WINDOWS / self.windows
+        return (FILES * WINDOWS * backbone_ms_a_window + calls * self.head_ms) / 60_000
+
+    def __str__(self) -> str:
+        low, high = map(self.minutes, PERCH_MS)
+        head = FILES * WINDOWS / self.windows * self.head_ms / 1000
+        return (
+            f"heads {self.head_ms:.1f} ms a recording of {self.windows} windows, backbone {self.backbone_ms:.1f} (one "
+            f"thread); {FILES} files of {WINDOWS} windows: {head:.0f} s for the heads, with Perch v2's reported "
+            f"{PERCH_MS[0]:g} to {PERCH_MS[1]:g} ms a window {low:.0f} to {high:.0f} of {BUDGET_MINUTES:g} minutes"
+        )
+
+
+def head_cost(fused: "Fused", threads: int = 1, budget_s: float = 20.0) -> HeadCost:
+    """What heads over time cost beside their backbone: the fused file and its own graph up to the taps, timed in turns
+    on full recordings."""
+    model = onnx.load(fused.path)
+    taps = [name for node in model.graph.node if node.op_type == "Pad" for name in node.input[:1]]
+    taps = [name for name in dict.fromkeys(taps) if name.startswith("birdprobe/")]
+    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in taps]
+    alone = rebuild(model, model.graph.node, infos)
+    kept = [value for value in alone.graph.input if value.name not in ("site", "hour")]
+    del alone.graph.input[:]
+    alone.graph.input.extend(kept)
+    opened = {"fused": sessions.open_session(fused.path, threads), "alone": sessions.open_session(alone, threads)}
+    spec = sessions.data_input(opened["fused"])
+    row = (1,) * (len(spec.shape) - 2) + (fused.window_samples,)
+    audio = {spec.name: sessions.audio_like((fused.recording, *row), spec.dtype)}
+    names = [value.name for value in opened["fused"].get_inputs()[1:]]
+    given = {"fused": audio | {name: np.array([0]) for name in names}, "alone": audio}
+    times: dict[str, list[float]] = {name: [] for name in opened}
+    started = time.perf_counter()
+    while len(times["alone"]) < 3 or (len(times["alone"]) < 50 and time.perf_counter() - started < budget_s):
+        for name, session in opened.items():
+            begun = time.perf_counter()
+            session.run(None, given[name])
+            times[name].append(time.perf_counter() - begun)
+    medians = {name: float(np.median(each[1:])) * 1000 for name, each in times.items()}
+    return HeadCost(fused.recording, medians["fused"], medians["alone"])

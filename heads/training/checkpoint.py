@@ -15,7 +15,9 @@ from ...features.schema import record
 from ...features.store import StoreKey
 from ...finetune import checkpoint
 from ..inputs import taps_of
-from ..modules import Head, build
+from ..modules import Head
+from ..sequences import SequenceHead
+from .specs import build
 
 FORMAT = "birdprobe head 1"
 
@@ -24,7 +26,7 @@ FORMAT = "birdprobe head 1"
 class Description:
     """What a head's weights are.
 
-    head: the kind, one of `modules.KINDS`; options: its constructor's further arguments. widths: token -> width, in the
+    head: the kind, one of `specs.KINDS`; options: its constructor's further arguments. widths: token -> width, in the
     order of the inputs. labels: names of the outputs, in order. activation: "sigmoid" or "softmax". fold: the fold that
     it never saw, None where it saw all rows. store_key: of the (first) store. settings: how it was trained. metrics:
     its score on the fold it never saw. versions: of birdprobe and the libraries. weights_sha256: set when saved.
@@ -60,7 +62,7 @@ class Description:
 
 def load(
     path: Path, *, store_key: StoreKey | None = None, labels: Sequence[str] | None = None
-) -> tuple[Head, Description]:
+) -> tuple[Head | SequenceHead, Description]:
     """A head in evaluation mode and its description.
 
     Args:

@@ -1,8 +1,10 @@
 """Data, folds and settings of one run, and what is done with them for each head."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,26 +13,46 @@ from ...analysis import metrics
 from ...features.progress import Progress
 from ...finetune.checkpoint import versions
 from ..dataset import Data
-from ..modules import Head, build
+from ..sequences.first_pass_origin import FirstPassOrigin
+from ..sequences.recordings import Recordings, make_recordings
+from ..sequences.training import Windows, fit_recordings
 from .checkpoint import Description
 from .folds import Folds
 from .loop import Fitted, Settings, fit
 from .scores import Units, differences, make_units, score
-from .specs import HeadSpec
+from .specs import HeadSpec, build
+
+if TYPE_CHECKING:
+    from ..finished_folds import FinishedFolds
 
 
 class Job:
     """One run. `labelled`: the sources that are scored, `scored`: the one that early stopping and the table show."""
 
-    def __init__(self, data: Data, folds: Folds, settings: Settings):
+    def __init__(
+        self,
+        data: Data,
+        folds: Folds,
+        settings: Settings,
+        groups: Mapping[str, str] | None = None,
+        first_pass: FirstPassOrigin | None = None,
+    ):
+        """groups: class -> taxonomic group, where a taxonomy tells it; first_pass: where the data's came from."""
         self.data, self.folds, self.settings = data, folds, settings
+        self.origin = first_pass and first_pass.to_json()
+        self.groups = groups and [groups[label] for label in data.labels]
         self.targets = data.targets.numpy()
         source = np.array([data.sources.index(name) for name in data.rows["source"]])
         self.splits = [folds.split(fold, source) for fold in range(folds.n)]
         self.labelled = [name for name in data.sources if name != "pseudo"]
         self.scored = self.labelled[-1]  # soundscapes where there are any: the target of the competition
 
-    def fit(self, spec: HeadSpec, bar: Progress) -> tuple[Head, list[Fitted]]:
+    @cached_property
+    def recordings(self) -> Recordings:
+        return make_recordings(self.data.rows, self.settings.sequence_length, apart=self.folds.of_row)
+
+    def fit(self, spec: HeadSpec, bar: Progress, finished: "FinishedFolds | None" = None) -> tuple[Any, list[Fitted]]:
+        """(one of the models, all), a fold each. finished: what an earlier run left of heads over time."""
         widths = {token: self.data.widths[token] for token in spec.tokens}
 
         def make():
@@ -39,11 +61,24 @@ class Job:
         xs = [self.data.xs[token] for token in spec.tokens]
         before = bar.done
         bar.describe(spec.name)
-        fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar)
+        if spec.over_time:
+            windows = Windows(xs, self.data.targets, self.recordings, self.data.first_pass)
+            kept = finished.of_head(spec, windows) if finished else None
+            fitted = fit_recordings(make, windows, self.splits, self.settings, self.judge, bar, kept)
+        else:
+            fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar)
         bar.skip(before + self.folds.n * self.settings.epochs - bar.done)  # those that early stopping saved count, too
         return fitted[0].module, fitted
 
     def options(self, spec: HeadSpec) -> dict:
+        if spec.over_time:
+            placed = self.recordings.site.any() or self.recordings.hour.any()
+            return {
+                "sites": list(self.recordings.sites) if placed else None,
+                "first_pass": self.data.first_pass is not None,
+                "length": self.settings.sequence_length,
+                **({"groups": self.groups} if spec.kind == "protossm" else {}),
+            }
         known = {"attention": ("dim", "dropout"), "scalarmix": ("dim", "dropout")}.get(spec.kind, ())
         return {name: getattr(self.settings, name) for name in known}
 
@@ -84,6 +119,7 @@ class Job:
         return {
             "store_key": asdict(self.data.key),
             "settings": asdict(self.settings),
+            "first_pass": self.origin,
             "heads": [asdict(spec) for spec in specs],
             "scored": {"source": self.scored, "unit": self.settings.unit},
             "labels": list(self.data.labels),
@@ -119,7 +155,7 @@ class Job:
             store_key=self.data.key,
             fold=fold,
             options=self.options(spec),
-            settings=asdict(self.settings),
+            settings=asdict(self.settings) | ({"first_pass": self.origin} if spec.over_time else {}),
             metrics={
                 f"{self.scored}_macro_auc": None if math.isnan(one.score) else one.score,
                 "epoch": one.epoch,

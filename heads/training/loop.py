@@ -18,6 +18,7 @@ from ...features import InputError
 from ...features.progress import Progress
 from ...finetune.losses import LOSSES, activation_of, loss
 from ..modules import Head
+from ..sequences import SequenceHead
 from .folds import Batches, Split
 from .stack import Stack
 
@@ -34,7 +35,7 @@ class Settings:
     patience: epochs without a better held-out score; None never stops early and keeps the last epoch. fractions: of
     each source in a batch, normalised over those that are there. together: train the folds as one stack; None does so
     where it is faster. dim, dropout: of the heads that have them. folds, fold_by: see `splits.make_folds`. unit: "clip"
-    or "window", what is scored while training.
+    or "window", what is scored while training. sequence_length: windows that heads over time read at once, at most.
     """
 
     loss: str = "bce"
@@ -51,13 +52,14 @@ class Settings:
     folds: int = 5
     fold_by: str | None = None
     unit: str = "clip"
+    sequence_length: int = 12
     seed: int = 0
 
     def __post_init__(self):
         for name, allowed in (("loss", LOSSES), ("unit", ("clip", "window"))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"`--{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2), ("sequence_length", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise InputError(f"`--{name.replace('_', '-')}` must be at least {least}, got {value}.")
         if min(self.fractions, default=-1) < 0 or not sum(self.fractions):
@@ -77,7 +79,7 @@ class Fitted:
     """One trained model, in evaluation mode. logits [held, K] of its held-out rows; score: the best held-out score
     (nan without one); epoch: the one kept, from 1; losses, scores: one an epoch."""
 
-    module: Head
+    module: Head | SequenceHead
     logits: Tensor
     score: float
     epoch: int
@@ -126,7 +128,7 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
         modules[-1].fit_statistics([x[rows] for x in xs])
         batches.append(Batches(split, batch, settings.fractions, settings.mixup, (settings.seed, i)))
     stack = Stack(modules)
-    keepers = [_Keeper(settings.patience if judge else None) for _ in numbered]
+    keepers = [Keeper(settings.patience if judge else None) for _ in numbered]
     steps = math.ceil(max(sum(map(len, split.train)) for _, split in numbered) / batch)
     optimiser = torch.optim.AdamW(stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
@@ -166,7 +168,7 @@ def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
     return total / steps
 
 
-class _Keeper:
+class Keeper:
     """Of one model: the best epoch so far, and whether its patience is over. What comes after that is ignored, so a
     model gives the same result alone as in a stack that goes on for others."""
 

@@ -78,7 +78,8 @@ def label(data: Data, teacher: Members, gate: Gate | None = None) -> Data:
         )
     rows = torch.from_numpy((data.rows["source"] == "pseudo").to_numpy().nonzero()[0])
     taps = tokens_of(teacher)
-    probabilities = teacher.over(taps)(*(data.xs[tap][rows] for tap in taps))
+    xs, table = [data.xs[tap][rows] for tap in taps], data.rows.iloc[rows.numpy()]
+    probabilities = teacher.predict(taps, xs, table, None if data.first_pass is None else data.first_pass[rows])
     targets = data.targets.clone()
     if gate is None:
         targets[rows] = probabilities
@@ -94,6 +95,7 @@ def label(data: Data, teacher: Members, gate: Gate | None = None) -> Data:
         data,
         xs={token: x[kept] for token, x in data.xs.items()},
         targets=targets[kept],
+        first_pass=None if data.first_pass is None else data.first_pass[kept],
         rows=data.rows[kept.numpy()].reset_index(drop=True),
         warnings=(*data.warnings, LEAK, said + "."),
     )

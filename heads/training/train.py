@@ -7,22 +7,27 @@ Every labelled row is predicted exactly once, by the model of the fold that held
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from ...analysis.selection import Selection
+from ...features import InputError
 from ...features.progress import Progress
+from ...features.recordings.taxonomy import read_groups
 from ...features.store import FeatureStore
 from ...finetune.checkpoint import save, versions
 from ...finetune.losses import probabilities
 from ..agreement import Agreed
 from ..dataset import SOURCES, load
 from ..ensemble import load_members
+from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
+from ..sequences.first_pass import read_first_pass
+from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .folds import ALWAYS, make_folds
 from .job import Job
@@ -55,6 +60,8 @@ def train(
     taps: str = "all",
     heads: str = "attention",
     labels: Sequence[str] | None = None,
+    taxonomy: Path | None = None,
+    first_pass: str | None = None,
     names: Sequence[str] = SOURCES,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
@@ -65,6 +72,7 @@ def train(
     progress: bool = True,
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
+    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass: see `sequences.first_pass.read_first_pass`.
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
     (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
@@ -75,22 +83,30 @@ def train(
     results.check(run, overwrite)
     with FeatureStore.open(stores[0]) as store:
         stored = store.taps
-    specs = parse_heads(heads, parse_tokens(taps, stored), stored)
+    specs = parse_heads(heads, parse_tokens(taps, stored), stored, first_pass is not None)
+    if first_pass is not None and not any(spec.over_time for spec in specs):
+        raise InputError("`--first-pass`: only heads over time read one, got none of them. Add --head protossm?")
+    origin = None
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data = load(stores, list(tokens), labels=labels, names=names)
+    if first_pass is not None:
+        given = read_first_pass(first_pass, data, stores, taxonomy=taxonomy, log=log)
+        data = replace(data, first_pass=torch.from_numpy(given))
+        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, taxonomy)
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
-    job = Job(data, folds, settings)
+    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin)
+    finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     scores, weights, logits, checkpoints = [], [], {}, []
     with Progress("training", len(specs) * folds.n * settings.epochs, "epochs", wanted=progress) as bar:
         for spec in specs:
-            module, fitted = job.fit(spec, bar)
+            module, fitted = job.fit(spec, bar, finished)
             logits[spec.name] = job.out_of_fold(fitted)
             log(f"{spec.name}: {parameters_count(module):,} parameters, epochs kept {[f.epoch for f in fitted]}")
             scores += job.scores(spec, parameters_count(module), logits[spec.name])
@@ -124,4 +140,5 @@ def train(
             save(draft / "heads" / name, head, description)
         tables = trained.scores, trained.differences, trained.tap_weights
         results.write(draft, config, rows, predicted, data.labels, *tables)
+    finished.remove()
     return trained

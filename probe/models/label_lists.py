@@ -1,14 +1,16 @@
-"""Is the list of labels the one of this model?"""
+"""The list of labels that belongs to a model, and whether it is the one of this model."""
 
 import csv
 import hashlib
+import json
 from pathlib import Path
 
 import onnx
 
 from ...features import InputError
+from ..assets import WREN
 from ..runtime.backbone import Backbone
-from .contracts import Said, labels_of
+from .contracts import Said, labels_of, said_of
 from .findings import FAILED, NOTE, OK, Finding
 from .registry import Entry
 
@@ -34,6 +36,40 @@ def finding(model: onnx.ModelProto, path: Path, backbone: Backbone, entry: Entry
             )
         return Finding(OK, "labels", f"{len(labels)} in {where}: those of {entry.name}, in order")
     return Finding(OK, "labels", f"{len(labels)} in {where}, as many as scores")
+
+
+def find(model: Path, width: int | None = None) -> tuple[str, ...]:
+    """The labels of a model's scores: of its metadata, else of a file beside it, else those that ship for Wren.
+
+    Args:
+        model: an ONNX file.
+        width: how many scores there are; None does not ask.
+
+    Raises: InputError where there is no list, or one of another length.
+    """
+    graph = onnx.load(model, load_external_data=False)
+    labels = said_of(graph, model).labels or labels_of(graph)
+    labels = labels or beside(model)[0]
+    if not labels and model.is_file() and model.read_bytes() == WREN.read_bytes():
+        labels = tuple(json.loads(WREN.with_suffix(".json").read_text())["labels"])
+    if not labels:
+        raise InputError(f"{model}: no list of labels in its metadata or beside it. Name one: a label a line.")
+    if width is not None and len(labels) != width:
+        raise InputError(f"{model}: {len(labels)} labels, expected {width}, one a score. A list of another version?")
+    return labels
+
+
+def read_list(file: Path, width: int | None = None) -> tuple[str, ...]:
+    """`read`, less one heading line where that fits the width (Perch's list begins with the name of its data set).
+
+    InputError: no such file, or a list of another length.
+    """
+    labels = read(Path(file))
+    if width is not None and len(labels) == width + 1:
+        labels = labels[1:]
+    if not labels or (width is not None and len(labels) != width):
+        raise InputError(f"{file}: {len(labels)} labels, expected {width or 'some'}. The list of another model?")
+    return labels
 
 
 def beside(path: Path) -> tuple[tuple[str, ...], str]:

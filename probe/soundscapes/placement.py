@@ -65,28 +65,50 @@ class Placement:
 
 
 def probabilities(
-    predictor, waveform: np.ndarray, placement: Placement, check: Callable[[], None], rate: float | None = None
+    predictor,
+    waveform: np.ndarray,
+    placement: Placement,
+    check: Callable[[], None],
+    rate: float | None = None,
+    stem: str = "",
 ) -> np.ndarray:
     """float32 [samples] -> float32 [rows, K]. `check` is called before every batch and may raise.
 
-    rate: samples for a second of the recording, where it is not played as it was recorded.
+    rate: samples for a second of the recording, where it is not played as it was recorded. stem: the recording's name,
+    which a predictor with `predict_recording` is told.
     """
     size = predictor.window_samples
     waveform = normalise_file(waveform, predictor.normalise)
     starts = placement.starts(len(waveform), size, rate or predictor.sample_rate)
     sounds = (starts < len(waveform)) & (starts + size > 0)
     sounds[~sounds.any(axis=1)] = True
-    distinct, which = np.unique(starts, return_inverse=True)
-    before = max(0, -int(distinct[0]))
+    before = max(0, -int(starts.min()))
     if before:
         waveform = np.concatenate([np.zeros(before, np.float32), waveform])
-    parts = []
-    for some in np.array_split(distinct + before, math.ceil(len(distinct) / placement.batch_size)):
+
+    def windows(at: np.ndarray) -> np.ndarray:
         check()
-        parts.append(predictor(normalise_windows(cut(waveform, some, size), predictor.normalise)))
-    each = np.concatenate(parts)[which.reshape(starts.shape)]  # [rows, windows, K]
+        return normalise_windows(cut(waveform, at + before, size), predictor.normalise)
+
+    if hasattr(predictor, "predict_recording"):
+        each = _of_recording(predictor, windows, starts, len(placement.shifts), stem)
+    else:
+        distinct, which = np.unique(starts, return_inverse=True)
+        some = np.array_split(distinct, math.ceil(len(distinct) / placement.batch_size))
+        each = np.concatenate([predictor(windows(at)) for at in some])[which.reshape(starts.shape)]
     weights = (sounds / sounds.sum(axis=1, keepdims=True))[:, :, None]
     return (each * weights).sum(axis=1).astype(np.float32)
+
+
+def _of_recording(predictor, windows, starts: np.ndarray, shifts: int, stem: str) -> np.ndarray:
+    """[rows, windows of a row x shifts, K] of a predictor that reads a recording's windows in their order: those of
+    each shift are such a sequence, each window in it once."""
+    found = []
+    for shift in range(shifts):
+        distinct, which = np.unique(starts[:, shift::shifts], return_inverse=True)
+        own = predictor.predict_recording(windows(distinct), stem)
+        found.append(own[which.reshape(len(starts), -1)])
+    return np.stack(found, axis=2).reshape(*starts.shape, -1)
 
 
 def predict_file(
@@ -96,11 +118,13 @@ def predict_file(
     check: Callable[[], None],
     warn: Callable[[str], None] | None = None,
     playback: Playback = AS_RECORDED,
+    stem: str | None = None,
 ) -> tuple[np.ndarray, float]:
-    """(float32 [rows, K], seconds of audio). InputError: the file cannot be used. warn: see `features.audio.read`."""
+    """(float32 [rows, K], seconds of audio). InputError: the file cannot be used. warn: see `features.audio.read`.
+    stem: the recording's name, that of the file where it is None."""
     rate = playback.rate(predictor.sample_rate)
     waveform = audio.read(path, predictor.sample_rate, warn=warn, partial=True, playback=playback)
-    found = probabilities(predictor, waveform, placement, check, rate)
+    found = probabilities(predictor, waveform, placement, check, rate, path.stem if stem is None else stem)
     bad = ~np.isfinite(found).all(axis=1) | (found.min(axis=1) < 0) | (found.max(axis=1) > 1)
     if bad.any():
         raise InputError(f"{path}: predictions that are no probabilities in {bad.sum()} of {len(bad)} rows.")

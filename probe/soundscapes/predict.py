@@ -194,7 +194,7 @@ def _run(
         if budget.stop(file.duration_s or 0.0):
             raise _Stopped
         begun = time.monotonic()
-        found, audio_s = predict_file(predictor, file.path, placement, check, warnings.append, played)
+        found, audio_s = predict_file(predictor, file.path, placement, check, warnings.append, played, file.stem)
         budget.done(audio_s, time.monotonic() - begun)
         return Entry(found, audio_s)
 

@@ -31,7 +31,9 @@ class Predictor(Protocol):
     caller does to the audio. identity: changes whenever the numbers could. Calls may come from several threads.
 
     Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction;
-    `playback`, how recordings were played to what it learned from (None: it does not say).
+    `playback`, how recordings were played to what it learned from (None: it does not say);
+    `predict_recording(windows, stem)`, which is called instead with all windows of one recording, in their order, and
+    the recording's name: float32 [T, window_samples] -> float32 [T, K].
     """
 
     @property
@@ -71,6 +73,8 @@ class OnnxPredictor:
         """The same file on another device, checked against the CPU. InputError: it fails there or is off."""
         if device.plain:
             return self
+        if hasattr(self, "predict_recording"):
+            raise InputError(f"`--device {device.name}`: {self.path} reads whole recordings, on the CPU alone.")
         if device.precision == "float16":
             raise InputError(f"{self.path}: `--precision float16` is for backbones, use float32 or tf32.")
         cpu = sessions.open_session(self.path, None, spinning=False)
@@ -167,11 +171,14 @@ def open_fused(path: Path, threads: int | None = 1, identity: str | None = None)
         from ..runtime.backbone import sha256 as model_sha256
 
         identity = model_sha256(path)
+    from .recording_file import over_recordings
+
     samples = round(sample_rate * window_s)
-    return OnnxPredictor(
+    predictor = OnnxPredictor(
         *(path, labels, sample_rate, samples, about["normalise"], identity, "none", threads),
         *(fused_playback(about), session, output),
     )
+    return over_recordings(predictor, about)
 
 
 def fused_playback(about: Mapping[str, str]) -> Playback | None:

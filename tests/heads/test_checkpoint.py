@@ -16,6 +16,14 @@ WIDTHS = {"block_01": 6, "block_02-block_01": 6, "embedding": 8}
 LABELS = ("a", "1595929", "ü")
 
 
+def test_a_head_that_learned_of_a_column_that_never_varies_is_read_again(tmp_path):
+    head = build("concat", {"a": 2}, 2)
+    head.fit_statistics([torch.tensor([[1.0, 5.0], [3.0, 5.0]])])
+    save(tmp_path / "head", head, Description("concat", {"a": 2}, ("x", "y"), "sigmoid", KEY))
+    found = load(tmp_path / "head")[0].standardised([torch.tensor([[2.0, 6.0]])])[0]
+    torch.testing.assert_close(found, torch.zeros(1, 2))
+
+
 @pytest.fixture
 def saved(tmp_path):
     head = build("attention", WIDTHS, 3, dim=16, dropout=0.0)

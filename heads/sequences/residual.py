@@ -1,0 +1,60 @@
+"""Residual SSM: what the windows and their neighbours say about the mistakes of a first pass."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...features import InputError
+from ..modules import Standardise
+from .head import DROPOUT, LENGTH, SequenceHead
+from .selective_scan import BidirectionalScan
+
+
+class ResidualSSM(SequenceHead):
+    """first pass + weight x correction; the correction's layer starts at zero, so training starts at the first pass.
+
+    It reads the windows and the first pass's logits (0 where a class has none). Such a class has the correction alone.
+    weight: of the correction. Other arguments: see `SequenceHead`.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        n_classes: int,
+        sites: Sequence[str] | None = None,
+        first_pass: bool = False,
+        length: int = LENGTH,
+        dim: int = 128,
+        dropout: float = DROPOUT,
+        state: int = 16,
+        layers: int = 2,
+        weight: float = 0.35,
+    ):
+        if not first_pass:
+            raise InputError("head residual-ssm: corrects a first pass, got none. Give --first-pass.")
+        super().__init__(widths, n_classes, sites, False, length, dim, dropout)
+        self.needs_first_pass = True
+        self.standardise = Standardise(n_classes)
+        self.scores = nn.Linear(n_classes, dim)
+        self.scans = nn.ModuleList(BidirectionalScan(dim, state, dropout) for _ in range(layers))
+        self.correct = nn.Linear(dim, n_classes)
+        self.weight = weight
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+
+    def encode(self, xs, mask, site, hour, first_pass):
+        scores = self.scores(self.standardise(first_pass.nan_to_num()))
+        x = self.placed(self.embed(xs) + scores, site, hour)
+        for layer in self.scans:
+            x = layer(x, mask)
+        return x
+
+    def classify(self, encoded, first_pass):
+        correction = self.correct(encoded)
+        return torch.where(first_pass.isnan(), correction, first_pass.nan_to_num() + self.weight * correction)
+
+    def fit_statistics(self, xs, targets, site, first_pass: Tensor | None):
+        super().fit_statistics(xs, targets, site, first_pass)
+        cast(Standardise, self.standardise).fit(cast(Tensor, first_pass).nan_to_num())
