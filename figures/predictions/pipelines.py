@@ -140,8 +140,8 @@ def worth(step: dict) -> tuple[str, ...]:
     """What a step did, in a line: its gain with its interval where there was a truth, else the ranks that it moved."""
     if step.get("gain") is None:
         return (f"moved {step['ranks_changed']:,} of {step['values']:,} ranks",) if "ranks_changed" in step else ()
-    ends = (math.nan if step.get(name) is None else step[name] for name in ("gain_lo", "gain_hi"))
-    return (f"macro AUC {wording.interval(step['gain'], *ends, signed=True)}",)
+    lo, hi = (math.nan if step.get(name) is None else step[name] for name in ("gain_lo", "gain_hi"))
+    return (f"macro AUC {wording.interval(step['gain'], lo, hi, signed=True)}",)
 
 
 def read(path: Path, wanted: str) -> dict:

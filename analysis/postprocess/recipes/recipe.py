@@ -15,6 +15,8 @@ from ..gates import classes, mixing, spikes
 from ..step import Step
 
 OURS = Path(__file__).parent
+WHOLE, TEXTS = ("member", "top", "reach_windows"), ("space", "unit")
+KINDS = dict.fromkeys(WHOLE, "a whole number") | dict.fromkeys(TEXTS, "text") | {"temperature": "a table of numbers"}
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,14 @@ def read_recipe(name: Path | str) -> Recipe:
     return Recipe(str(found.get("name", path.stem)), str(found.get("about", "")), steps, str(path))
 
 
+def _fits(key: str, value: object) -> bool:
+    if key in TEXTS:
+        return isinstance(value, str)
+    if key == "temperature":
+        return isinstance(value, dict) and all(type(one) in (int, float) for one in value.values())
+    return type(value) is int or (type(value) is float and key not in WHOLE)
+
+
 def _part(place: str, given: dict[str, Any]) -> Part:
     do = given.get("do")
     if do not in PARTS:
@@ -165,19 +175,8 @@ def _part(place: str, given: dict[str, Any]) -> Part:
     for key, value in settings.items():
         if key not in allowed:
             raise InputError(f"{place}, {do}: expected {', '.join(allowed) or 'no settings'}, got {key!r}.")
-        of_numbers = key == "temperature"
-        kind, wanted = (dict, "a table of numbers") if of_numbers else ((int, float), "a number")
-        if key in ("space", "unit"):
-            kind, wanted = str, "text"
-        inside = value.values() if of_numbers and isinstance(value, dict) else ()
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, kind)
-            or any(type(one) not in (int, float) for one in inside)
-        ):
-            raise InputError(f"{place}, {do}: expected {key} to be {wanted}, got {value!r}.")
-        if key in ("member", "top", "reach_windows") and value != int(value):
-            raise InputError(f"{place}, {do}: expected {key} to be a whole number, got {value:g}.")
+        if not _fits(key, value):
+            raise InputError(f"{place}, {do}: expected {key} to be {KINDS.get(key, 'a number')}, got {value!r}.")
     if settings.get("member", 2) < 2:
         raise InputError(
             f"{place}, {do}: expected member 2 or later (the first is mixed into), got {settings['member']}."
