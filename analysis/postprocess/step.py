@@ -6,10 +6,10 @@ from typing import ClassVar, Protocol
 
 import pandas as pd
 
-# Classes are pulled towards their relatives while the values still are the model's; the prior adds to the log-odds of
-# a window, so it comes before windows are mixed; the file's confidence is read from smoothed windows; damping judges
-# what is left, whole rows by their maximum.
-ORDER = ("taxonomic", "prior", "temporal", "power", "no-call")
+# Members come together, and gates ask whether they agree; classes are pulled towards their relatives while the values
+# still are the model's; the prior adds to the log-odds of a window, so it comes before windows are mixed; the file's
+# confidence is read from smoothed windows; damping judges what is left, whole rows by their maximum.
+ORDER = ("mixing", "gate", "taxonomic", "prior", "temporal", "power", "no-call")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,10 @@ class Reach:
 
 
 class Step(Protocol):
-    """stage: one of ORDER. __str__: short, for tables."""
+    """stage: one of ORDER. __str__: short, for tables.
+
+    A step that looks at further members holds their tables, with at least the rows and columns of the one it is given.
+    """
 
     stage: ClassVar[str]
 

@@ -5,7 +5,7 @@ first window, after the last, at a missing one) its weight is shared among those
 are divided by their sum, so a constant stays that constant and nothing is drawn towards 0 at the edges.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -101,6 +101,56 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """p[t] <- (1 - a) p[t] + a m[t], with a = alpha (1 - max over classes of p[t]) and m the mean of the windows before
+    and after: windows in which nothing is certain are smoothed most. In use: alpha 0.2.
+
+    Attributes:
+        alpha: 0 (nothing changes) to 1.
+    """
+
+    alpha: float = 0.2
+    stage: ClassVar[str] = "temporal"
+
+    def __post_init__(self):
+        if not 0 <= self.alpha <= 1:
+            raise InputError(f"adaptive smoothing: expected alpha from 0 to 1, got {self.alpha:g}.")
+
+    def __str__(self):
+        return f"adaptive {self.alpha:g}"
+
+    def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
+        values = table.to_numpy(dtype=np.float64)
+        mean, known = neighbour_mean(table, lambda distance: np.where(abs(distance) == 1, 1.0, 0.0))
+        share = self.alpha * (1 - values.max(axis=1, initial=0.0)) * known
+        out = values + share[:, None] * (mean - values)
+        return pd.DataFrame(np.clip(out, 0.0, 1.0), index=table.index, columns=table.columns)
+
+    def reach(self, table: pd.DataFrame) -> Reach:
+        return _reach(table)
+
+
+def neighbour_mean(table: pd.DataFrame, weigh: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean of other windows of the same recording.
+
+    Args:
+        table: predictions.
+        weigh: the weight of a window at a distance (whole windows, negative before); 0 where it does not count.
+
+    Returns:
+        The means, float64 [rows, classes], and where there was a window to take them from, bool [rows]; 0 elsewhere.
+    """
+    values, ends = table.to_numpy(dtype=np.float64), rows.ends(table.index)
+    mean, known = np.zeros_like(values), np.zeros(len(values), dtype=bool)
+    for at in rows.by_file(table.index):
+        weights = weigh(np.rint((ends[at] - ends[at][:, None]) / _hop(ends[at])))
+        total = weights.sum(axis=1)
+        known[at] = total > 0
+        mean[at] = (weights @ values[at]) / np.where(total > 0, total, 1.0)[:, None]
+    return mean, known
+
+
+@dataclass(frozen=True)
 class _Taps:
     """A kernel's weight at a distance: that of the nearest whole number of windows, 0 beyond its ends."""
 
@@ -131,12 +181,16 @@ def _smoothed(table, columns, hop_s) -> pd.DataFrame:
 
 def _matrix(weigh, ends, hop_s) -> np.ndarray:
     """[n, n] weights of the windows of one recording, each row summing to 1."""
-    gaps = np.diff(ends)
-    hop = hop_s or (gaps[gaps > 0].min() if (gaps > 0).any() else 1.0)
-    weights = weigh((ends - ends[:, None]) / hop)  # of window j for window i: how far after i it ends
+    weights = weigh((ends - ends[:, None]) / (hop_s or _hop(ends)))  # of window j for window i: how far after i it ends
     total = weights.sum(axis=1, keepdims=True)
     # a kernel without middle weight has nothing to say about a window without neighbours, which stays
     return np.where(total > 0, weights / np.where(total > 0, total, 1.0), np.eye(len(ends)))
+
+
+def _hop(ends) -> float:
+    """Seconds from window to window: the smallest distance of two rows of a recording, their ends ascending."""
+    gaps = np.diff(ends)
+    return float(gaps[gaps > 0].min()) if (gaps > 0).any() else 1.0
 
 
 def _reach(table) -> Reach:

@@ -1,10 +1,11 @@
 """From members' CSVs to one checked submission: blended, post-processed, and compared where the truth is known.
 
 A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> steps -> checked -> OUT.csv, OUT.json
+                 or a recipe: A.csv -> its steps, which mix B.csv in
                                                  every member and the blend, step by step -> OUT-comparison.*
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,20 +15,19 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.csv_files import write_csv
-from ...features.files import check_new, json_text, replacing, sha256
-from ...features.recordings.names import SoundscapeName
+from ...features.files import json_text, replacing, sha256
 from .. import predictions
 from ..blending import Search, blend, diversity, search
 from ..postprocess import effects
 from ..postprocess.chain import Wanted, chain
+from ..postprocess.recipes import build, read_recipe
 from ..postprocess.site_hour import Prior, SiteHour
 from ..postprocess.step import Step
 from . import comparison
+from .refusals import check_output, comparison_stem, ordered_as, require_recipe_alone, rows_of
 from .verdict import verdict
 
-ROWS_PER_FILE = 12  # a minute of 5-s windows: what a BirdCLEF+ soundscape must have
 BLEND = "blend"
-COMPARISON = (".csv", ".md", ".tex", ".png", ".pdf")  # the pictures are drawn by the command
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,8 @@ class Made:
     compared: pd.DataFrame | None
     prior: Prior | None
     verdict: str | None  # what was written against the best single member, None without truth
+    recipe: str | None = None
+    left_out: tuple[str, ...] = ()  # the recipe's steps that could not be applied, and why
 
 
 def make(
@@ -66,6 +68,8 @@ def make(
     space: str = "prob",
     tuning: Tuning | None = None,
     wanted: Wanted = Wanted(),  # noqa: B008 (frozen)
+    recipe: Path | str | None = None,
+    sonotypes: Path | None = None,
     truth: Path | None = None,
     sample_submission: Path | None = None,
     rows_per_file: int | None = None,
@@ -78,27 +82,38 @@ def make(
     """Blend the members' tables, apply the wanted steps, check the result, write it.
 
     members: name -> CSV; one is enough to post-process it. weights: one a member, any scale, None for equal; or
-    `tuning`. sample_submission: whose rows and columns the result gets, in its order; otherwise the first member's.
+    `tuning`. recipe: a name (`eos7`) or a TOML file: its steps take the place of weights, space and wanted, of which
+    taxonomy alone counts; the members stand in the order of its roles. sonotypes: a CSV of groups for it.
+    sample_submission: whose rows and columns the result gets, in its order; otherwise the first member's.
     rows_per_file: None means 12 where all names are those of BirdCLEF+ test soundscapes, else unchecked. truth: a 0/1
     table; then OUT-comparison.csv, .md and .tex hold members and blend, step by step, with paired intervals.
     InputError: `out` exists (without overwrite); whatever a table, a weight or a step is refused for; a result at
     fault.
     """
     out = Path(out)
-    given = [*members.values(), *((*tuning.oof, tuning.truth) if tuning else ()), truth, sample_submission]
-    check_output(out, [path for path in given if path], truth is not None, wanted.prior is not None, overwrite)
+    read = [*members.values(), *((*tuning.oof, tuning.truth) if tuning else ()), truth, sample_submission, sonotypes]
+    check_output(out, [path for path in read if path], truth is not None, wanted.prior is not None, overwrite)
     if BLEND in members:
         raise InputError(f"member {BLEND!r}: a name that the result has; expected another one.")
+    cooking = read_recipe(recipe) if recipe is not None else None
+    require_recipe_alone(cooking, weights, space, tuning, wanted, missing, sonotypes)
     tables = {name: predictions.read_predictions(path) for name, path in members.items()}
     sample = predictions.read(sample_submission) if sample_submission else next(iter(tables.values()))
-    searched = None
+    searched, built = None, None
     if tuning is not None:
         say(f"searching weights on {len(tuning.oof)} out-of-fold tables")
         searched = search_weights(list(tables), tuning, space, seed)
         weights = list(searched.weights.values())
-    shares = dict(zip(tables, weights if weights is not None else [1.0] * len(tables)))
-    blended = blend(list(tables.values()), weights, space, names=list(tables), classes=None, missing=missing)
-    steps = chain(wanted, blended.index, blended.columns, say)
+    steps: tuple[Step, ...]
+    if cooking is not None:
+        built = build(cooking, tables, wanted.taxonomy, sonotypes)
+        shares, blended, steps = built.weights, next(iter(tables.values())), built.steps
+        for line in built.left_out:
+            say(f"warning: recipe {cooking.name}, left out: {line}")
+    else:
+        shares = dict(zip(tables, weights if weights is not None else [1.0] * len(tables)))
+        blended = blend(list(tables.values()), weights, space, names=list(tables), classes=None, missing=missing)
+        steps = chain(wanted, blended.index, blended.columns, say)
     expected = predictions.read_truth(truth) if truth else None
     result, found = effects.apply(blended, steps, expected, seed)
     for line in effects.warnings(found):
@@ -115,40 +130,27 @@ def make(
         ignore = [wanted.no_call_class] if wanted.no_call_class else ()
         judged = verdict(expected, tables, result, found, seed, ignore)
         compared = comparison.compare(
-            expected,
-            {name: comparison.stages(table, steps) for name, table in tables.items()}
-            | ({BLEND: comparison.stages(blended, steps)} if len(tables) > 1 else {}),
-            seed=seed,
-            ignore=ignore,
+            expected, cells(tables, blended, steps, built is not None), seed=seed, ignore=ignore
         )
     alike = diversity(tables) if len(tables) > 1 and missing == "error" else None
     total = sum(shares.values())
     shares = {name: weight / total for name, weight in shares.items()}
-    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps), judged)
+    name, left_out = (cooking.name, built.left_out) if cooking is not None and built is not None else (None, ())
+    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps), judged, name, left_out)
     write(made, members, space, command)
     return made
 
 
-def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, overwrite: bool) -> None:
-    """Refuse an output before anything is read: OUT.csv, and every file that is written beside it.
-
-    Raises:
-        InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
-    """
-    if out.suffix != ".csv":
-        raise InputError(
-            f"{out}: ends in {out.suffix or 'nothing'}, expected .csv; its description is the .json beside it."
+def cells(tables, blended, steps, by_recipe: bool) -> dict[str, tuple[tuple[str, pd.DataFrame], ...]]:
+    """What is compared: every member and the blend after each step; where a recipe mixes members, its steps are the
+    blend's alone and the members stand as they came."""
+    if by_recipe:
+        whole = comparison.stages(blended, steps)
+        return {name: ((comparison.RAW, table),) for name, table in tables.items()} | (
+            {BLEND: whole[1:]} if len(whole) > 1 else {}
         )
-    written = [out, out.with_name(f"{out.stem}.json")]
-    written += [out.with_name(f"{out.stem}-prior.json")] if prior else []
-    written += [comparison_stem(out).with_suffix(end) for end in COMPARISON] if compared else []
-    for path in written:
-        check_new(path, overwrite=True)
-        for one in given:
-            if path.exists() and Path(one).exists() and path.samefile(one):
-                raise InputError(f"{path}: one of the files that are read, expected another name for the output.")
-    for path in written:
-        check_new(path, overwrite)
+    found = {name: comparison.stages(table, steps) for name, table in tables.items()}
+    return found | ({BLEND: comparison.stages(blended, steps)} if len(tables) > 1 else {})
 
 
 def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) -> Search:
@@ -157,24 +159,6 @@ def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) 
         raise InputError(f"--oof: expected {len(names)} tables, one a member in their order, got {len(tuning.oof)}.")
     tables = {name: predictions.read_predictions(path) for name, path in zip(names, tuning.oof)}
     return search(tables, predictions.read_truth(tuning.truth), space, seed=seed)
-
-
-def ordered_as(table: pd.DataFrame, row_ids: pd.Index, classes: pd.Index, place: str) -> pd.DataFrame:
-    """These rows and classes of the table, in this order. InputError: some that the table has not."""
-    for what, have, want in (("rows", table.index, row_ids), ("columns", table.columns, classes)):
-        absent = want[~want.isin(have)]
-        if len(absent):
-            raise InputError(
-                f"{place}: {len(absent)} {what} that no member predicts (the first {absent[0]!r}). Another competition?"
-            )
-    return table.loc[row_ids, classes]
-
-
-def rows_of(row_ids: Iterable[str]) -> int | None:
-    """12 where every recording is named as a BirdCLEF+ test soundscape (of others, some windows alone may be labelled
-    and predicted), else None."""
-    names = [SoundscapeName.parse(name) for name in set(predictions.files(row_ids).tolist())]
-    return ROWS_PER_FILE if all(name and name.split == "Test" for name in names) else None
 
 
 def prior_of(steps: Sequence[Step]) -> Prior | None:
@@ -207,7 +191,9 @@ def description(made: Made, members: Mapping[str, Path], space: str, command: st
             {"name": name, "path": str(path), "sha256": sha256(path), "weight": made.weights[name]}
             for name, path in members.items()
         ],
-        "space": space,
+        "space": space if made.recipe is None else "recipe",
+        "recipe": made.recipe,
+        "left_out": list(made.left_out),
         "rows": len(made.table),
         "classes": made.table.shape[1],
         "csv_sha256": digest,
@@ -217,7 +203,3 @@ def description(made: Made, members: Mapping[str, Path], space: str, command: st
         "diversity": made.alike.to_dict("records") if made.alike is not None else None,
         "versions": {"birdprobe": version("birdprobe")},
     }
-
-
-def comparison_stem(out: Path) -> Path:
-    return out.with_name(f"{out.stem}-comparison")

@@ -4,6 +4,7 @@ Published Figure 3 of Yadav 2026, of any train run and any blend: what a box say
 train`) and the JSON beside a submission (of `birdprobe blend`) say. Without a blend the head stands alone.
 """
 
+import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,12 +128,20 @@ def blended(path: Path) -> Column:
             boxes = [Box(f"{len(members)} members", lines, style.BEST)]
         space = SPACES.get(config["space"], config["space"])
         column = [boxes]
-        if len(members) > 1:
+        if len(members) > 1 and not config.get("recipe"):  # its steps mix the members
             column.append([Box(f"weighted mean of {space}", (f"weights {chosen}",), style.INK)])
-        column += [[Box(str(step["step"]))] for step in config.get("steps", [])]
+        column += [[Box(str(step["step"]), worth(step))] for step in config.get("steps", [])]
         return [*column, [Box("submission", (f"{config['rows']:,} rows, {config['classes']:,} classes",))]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}, expected the JSON of a blend.") from None
+
+
+def worth(step: dict) -> tuple[str, ...]:
+    """What a step did, in a line: its gain with its interval where there was a truth, else the ranks that it moved."""
+    if step.get("gain") is None:
+        return (f"moved {step['ranks_changed']:,} of {step['values']:,} ranks",) if "ranks_changed" in step else ()
+    lo, hi = (math.nan if step.get(name) is None else step[name] for name in ("gain_lo", "gain_hi"))
+    return (f"macro AUC {wording.interval(step['gain'], lo, hi, signed=True)}",)
 
 
 def read(path: Path, wanted: str) -> dict:

@@ -63,6 +63,15 @@ def blend(
     no_call_class: Annotated[
         str | None, typer.Option(help="A column that says no-call itself.", rich_help_panel=STEPS)
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="eos7, the published chain, or a TOML file: instead of weights and steps.", metavar="NAME|TOML"
+        ),
+    ] = None,
+    sonotypes: Annotated[
+        Path | None, typer.Option(help="recipe: a CSV with primary_label and sonotype_group.", rich_help_panel=STEPS)
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="0/1 table: adds the comparison of members and steps, with intervals.")
     ] = None,
@@ -103,6 +112,8 @@ def blend(
             no_call_factor=no_call_factor,
             no_call_class=no_call_class,
         ),
+        recipe=recipe,
+        sonotypes=sonotypes,
         truth=truth,
         sample_submission=sample_submission,
         rows_per_file=rows_per_file,

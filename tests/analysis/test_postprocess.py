@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from birdprobe.analysis import predictions
 from birdprobe.analysis.postprocess import file_confidence, nocall, rows, site_hour, step, taxonomic, temporal
+from birdprobe.analysis.postprocess.gates import classes, mixing, spikes
 from birdprobe.features import InputError
 
 CLASSES = ("amber1", "amber2", "amber3", "22961", "47158son01", "mouse1")
@@ -34,7 +35,15 @@ def column(values, file="a", ends=None):
 
 
 LABELS = table(7) > 0.7
+GATE = spikes.SilentSpikes(table(8), table(9), 0.92, 0.7, 0.4)  # members whose values serve as ranks
 STEPS = (
+    mixing.Mix(table(8), "other", 0.6, "logit"),
+    GATE,
+    spikes.Continuity(GATE, level=0.5),
+    spikes.SecondSpikes(table(8), table(9), high=0.6),
+    classes.SharedMaximum(GENUS),
+    classes.Temperatures({"Aves": 1.1, "mouse1": 0.5}, GROUP),
+    temporal.Adaptive(),
     taxonomic.Taxonomic(GENUS, GROUP),
     taxonomic.Taxonomic(GENUS, GROUP, a=0.5, b=0.2),
     site_hour.SiteHour(site_hour.fit(LABELS)),
@@ -107,6 +116,10 @@ def test_the_order_of_the_columns_does_not_count(step):
         nocall.Damping(factor=1, threshold=1),
         nocall.Damping(threshold=0, factor=0),
         nocall.Class(),  # there is no such column
+        mixing.Mix(table(8), "other", 1.0, "prob"),
+        spikes.SilentSpikes(table(8), table(9), keep=1.0),
+        classes.Temperatures({}),
+        temporal.Adaptive(0),
     ],
     ids=str,
 )

@@ -14,7 +14,7 @@ import soundfile
 from birdprobe.features import InputError, audio
 from birdprobe.features.recordings import SoundscapeName, read_recordings
 from birdprobe.features.synthetic.clips import make_recordists, make_species
-from birdprobe.features.synthetic.competition import COLUMNS, MARK, OURS, SMALL, Size, write_competition
+from birdprobe.features.synthetic.competition import COLUMNS, HEARD_S, MARK, OURS, SMALL, Size, write_competition
 from birdprobe.features.synthetic.soundscapes import (
     STRAY,
     WINDOW_S,
@@ -247,6 +247,80 @@ def test_animals_keep_to_their_sites_and_hours():
             hours.append(np.cos((scape.name.begun.hour - taxon.peak_hour) * np.pi / 12))
     assert at_home / len(hours) > 0.8 and np.mean(hours) > 0.5
     assert len({str(scape.name) for scape in planned}) == 300
+
+
+@pytest.fixture(scope="module")
+def heard():
+    """bool [recordings, windows, taxa] of 24 minutes of soundscapes, and what was planned."""
+    fauna = make_fauna(24, 0)
+    land = make_land(fauna, 6, 0)
+    planned = plan_soundscapes(land, "Train", 24, 0, heard=np.ones(24, bool), shares=np.full(6, 1 / 6))
+    there = np.zeros((24, 12, 24), bool)
+    for minute, scape in zip(there, planned):
+        _, seconds = make_soundscape(scape, 4000, 60)
+        minute[:, [fauna.index(taxon) for taxon in scape.singers]] = seconds.T > HEARD_S
+    return there, planned
+
+
+def test_the_window_before_tells_more_than_the_recording_and_the_recording_more_than_the_base_rate(heard):
+    there, _ = heard
+    after = there[:, 1:][there[:, :-1]].mean()
+    n = there.sum(axis=1)
+    elsewhere = (n * (n - 1)).sum() / (11 * n.sum())  # another window of the recording, whichever
+    assert after > 0.65 and elsewhere < 0.5 and there.mean() < 0.1
+    assert there[:, 1:][~there[:, :-1]].mean() < 0.05
+    both = there[:, :-2] & there[:, 2:]
+    assert there[:, 1:-1][both].mean() > 0.75  # heard before and after
+
+
+def test_every_animal_planned_is_heard_and_seldom_all_the_time(heard):
+    there, planned = heard
+    assert [list(np.flatnonzero(minute.any(axis=0))) for minute in there] == [
+        [k for k, taxon in enumerate(make_fauna(24, 0)) if taxon in scape.singers] for scape in planned
+    ]
+    assert there.all(axis=1).sum() <= 0.05 * there.any(axis=1).sum()
+
+
+def test_some_windows_are_faint_among_clear_ones():
+    fauna = make_fauna(12, 1)
+    place = replace(make_recordists(1, 0)[0], slope=0.0, stream_db=0.0, hum=0.0, wet=0.0, reverberation_s=0.1)
+    name = SoundscapeName("BC2026", "Test", 1, "S01", datetime(2026, 6, 1, 5))
+    below = []
+    for seed in range(12):
+        wave, seconds = make_soundscape(Soundscape(name, place, fauna[seed : seed + 1], (seed,), 60.0), 8000, 60)
+        decibels = 10 * np.log10((wave.reshape(12, -1) ** 2).sum(axis=1) / np.maximum(seconds[0], 0.1))
+        sung = np.flatnonzero(seconds[0] > 1)
+        below += [decibels[sung].max() - decibels[k] for k in sung]
+    assert 0.1 < np.mean(np.array(below) > 14) < 0.4  # that far below the clearest window of the recording
+    assert np.mean(np.array(below) < 8) > 0.5
+
+
+def test_sites_differ_in_community_level_and_distance():
+    fauna = make_fauna(120, 0)
+    land = make_land(fauna, 6, 0)
+    home = land.lives == 1
+    shared = np.corrcoef(home.T)
+    same = (np.arange(6)[:, None] - np.arange(6)) % 2 == 0
+    assert shared[same & ~np.eye(6, dtype=bool)].min() > 0.2 and shared[~same].max() < 0
+    assert land.peaks.max() > 3 * land.peaks.min() and np.ptp(land.snr_db) > 4
+    planned = plan_soundscapes(land, "Test", 12, 0, heard=np.ones(120, bool), shares=np.full(6, 1 / 6))
+    for scape in planned[:2]:
+        wave, _ = make_soundscape(replace(scape, singers=scape.singers[:1]), 4000, 10)
+        assert np.abs(wave).max() == pytest.approx(land.peaks[int(scape.name.site[1:]) - 1], rel=1e-5)
+
+
+def test_the_hour_in_the_name_tells_who_sings():
+    fauna = make_fauna(24, 3)
+    land = make_land(fauna, 6, 3)
+    planned = plan_soundscapes(land, "Train", 400, 3, heard=np.ones(24, bool), shares=np.full(6, 1 / 6))
+    peaks = np.array([taxon.peak_hour for taxon in fauna])
+    near, far = [], []
+    for scape in planned:
+        sings = np.array([taxon in scape.singers for taxon in fauna])
+        gap = np.abs((scape.name.begun.hour - peaks + 12) % 24 - 12)
+        near += list(sings[gap < 2])
+        far += list(sings[gap > 5])
+    assert np.mean(near) > 5 * np.mean(far)
 
 
 def test_what_is_not_heard_is_not_planned_and_the_rest_is_at_two_sites():

@@ -108,3 +108,50 @@ def test_the_last_word_compares_what_was_written_with_the_best_single_member(tmp
     assert "Made worse by Gaussian" in smoothed.verdict and smoothed.verdict.endswith("leave it out?")
     assert json.loads((tmp_path / "smooth.json").read_text())["verdict"] == smoothed.verdict
     assert make(members, tmp_path / "untold.csv").verdict is None
+
+
+def recipe_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "name = 'mine'\n[[step]]\ndo = 'mix'\nweight = 0.7\n[[step]]\ndo = 'silent-spikes'\nhigh = 0.6\n"
+        "[[step]]\ndo = 'power'\nexponent = 9\ntop = 1\n[[step]]\ndo = 'taxonomic'\n"
+    )
+    return path
+
+
+def test_a_recipe_mixes_says_what_each_part_was_worth_and_what_did_harm(tmp_path):
+    said = []
+    ids = [f"BC2026_Test_000{k}_S01_20260512_050000_{end}" for k in range(8) for end in range(5, 65, 5)]
+    members = {name: write(tmp_path / f"{name}.csv", seed, ids) for seed, name in enumerate(("one", "two"))}
+    truth = write(tmp_path / "truth.csv", 0, ids, binary=True)  # as the first member says, so that mixing does harm
+    made = make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), truth=truth, say=said.append)
+    assert [effect.step for effect in made.effects] == [
+        "two as rank, 0.7 to 0.3", "silent spikes 0.92/0.08", "power 9, top 1"
+    ]  # fmt: skip
+    assert made.weights == pytest.approx({"one": 0.7, "two": 0.3})
+    first, gate, power = made.effects
+    assert first.auc_before == 1 and first.gain < 0 and first.gain_hi <= 0
+    assert gate.applied_rows > 0 and 0 < gate.values_changed < gate.values
+    assert power.auc_before == pytest.approx(gate.auc_after)
+    assert any(line.startswith("warning: recipe mine, left out: taxonomic") for line in said)
+    cells = list(zip(made.compared["member"], made.compared["step"]))
+    assert cells == [
+        ("one", "raw"), ("two", "raw"), *(("blend", f"+ {effect.step}") for effect in made.effects)
+    ]  # fmt: skip
+    assert made.compared["macro_auc"].iloc[-1] == pytest.approx(power.auc_after)
+    assert "against the best single member, one (1.000)" in made.verdict and "worse. Write one alone?" in made.verdict
+    assert "Made worse by two as rank, 0.7 to 0.3 (-0." in made.verdict
+    about = json.loads((tmp_path / "out.json").read_text())
+    assert about["recipe"] == "mine" and about["space"] == "recipe"
+    assert about["left_out"] == ["taxonomic: it needs a taxonomy"] and about["verdict"] == made.verdict
+
+
+@pytest.mark.parametrize(
+    "other", [{"weights": (1, 2)}, {"space": "rank"}, {"wanted": Wanted(gaussian=1.0)}, {"missing": "skip"}]
+)
+def test_a_recipe_stands_alone(members, tmp_path, other):
+    with pytest.raises(InputError, match=r"--recipe mine: .*no others beside it\. Copy .*mine.toml and change it"):
+        make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), **other)
+    with pytest.raises(InputError, match=r"--sonotypes: .*together with --recipe"):
+        make(members, tmp_path / "out.csv", sonotypes=tmp_path / "groups.csv")
+    assert not (tmp_path / "out.csv").exists()
