@@ -107,15 +107,17 @@ class Loop:
         return self.frontend.finish(raw), targets
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Of logits [N, K], or the sum over several sets of them, [M, N, K]."""
         recipe = self.recipe
-        return losses.loss(
+        each = losses.loss(
             recipe.loss,
             logits,
-            targets,
+            targets.expand_as(logits),
             gamma_neg=recipe.gamma_neg,
             gamma_pos=recipe.gamma_pos,
             clip=recipe.asl_clip,
         )
+        return each.sum()
 
     @torch.no_grad()
     def logits(self, waveforms: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

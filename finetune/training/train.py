@@ -75,6 +75,9 @@ def train(
     member = members.get(member) if isinstance(member, str) else member
     settings = settings or Settings(member.recipe)
     tracking.check(track, push_to_hub)
+    if settings.recipe.loss not in member.losses:
+        wanted = " or ".join(member.losses)
+        raise InputError(f"`--loss` must be {wanted} for {member.name}, got {settings.recipe.loss!r}.")
     if smoke:
         member, settings = smoke_test.smaller(member, settings)
     accelerator = Accelerator(cpu=_on_cpu(settings))
