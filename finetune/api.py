@@ -24,6 +24,11 @@ def fine_tune(
     head: str | None = None,
     taxonomy: Path | None = None,
     background: Path | None = None,
+    teacher: Path | None = None,
+    teacher_labels: Path | None = None,
+    unlabelled: Path | None = None,
+    distill_weight: float = 1.0,
+    temperature: float = 2.0,
     classes: int | None = None,
     per_class: int | None = None,
     group_regex: str | None = None,
@@ -58,7 +63,7 @@ def fine_tune(
     """Train a member through on all folds but one; goes on where a killed call of the same arguments stopped.
 
     Args:
-        member: one of `finetune.models.members`, or timm:NAME.
+        member: one of `finetune.models.members`, timm:NAME or sed:NAME.
         audio, classes, per_class, group_regex, groups, fold_regex, column: the recordings, as in `sweep`; None with
             `smoke`.
         output: the run's folder, one for all folds; see `finetune.training.results` for its files.
@@ -67,6 +72,11 @@ def fine_tune(
         head: a Bird-MAE's: plain, attentive or prototype.
         taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order.
         background: a folder of recordings without birds, beside those labelled "nocall".
+        teacher: a store with the tap `logits`, or a CSV of predictions, whose soft labels of windows are learned beside
+            the labels; the clips are cut at its windows.
+        teacher_labels: a file that names the store's logits, one a line; None: as the model that made them says.
+        unlabelled: a folder of further recordings, learned from by what the teacher says of them alone.
+        distill_weight, temperature: of the teacher's loss, T^2 KL of the softmax at temperature T over common classes.
         loss, epochs, frozen_epochs, batch_size, lr, weight_decay, layer_decay, ema, selection: in place of the numbers
             of the member's published recipe, see `finetune.models.members.Recipe`.
         augment: whether to use the recipe's augmentations.
@@ -118,6 +128,11 @@ def fine_tune(
         init=init,
         pretrained=pretrained,
         background=background,
+        teacher=teacher,
+        teacher_labels=teacher_labels,
+        unlabelled=unlabelled,
+        distill_weight=distill_weight,
+        temperature=temperature,
         labels=read_classes(taxonomy) if taxonomy else None,
         resume=resume,
         overwrite=overwrite,

@@ -8,7 +8,7 @@ import typer
 from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
 from ..probe.cli.terminal import say, warn
 
-RECIPE, HARDWARE = "Recipe (the member's published one otherwise)", "Machine"  # panels of --help
+RECIPE, HARDWARE, TEACHER = "Recipe (the member's published one otherwise)", "Machine", "Teacher"  # panels of --help
 Init = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Begin with this safetensors file: published weights, or a run's.")
 ]
@@ -25,7 +25,7 @@ def finetune(
         str,
         typer.Argument(
             metavar="MEMBER",
-            help="birdmae-base, -large, -huge or -tiny, efficientnet-b1, tf_efficientnet_b1, timm:NAME.",
+            help="birdmae-base, -large, -huge, -tiny; efficientnet-b1, tf_efficientnet_b1, timm:NAME, sed-b0, sed:NAME",
         ),
     ],
     audio: Annotated[
@@ -44,6 +44,21 @@ def finetune(
     background: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Recordings without birds: background noise and no-call clips.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE|CSV", help="Its soft labels are learned, too.", rich_help_panel=TEACHER),
+    ] = None,
+    teacher_labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names the store's logits, one a line.", rich_help_panel=TEACHER)
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Recordings learned from by the teacher alone.", rich_help_panel=TEACHER),
+    ] = None,
+    distill_weight: Annotated[
+        float, typer.Option(help="Of its loss beside the labels'.", rich_help_panel=TEACHER)
+    ] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Of its softmax.", rich_help_panel=TEACHER)] = 2.0,
     classes: Classes = None,
     per_class: PerClass = None,
     group_regex: GroupRegex = None,
@@ -91,7 +106,7 @@ def finetune(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a member through: Bird-MAE, EfficientNet-B1 or any timm backbone, one fold a call; resumes after a kill."""
+    """Train a member through: Bird-MAE, EfficientNet, a sound event detector, any timm backbone; one fold a call."""
     given = locals()
     from .api import fine_tune
 

@@ -1,6 +1,7 @@
 """export(): a member as one ONNX file, front end inside: waveform float32 [N, S] -> embedding, logits, probabilities.
 
     waveform [N, S] -> front end -> network -> embedding [N, D] -> classifier -> logits [N, K] -> probabilities [N, K]
+                                            -> frames [N, T, K], the probabilities over time of a sound event detector
 
 Blocks, embedding and logits of such a file are found by `birdprobe sweep` like those of any backbone, and `birdprobe
 predict` takes it like a fused file: labels, sample rate and window are in its metadata. A member that was not trained
@@ -27,6 +28,8 @@ from .exporter import program_of, quiet
 from .losses import probabilities
 from .models import members, timm_backbone
 from .models.members import Model
+from .models.network import FrameNetwork
+from .models.sed import mean_of_sigmoids
 from .predictor import chosen
 
 OPSET = 18  # the least that torch's exporter writes
@@ -62,7 +65,9 @@ class Outputs(nn.Module):
     def __init__(self, model: Model, activation: str | None):
         super().__init__()
         self.model, self.activation = model, activation
-        self.names = ("logits", "embedding", "probabilities") if activation else ("embedding",)
+        self.names: tuple[str, ...] = ("logits", "embedding", "probabilities") if activation else ("embedding",)
+        if activation and isinstance(model.network, FrameNetwork):
+            self.names = (*self.names, "frames")
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         network = self.model.network
@@ -70,6 +75,10 @@ class Outputs(nn.Module):
         embedding = network.embedding(tokens)
         if self.activation is None:
             return (embedding,)
+        if isinstance(network, FrameNetwork):
+            frames, clip = network.detect(tokens)
+            logits = mean_of_sigmoids(frames, clip)
+            return logits, embedding, probabilities(logits, self.activation), frames.sigmoid()
         # one path from the embedding to the logits where there is one, so that the graph computes nothing twice
         last = network.classifier
         logits = last(embedding) if isinstance(last, nn.Module) else network.logits(tokens)
@@ -90,7 +99,8 @@ def export(
 
     Args:
         what: the folder of `birdprobe finetune`, a checkpoint in it, a member's name or a timm backbone's.
-        output: the file to write: waveform float32 [N, S] -> logits, embedding and probabilities, or the embedding.
+        output: the file to write: waveform float32 [N, S] -> logits, embedding and probabilities, or the embedding;
+            of a sound event detector frames [N, T, K] too, probabilities over time.
         fold: of a run with several.
         init, pretrained: for a name, the weights that it gets; random ones otherwise.
         overwrite: replace an existing file.
@@ -215,7 +225,7 @@ def compare(program: torch.onnx.ONNXProgram, module: Outputs, samples: int, plac
 
 def differences(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     """float [outputs, windows]: the largest of each window, over its largest magnitude where that is above 1."""
-    pairs = list(zip(found, wanted))
+    pairs = [(a.flatten(1), b.flatten(1)) for a, b in zip(found, wanted)]
     return torch.stack([(a - b).abs().amax(dim=1) / b.abs().amax(dim=1).clamp(min=1.0) for a, b in pairs])
 
 

@@ -64,6 +64,19 @@ def ce(logits: Tensor, targets: Tensor) -> Tensor:
         return -(shares * logits.float().log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
 
 
+def distillation(logits: Tensor, shares: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(shares || softmax(logits / T)), the mean over rows (Hinton et al. 2015, arXiv 1503.02531).
+
+    shares [..., N, C]: the teacher's softmax at the same temperature, or sums of several; a row of zeros, which the
+    teacher did not hear, costs nothing.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        total = shares.float().sum(dim=-1, keepdim=True)
+        q = shares.float() / total.clamp_min(1e-8)
+        log_p = (logits.float() / temperature).log_softmax(dim=-1)
+        return temperature**2 * (torch.xlogy(q, q) - q * log_p).sum(dim=-1).mean(dim=-1)
+
+
 def orthogonality(prototypes: Tensor) -> Tensor:
     """||P P^T - I||_F / (C J J) over the J prototypes of each of C classes: prototypes [C, J, D] -> scalar.
 

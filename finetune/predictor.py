@@ -24,6 +24,7 @@ from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
 from .losses import probabilities
+from .models.network import FrameNetwork
 from .torch_threads import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
@@ -80,6 +81,27 @@ class MemberPredictor:
                 total = total + sum(network(x).float() for network in self.networks)
         return (total / (len(self.variants) * len(self.networks))).cpu()
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether `frames` can be asked for: of a sound event detector."""
+        return all(isinstance(network, FrameNetwork) for network in self.networks)
+
+    @torch.inference_mode()
+    def frames(self, windows: np.ndarray) -> np.ndarray:
+        """float32 [n, window_samples] -> float32 [n, T, K], values in 0..1 over T frames of equal length.
+
+        Folds and variants are averaged as logits; reversed windows are turned back first.
+        """
+        heard, found = torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(self.device), []
+        for gain in self.variants:
+            x = self.frontend(abs(gain) * (heard.flip(1) if gain < 0 else heard))
+            for network in self.networks:
+                assert isinstance(network, FrameNetwork)
+                with self._mixed():
+                    logits, _ = network.detect(network.tokens(x))
+                found.append(logits.flip(1) if gain < 0 else logits)
+        return self._called(torch.stack(found).mean(0).sigmoid().cpu()).numpy()
+
     def _mixed(self):
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
@@ -87,10 +109,10 @@ class MemberPredictor:
         """Without the no-call class, the others times the probability that anything calls."""
         if self.silent is None or self.no_call == "keep":
             return p
-        rest = torch.cat([p[:, : self.silent], p[:, self.silent + 1 :]], dim=1)
+        rest = torch.cat([p[..., : self.silent], p[..., self.silent + 1 :]], dim=-1)
         if self.no_call == "drop" or self.activation == "softmax":  # a softmax shares out what is left already
             return rest
-        return rest * (1 - p[:, self.silent : self.silent + 1])
+        return rest * (1 - p[..., self.silent : self.silent + 1])
 
 
 def is_run(path: Path) -> bool:

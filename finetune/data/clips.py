@@ -20,7 +20,8 @@ from ...features import InputError
 from ...features.recordings import Clip
 from ...features.windows import Selection
 from .energy_peaks import Peaks
-from .folds import clip_targets
+from .folds import UNKNOWN, clip_targets
+from .teacher import Teacher
 from .waveforms import CACHE_BYTES, Waveforms
 
 SAMPLE_RATE, WINDOW_S = 32_000, 5.0
@@ -30,7 +31,9 @@ AHEAD = 2  # batches that threads work on while one trains
 
 class Clips:
     """Windows of clips. labels: the K columns of the targets. selection: how a training window is chosen. peaks: the
-    file in which selection "energy" keeps what it finds; folds and restarts share it.
+    file in which selection "energy" keeps what it finds; folds and restarts share it. teacher: whose windows are drawn,
+    evenly, of the clips that it knows; targets then are [B, K + C + 1]: the labels, its shares (zeros without any), and
+    1 where the labels are unknown.
 
     skipped: name -> reason of clips that could not be read so far. In training the next clip of the list takes their
     place, so that one damaged file among thousands does not end a run; in validation they are left out.
@@ -47,6 +50,7 @@ class Clips:
         cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
         peaks: Path | None = None,
+        teacher: Teacher | None = None,
     ):
         if not clips:
             raise InputError("clips: expected at least one, got none. Does the fold leave any?")
@@ -54,6 +58,7 @@ class Clips:
             raise InputError(f"`--selection` must be one of {', '.join(SELECTIONS)}, got {selection!r}.")
         self.clips, self.labels = tuple(clips), tuple(labels)
         self.targets = clip_targets(self.clips, self.labels)  # float32 [n, K]
+        self.teacher = teacher
         self.sample_rate, self.window_samples = sample_rate, round(window_s * sample_rate)
         self.window_s, self.selection = window_s, selection
         self.waveforms = Waveforms(self.clips, sample_rate, cache_bytes)
@@ -140,14 +145,25 @@ class Clips:
             clip = self.clips[j]
             rng = np.random.default_rng(seed_of(clip, seed, epoch))
             try:
-                if self.selection == "energy":
-                    window = self.waveforms.energy_window(j, self.window_samples, rng, self._peaks)
-                else:
-                    window = self.waveforms.random_window(j, self.window_samples, rng)
-                return window, self.targets[j]
+                return self._drawn(j, rng)
             except InputError as error:
                 self._skip(clip, error)
         raise self._nothing_readable()
+
+    def _drawn(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Window float32 [S] and targets of clip i: one of the teacher's windows where it has any."""
+        targets, size, teacher = self.targets[i], self.window_samples, self.teacher
+        if teacher is not None:
+            starts, rows = teacher.of_clip(self.clips[i])
+            unknown = np.array([self.clips[i].labels == (UNKNOWN,)], np.float32)
+            if len(starts):
+                which = int(rng.integers(len(starts)))
+                window = self.waveforms.window(i, round(float(starts[which]) * self.sample_rate), size)
+                return window, np.concatenate([targets, teacher.shares[rows[which]], unknown])
+            targets = np.concatenate([targets, np.zeros(len(teacher.columns), np.float32), unknown])
+        if self.selection == "energy":
+            return self.waveforms.energy_window(i, size, rng, self._peaks), targets
+        return self.waveforms.random_window(i, size, rng), targets
 
     def _grid(self, i: int, rule: Selection) -> np.ndarray:
         """Windows float32 [w, S] of clip i; none where it cannot be read."""

@@ -11,6 +11,7 @@ from ...features.recordings import Clip, Recordings, assign_folds
 from .targets import multi_hot
 
 NO_CALL = "nocall"  # the label of a clip without a bird; a class only where the columns have it
+UNKNOWN = ""  # the label of a recording of which nothing is known
 ALWAYS = -1  # the fold of clips that every fold trains on and none holds out
 
 
@@ -88,11 +89,12 @@ def label_order(recordings: Recordings, *, no_call: bool = False) -> tuple[str, 
 
 
 def clip_targets(clips: Sequence[Clip], labels: Sequence[str]) -> np.ndarray:
-    """float32 [n, K], 1 for each of a clip's labels, primary and secondary; NO_CALL is no label unless it is a column.
+    """float32 [n, K], 1 for each of a clip's labels, primary and secondary; NO_CALL is no label unless it is a column,
+    UNKNOWN never.
 
     InputError: a label that is no column.
     """
-    return multi_hot([clip.labels for clip in clips], labels, [clip.name for clip in clips], {NO_CALL})
+    return multi_hot([clip.labels for clip in clips], labels, [clip.name for clip in clips], {NO_CALL, UNKNOWN})
 
 
 def without_birds(clips: Sequence[Clip]) -> tuple[Clip, ...]:

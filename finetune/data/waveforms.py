@@ -44,7 +44,7 @@ class Waveforms:
         """The windows of clip i that a rule without chance picks, float32 [w, samples], zero-padded."""
         if rule.rule in ("first", "center") and (length := self._length(i)) is not None:
             start = max(0, length - samples) // 2 if rule.rule == "center" else 0
-            return self._window(i, start, samples)[None]
+            return self.window(i, start, samples)[None]
         waveform = self.whole(i)
         return cut(waveform, select(waveform, self.sample_rate, samples / self.sample_rate, rule), samples)
 
@@ -52,18 +52,19 @@ class Waveforms:
         """A window of clip i at a uniform offset, float32 [samples], zero-padded where the clip is shorter."""
         if (length := self._length(i)) is None:
             length = len(self.whole(i))
-        return self._window(i, int(rng.integers(max(0, length - samples) + 1)), samples)
+        return self.window(i, int(rng.integers(max(0, length - samples) + 1)), samples)
 
     def energy_window(self, i: int, samples: int, rng: np.random.Generator, peaks: Peaks) -> np.ndarray:
         """A window around one of clip i's PEAKS strongest energy peaks, drawn evenly; float32 [samples]."""
         if (starts := peaks.get(self.clips[i])) is not None:
-            return self._window(i, int(rng.choice(starts)), samples)
+            return self.window(i, int(rng.choice(starts)), samples)
         waveform = self.whole(i)
         starts = select(waveform, self.sample_rate, samples / self.sample_rate, Selection("energy", PEAKS))
         peaks.put(self.clips[i], starts)
         return cut(waveform, np.array([rng.choice(starts)]), samples)[0]
 
-    def _window(self, i: int, start: int, samples: int) -> np.ndarray:
+    def window(self, i: int, start: int, samples: int) -> np.ndarray:
+        """The window of clip i from a sample on, float32 [samples], zero-padded at the clip's end."""
         span = None if i < self.keeps else self._span(i)
         if span is None:
             return cut(self.whole(i), np.array([start]), samples)[0]

@@ -20,7 +20,8 @@ class Frontend(nn.Module, ABC):
 class Network(nn.Module, ABC):
     """The front end's pictures -> logits [N, K] by way of tokens. depth: how many layers learn at rates of their own.
 
-    A network whose logits are one matrix product of the embedding has it as `classifier`.
+    A network whose logits are one matrix product of the embedding has it as `classifier`. In training it may give M
+    sets of logits, [M, N, K]: the loss is the sum of their losses.
     """
 
     depth: int
@@ -56,3 +57,11 @@ class Network(nn.Module, ABC):
     def rates(self, prototypes: float) -> dict[str, float]:
         """Parameters with a published learning rate of their own; only Bird-MAE's prototypes have one."""
         return {}
+
+
+class FrameNetwork(Network):
+    """A network that says when, too: the sigmoid of its logits is 0.5 sigmoid(clip) + 0.5 sigmoid(highest frame)."""
+
+    @abstractmethod
+    def detect(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Frame logits float32 [N, T, K], frames evenly over the window, and clip logits float32 [N, K]."""

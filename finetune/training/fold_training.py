@@ -34,13 +34,14 @@ class Training:
     def __init__(self, job: Job, model: Model, own: Path, init: dict, freezable: bool):
         self.job, self.own, self.init, self.main = job, own, init, job.accelerator.is_main_process
         recipe = job.settings.recipe
-        seen = job.folds.train(job.fold)
         peaks = own.parent / "peaks.json" if self.main else None
-        self.clips = Clips(seen, job.labels, selection=recipe.selection, peaks=peaks, **job.reading)
+        self.clips = Clips(
+            *(job.seen, job.labels), selection=recipe.selection, peaks=peaks, teacher=job.teacher, **job.reading
+        )
         self.quiet = Clips(job.background, job.labels, **job.reading) if job.background else None
         self.held = HeldOut(job.folds.held(job.fold), job.labels, job.share, **job.reading)
         self.per_epoch = self.clips.steps(recipe.batch_size)
-        self.loop = Loop(model, job.settings, job.fold, recipe.epochs * self.per_epoch, job.accelerator)
+        self.loop = Loop(model, job.settings, job.fold, recipe.epochs * self.per_epoch, job.accelerator, job.teacher)
         self.frozen_epochs = min(recipe.frozen_epochs, recipe.epochs) if freezable else 0
         self.notes = (
             (f"{recipe.frozen_epochs} frozen epochs left out: the weights are random, so all of them learn.",)
@@ -90,7 +91,8 @@ class Training:
         recipe = self.job.settings.recipe
         size = min(recipe.batch_size, len(self.clips))
         with self.loop.average.applied():
-            scores = self.held.scores(self.held.predict(self.loop, recipe.batch_size))
+            windows = self.held.predict(self.loop, recipe.batch_size)
+            scores = self.held.scores(windows) | self.held.distance(windows, self.job.teacher)
             row = {
                 "epoch": self.epoch + 1,
                 "step": self.loop.step,
@@ -173,7 +175,7 @@ class Training:
             fold=job.fold,
             epoch=row["epoch"],
             step=row["step"],
-            settings=job.settings.to_json(),
+            settings=job.settings.to_json() | ({"teacher": job.teacher.to_json()} if job.teacher else {}),
             init=self.init,
             metrics={name: row[name] for name in ("loss", "macro_auc", "cmap", "accuracy")},
             versions=checkpoint.versions(),
@@ -186,7 +188,7 @@ class Training:
         with torch.no_grad():
             x = loop.frontend(waveform)
         wanted = torch.zeros(2, len(self.job.labels), device=loop.device)
-        operations = throughput.operations_per_clip(loop.network, x, lambda logits: loop.loss(logits, wanted))
+        operations = throughput.operations_per_clip(loop.network, x, lambda logits: loop.label_loss(logits, wanted))
         full = [row["clips_per_s"] for row in self.history if row["epoch"] > self.frozen_epochs]
         speed = max(full) / self.job.share[1]  # of one GPU, all layers learning
         found = throughput.report(loop.device, speed, operations, loop.autocast or torch.float32)

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import Accelerator
 
 from ...features import InputError
 from ...features.audio import SUFFIXES
-from ...features.recordings import Clip, Recordings
+from ...features.recordings import Clip, Recordings, read_recordings
+from ...features.recordings.clips import some
 from .. import checkpoint
 from ..data.folds import NO_CALL, Folds, label_order, make_folds, without_birds
+from ..data.teacher import Teacher, read_teacher
 from ..models.members import Member
 from . import results
 from .recipe import Settings
@@ -21,7 +23,8 @@ CACHE = {"auto": 2 << 30, "on": 1 << 50, "off": 0}  # bytes of decoded audio
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Everything that does not change while a fold is trained. background: clips without birds."""
+    """Everything that does not change while a fold is trained. background: clips without birds. unlabelled: recordings
+    that are trained on by what the teacher says alone."""
 
     member: Member
     settings: Settings
@@ -30,12 +33,46 @@ class Job:
     labels: tuple[str, ...]
     background: tuple[Clip, ...]
     accelerator: Accelerator
+    teacher: Teacher | None = None
+    unlabelled: tuple[Clip, ...] = ()
 
     @classmethod
     def of(cls, member, recordings, settings, fold, background, labels, accelerator) -> "Job":
         folds = make_folds(recordings, settings.folds, settings.seed)
         quiet = (*without_birds(folds.train(fold)), *(_birdless(background) if background else ()))
         return cls(member, settings, folds, fold, tuple(labels or label_order(recordings)), quiet, accelerator)
+
+    def taught(self, teacher: Path, unlabelled: Path | None, **asked) -> "Job":
+        """With a teacher's soft labels, see `read_teacher` for `asked`. InputError: it knows none of the clips."""
+        said = read_teacher(teacher, self.labels, self.member.window_s, **asked)
+        said.require(self.folds.train(self.fold))
+        more: tuple[Clip, ...] = ()
+        if unlabelled is not None:
+            known = {clip.path.resolve() for clip in self.folds.clips}
+            found = read_recordings(unlabelled, labelled=False).clips
+            more = tuple(clip for clip in found if clip.path.resolve() not in known and len(said.of_clip(clip)[0]))
+            if not more:
+                raise InputError(
+                    f"--unlabelled {unlabelled}: expected recordings with rows in {teacher}, got {len(found)} without."
+                )
+        return replace(self, teacher=said, unlabelled=more)
+
+    @property
+    def seen(self) -> tuple[Clip, ...]:
+        """What the fold trains on."""
+        return (*self.folds.train(self.fold), *self.unlabelled)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a teacher does not know, as sentences for the user."""
+        if self.teacher is None:
+            return ()
+        lost = self.teacher.missing
+        told = (
+            f"--teacher: no column for {len(lost)} of {len(self.labels)} classes, left out of its loss: {some(lost)}."
+        )
+        return tuple(
+            note for note in (told if lost else None, self.teacher.require(self.folds.train(self.fold))) if note
+        )
 
     @property
     def share(self) -> tuple[int, int]:
@@ -82,6 +119,7 @@ class Job:
                 "grouping": recordings.grouping,
                 "sha256": hashlib.sha256(json.dumps(table).encode()).hexdigest(),
             },
+            **({"teacher": self.teacher.to_json() | {"unlabelled": len(self.unlabelled)}} if self.teacher else {}),
             "warnings": [*recordings.warnings, *self.folds.warnings],
             "versions": checkpoint.versions(),
         }

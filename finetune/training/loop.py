@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..data import augment
+from ..data.teacher import Teacher
 from ..models.members import Model
 from ..models.network import Network
 from . import resume, schedule
@@ -24,15 +25,26 @@ from .recipe import Settings
 
 
 class Loop:
-    """A model and its optimizer on one process's device. steps: of the whole training.
+    """A model and its optimizer on one process's device. steps: of the whole training. teacher: of targets that hold
+    its shares, see `Clips`.
 
     `step` counts optimizer steps; `average` holds the weights to evaluate; `network` is the plain module.
     """
 
-    def __init__(self, model: Model, settings: Settings, fold: int, steps: int, accelerator: Accelerator):
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        fold: int,
+        steps: int,
+        accelerator: Accelerator,
+        teacher: Teacher | None = None,
+    ):
+        self.teacher = teacher
         self.settings, self.recipe, self.fold, self.accelerator = settings, settings.recipe, fold, accelerator
         self.device = accelerator.device
         model.to(self.device)
+        self.taught = torch.from_numpy(teacher.columns).to(self.device) if teacher else None
         self.frontend, self.network = model.frontend, model.network
         self.steps, self.warmup = steps, schedule.warmup_length(steps, self.recipe.warmup)
         self.step, self.lr = 0, 0.0
@@ -78,7 +90,7 @@ class Loop:
     ) -> Tensor:
         """The mean loss of a batch (a scalar on the device), after moving the weights.
 
-        waveform float32 [B, S], targets float32 [B, K]; pools: "pool" and "nocall" of `augment.waveform`.
+        waveform float32 [B, S], targets float32 [B, K] (of `loss`); pools: "pool" and "nocall" of `augment.waveform`.
         """
         place = (self.settings.seed, self.fold, epoch, in_epoch, self.accelerator.process_index)
         drawn = np.random.SeedSequence(place).generate_state(2, np.uint32)
@@ -107,15 +119,28 @@ class Loop:
         return self.frontend.finish(raw), targets
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Of logits [N, K], or the sum over several sets of them, [M, N, K]; with a teacher, targets as of `Clips`."""
+        if self.teacher is None:
+            return self.label_loss(logits, targets)
+        k = logits.shape[-1]
+        shares, known = targets[:, k:-1].expand(*logits.shape[:-1], -1), targets[:, -1] == 0
+        value = losses.distillation(logits[..., self.taught], shares, self.teacher.temperature)
+        value = self.teacher.weight * value.sum()
+        if known.any():
+            value = value + known.float().mean() * self.label_loss(logits[..., known, :], targets[known, :k])
+        return value
+
+    def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         recipe = self.recipe
-        return losses.loss(
+        each = losses.loss(
             recipe.loss,
             logits,
-            targets,
+            targets.expand_as(logits),
             gamma_neg=recipe.gamma_neg,
             gamma_pos=recipe.gamma_pos,
             clip=recipe.asl_clip,
         )
+        return each.sum()
 
     @torch.no_grad()
     def logits(self, waveforms: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

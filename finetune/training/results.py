@@ -27,6 +27,7 @@ from .recipe import FREE, flat
 
 FORMAT = "birdprobe members 1"
 LOG = ("epoch", "step", "lr", "loss", "macro_auc", "cmap", "accuracy", "seconds", "clips_per_s")
+TAUGHT = ("kl",)  # of a training with a teacher, after them
 
 
 def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bool) -> bool:
@@ -98,6 +99,8 @@ def differs(found: dict, wanted: dict) -> str | None:
 
 def _counts(config: dict) -> dict:
     kept = {name: config[name] for name in ("member", "labels", "asked", "smoke") if name in config}
+    if "teacher" in config:
+        kept["teacher"] = config["teacher"]
     kept["data"] = {"sha256": config["data"]["sha256"]}
     kept["recipe"] = {name: value for name, value in config["settings"].items() if name not in FREE}
     return kept
@@ -110,7 +113,14 @@ def _short(value) -> str:
 
 def write_log(own: Path, history: Sequence[dict]) -> None:
     """log.csv anew from the whole history: a resumed run repeats epochs that its state does not know."""
-    write_text(own / "log.csv", pd.DataFrame(list(history), columns=list(LOG)).to_csv(index=False))
+    write_text(own / "log.csv", log_of(history).to_csv(index=False))
+
+
+def log_of(history: Sequence[dict]) -> pd.DataFrame:
+    """A row an epoch, the columns of LOG; with a teacher also TAUGHT's."""
+    return pd.DataFrame(
+        list(history), columns=[*LOG, *(name for name in TAUGHT if any(name in row for row in history))]
+    )
 
 
 def write_oof(

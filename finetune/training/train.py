@@ -54,6 +54,11 @@ def train(
     init: Path | None = None,
     pretrained: bool = False,
     background: Path | None = None,
+    teacher: Path | None = None,
+    teacher_labels: Path | None = None,
+    unlabelled: Path | None = None,
+    distill_weight: float = 1.0,
+    temperature: float = 2.0,
     labels: Sequence[str] | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
@@ -66,15 +71,20 @@ def train(
     """Train the member on all folds but `fold`; settings: None is the member's own recipe.
 
     init, pretrained: see `start.begin`. background: a folder of recordings without birds, beside those labelled
-    "nocall". labels: the classes in order (a taxonomy), where they are not just those that occur. resume: None goes on
-    with an unfinished fold of the same configuration, False refuses it, True wants one. recordings: may be None with
-    `smoke`, which trains for a minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
+    "nocall". teacher, teacher_labels, distill_weight, temperature: see `finetune.data.teacher.read_teacher`.
+    unlabelled: a folder of recordings that are learned from by what the teacher says of them alone. labels: the classes
+    in order (a taxonomy), where they are not just those that occur. resume: None goes on with an unfinished fold of the
+    same configuration, False refuses it, True wants one. recordings: may be None with `smoke`, which trains for a
+    minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
     InputError for anything wrong with what the user gave.
     """
     run, own = Path(run), Path(run) / f"fold{fold}"
     member = members.get(member) if isinstance(member, str) else member
     settings = settings or Settings(member.recipe)
     tracking.check(track, push_to_hub)
+    if settings.recipe.loss not in member.losses:
+        wanted = " or ".join(member.losses)
+        raise InputError(f"`--loss` must be {wanted} for {member.name}, got {settings.recipe.loss!r}.")
     if smoke:
         member, settings = smoke_test.smaller(member, settings)
     accelerator = Accelerator(cpu=_on_cpu(settings))
@@ -86,6 +96,11 @@ def train(
     if recordings is None:
         raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
+    if teacher is not None:
+        asked = {"labels": teacher_labels, "weight": distill_weight, "temperature": temperature}
+        job = job.taught(Path(teacher), unlabelled, **asked)
+    elif unlabelled is not None or teacher_labels is not None:
+        raise InputError("--unlabelled and --teacher-labels: expected a --teacher, got none.")
     log(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
     going_on = results.check(run, fold, config, resume, overwrite)
@@ -95,7 +110,7 @@ def train(
         saved = resume_state.load(own / "state") if going_on else None
         where = saved.facts["init"] if saved else begin(model.network, member, init, pretrained)
         training = Training(job, model, own, where, smoke or where["source"] != "random")
-        warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *training.notes)
+        warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *job.notes(), *training.notes)
         for warning in warnings:
             log(f"warning: {warning}")
         accelerator.wait_for_everyone()  # nobody looks at the folder any more, and nothing can be refused
@@ -117,7 +132,7 @@ def train(
         training.finish(run, log)
     if push_to_hub and accelerator.is_main_process:
         tracking.push(push_to_hub, own, fold, log)
-    table = pd.DataFrame(training.history, columns=list(results.LOG))
+    table = results.log_of(training.history)
     metrics = {name: math.nan if value is None else value for name, value in training.best.items()}
     skipped = tuple(f"{name} left out: {why}" for name, why in training.skipped().items())
     return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped))
@@ -138,7 +153,7 @@ def _on_cpu(settings: Settings) -> bool:
 def _told(row: dict, epochs: int) -> str:
     scores = ", ".join(
         f"{words} {row[name]:.4f}"
-        for name, words in (("macro_auc", "AUC"), ("cmap", "cmAP"), ("accuracy", "accuracy"))
-        if row[name] is not None
+        for name, words in (("macro_auc", "AUC"), ("cmap", "cmAP"), ("accuracy", "accuracy"), ("kl", "KL"))
+        if row.get(name) is not None
     )
     return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, held out {scores}; {row['clips_per_s']:.1f} clips/s"

@@ -14,7 +14,8 @@ from ...features import InputError
 from ...features.recordings import Clip
 from ..data.clips import Clips, clip_means
 from ..data.folds import clip_targets
-from ..losses import probabilities
+from ..data.teacher import Teacher
+from ..losses import distillation, probabilities
 from .loop import Loop
 
 
@@ -56,6 +57,17 @@ class HeldOut:
         means, there = clip_means(windows.logits, windows.owner, len(self.all))
         found = metrics.evaluate(self.truth[there.numpy()], means.numpy(), self.labels)
         return {"macro_auc": found["macro_auc"], "cmap": found["cmap"], "accuracy": found["top1"]}
+
+    def distance(self, windows: Windows, teacher: Teacher | None) -> dict[str, float]:
+        """kl: the mean of T^2 KL(teacher || student) over the windows that the teacher heard; nothing without one."""
+        if teacher is None:
+            return {}
+        rows = teacher.rows_at(self.all, windows.owner.numpy(), self.window_s)
+        heard = rows >= 0
+        if not heard.any():
+            return {"kl": float("nan")}
+        logits = windows.logits[torch.from_numpy(heard)][:, torch.from_numpy(teacher.columns)]
+        return {"kl": float(distillation(logits, torch.from_numpy(teacher.shares[rows[heard]]), teacher.temperature))}
 
     def table(self, windows: Windows, activation: str) -> tuple[list[str], np.ndarray, np.ndarray]:
         """(row ids, probabilities [w, K], truth [w, K]) of windows that are the clips' whole grid."""

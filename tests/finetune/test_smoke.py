@@ -45,7 +45,7 @@ def test_smoke_needs_nothing_and_passes_every_stage(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("member", ["birdmae-tiny", "efficientnet-b1"])
+@pytest.mark.parametrize("member", ["birdmae-tiny", "efficientnet-b1", "sed-b0"])
 def test_a_killed_member_ends_with_the_weights_of_one_that_was_not(member, tmp_path):
     audio = pebble.write_audio(tmp_path / "audio")
     command = [sys.executable, "-m", "tests.pebble", str(audio), str(tmp_path / "killed"), "3", member]
