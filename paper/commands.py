@@ -30,7 +30,7 @@ def paper(
     ] = "note",
     overwrite: Overwrite = False,
 ) -> None:
-    """Every published table and figure with ours beside it, the claims tested, as a PDF; or a paper of your runs alone."""
+    """Every published table and figure with ours beside it, the claims tested, as a PDF; or a paper of your runs."""
     found = [*(given or ()), *(runs or ())]
     if about not in (NOTE, MINE):
         raise InputError(f"`--about` must be {NOTE} or {MINE}, got '{about}'.")

@@ -14,9 +14,9 @@ READOUTS = {
     "knn-cosine": "cosine {k}-NN",
     "knn-standard": "standardised cosine {k}-NN",
     "centroid": "nearest class mean",
-    "linear": "a ridge probe",
+    "linear": "ridge",
     "logistic": "logistic regression",
-    "attentive": "an attentive probe",
+    "attentive": "attentive pooling",
 }
 SCORES = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}
 PLURAL = {"run of heads": "runs of heads", "comparison of predictions": "comparisons of predictions"}
