@@ -1,6 +1,7 @@
 """Every figure by name, and the one function that writes them into a run folder."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from ..analysis.runs import Run
 from ..features import InputError
 from ..features.output_folder import adding
-from . import style
+from . import style as look
 from .comparisons import models
 from .predictions import agreement, comparison, experiments, pipelines
 from .sweeps import (
@@ -26,6 +27,7 @@ from .sweeps import (
     trajectories,
 )
 
+STYLES = SCREEN, PRINT = "screen", "print"
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
     "architecture": architecture.draw,
@@ -61,22 +63,35 @@ def drawable(run: Path) -> tuple[str, ...]:
     return tuple(name for name in FIGURES if name != "trajectories" or data.has_paths) + others
 
 
-def save(run: Path, names: Sequence[str] | None = None) -> list[Path]:
-    """Write RUN/figures/NAME.png (200 dpi) and NAME.pdf and return their paths, in order.
+def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN) -> list[Path]:
+    """Draw the figures of a run into it. The same run gives the same bytes.
 
-    Without names: every figure that the run has data for. The same run gives the same bytes. InputError for a name
-    that is no figure, for a folder that is no run, and for a named figure whose table is missing.
+    Args:
+        run: the folder.
+        names: of the figures; otherwise every one that the run has data for.
+        style: "screen", figures/NAME.png (200 dpi) and .pdf with their captions; or "print", figures/print/NAME.pdf
+            and .svg for both columns of a page, without captions or titles, and NAME.txt, what the caption must say.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        InputError: a name that is no figure, a folder that is no run, a named figure whose table is missing, a style
+            that is neither.
     """
-    run = Path(run)
+    if style not in STYLES:
+        raise InputError(f"`--style` must be {' or '.join(STYLES)}, got '{style}'.")
+    run, place = Path(run), Path("figures", *(["print"] if style == PRINT else []))
     every = FIGURES | {name: module.draw for name, module in WHERE_DATA.items()}
     for name in names or ():
         if name not in every:
             raise InputError(f"figures: expected one of {', '.join(every)}, got {name!r}")
     written: list[Path] = []
     for name in dict.fromkeys(names or drawable(run)):
-        figure = every[name](run)
+        with look.printing() if style == PRINT else nullcontext():
+            figure = every[name](run)
         with adding(run) as draft:
-            (draft / "figures").mkdir()
-            drawn = style.save(figure, draft / "figures" / name)
-        written += [run / "figures" / path.name for path in drawn]
+            (draft / place).mkdir(parents=True)
+            drawn = (look.save_print if style == PRINT else look.save)(figure, draft / place / name)
+        written += [run / place / path.name for path in drawn]
     return written

@@ -2,12 +2,16 @@
 
 Colours are Okabe & Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/), given by role rather than by name,
 so that "best" has one colour in every picture. Figures are 5.6 inches wide: they fit the text of an A4 page, and
-8-point type can still be read when a phone shrinks the picture to its 390 pixels.
+8-point type can still be read when a phone shrinks the picture to its 390 pixels. In print they are 7 inches wide, two
+columns of a journal, and their captions stand in a text beside them.
 """
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -17,7 +21,8 @@ from matplotlib.text import Text
 
 from ..features.files import replacing
 
-WIDTH_IN = 5.6
+WIDTH_IN = SCREEN_IN = 5.6
+PRINT_IN = 7.0  # both columns of a page of two
 DPI = 200
 
 INK = "#1d2730"
@@ -57,6 +62,7 @@ RC = {
     "savefig.facecolor": PAPER,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
     "svg.hashsalt": "birdprobe",
+    "svg.fonttype": "path",  # letters as outlines: nothing to be missing at the printer's
     "text.usetex": False,
     "text.parse_math": False,  # a class may be called "$x$"
     "axes.unicode_minus": True,
@@ -74,8 +80,24 @@ def styled(draw):
     return under_style
 
 
-def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI)
+@contextmanager
+def printing() -> Iterator[None]:
+    """Figures drawn inside are as wide as `PRINT_IN` and carry neither captions nor titles."""
+    global WIDTH_IN
+    WIDTH_IN = PRINT_IN
+    try:
+        yield
+    finally:
+        WIDTH_IN = SCREEN_IN
+
+
+def in_print() -> bool:
+    """Whether what is drawn now is for print."""
+    return WIDTH_IN == PRINT_IN
+
+
+def new_figure(height_in: float, width_in: float | None = None) -> Figure:
+    figure = Figure(figsize=(width_in or WIDTH_IN, height_in), dpi=DPI)
     FigureCanvasAgg(figure)  # so that text can be measured while drawing
     return figure
 
@@ -88,6 +110,17 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
         figure.savefig(bitmap, dpi=DPI, metadata={"Software": None})
         figure.savefig(vectors, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
     return png, pdf
+
+
+@styled
+def save_print(figure: Figure, stem: Path) -> tuple[Path, Path, Path]:
+    """Write STEM.pdf and STEM.svg, both vectors with their letters inside, and STEM.txt: what the caption must say."""
+    pdf, svg, words = (stem.with_name(stem.name + suffix) for suffix in (".pdf", ".svg", ".txt"))
+    with replacing(pdf) as vectors, replacing(svg) as drawing, replacing(words) as text:
+        figure.savefig(vectors, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
+        figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+        text.write_text(captions.get(figure, "") + "\n", encoding="utf-8")
+    return pdf, svg, words
 
 
 def size_in(text: Text) -> tuple[float, float]:
@@ -103,9 +136,15 @@ def figure_of(artist: Artist) -> Figure:
     return artist.figure
 
 
+captions: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()  # what was said below each
+
+
 def caption(figure: Figure, words: str) -> int:
-    """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took."""
+    """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took, in print 0."""
+    captions[figure] = words
     text = figure.text(0.012, 0.07 / figure.get_figheight(), "", fontsize=7, color=QUIET, va="bottom", linespacing=1.35)
+    if in_print():
+        return 0
     for columns in range(130, 60, -2):
         lines = textwrap.wrap(words, columns)
         text.set_text("\n".join(lines))

@@ -38,10 +38,13 @@ class Built:
     missing: tuple[Missing, ...]
 
     def __str__(self) -> str:
-        kinds = {kind: sum(path.suffix == kind for path in self.files) for kind in (".csv", ".png")}
+        kinds = {kind: sum(path.suffix == kind for path in self.files) for kind in (".csv", ".png", ".svg")}
+        drawn = (
+            f"{kinds['.png']} figures (PNG, PDF), macros" if kinds[".png"] else f"{kinds['.svg']} figures (PDF, SVG)"
+        )
         lines = [
             f"{self.out / PDF}: {self.pages} pages",
-            f"{self.out}: {kinds['.csv']} tables (CSV, Markdown, LaTeX), {kinds['.png']} figures (PNG, PDF), macros",
+            f"{self.out}: {kinds['.csv']} tables (CSV, Markdown, LaTeX), {drawn}",
         ]
         for one in self.missing:
             lines.append(f"not made: {one.what}. {one.why}")

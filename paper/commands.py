@@ -5,11 +5,17 @@ from typing import Annotated
 
 import typer
 
+from ..features import InputError
 from ..probe.cli.options import Overwrite, out
 from ..probe.cli.terminal import say
 
+NOTE, MINE = "note", "mine"  # what a paper is about
+
 
 def paper(
+    given: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN]...", help="Runs of any kind, as many as there are.")
+    ] = None,
     output: Annotated[Path, out("DIR", "The folder to write: paper.pdf, tables, figures, macros.")] = Path(
         "paper/build"
     ),
@@ -19,9 +25,21 @@ def paper(
             "--run", metavar="RUN", help="Of sweep, train, blend, experiment or finetune; as many as there are."
         ),
     ] = None,
+    about: Annotated[
+        str, typer.Option(help="note: the published note beside your runs. mine: a short paper of your runs alone.")
+    ] = "note",
     overwrite: Overwrite = False,
 ) -> None:
-    """Every published table and figure with ours beside it, the claims tested, the text as a PDF."""
+    """Every published table and figure with ours beside it, the claims tested, as a PDF; or a paper of your runs."""
+    found = [*(given or ()), *(runs or ())]
+    if about not in (NOTE, MINE):
+        raise InputError(f"`--about` must be {NOTE} or {MINE}, got '{about}'.")
+    say("reading runs")
+    if about == MINE:
+        from .own import build as build_own
+
+        print(build_own(found, output, overwrite=overwrite, say=say))
+        return
     from .build import build
 
-    print(build(runs or [], output, overwrite=overwrite, say=say))
+    print(build(found, output, overwrite=overwrite, say=say))

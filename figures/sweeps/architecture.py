@@ -35,7 +35,8 @@ def draw(run: Path) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, style.WIDTH_IN), ylim=(0, height))  # one unit is one inch
     axes.set_axis_off()
-    axes.text(MARGIN, height - 0.12, title(data), fontsize=9.5, fontweight="bold", va="top")
+    if not style.in_print():
+        axes.text(MARGIN, height - 0.12, title(data), fontsize=9.5, fontweight="bold", va="top")
     colours = colour_scale(data)
     top = height - HEAD
     for number, (row, tall) in enumerate(zip(rows, tallest)):

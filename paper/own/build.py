@@ -1,0 +1,154 @@
+"""A short paper of one's own runs: methods, results, tables and figures out of what the runs contain.
+
+OUT/  paper.pdf  paper.typ  content.json (its words)  tables/*.csv|md|tex|json  figures/*.pdf|svg|txt  index.json
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...analysis.tables import Table
+from ...features import InputError
+from ...features.output_folder import OutputFolder
+from ...figures import style
+from ...figures.predictions import comparison
+from ...figures.sweeps import depth
+from ...figures.sweeps import readouts as readout_figure
+from .. import typeset
+from ..build import KIND, PDF, SOURCE, Built, write_index, write_tables
+from ..drawings import slug
+from ..macros import Macros, Missing
+from ..runs.discovery import Sources, recognise
+from . import tables, text
+
+TEMPLATE = Path(__file__).with_name("mine.typ")
+INTRO = "Draft written by birdprobe from the runs listed below; every number is theirs."
+
+
+def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Callable[[str], None] = print) -> Built:
+    """Build a paper of `runs`, folders of sweeps, heads, blends, experiments and members, into the folder `out`.
+
+    Args:
+        runs: at least one.
+        out: the folder to write.
+        overwrite: replace an earlier build, its own files only.
+        say: called with a line a stage.
+
+    Returns:
+        What was written, and what the runs did not give.
+
+    Raises:
+        InputError: no run, a folder that is none, `out` in use, or no typst package.
+    """
+    if not runs:
+        raise InputError("paper --about mine: expected at least one run, got none. Name the folders of your runs?")
+    out, sources = Path(out), recognise(runs)
+    OutputFolder(out, KIND).check(overwrite)
+    with OutputFolder(out, KIND).replacing() as draft:
+        drawn, missing = draw(sources, draft / "figures", say)
+        say("tables")
+        made = made_tables(sources)
+        written = write_tables(made, draft / "tables")
+        texts = write_texts(sources, made, drawn, draft)
+        say("typesetting")
+        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
+        figures = sorted((draft / "figures").iterdir())
+        write_index(draft, [draft / PDF, *texts, *written, *figures], sources, missing)
+        files = [draft / PDF, *texts, *written, *figures, draft / "index.json"]
+        kept = tuple(out / path.relative_to(draft) for path in files)
+    return Built(out, kept, pages, missing)
+
+
+def draw(
+    sources: Sources, folder: Path, say: Callable[[str], None]
+) -> tuple[dict[str, tuple[str, str]], tuple[Missing, ...]]:
+    """The figures in print; what each is called -> (file, caption), and those that a run's tables did not give."""
+    folder.mkdir(parents=True)
+    plan: list[tuple[str, Callable]] = []
+    for sweep in sources.sweeps:
+        if sweep.run.has_readouts:
+            plan.append((f"readouts-{sweep.name}", lambda sweep=sweep: readout_figure.draw(sweep.path)))
+        plan.append((f"depth-{sweep.name}", lambda sweep=sweep: depth.draw(sweep.path)))
+    for blend in sources.comparisons:
+        plan.append((f"blend-{blend.name}", lambda blend=blend: comparison.draw(blend.path)))
+    drawn: dict[str, tuple[str, str]] = {}
+    missing: list[Missing] = []
+    for name, make in plan:
+        say(f"figure {name}")
+        try:
+            with style.printing():
+                figure = make()
+        except InputError as fault:
+            missing.append(Missing(f"figure-{name}", f"figure {name}", str(fault)))
+            continue
+        pdf, _, _ = style.save_print(figure, folder / slug(name))
+        drawn[name] = (f"{folder.name}/{pdf.name}", f"{SAID[name.partition('-')[0]]} {style.captions[figure]}")
+    return drawn, tuple(missing)
+
+
+SAID = {
+    "readouts": "Every tap (row) under every read-out (column); the best of each column is outlined.",
+    "depth": "Accuracy along the network under the published read-out, and the cost up to each tap.",
+    "blend": "Members and steps against the truth.",
+}
+
+
+def made_tables(sources: Sources) -> dict[str, Table]:
+    """name -> table, all of the paper's."""
+    made: dict[str, Table] = {}
+    for sweep in sources.sweeps:
+        made[f"readouts-{slug(sweep.name)}"] = tables.readouts(sweep)
+        made[f"taps-{slug(sweep.name)}"] = tables.taps(sweep)
+    made |= {f"heads-{slug(one.name)}": tables.heads(one) for one in sources.heads}
+    return made | {f"blend-{slug(one.name)}": tables.blend(one.frame) for one in sources.comparisons}
+
+
+def sections(sources: Sources, drawn: dict[str, tuple[str, str]]) -> list[text.Section]:
+    """The paper from its methods to its limits."""
+    found = [text.Section("Methods", [text.STATISTICS, *map(text.method, sources.sweeps)])] if sources.sweeps else []
+    for sweep in sources.sweeps:
+        pictures = [drawn[name] for name in (f"readouts-{sweep.name}", f"depth-{sweep.name}") if name in drawn]
+        names = [f"readouts-{slug(sweep.name)}", f"taps-{slug(sweep.name)}"]
+        words = text.lines(sweep) or [text.headline(sweep)]
+        found.append(text.Section(f"{sweep.model} on {sweep.data}", words, pictures, names))
+    if sources.heads:
+        names = [f"heads-{slug(one.name)}" for one in sources.heads]
+        found.append(text.Section("Heads on cached vectors", [text.heads(one) for one in sources.heads], (), names))
+    if sources.comparisons:
+        pictures = [drawn[f"blend-{one.name}"] for one in sources.comparisons if f"blend-{one.name}" in drawn]
+        names = [f"blend-{slug(one.name)}" for one in sources.comparisons]
+        found.append(
+            text.Section("Blends against the truth", [text.blend(one) for one in sources.comparisons], pictures, names)
+        )
+    if sources.experiments:
+        words = [f"{one.name}: {one.sentence}" for one in sources.experiments]
+        found.append(text.Section("Experiments", words))
+    if sources.members:
+        words = [f"{one.name}: {one.member}, {len(one.finished)} of {len(one.logs)} folds." for one in sources.members]
+        found.append(text.Section("Fine-tuned models", words))
+    return [*found, text.Section("Limits", text.limits(sources))]
+
+
+def write_texts(sources: Sources, made: dict[str, Table], drawn: dict[str, tuple[str, str]], out: Path) -> list[Path]:
+    """paper.typ, the words it shows, and the two files that it stands on."""
+    content = {
+        "title": text.title(sources),
+        "authors": INTRO,
+        "abstract": text.abstract(sources),
+        "sections": [section.to_json() for section in sections(sources, drawn)],
+        "references": [text.NOTE, *text.OTHERS, *text.models(sources)],
+    }
+    texts = {
+        "content.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        "numbers.json": Macros({}, (), tuple(made)).to_json(),
+        SOURCE: TEMPLATE.read_text(encoding="utf-8"),
+    }
+    written = []
+    for name, words in texts.items():
+        written.append(out / name)
+        written[-1].write_text(words, encoding="utf-8", newline="")
+    for name in ("style.typ", "macros.typ"):
+        written.append(out / name)
+        shutil.copyfile(typeset.TEXT / name, written[-1])
+    return written
