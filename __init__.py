@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .probe.models.conformance import check
     from .probe.models.convert import convert
     from .probe.models.fetch import fetch
+    from .probe.models.randomise import randomise
     from .probe.runtime.backbone import Backbone
     from .probe.stores import rank_stores
     from .probe.sweep.compare import Comparison, compare
@@ -65,6 +66,7 @@ _PUBLIC = {
     "open_sweep": "probe.sweep.result:open_sweep",
     "build_paper": "paper.build:build",
     "predict": "heads.api:predict",
+    "randomise": "probe.models.randomise:randomise",
     "rank": "probe.api:rank",
     "run_experiment": "heads.experiments:run_experiment",
     "read_predictions": "analysis.predictions:read_predictions",

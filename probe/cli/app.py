@@ -19,6 +19,7 @@ COMMANDS = {
     "fetch": "probe.models.commands",
     "convert": "probe.models.commands",
     "check": "probe.models.commands",
+    "randomise": "probe.models.commands",
     "blocks": "probe.commands",
     "sweep": "probe.commands",
     "compare": "probe.commands",

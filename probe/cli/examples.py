@@ -6,6 +6,7 @@ EXAMPLES = {
     "fetch": ("birdnet",),
     "convert": ("birdnet -o birdnet.onnx --audio clips/", "model.tflite -o model.onnx"),
     "check": ("birdnet", "model.onnx clips/ --sample-rate 16000 --window 10"),
+    "randomise": ("birdnet -o birdnet-random.onnx", "model.onnx -o untrained.onnx --seed 1"),
     "blocks": ("model.onnx", "model.onnx --json"),
     "sweep": (
         "model.onnx clips/ -o runs/mine --group-regex '^(XC\\d+)'",
