@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .heads.experiments import run_experiment
     from .heads.fuse import fuse
     from .heads.kaggle import write_kernel
+    from .paper.atlas import atlas as build_atlas
     from .paper.build import build as build_paper
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
     from .probe.models.conformance import check
@@ -64,6 +65,7 @@ _PUBLIC = {
     "open_predictor": "heads.api:open_predictor",
     "open_store": "features.store:open_store",
     "open_sweep": "probe.sweep.result:open_sweep",
+    "build_atlas": "paper.atlas:atlas",
     "build_paper": "paper.build:build",
     "predict": "heads.api:predict",
     "randomise": "probe.models.randomise:randomise",

@@ -33,6 +33,7 @@ COMMANDS = {
     "score": "probe.cli.predictions",
     "kernel": "heads.soundscape_commands",
     "figures": "probe.cli.pictures",
+    "atlas": "paper.commands",
     "paper": "paper.commands",
     "demo": "probe.commands",
     "experiment": "heads.commands",

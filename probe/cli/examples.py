@@ -44,6 +44,7 @@ EXAMPLES = {
     "score": ("submission.csv truth.csv", "submission.csv truth.csv --json"),
     "kernel": ("runs/heads -o kernel --tta-shifts 0,1,-1",),
     "figures": ("runs/mine", "runs/mine depth readouts"),
+    "atlas": ("runs/* -o atlas", "paper/results/atlas -o atlas"),
     "paper": ("-o paper/build --run runs/mine --run runs/heads",),
     "demo": ("", "-o runs/small --species 8 --clips 10", "--competition runs/comp"),
     "experiment": ("pseudo runs/comp -o runs/pseudo",),

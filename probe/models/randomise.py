@@ -14,13 +14,12 @@ from ...features.seeds import check_seed
 from ..blocks.detection import find_blocks
 from ..graph.load import FLOATS, audio_input, fixed_batch
 from ..graph.shapes import window_shape
-from ..runtime.input_spec import known_shape
+from ..runtime.input_spec import RANDOM_WEIGHTS, known_shape
 from ..surgery.random_weights import Redraw
 from .frontends.opening import open_model
 from .registry import resolve
 
 WINDOWS = 16
-MARK = "birdprobe_random_weights"  # in the file's metadata: the seed
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,14 @@ def randomise(
     if find_blocks(fresh, shape).taps != found.taps or not same_contract(trained, fresh):
         raise InputError(f"{path}: with random weights other taps are found. Does its graph depend on its weights?")
     kept = sum(int(np.prod(t.dims)) for t in fresh.graph.initializer if t.name not in redraw.weights)
-    fresh.metadata_props.add(key=MARK, value=str(seed))
+    fresh.metadata_props.add(key=RANDOM_WEIGHTS, value=str(seed))
     with replacing(output) as draft:
         draft.write_bytes(fresh.SerializeToString())
     return Randomised(output, tuple(found.taps), len(redraw.weights), redraw.count, kept, seed)
 
 
 def made_up_windows(model: onnx.ModelProto, shape: tuple[int, ...] | None, seed: int) -> list[np.ndarray]:
-    """Windows that pass through, noise and swelling tones of several loudnesses: an array for each call of the model."""
+    """Windows that pass through, noise and swelling tones of several loudnesses: an array a call of the model."""
     value = audio_input(model)
     one = window_shape(model, shape)
     batch = fixed_batch(model) if len(one) > 1 else 1

@@ -1,15 +1,15 @@
 """The same network untrained: every learned weight drawn anew, layer by layer, while windows pass through.
 
 Weights of one scale for all layers (He et al. 2015) explode or vanish where a batch normalisation was folded into its
-convolution. Shuffling each trained tensor, or normals of its own mean and deviation, keep the scale but lose the audio:
-Wren's embeddings of different windows then differ, for their size, 170 times less than when trained (tried), because the
-offsets that folding left fit the trained weights alone. So each layer gets what a fresh network with batch normalisation
-has: weights N(0, 1), scaled so that every output channel has deviation 1 over windows and positions, and the bias that
-makes its mean 0 (data-dependent initialisation: Salimans and Kingma 2016; Mishkin and Matas 2016). Batch normalisations
-get gain 1, offset 0 and these statistics. Layers on a pooled vector (squeeze-excitation, the classifier) are scaled as a
-whole, to root mean square 1, with bias 0: windows that agree in a channel would otherwise be told apart by rounding.
-Other learned numbers (gains of layer normalisations, slopes, position codes, recurrent and quantised weights) are
-shuffled, each tensor's own.
+convolution. Shuffling each trained tensor, or normals of its own mean and deviation, keep the scale but lose the
+audio: Wren's embeddings of different windows then differ, for their size, 170 times less than when trained (tried),
+because the offsets that folding left fit the trained weights alone. So each layer gets what a fresh network with batch
+normalisation has: weights N(0, 1), scaled so that every output channel has deviation 1 over windows and positions, and
+the bias that makes its mean 0 (data-dependent initialisation: Salimans and Kingma 2016; Mishkin and Matas 2016). Batch
+normalisations get gain 1, offset 0 and these statistics. Layers on a pooled vector (squeeze-excitation, the classifier)
+are scaled as a whole, to root mean square 1, with bias 0: windows that agree in a channel would otherwise be told apart
+by rounding. Other learned numbers (gains of layer normalisations, slopes, position codes, recurrent and quantised
+weights) are shuffled, each tensor's own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
