@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from .heads.experiments import run_experiment
     from .heads.fuse import fuse
     from .heads.kaggle import write_kernel
+    from .paper.atlas import atlas as build_atlas
     from .paper.build import build as build_paper
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
     from .probe.models.conformance import check
     from .probe.models.convert import convert
     from .probe.models.fetch import fetch
+    from .probe.models.randomise import randomise
     from .probe.runtime.backbone import Backbone
     from .probe.stores import rank_stores
     from .probe.sweep.compare import Comparison, compare
@@ -63,8 +65,10 @@ _PUBLIC = {
     "open_predictor": "heads.api:open_predictor",
     "open_store": "features.store:open_store",
     "open_sweep": "probe.sweep.result:open_sweep",
+    "build_atlas": "paper.atlas:atlas",
     "build_paper": "paper.build:build",
     "predict": "heads.api:predict",
+    "randomise": "probe.models.randomise:randomise",
     "rank": "probe.api:rank",
     "run_experiment": "heads.experiments:run_experiment",
     "read_predictions": "analysis.predictions:read_predictions",

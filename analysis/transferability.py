@@ -57,7 +57,7 @@ def _evidence(s2, z2, y2, n) -> np.ndarray:
     evidence = np.full(len(y2), -np.inf)
     for _ in range(_MAX_STEPS):
         precision = alpha + beta * s2  # [r, C]
-        mean2 = np.maximum((beta**2 * s2 * z2 / precision**2).sum(axis=0), np.finfo(np.float64).tiny)
+        mean2 = np.maximum((s2 * z2 * (beta / precision) ** 2).sum(axis=0), np.finfo(np.float64).tiny)
         error2 = np.maximum((z2 * (alpha / precision) ** 2).sum(axis=0) + outside, floor)
         before = evidence
         evidence = n * np.log(beta / (2 * np.pi)) - beta * error2 - alpha * mean2

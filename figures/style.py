@@ -103,6 +103,14 @@ def new_figure(height_in: float, width_in: float | None = None) -> Figure:
 
 
 @styled
+def save_png(figure: Figure, path: Path) -> Path:
+    """Write PATH (200 dpi) without a date or a version: equal figures give equal bytes."""
+    with replacing(path) as bitmap:
+        figure.savefig(bitmap, dpi=DPI, format="png", metadata={"Software": None})
+    return path
+
+
+@styled
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write STEM.png (200 dpi) and STEM.pdf without dates or versions: equal figures give equal bytes."""
     png, pdf = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")

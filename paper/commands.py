@@ -43,3 +43,17 @@ def paper(
     from .build import build
 
     print(build(found, output, overwrite=overwrite, say=say))
+
+
+def atlas(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Finished sweeps, their controls too; or one folder of an atlas."),
+    ],
+    output: Annotated[Path, out("DIR", "The folder to write: tables and figures.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Sweeps of several backbones on several data sets in one picture: where to read, and which rule of thumb holds."""
+    from .atlas import atlas
+
+    print(atlas(sources, output, overwrite=overwrite, log=say))

@@ -6,6 +6,7 @@ EXAMPLES = {
     "fetch": ("birdnet",),
     "convert": ("birdnet -o birdnet.onnx --audio clips/", "model.tflite -o model.onnx"),
     "check": ("birdnet", "model.onnx clips/ --sample-rate 16000 --window 10"),
+    "randomise": ("birdnet -o birdnet-random.onnx", "model.onnx -o untrained.onnx --seed 1"),
     "blocks": ("model.onnx", "model.onnx --json"),
     "sweep": (
         "model.onnx clips/ -o runs/mine --group-regex '^(XC\\d+)'",
@@ -43,6 +44,7 @@ EXAMPLES = {
     "score": ("submission.csv truth.csv", "submission.csv truth.csv --json"),
     "kernel": ("runs/heads -o kernel --tta-shifts 0,1,-1",),
     "figures": ("runs/mine", "runs/mine depth readouts --style print"),
+    "atlas": ("runs/* -o atlas", "paper/results/atlas -o atlas"),
     "paper": ("runs/mine runs/heads --about mine -o paper/mine", "-o paper/build --run runs/mine --run runs/heads"),
     "demo": ("", "-o runs/small --species 8 --clips 10", "--competition runs/comp"),
     "experiment": ("pseudo runs/comp -o runs/pseudo",),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..cli.options import Json, Model, Normalise, Overwrite, SampleRate, Window, out
+from ..cli.options import Inputs, Json, Model, Normalise, Overwrite, SampleRate, Seed, Window, out
 from ..cli.terminal import say
 
 
@@ -55,6 +55,22 @@ def convert(
     from .convert import convert
 
     print(convert(model, output, audio=audio, overwrite=overwrite, log=say))
+
+
+def randomise(
+    model: Model,
+    output: Annotated[Path, out("MODEL.onnx", "The file to write.")],
+    seed: Seed = 0,
+    inputs: Inputs = None,
+    sample_rate: SampleRate = None,
+    window_s: Window = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """The same architecture untrained, to sweep beside MODEL: what of a score is architecture, what was learned."""
+    from .randomise import randomise
+
+    given = {"seed": seed, "inputs": inputs or (), "sample_rate": sample_rate, "window_s": window_s}
+    print(randomise(model, output, **given, overwrite=overwrite, log=say))
 
 
 def check(

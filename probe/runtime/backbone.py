@@ -23,7 +23,7 @@ from ..models.registry import resolve
 from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
 from .device_session import BATCH, DeviceCheck, DeviceSession
-from .input_spec import read_input_spec, row_of, waveform_shape
+from .input_spec import random_weights, read_input_spec, row_of, waveform_shape
 from .opening import open_on, open_proven
 from .providers import CPU, Device
 from .sessions import ORT_ERRORS, data_input, reason, release_memory, run_chunks, together
@@ -37,7 +37,7 @@ class Backbone:
     rules' text. folding: what was done to the front end.
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
-    one per core. device_check: how far the device is from the CPU in float32, None on the latter.
+    one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from the CPU in float32, None on the latter.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class Backbone:
     threads: int | None
     frontend: str | None
     inputs: tuple[str, ...]
+    random_weights: int | None
     device: Device
     device_check: DeviceCheck | None
     _row: tuple[int, ...] = field(compare=False)
@@ -97,7 +98,7 @@ class Backbone:
         sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
         input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
-        digest = sha256(path)
+        digest, untrained = sha256(path), random_weights(model)
         form = " ".join((digest, front.text if front else "", *inputs))
         architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold)
         del model
@@ -120,6 +121,7 @@ class Backbone:
             threads=threads,
             frontend=front.text if front else None,
             inputs=tuple(inputs),
+            random_weights=untrained,
             device=device,
             device_check=check,
             _row=row_of(shape),

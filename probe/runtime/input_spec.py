@@ -30,6 +30,7 @@ MOST_ROWS = 8192  # or frames, of a spectrogram
 USUAL_ROWS = (128, 64, 80, 256, 224, 96, 40)  # of mel spectrograms
 
 
+RANDOM_WEIGHTS = "birdprobe_random_weights"  # in the metadata of an untrained control: the seed
 LONGEST_WINDOW_S = 3600  # an hour in one piece: beyond, a batch of windows fits no memory
 
 
@@ -42,6 +43,12 @@ class InputSpec:
     sample_rate: int
     window_samples: int
     normalise: str
+
+
+def random_weights(model: onnx.ModelProto) -> int | None:
+    """The seed of a file that `birdprobe randomise` wrote, else None."""
+    said = {entry.key: entry.value for entry in model.metadata_props}.get(RANDOM_WEIGHTS, "")
+    return int(said) if said.isdecimal() else None
 
 
 def row_of(shape: tuple[int, ...]) -> tuple[int, ...]:
