@@ -163,37 +163,6 @@ def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataF
     return pd.DataFrame(rows, columns=list(REGRET_COLUMNS))
 
 
-def combined_regret(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """`label_free_regret` of several runs in one line a score.
-
-    Args:
-        runs: name of a run -> its `label_free_regret`.
-    Returns:
-        Columns label_free, runs, chose_best (share of runs with regret 0), regret_mean, regret_worst, worst_run,
-        spearman_mean (over the runs that have one); smallest mean regret first.
-    Raises:
-        InputError: no runs.
-    """
-    if not runs:
-        raise InputError("label-free scores: expected at least one run, got none.")
-    rows = pd.concat([frame.assign(run=name) for name, frame in runs.items()], ignore_index=True)
-    table = []
-    for name, group in rows.groupby("label_free", sort=False):
-        worst = group.iloc[int(group["regret"].to_numpy().argmax())]
-        table.append(
-            {
-                "label_free": name,
-                "runs": len(group),
-                "chose_best": float((group["regret"] == 0).mean()),
-                "regret_mean": group["regret"].mean(),
-                "regret_worst": worst["regret"],
-                "worst_run": worst["run"],
-                "spearman_mean": group["spearman"].mean(),
-            }
-        )
-    return pd.DataFrame(table).sort_values("regret_mean", kind="stable", ignore_index=True)
-
-
 def _alignment(one: tuple[bool, np.ndarray], other: tuple[bool, np.ndarray]) -> float:
     """|Y'X|^2 = <XX', YY'> of two centred taps, each given as (True, its Gram matrix) or (False, its features)."""
     (gram, x), (other_gram, y) = one, other

@@ -75,10 +75,6 @@ class Settings:
     def to_json(self) -> dict:
         return asdict(self)
 
-    def what_counts(self) -> dict:
-        """The settings that the weights depend on, flat: "epochs", "augment.mixup", ... -> value."""
-        return flat({name: value for name, value in asdict(self).items() if name not in FREE})
-
     def autocast(self, device: torch.device) -> torch.dtype | None:
         """The number type of mixed precision on this device, None for plain float32."""
         if self.precision == "float32":

@@ -106,12 +106,6 @@ def test_regret_of_a_score_that_knows_and_of_one_that_does_not():
         pytest.approx(-1),
     ]
     assert table.loc["flat", "tap"] == "stem" and np.isnan(table.loc["flat", "spearman"])
-    both = transferability.combined_regret({"one": table.reset_index(), "two": table.reset_index().assign(regret=0.1)})
-    assert both["label_free"].tolist() == ["knows", "opposite", "flat"]
-    assert both.loc[0, "chose_best"] == 0.5 and both.loc[1, ["regret_mean", "worst_run"]].tolist() == [
-        pytest.approx(0.2),
-        "one",
-    ]
     with pytest.raises(InputError, match="got missing values"):
         transferability.label_free_regret(scores * np.nan, labelled)
     with pytest.raises(InputError, match="each once"):
