@@ -8,7 +8,7 @@ import typer
 from ..probe.cli.options import Folds, Head, Model, OneFold, Overwrite, Seed, Unit, numbers, out
 from ..probe.cli.terminal import command_line, print_choice, say
 
-TRAINING, PSEUDO = "Training", "Pseudo-labels"  # panels of --help
+TRAINING, PSEUDO, FIRST = "Training", "Pseudo-labels", "First pass"  # panels of --help
 
 
 def train(
@@ -50,7 +50,17 @@ def train(
         int, typer.Option(min=1, help="Windows that heads over time read at once.", rich_help_panel=TRAINING)
     ] = 12,
     first_pass: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Other predictions that heads over time read: a CSV, or logits.")
+        str | None,
+        typer.Option(
+            metavar="CSV|TAP", help="Heads over time read it: logits, a tap, predictions.", rich_help_panel=FIRST
+        ),
+    ] = None,
+    backbone_labels: Annotated[
+        Path | None, typer.Option(help="The backbone's labels, one a line, for logits.", rich_help_panel=FIRST)
+    ] = None,
+    renames: Annotated[
+        Path | None,
+        typer.Option(help="CSV of class and output: which logits stand for which class.", rich_help_panel=FIRST),
     ] = None,
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv: the classes, in its order; otherwise the competition's own.")

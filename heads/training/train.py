@@ -62,6 +62,8 @@ def train(
     labels: Sequence[str] | None = None,
     taxonomy: Path | None = None,
     first_pass: str | None = None,
+    backbone_labels: Path | None = None,
+    renames: Path | None = None,
     names: Sequence[str] = SOURCES,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
@@ -72,7 +74,8 @@ def train(
     progress: bool = True,
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
-    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass: see `sequences.first_pass.read_first_pass`.
+    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
+    `sequences.first_pass.read_first_pass`.
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
     (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
@@ -91,9 +94,10 @@ def train(
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data = load(stores, list(tokens), labels=labels, names=names)
     if first_pass is not None:
-        given = read_first_pass(first_pass, data, stores, taxonomy=taxonomy, log=log)
+        naming = {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
+        given = read_first_pass(first_pass, data, stores, **naming, log=log)
         data = replace(data, first_pass=torch.from_numpy(given))
-        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, taxonomy)
+        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, **naming)
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)

@@ -69,7 +69,7 @@ def trained(store, first_pass, tmp_path_factory):
 
 
 def test_neighbours_are_learned_over_time_and_by_no_single_window(store, tmp_path):
-    settings = Settings(epochs=12, folds=2, unit="window", learning_rate=3e-3, batch_size=4, mixup=0.0)
+    settings = Settings(epochs=8, folds=2, unit="window", learning_rate=3e-3, batch_size=4, mixup=0.0)
     done = train([store], tmp_path / "run", settings, taps="embedding", heads="protossm,sequence-gru,scalarmix")
     pooled = done.scores.query("fold == 'pooled' and unit == 'window'").set_index("head")["macro_auc"]
     assert pooled["scalarmix"] < 0.65  # what a window hears says nothing of the one before it
