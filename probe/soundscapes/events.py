@@ -3,7 +3,7 @@
     probabilities [frames, K] -> stretches of at least `release` that reach `threshold` -> gaps closed -> short ones out
 
 Two thresholds (hysteresis) keep an event whole that dips for a frame, and begin none on a flicker. Tables: Raven Pro's
-selection table (Cornell), and CSV in the columns of crowsetta's generic-seq; both are read back as AUDIO.
+selection table (Cornell), and CSV with crowsetta's names for columns beside the score; both are read back as AUDIO.
 """
 
 from collections.abc import Sequence
