@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from ...features.spelling import printable
 from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
+from .placement import Placement, probabilities
 from .predict import Skipped, played_as
 from .predictor import Predictor
 from .rows import Soundscape, find, passed_over
@@ -76,7 +78,7 @@ def detect(
 
     def work(file: Soundscape) -> tuple[list[Event], float, float] | InputError:
         try:
-            p, frame_s, duration_s = over_time(predictor, file.path, played)
+            p, frame_s, duration_s = over_time(predictor, file.path, played, file.stem)
         except InputError as error:
             return error
         found = [
@@ -111,23 +113,28 @@ def detect(
     return Detected(out, table, len(files), frame_s, tuple(skipped))
 
 
-def over_time(predictor: Predictor, path: Path, played: Playback) -> tuple[np.ndarray, float, float]:
+def over_time(predictor: Predictor, path: Path, played: Playback, stem: str = "") -> tuple[np.ndarray, float, float]:
     """(probabilities float32 [frames, K], seconds of a frame, seconds of the recording), windows back to back.
 
     InputError: the file cannot be used.
     """
     rate, size = played.rate(predictor.sample_rate), predictor.window_samples
     waveform = audio.read(path, predictor.sample_rate, partial=True, playback=played)
-    waveform = normalise_file(waveform, predictor.normalise)
-    starts = grid(len(waveform), size)
-    compute = getattr(predictor, "frames", None) if getattr(predictor, "has_frames", False) else None
-    parts = []
-    for some in np.array_split(starts, math.ceil(len(starts) / BATCH)):
-        windows = normalise_windows(cut(waveform, some, size), predictor.normalise)
-        parts.append(compute(windows) if compute else predictor(windows)[:, None])
-    found = np.concatenate(parts)  # [windows, frames, K]
+    if getattr(predictor, "has_frames", False):
+        found = frames(predictor, waveform)  # [windows, frames, K]
+    else:
+        rows = Placement(size / rate, batch_size=BATCH)
+        found = probabilities(predictor, waveform, rows, lambda: None, rate, stem)[:, None]
     if not (np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1):
         raise InputError(f"{path}: predictions that are no probabilities.")
     duration_s, frame_s = len(waveform) / rate, size / rate / found.shape[1]
     found = found.reshape(-1, found.shape[2])
     return found[: max(1, math.ceil(duration_s / frame_s - 1e-6))], frame_s, duration_s
+
+
+def frames(predictor: Any, waveform: np.ndarray) -> np.ndarray:
+    """float32 [samples] -> float32 [windows, frames, K] of a predictor that has frames."""
+    waveform, size = normalise_file(waveform, predictor.normalise), predictor.window_samples
+    starts = grid(len(waveform), size)
+    cuts = (cut(waveform, some, size) for some in np.array_split(starts, math.ceil(len(starts) / BATCH)))
+    return np.concatenate([predictor.frames(normalise_windows(some, predictor.normalise)) for some in cuts])
