@@ -125,6 +125,8 @@ def test_training_sees_clip_and_highest_frame(model):
     network.zero_grad(set_to_none=True)
     network.detector.dropout.p = 0.5
     network.eval()
+    network.detector.train()  # as while the backbone is frozen
+    assert network(x).shape == (2, 2, 3) and network.eval()(x).shape == (2, 3)
     assert {name for name, _ in network.named_parameters() if network.is_head(name)} == {
         *("detector.pool.power", "detector.hidden.weight", "detector.hidden.bias"),
         *(f"detector.{layer}.{name}" for layer in ("attention", "classes") for name in ("weight", "bias")),
