@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from birdprobe.features import InputError
 from birdprobe.features.recordings import read_recordings
-from birdprobe.finetune import checkpoint, export
+from birdprobe.finetune import checkpoint
 from birdprobe.finetune.data.augment import Augment
 from birdprobe.finetune.models import members
 from birdprobe.finetune.training.recipe import Settings
@@ -124,7 +124,7 @@ def test_crowsetta_opens_it(events, tmp_path):
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
-    """(a run of one fold, the file exported of it, two recordings)."""
+    """(a run of one fold, two recordings)."""
     folder = tmp_path_factory.mktemp("detector")
     torch.manual_seed(0)
     model = members.assemble(members.get(SED), 2)
@@ -135,20 +135,16 @@ def detector(tmp_path_factory):
     checkpoint.save(
         folder / "run" / "fold0" / "best", model.network, checkpoint.Description(SED, LABELS, "sigmoid", fold=0)
     )
-    export.export(folder / "run", folder / "sed.onnx")
     (folder / "audio").mkdir()
     for i, seconds in enumerate((7.0, 3.1)):
         sounds = [("clicks", 0.5, 2.0), ("tones", 1.5, 3.0)]
         soundfile.write(folder / "audio" / f"r{i}.wav", textures.recording(sounds, seconds, i), 32_000)
-    return folder / "run", folder / "sed.onnx", folder / "audio"
+    return folder / "run", folder / "audio"
 
 
-def test_a_run_and_its_file_hear_the_same_events(detector, tmp_path):
-    run, file, audio = detector
-    of_run = find_events(run, audio, tmp_path / "a.csv", threshold=0.05)
-    of_file = find_events(file, audio, tmp_path / "b.csv", threshold=0.05)
-    assert of_run.frame_s == of_file.frame_s == 5.0 / 16 and len(of_run.table) > 1
-    pd.testing.assert_frame_equal(of_run.table, of_file.table, atol=1e-4)
+def test_events_lie_in_their_recording(detector, tmp_path):
+    found = find_events(*detector, tmp_path / "a.csv", threshold=0.05)
+    assert found.frame_s == 5.0 / 16 and len(found.table) > 1
     table = pd.read_csv(tmp_path / "a.csv")
     assert list(table.columns) == ["label", "onset_s", "offset_s", "score", "notated_path"]
     ends = table.groupby("notated_path")["offset_s"].max().to_list()
@@ -156,8 +152,8 @@ def test_a_run_and_its_file_hear_the_same_events(detector, tmp_path):
 
 
 def test_the_command_writes_a_raven_table(detector, tmp_path):
-    _, file, audio = detector
-    done = CliRunner().invoke(app, ["events", str(file), str(audio), "-o", str(tmp_path / "e.txt"), "--gap", "0.5"])
+    run, audio = detector
+    done = CliRunner().invoke(app, ["events", str(run), str(audio), "-o", str(tmp_path / "e.txt"), "--gap", "0.5"])
     assert done.exit_code == 0, done.output
     assert f"{tmp_path / 'e.txt'}: " in done.output and "in 2 soundscapes, to 0.312 s" in done.output
     assert "Begin Time (s)" in (tmp_path / "e.txt").read_text()
@@ -171,14 +167,14 @@ def test_a_model_without_frames_says_it_a_window_at_a_time(detector, tmp_path):
     labels.write_text("\n".join(f"species {i}" for i in range(width)))
     said = []
     found = find_events(
-        WREN, detector[2], tmp_path / "w.csv", labels=labels, activation="softmax", threshold=0.02, log=said.append
+        WREN, detector[1], tmp_path / "w.csv", labels=labels, activation="softmax", threshold=0.02, log=said.append
     )
     assert said == ["the model has no frames: events begin and end with its windows of 5 s"] and len(found.table)
     assert set(found.table["onset_s"]) <= {0.0, 5.0} and set(found.table["offset_s"]) <= {3.1, 5.0, 7.0}
 
 
 def test_faults_are_one_line_and_lose_nothing(detector, tmp_path):
-    run, _, audio = detector
+    run, audio = detector
     with pytest.raises(InputError, match=r"e.xlsx: expected a name that ends in .txt \(a Raven"):
         find_events(run, audio, tmp_path / "e.xlsx")
     (tmp_path / "e.txt").write_text("mine")
