@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .finetune.api import fine_tune
     from .finetune.export import export
     from .finetune.predictor import open_member
-    from .heads.api import open_predictor, predict, train
+    from .heads.api import find_events, open_predictor, predict, train
     from .heads.estimator import HeadClassifier
     from .heads.experiments import run_experiment
     from .heads.fuse import fuse
@@ -56,6 +56,7 @@ _PUBLIC = {
     "draw_figures": "figures.gallery:save",
     "fetch": "probe.models.fetch:fetch",
     "find_blocks": "probe.api:find_blocks",
+    "find_events": "heads.api:find_events",
     "import_features": "features.store:import_features",
     "rank_stores": "probe.stores:rank_stores",
     "fine_tune": "finetune.api:fine_tune",

@@ -1,4 +1,4 @@
-"""What `birdprobe train` and `birdprobe predict` call, and notebooks as `birdprobe.train` and so on."""
+"""What `birdprobe train`, `predict` and `events` call, and notebooks as `birdprobe.train` and so on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +13,8 @@ from ..features.recordings.taxonomy import read_classes
 from ..probe.models.registry import resolve
 from ..probe.runtime.providers import find_device
 from ..probe.soundscapes import predict as predict_soundscapes
+from ..probe.soundscapes.detect import Detected, detect
+from ..probe.soundscapes.events import Rule
 from ..probe.soundscapes.predict import Predicted
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
@@ -291,4 +293,66 @@ def predict(
         started=started,
         say=log,
         progress=progress,
+    )
+
+
+def find_events(
+    model_or_run: Path | str | Predictor,
+    soundscapes: Path | str | Sequence[Path | str],
+    output: Path | str,
+    *,
+    threshold: float = 0.5,
+    release: float | None = None,
+    gap_s: float = 0.0,
+    shortest_s: float = 0.0,
+    model: Path | None = None,
+    head: str | None = None,
+    fold: int | None = None,
+    labels: Path | None = None,
+    activation: str = "sigmoid",
+    sample_rate: int | None = None,
+    window_s: float | None = None,
+    normalise: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+) -> Detected:
+    """Soundscapes in, a table of events out: which class, from when to when, how sure.
+
+    Args:
+        model_or_run: what `open_predictor` opens, or a predictor. A sound event detector says when to its frames, any
+            other model to its windows.
+        soundscapes: a folder of recordings, one file, or a list of files.
+        output: OUT.txt, a Raven selection table, or OUT.csv with label, onset_s, offset_s, score, notated_path.
+        threshold: the probability that an event has to reach.
+        release: the probability down to which it lasts; None: half the threshold.
+        gap_s: events of a class that are no farther apart (seconds) become one.
+        shortest_s: shorter events (seconds) are left out.
+        model, head, fold, labels, activation, sample_rate, window_s, normalise: as in `open_predictor`.
+        workers: files at a time; None: one a core.
+        overwrite: replace an existing table.
+        log: hears warnings, line by line.
+        progress: draw a bar on a terminal.
+
+    Returns: the table, as it was written.
+    Raises: InputError for what `open_predictor` refuses, thresholds that make no sense, an existing output or one of
+        another suffix, nothing to hear.
+    """
+    rule = Rule(threshold, release, gap_s, shortest_s)
+    if isinstance(soundscapes, Path | str) and not Path(soundscapes).exists():
+        raise InputError(f"{soundscapes}: expected a folder of soundscapes or a file, got nothing.")
+    if isinstance(model_or_run, Path | str):
+        model_or_run = open_predictor(
+            *(model_or_run, model, head, fold),
+            tta=(),
+            labels=labels,
+            activation=activation,
+            sample_rate=sample_rate,
+            window_s=window_s,
+            normalise=normalise,
+            device="cpu",
+        )
+    return detect(
+        *(model_or_run, soundscapes, output, rule), workers=workers, overwrite=overwrite, say=log, progress=progress
     )

@@ -95,6 +95,44 @@ def predict(
     print(predict(**given, command=command_line(), started=started, log=say))
 
 
+def events(
+    model_or_run: Annotated[
+        Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run of `finetune` or `train`, or an ONNX file.")
+    ],
+    soundscapes: Annotated[Path, typer.Argument(metavar="SOUNDSCAPES", help="A folder of recordings, or one file.")],
+    output: Annotated[Path, out("OUT", "The table: OUT.txt for Raven, OUT.csv with onset and offset.")],
+    threshold: Annotated[float, typer.Option(help="Probability that an event has to reach.")] = 0.5,
+    release: Annotated[
+        float | None, typer.Option(help="Probability down to which it lasts; half the threshold.")
+    ] = None,
+    gap_s: Annotated[
+        float, typer.Option("--gap", metavar="SECONDS", help="Events of a class no farther apart become one.")
+    ] = 0.0,
+    shortest_s: Annotated[
+        float, typer.Option("--shortest", metavar="SECONDS", help="Shorter events are left out.")
+    ] = 0.0,
+    model: Annotated[Path | None, typer.Option(help="The run's backbone, where it has moved.")] = None,
+    head: Head = None,
+    fold: OneFold = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="One label a line: any ONNX classifier.", rich_help_panel=CLASSIFIER)
+    ] = None,
+    activation: Annotated[
+        str, typer.Option(help="With --labels: sigmoid, softmax or none.", rich_help_panel=CLASSIFIER)
+    ] = "sigmoid",
+    sample_rate: SampleRate = None,
+    window_s: Window = None,
+    normalise: Normalise = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time; one a core otherwise.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Soundscapes in, a table of events out: which class, from when to when, for Raven or as CSV."""
+    given = locals()
+    from .api import find_events
+
+    print(find_events(**given, log=say))
+
+
 def kernel(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of `train`, or a fused ONNX file.")],
     output: Annotated[Path, out("DIR", "The folder to write: notebook, metadata, package.")],

@@ -14,6 +14,7 @@ FUNCTIONS = {
     "finetune": (bp.fine_tune,),
     "export": (bp.export,),
     "predict": (bp.predict, bp.open_predictor),  # hands on to it what it does not use itself
+    "events": (bp.find_events,),
     "kernel": (bp.write_kernel,),
     "experiment": (bp.run_experiment,),
 }

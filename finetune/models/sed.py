@@ -104,7 +104,8 @@ class SoundEventDetector(TimmBackbone, FrameNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         frames, clip = self.detect(self.tokens(x))
-        return torch.stack([clip, frames.amax(1)]) if self.training else mean_of_sigmoids(frames, clip)
+        learns = self.detector.training  # it does while the backbone is frozen, too
+        return torch.stack([clip, frames.amax(1)]) if learns else mean_of_sigmoids(frames, clip)
 
     @property
     def classifier(self) -> None:

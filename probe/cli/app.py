@@ -29,6 +29,7 @@ COMMANDS = {
     "finetune": "finetune.commands",
     "export": "finetune.commands",
     "predict": "heads.soundscape_commands",
+    "events": "heads.soundscape_commands",
     "blend": "probe.cli.predictions",
     "score": "probe.cli.predictions",
     "kernel": "heads.soundscape_commands",

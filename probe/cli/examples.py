@@ -32,12 +32,14 @@ EXAMPLES = {
     "finetune": (
         "birdmae-tiny --smoke -o runs/smoke",
         "efficientnet-b1 birdclef-2026 -o runs/b1 --fold 0 --pretrained",
+        "sed-b0 birdclef-2026 -o runs/sed --pretrained --teacher perch.h5 --teacher-labels labels.txt",
     ),
     "export": ("runs/b1 -o b1.onnx", "birdmae-large --pretrained -o birdmae.onnx"),
     "predict": (
         "fused.onnx test_soundscapes -o submission.csv",
         "runs/heads test_soundscapes -o heads.csv --tta-shifts 0,1,-1 --budget-minutes 80",
     ),
+    "events": ("runs/sed recordings/ -o events.txt", "sed.onnx dawn.wav -o events.csv --threshold 0.7 --gap 0.5"),
     "blend": (
         "a.csv b.csv -o submission.csv --weights 0.6,0.4 --space logit",
         "raw.csv -o submission.csv --gaussian 1 --truth truth.csv",

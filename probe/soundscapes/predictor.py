@@ -22,6 +22,7 @@ from ..runtime.device_session import DeviceCheck, DeviceSession, check_noise, st
 from ..runtime.providers import CPU, Device
 from ..runtime.sessions import ORT_ERRORS, reason, run_chunks, together
 
+FRAMES = "frames"  # the output of an exported sound event detector
 METADATA = ("labels", "sample_rate", "window_s", "normalise")
 ACTIVATIONS = ("sigmoid", "softmax", "none")
 
@@ -33,7 +34,8 @@ class Predictor(Protocol):
     Optional: `threads`, how many a call uses; `at_work()`, a context manager around all calls of a prediction;
     `playback`, how recordings were played to what it learned from (None: it does not say);
     `predict_recording(windows, stem)`, which is called instead with all windows of one recording, in their order, and
-    the recording's name: float32 [T, window_samples] -> float32 [T, K].
+    the recording's name: float32 [T, window_samples] -> float32 [T, K];
+    where `has_frames` is true, `frames(windows)`, float32 [n, T, K], probabilities over T frames of equal length.
     """
 
     @property
@@ -90,15 +92,27 @@ class OnnxPredictor:
         return replace(self, identity=identity, _session=opened, device_check=check)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
+        scores = self._run(windows, self._output).reshape(-1, len(self.labels))
+        return activated(scores.astype(np.float32, copy=False), self.activation)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the file says when, too: it was exported of a sound event detector, and is run on the CPU."""
+        outputs = {} if self.device_check else {node.name: node.shape for node in self._session.get_outputs()}
+        return self.activation == "none" and len(outputs.get(FRAMES, ())) == 3
+
+    def frames(self, windows: np.ndarray) -> np.ndarray:
+        """float32 [n, window_samples] -> float32 [n, T, K], probabilities over T frames of equal length."""
+        return self._run(windows, FRAMES).astype(np.float32, copy=False)
+
+    def _run(self, windows: np.ndarray, output: str) -> np.ndarray:
         spec = sessions.data_input(self._session)
         row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
         x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
         try:
-            runs = [out for (out,) in run_chunks(self._session, x, together(spec), [self._output])]
+            return np.concatenate([out for (out,) in run_chunks(self._session, x, together(spec), [output])])
         except ORT_ERRORS as error:
             raise InputError(f"{self.path.name}: ONNX Runtime fails on {len(x)} windows: {reason(error)}") from error
-        scores = np.concatenate([out.reshape(-1, len(self.labels)) for out in runs]).astype(np.float32, copy=False)
-        return activated(scores, self.activation)
 
 
 def activated(scores: np.ndarray, activation: str) -> np.ndarray:

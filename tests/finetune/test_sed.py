@@ -5,6 +5,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
 from birdprobe.features import InputError
@@ -18,7 +19,7 @@ from birdprobe.finetune.training import fold_training
 from birdprobe.finetune.training.loop import Loop
 from birdprobe.finetune.training.recipe import Settings
 from birdprobe.finetune.training.train import train
-from birdprobe.heads.api import open_predictor
+from birdprobe.heads.api import find_events, open_predictor
 from birdprobe.probe.runtime.backbone import Backbone
 from tests import pebble, textures
 
@@ -125,6 +126,8 @@ def test_training_sees_clip_and_highest_frame(model):
     network.zero_grad(set_to_none=True)
     network.detector.dropout.p = 0.5
     network.eval()
+    network.detector.train()  # as while the backbone is frozen
+    assert network(x).shape == (2, 2, 3) and network.eval()(x).shape == (2, 3)
     assert {name for name, _ in network.named_parameters() if network.is_head(name)} == {
         *("detector.pool.power", "detector.hidden.weight", "detector.hidden.bias"),
         *(f"detector.{layer}.{name}" for layer in ("attention", "classes") for name in ("weight", "bias")),
@@ -239,6 +242,18 @@ def test_the_file_equals_torch(tiny):
     predictor = open_predictor(made.path)
     assert predictor.labels == LABELS
     np.testing.assert_allclose(predictor(waves()), open_member(run, 0, ())(waves()), atol=1e-5)
+
+
+def test_a_run_and_its_file_hear_the_same_events(tiny, tmp_path):
+    _, run, made = tiny
+    wave = textures.recording([("clicks", 0.5, 2.0), ("tones", 1.5, 3.0)], 7.0, 0)
+    soundfile.write(tmp_path / "r.wav", wave, textures.RATE)
+    found = [
+        find_events(what, tmp_path / "r.wav", tmp_path / f"{fold}.csv", threshold=0.05, fold=fold).table
+        for what, fold in ((run, 0), (made.path, None))
+    ]
+    assert len(found[0]) > 1
+    pd.testing.assert_frame_equal(*found, atol=1e-4)
 
 
 def test_the_probe_opens_it_at_every_block(tiny):
