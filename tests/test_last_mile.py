@@ -116,6 +116,35 @@ def test_the_published_recipe_and_a_copy_of_it_with_a_step_less(place, tmp_path)
     assert "has weights and steps of its own" in line
 
 
+@pytest.mark.slow
+def test_the_whole_published_recipe_from_features_to_a_valid_submission(place, tmp_path):
+    comp, heads = place / "comp", place / "heads"
+    first = (place / "linear-embedding.csv", heads / "oof" / "linear-embedding.csv")
+    done(
+        *("train", place / "focal.h5", place / "soundscapes.h5", "-o", tmp_path / "proto", "--taps", "embedding"),
+        *("--head", "protossm", "--fold-by", "file", "--folds", 2, "--epochs", 2, "--first-pass", first[1]),
+        *("--taxonomy", comp / "taxonomy.csv"),
+    )
+    proto, sed, out = (tmp_path / f"{name}.csv" for name in ("protossm", "sed", "out"))
+    sample = ("--sample-submission", comp / "sample_submission.csv")
+    done("predict", tmp_path / "proto", comp / "test_soundscapes", "-o", proto, "--first-pass", first[0])
+    done(
+        *("finetune", "sed:test_efficientnet", comp, "-o", tmp_path / "sed", "--taxonomy", comp / "taxonomy.csv"),
+        *("--folds", 2, "--epochs", 1, "--loss", "bce", "--no-augment", "--per-class", 3, "--device", "cpu"),
+    )
+    done("predict", tmp_path / "sed", comp / "test_soundscapes", "-o", sed, "--fold", 0, *sample)
+    run = done(
+        *("blend", proto, sed, place / "attention.csv", "-o", out, "--recipe", "eos7", *sample),
+        *("--taxonomy", comp / "taxonomy.csv", "--truth", comp / "truth" / "truth.csv"),
+    )
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert len(about["steps"]) == 11 and [line.split(":")[0] for line in about["left_out"]] == ["shared-maximum"]
+    assert all(step["gain"] is not None and step["rows"] == 24 for step in about["steps"])
+    wanted = predictions.read(comp / "sample_submission.csv")
+    assert not predictions.faults(predictions.read(out), wanted.index, wanted.columns, rows_per_file=12)
+    assert run.stdout.rstrip().splitlines()[-1].startswith("Written: macro AUC ")
+
+
 def test_a_prior_never_meets_its_own_labels(place):
     comp, heads = place / "comp", place / "heads" / "oof"
     run = done(
