@@ -1,12 +1,14 @@
 """README's last mile at small size: soundscapes to a blended, post-processed, validated and compared submission."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from birdprobe.analysis import predictions
+from birdprobe.analysis.postprocess import recipes
 from birdprobe.analysis.predictions import comparison
 from birdprobe.probe.demo import WREN
 from tests.probe.test_cli import birdprobe, one_line
@@ -75,6 +77,72 @@ def test_blend_post_processing_and_comparison_against_the_truth(place):
     assert "toprule" in (place / "blend-comparison.tex").read_text()
     again = birdprobe("blend", *members, "-o", out)
     assert "exists" in one_line(again)
+
+
+def test_the_published_recipe_and_a_copy_of_it_with_a_step_less(place, tmp_path):
+    comp, out = place / "comp", tmp_path / "eos7.csv"
+    first, second = (place / f"{head}.csv" for head in reversed(HEADS))
+    third = tmp_path / "third.csv"
+    done("blend", second, "-o", third, "--gaussian", 1)
+    truth = ("--truth", comp / "truth" / "truth.csv", "--taxonomy", comp / "taxonomy.csv")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("primary_label,sonotype_group\n47158son01,same\n47158son02,same\n")
+    sample = ("--sample-submission", comp / "sample_submission.csv")
+    run = done("blend", first, second, third, "-o", out, "--recipe", "eos7", "--sonotypes", groups, *truth, *sample)
+    assert "left out" not in run.stderr
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert [step["step"].split()[0] for step in about["steps"]] == [
+        *("attention", "silent", "continuity", "second's", "shared", "rare", "temperatures"),
+        *("power", "power", "adaptive", "third", "taxonomic"),
+    ]
+    assert all(step["gain_lo"] <= step["gain"] <= step["gain_hi"] for step in about["steps"])
+    assert [member["weight"] for member in about["members"]] == pytest.approx([0.558, 0.372, 0.07])
+    sample_table = predictions.read(comp / "sample_submission.csv")
+    table = predictions.read_predictions(out)
+    assert not predictions.faults(table, sample_table.index, sample_table.columns, rows_per_file=12)
+    frame = comparison.read(tmp_path / "eos7-comparison.csv")
+    assert len(frame) == 3 + 12 and list(frame["member"])[:3] == ["linear-embedding", "attention", "third"]
+    found = json.loads(done("score", out, comp / "truth" / "truth.csv", "--json").stdout)
+    assert found["macro_auc"] == pytest.approx(about["steps"][-1]["auc_after"], abs=1e-6)
+    assert run.stdout.rstrip().splitlines()[-1].startswith("Written: macro AUC ")
+
+    mine = tmp_path / "mine.toml"
+    whole = (Path(recipes.__file__).parent / "eos7.toml").read_text()
+    mine.write_text(whole[: whole.rindex("[[step]]")].replace('name = "eos7"', 'name = "mine"'))
+    run = done("blend", first, second, "-o", tmp_path / "mine.csv", "--recipe", mine, *truth)
+    assert "warning: recipe mine, left out: mix: member 3 is not given" in run.stderr
+    assert "taxonomic" not in run.stdout
+    line = one_line(birdprobe("blend", first, second, "-o", tmp_path / "no.csv", "--recipe", mine, "--gaussian", 1))
+    assert "has weights and steps of its own" in line
+
+
+@pytest.mark.slow
+def test_the_whole_published_recipe_from_features_to_a_valid_submission(place, tmp_path):
+    comp, heads = place / "comp", place / "heads"
+    first = (place / "linear-embedding.csv", heads / "oof" / "linear-embedding.csv")
+    done(
+        *("train", place / "focal.h5", place / "soundscapes.h5", "-o", tmp_path / "proto", "--taps", "embedding"),
+        *("--head", "protossm", "--fold-by", "file", "--folds", 2, "--epochs", 2, "--first-pass", first[1]),
+        *("--taxonomy", comp / "taxonomy.csv"),
+    )
+    proto, sed, out = (tmp_path / f"{name}.csv" for name in ("protossm", "sed", "out"))
+    sample = ("--sample-submission", comp / "sample_submission.csv")
+    done("predict", tmp_path / "proto", comp / "test_soundscapes", "-o", proto, "--first-pass", first[0])
+    done(
+        *("finetune", "sed:test_efficientnet", comp, "-o", tmp_path / "sed", "--taxonomy", comp / "taxonomy.csv"),
+        *("--folds", 2, "--epochs", 1, "--loss", "bce", "--no-augment", "--per-class", 3, "--device", "cpu"),
+    )
+    done("predict", tmp_path / "sed", comp / "test_soundscapes", "-o", sed, "--fold", 0, *sample)
+    run = done(
+        *("blend", proto, sed, place / "attention.csv", "-o", out, "--recipe", "eos7", *sample),
+        *("--taxonomy", comp / "taxonomy.csv", "--truth", comp / "truth" / "truth.csv"),
+    )
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert len(about["steps"]) == 11 and [line.split(":")[0] for line in about["left_out"]] == ["shared-maximum"]
+    assert all(step["gain"] is not None and step["rows"] == 24 for step in about["steps"])
+    wanted = predictions.read(comp / "sample_submission.csv")
+    assert not predictions.faults(predictions.read(out), wanted.index, wanted.columns, rows_per_file=12)
+    assert run.stdout.rstrip().splitlines()[-1].startswith("Written: macro AUC ")
 
 
 def test_a_prior_never_meets_its_own_labels(place):

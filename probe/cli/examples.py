@@ -43,6 +43,7 @@ EXAMPLES = {
     "blend": (
         "a.csv b.csv -o submission.csv --weights 0.6,0.4 --space logit",
         "raw.csv -o submission.csv --gaussian 1 --truth truth.csv",
+        "first.csv sed.csv -o submission.csv --recipe eos7 --taxonomy taxonomy.csv",
     ),
     "score": ("submission.csv truth.csv", "submission.csv truth.csv --json"),
     "kernel": ("runs/heads -o kernel --tta-shifts 0,1,-1",),

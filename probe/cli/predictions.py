@@ -134,6 +134,8 @@ def blend(
             print("Picture: " + ", ".join(map(str, drawn)))
         except (OSError, InputError) as error:  # a full disk, say: the results are there, whole
             say(f"warning: the picture could not be drawn ({error})")
+    if made.verdict:
+        print(made.verdict)  # the last word
 
 
 def named(members: list[Path], names: str | None) -> dict[str, Path]:

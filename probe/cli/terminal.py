@@ -96,8 +96,6 @@ def print_blend(made) -> None:
         print_table(comparison.attempts(made.compared))
     shares = ", ".join(f"{name} {share:.3g}" for name, share in made.weights.items())
     print(f"{made.path}: {len(made.table)} rows x {made.table.shape[1]} classes, valid; weights {shares}")
-    if made.verdict:
-        print(made.verdict)
 
 
 def command_line() -> str:

@@ -238,7 +238,7 @@ def test_the_published_recipe_is_its_steps_one_after_another(taxonomy):
         p = step(p)
     wanted = taxonomic.Taxonomic.read(taxonomy)(0.93 * p + 0.07 * third)
     same(found, wanted)
-    assert [part.step for part in parts][:2] == ["sed as rank, 0.6 to 0.4", "silent spikes 0.92/0.08"]
+    assert [part.step for part in parts][:2] == ["sed 0.4 (rank)", "silent spikes 0.92/0.08"]
 
 
 def test_what_a_recipe_cannot_do_is_left_out_and_said(taxonomy):

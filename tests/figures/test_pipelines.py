@@ -102,3 +102,18 @@ def test_input_errors(tmp_path):
     with pytest.raises(InputError, match="expected the configuration of a train run"):
         pipelines.draw(run)
     assert not list(run.glob("figures/*"))
+
+
+def test_a_step_says_what_it_was_worth_and_a_recipe_has_no_mean_of_its_own(tmp_path):
+    blend = make_blend(tmp_path / "submission.json", steps=0)
+    found = json.loads(blend.read_text()) | {"recipe": "eos7"}
+    counts = {"ranks_changed": 457, "values": 2304}
+    found["steps"] = [
+        {"step": "silent spikes", "gain": -0.013, "gain_lo": -0.02, "gain_hi": -0.0031, **counts},
+        {"step": "one recording", "gain": 0.01, "gain_lo": None, "gain_hi": None, **counts},
+        {"step": "no truth", "gain": None, **counts},
+    ]
+    blend.write_text(json.dumps(found))
+    said = words(pipelines.draw(make_run(tmp_path / "run"), blend))
+    assert "macro AUC -0.013 [-0.020, -0.003]" in said and "macro AUC +0.010" in said
+    assert "moved 457 of 2,304 ranks" in said and not [one for one in said if "weighted mean" in one]

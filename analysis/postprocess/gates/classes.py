@@ -137,7 +137,7 @@ class Temperatures:
                 raise InputError(f"temperatures: expected one above 0 for {name!r}, got {value:g}.")
 
     def __str__(self):
-        return "temperatures " + ", ".join(f"{name} {value:g}" for name, value in list(self.temperature.items())[:3])
+        return "temperatures"
 
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
         values, by = table.to_numpy(dtype=np.float64), self._by_class(table)

@@ -61,7 +61,7 @@ class Mix:
             raise InputError(f"mixing with {self.name}: expected a weight from 0 to 1, got {self.weight:g}.")
 
     def __str__(self):
-        return f"{self.name} as {self.space}, {self.weight:g} to {1 - self.weight:g}"
+        return f"{self.name} {1 - self.weight:.3g} ({self.space})"
 
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
         values_of(self.other, table, self.name)  # its rows are all there

@@ -126,7 +126,7 @@ def test_a_recipe_mixes_says_what_each_part_was_worth_and_what_did_harm(tmp_path
     truth = write(tmp_path / "truth.csv", 0, ids, binary=True)  # as the first member says, so that mixing does harm
     made = make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), truth=truth, say=said.append)
     assert [effect.step for effect in made.effects] == [
-        "two as rank, 0.7 to 0.3", "silent spikes 0.92/0.08", "power 9, top 1"
+        "two 0.3 (rank)", "silent spikes 0.92/0.08", "power 9, top 1"
     ]  # fmt: skip
     assert made.weights == pytest.approx({"one": 0.7, "two": 0.3})
     first, gate, power = made.effects
@@ -140,7 +140,7 @@ def test_a_recipe_mixes_says_what_each_part_was_worth_and_what_did_harm(tmp_path
     ]  # fmt: skip
     assert made.compared["macro_auc"].iloc[-1] == pytest.approx(power.auc_after)
     assert "against the best single member, one (1.000)" in made.verdict and "worse. Write one alone?" in made.verdict
-    assert "Made worse by two as rank, 0.7 to 0.3 (-0." in made.verdict
+    assert "Made worse by two 0.3 (rank) (-0." in made.verdict
     about = json.loads((tmp_path / "out.json").read_text())
     assert about["recipe"] == "mine" and about["space"] == "recipe"
     assert about["left_out"] == ["taxonomic: it needs a taxonomy"] and about["verdict"] == made.verdict
