@@ -1,9 +1,10 @@
-"""The one progress bar: on stderr, only on a terminal, gone when it is done."""
+"""The one progress bar: on stderr, gone when it is done; in a log, where no bar can be drawn, a line now and then."""
 
 import sys
 import time
 from typing import Any
 
+LINE_S = 20.0  # seconds between lines where stderr is no terminal
 _silent = False  # for the whole process, as `--quiet` wishes
 
 
@@ -26,13 +27,15 @@ class Progress:
         total: steps in all.
         unit: what one step is, such as "clips".
         done: steps done by an earlier start; no part of the time left.
-        wanted: False keeps it silent, as a stderr that is no terminal does.
+        wanted: False keeps it silent.
     """
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, wanted: bool = True):
         self.quiet = _silent or not wanted or not sys.stderr.isatty()
         self.done = done
-        self._began = time.perf_counter()
+        self._what, self._of = what, f"{total:,} {unit}".rstrip()
+        self._lines = not _silent and wanted and self.quiet
+        self._began = self._told = time.perf_counter()
         self._bar: Any = None  # rich's, which a silent run need not have
         if not self.quiet:
             from rich.console import Console
@@ -65,6 +68,7 @@ class Progress:
 
     def describe(self, what: str) -> None:
         """Change the words before the bar."""
+        self._what = what
         if self._bar is not None:
             self._bar.update(self._task, description=what)
 
@@ -80,3 +84,6 @@ class Progress:
         self.done += steps
         if self._bar is not None:
             self._bar.update(self._task, advance=steps, note=f", {note}" if note else "")
+        elif self._lines and time.perf_counter() - self._told >= LINE_S:
+            self._told = time.perf_counter()
+            print(f"{self._what}: {self.done:,} of {self._of}, {self.elapsed_s:.0f} s", file=sys.stderr, flush=True)

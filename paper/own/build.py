@@ -88,7 +88,7 @@ def draw(
 
 
 SAID = {
-    "readouts": "Every tap (row) under every read-out (column); the best of each column is outlined.",
+    "readouts": "Taps are rows, read-outs columns.",
     "depth": "Accuracy along the network under the published read-out, and the cost up to each tap.",
     "blend": "Members and steps against the truth.",
 }

@@ -85,23 +85,26 @@ def sweep(
     )  # fmt: skip
     if draw:
         log("drawing")
-        draw_run(result.path, log)
+        draw_run(result.path, log, progress)
     finish(result.path)
     return SweepResult(result.path)
 
 
-def draw_run(run: Path, log: Log) -> None:
+def draw_run(run: Path, log: Log, progress: bool = True) -> None:
     """The figures and the page of a finished run. What fails is told: the results lie in the folder already."""
     try:
         from ...figures.gallery import drawable, save
         from .report import write_report
 
-        for name in drawable(run):
-            try:
-                save(run, [name])
-            except Exception as error:  # whatever a font, a cache or a full disk makes of one picture
-                log(f"warning: figure {name} could not be drawn ({_line(error)}); try `birdprobe figures {run}`")
-        write_report(run)
+        names = drawable(run)
+        with Progress("drawing", len(names) + 1, "figures", wanted=progress) as bar:
+            for name in names:
+                try:
+                    save(run, [name])
+                except Exception as error:  # whatever a font, a cache or a full disk makes of one picture
+                    log(f"warning: figure {name} could not be drawn ({_line(error)}); try `birdprobe figures {run}`")
+                bar.advance(note=name)
+            write_report(run)
     except Exception as error:
         log(f"warning: the report could not be written ({_line(error)}); the tables in {run} are whole")
 

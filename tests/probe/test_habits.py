@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import typer
 
-from birdprobe.features import InputError
+from birdprobe.features import InputError, progress
 from birdprobe.features.recordings import read_recordings
 from birdprobe.probe.cli.app import app
 from birdprobe.probe.cli.command import command
@@ -111,6 +111,15 @@ def test_mistakes_are_told_before_the_model_is_opened(place, tmp_path):
     assert "taxonomy.csv: " in one_line(birdprobe(*predict, "--taxonomy", tmp_path / "taxonomy.csv"))
     with pytest.raises(InputError, match="only 12 training rows"):
         read_data(place / "audio", None, Settings(k=13, folds=3, group_regex=GROUPS[1]))
+
+
+def test_a_log_gets_lines_where_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    with progress.Progress("training", 1200, "steps") as bar:
+        bar.advance(1100)
+    with progress.Progress("training", 5, "steps", wanted=False) as bar:
+        bar.advance()
+    assert capsys.readouterr().err == "training: 1,100 of 1,200 steps, 0 s\n"
 
 
 @pytest.mark.parametrize(
