@@ -26,7 +26,7 @@ from ..ensemble import load_members
 from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import read_first_pass
+from ..sequences.first_pass import mapping_of, read_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .folds import ALWAYS, make_folds
@@ -100,7 +100,12 @@ def train(
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
-    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin)
+    outputs = None
+    if any(spec.maps_logits for spec in specs):
+        mapping = mapping_of(stores[0], data.labels, taxonomy=taxonomy)
+        log(f"logits: {mapping}")
+        outputs = mapping.outputs
+    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
     finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     scores, weights, logits, checkpoints = [], [], {}, []
