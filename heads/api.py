@@ -41,6 +41,8 @@ def train(
     unit: str = "clip",
     sequence_length: int = 12,
     first_pass: str | None = None,
+    backbone_labels: Path | None = None,
+    renames: Path | None = None,
     taxonomy: Path | None = None,
     sweep: Path | None = None,
     pseudo_from: Path | None = None,
@@ -66,6 +68,8 @@ def train(
         loss, epochs, batch_size, lr, weight_decay, mixup, fractions, unit: see `heads.training.loop.Settings`.
         sequence_length: windows of a recording that heads over time read at once, at most.
         first_pass: what heads over time take other predictions from, see `heads.sequences.first_pass`.
+        backbone_labels: the backbone's list of labels, for `logits`; None: of its metadata, or beside its file.
+        renames: a table (class, output) of which outputs are a class's, before all names.
         patience: epochs without a better held-out score; 0 trains all.
         taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order.
         sweep: a sweep's folder, to compare the heads' weights with its k-NN; None computes the k-NN here.
@@ -117,6 +121,8 @@ def train(
         labels=labels,
         taxonomy=taxonomy,
         first_pass=first_pass,
+        backbone_labels=backbone_labels,
+        renames=renames,
         pseudo_from=pseudo_from,
         pseudo_head=pseudo_head,
         pseudo_gate=gate,

@@ -21,7 +21,8 @@ def train(
     head: Annotated[
         str,
         typer.Option(
-            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; own taps after :."
+            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; first passes "
+            "mapped-logits, probe-pca; several with commas, own taps after a colon."
         ),
     ] = "attention",
     folds: Folds = 5,
@@ -51,6 +52,12 @@ def train(
     ] = 12,
     first_pass: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Other predictions that heads over time read: a CSV, or logits.")
+    ] = None,
+    backbone_labels: Annotated[
+        Path | None, typer.Option(help="The backbone's labels, one a line, for logits; else beside its file.")
+    ] = None,
+    renames: Annotated[
+        Path | None, typer.Option(help="A table class,output: which of the backbone's outputs are a class's.")
     ] = None,
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv: the classes, in its order; otherwise the competition's own.")

@@ -62,6 +62,8 @@ def train(
     labels: Sequence[str] | None = None,
     taxonomy: Path | None = None,
     first_pass: str | None = None,
+    backbone_labels: Path | None = None,
+    renames: Path | None = None,
     names: Sequence[str] = SOURCES,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
@@ -72,7 +74,8 @@ def train(
     progress: bool = True,
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
-    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass: see `sequences.first_pass.read_first_pass`.
+    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
+    `sequences.first_pass.read_first_pass`.
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
     (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
@@ -86,14 +89,14 @@ def train(
     specs = parse_heads(heads, parse_tokens(taps, stored), stored, first_pass is not None)
     if first_pass is not None and not any(spec.over_time for spec in specs):
         raise InputError("`--first-pass`: only heads over time read one, got none of them. Add --head protossm?")
-    origin = None
+    origin, naming = None, {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data = load(stores, list(tokens), labels=labels, names=names)
     if first_pass is not None:
-        given = read_first_pass(first_pass, data, stores, taxonomy=taxonomy, log=log)
+        given = read_first_pass(first_pass, data, stores, **naming, log=log)
         data = replace(data, first_pass=torch.from_numpy(given))
-        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, taxonomy)
+        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, **naming)
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
@@ -102,7 +105,7 @@ def train(
         log(f"warning: {warning}")
     outputs = None
     if any(spec.maps_logits for spec in specs):
-        mapping = mapping_of(stores[0], data.labels, taxonomy=taxonomy)
+        mapping = mapping_of(stores[0], data.labels, **naming)
         log(f"logits: {mapping}")
         outputs = mapping.outputs
     job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
