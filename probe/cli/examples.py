@@ -26,7 +26,7 @@ EXAMPLES = {
     "train": (
         "features.h5 -o runs/heads --taps auto:3 --head attention,linear:embedding",
         "focal.h5 soundscapes.h5 -o runs/heads --taps 21,24,25 --fold-by file",
-        "s.h5 -o runs/time --taps embedding --first-pass logits --head mapped-logits,probe-pca:embedding+logits,protossm",
+        "s.h5 -o runs/time --taps embedding --first-pass logits --head mapped-logits,protossm",
     ),
     "fuse": ("runs/heads model.onnx -o fused.onnx --head attention",),
     "finetune": (
