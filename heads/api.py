@@ -70,8 +70,8 @@ def train(
         loss, epochs, batch_size, lr, weight_decay, mixup, fractions, unit: see `heads.training.loop.Settings`.
         sequence_length: windows of a recording that heads over time read at once, at most.
         first_pass: what heads over time take other predictions from, see `heads.sequences.first_pass`.
-        backbone_labels, renames: for `first_pass="logits"`, the backbone's list of labels where none lies beside it,
-            and a table of the user's own (class, output) of what stands for what.
+        backbone_labels: the backbone's list of labels, for `logits`; None: of its metadata, or beside its file.
+        renames: a table (class, output) of which outputs are a class's, before all names.
         patience: epochs without a better held-out score; 0 trains all.
         taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order.
         sweep: a sweep's folder, to compare the heads' weights with its k-NN; None computes the k-NN here.

@@ -21,7 +21,8 @@ def train(
     head: Annotated[
         str,
         typer.Option(
-            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; own taps after :."
+            help="attention, scalarmix, concat, linear; over time protossm, residual-ssm, sequence; first passes "
+            "mapped-logits, probe-pca; several with commas, own taps after a colon."
         ),
     ] = "attention",
     folds: Folds = 5,
@@ -61,6 +62,12 @@ def train(
     renames: Annotated[
         Path | None,
         typer.Option(help="CSV of class and output: which logits stand for which class.", rich_help_panel=FIRST),
+    ] = None,
+    backbone_labels: Annotated[
+        Path | None, typer.Option(help="The backbone's labels, one a line, for logits; else beside its file.")
+    ] = None,
+    renames: Annotated[
+        Path | None, typer.Option(help="A table class,output: which of the backbone's outputs are a class's.")
     ] = None,
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv: the classes, in its order; otherwise the competition's own.")

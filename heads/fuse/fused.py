@@ -221,7 +221,7 @@ def compare_recordings(
 
 def seeded_windows(exposed: Exposed, row: tuple[int, ...], inside: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """(Seeded windows from loud to quiet as the fused graph takes them, the same as the backbone does)."""
-    dtype = helper.tensor_dtype_to_np_dtype(audio_input(exposed.model).type.tensor_type.elem_type)
+    dtype = helper.tensor_dtype_to_np_dtype(audio_input(exposed.model).type.tensor_type.elem_type).type
     x = sessions.audio_like((n, *row), dtype, seed=1)
     x *= np.geomspace(1, 0.01, n, dtype=x.dtype).reshape(-1, *(1,) * len(row))
     fed = x if inside == "none" else normalise_windows(x.reshape(n, -1), inside).reshape(x.shape)

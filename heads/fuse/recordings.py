@@ -10,6 +10,7 @@ joints do, a Pad before and a Slice behind. T goes from 1 to L; of longer record
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -127,7 +128,7 @@ def joints(
         steps.append(("Pad", [source, f"{name}/pads", "recording/zero"], name))
     nodes = []
     for kind, inputs, output in steps:
-        options = {"axis": 0} if kind == "Concat" else {}
+        options: dict[str, Any] = {"axis": 0} if kind == "Concat" else {}
         nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **options))
     return nodes, weights
 

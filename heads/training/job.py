@@ -13,6 +13,7 @@ from ...analysis import metrics
 from ...features.progress import Progress
 from ...finetune.checkpoint import versions
 from ..dataset import Data
+from ..first_passes.fitting import fit_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from ..sequences.recordings import Recordings, make_recordings
 from ..sequences.training import Windows, fit_recordings
@@ -36,8 +37,11 @@ class Job:
         settings: Settings,
         groups: Mapping[str, str] | None = None,
         first_pass: FirstPassOrigin | None = None,
+        outputs: Sequence[Sequence[int]] | None = None,
     ):
-        """groups: class -> taxonomic group, where a taxonomy tells it; first_pass: where the data's came from."""
+        """groups: class -> taxonomic group, where a taxonomy tells it; first_pass: where the data's came from;
+        outputs: of each class its outputs of the backbone, see `ClassMapping`."""
+        self.outputs = outputs
         self.data, self.folds, self.settings = data, folds, settings
         self.origin = first_pass and first_pass.to_json()
         self.groups = groups and [groups[label] for label in data.labels]
@@ -65,6 +69,9 @@ class Job:
             windows = Windows(xs, self.data.targets, self.recordings, self.data.first_pass)
             kept = finished.of_head(spec, windows) if finished else None
             fitted = fit_recordings(make, windows, self.splits, self.settings, self.judge, bar, kept)
+        elif spec.in_one_go:
+            own = self.data.sources.index(self.scored)
+            fitted = fit_first_pass(make, xs, self.data.targets, self.splits, own, self.judge, bar)
         else:
             fitted = fit(make, xs, self.data.targets, self.splits, self.settings, self.judge, bar)
         bar.skip(before + self.folds.n * self.settings.epochs - bar.done)  # those that early stopping saved count, too
@@ -79,6 +86,8 @@ class Job:
                 "length": self.settings.sequence_length,
                 **({"groups": self.groups} if spec.kind == "protossm" else {}),
             }
+        if spec.maps_logits:
+            return {"outputs": [list(each) for each in self.outputs]} if self.outputs is not None else {}
         known = {"attention": ("dim", "dropout"), "scalarmix": ("dim", "dropout")}.get(spec.kind, ())
         return {name: getattr(self.settings, name) for name in known}
 

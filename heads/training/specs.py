@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...features import InputError
-from .. import modules, sequences
+from .. import first_passes, modules, sequences
 from ..inputs import parse_tokens
 from ..modules import Head
 from ..sequences import SequenceHead
 
-KINDS = (*modules.KINDS, *sequences.KINDS)
+KINDS = (*modules.KINDS, *first_passes.KINDS, *sequences.KINDS)
 SETS = {"sequence": ("sequence-gru", "sequence-attention")}  # several heads under one name
 
 
@@ -26,6 +26,16 @@ class HeadSpec:
         """Whether it reads recordings, not single windows."""
         return self.kind in sequences.KINDS
 
+    @property
+    def in_one_go(self) -> bool:
+        """Whether it is fitted without steps."""
+        return self.kind in first_passes.KINDS
+
+    @property
+    def maps_logits(self) -> bool:
+        """Whether it needs to know which of the backbone's outputs belongs to which class."""
+        return self.in_one_go and first_passes.LOGITS in self.tokens
+
 
 def build(kind: str, widths: Mapping[str, int], n_classes: int, **options) -> Head | SequenceHead:
     """A head of any kind. InputError: see `heads.modules.build`."""
@@ -33,6 +43,8 @@ def build(kind: str, widths: Mapping[str, int], n_classes: int, **options) -> He
         raise InputError(f"`--head` must be one of {', '.join([*KINDS, *SETS])}, got {kind!r}.")
     if kind in sequences.KINDS:
         return sequences.build(kind, widths, n_classes, **options)
+    if kind in first_passes.KINDS:
+        return first_passes.build(kind, widths, n_classes, **options)
     return modules.build(kind, widths, n_classes, **options)
 
 
@@ -47,9 +59,10 @@ def parse_heads(
     specs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, own = part.partition(":")
+        own = own or (first_passes.LOGITS if name == "mapped-logits" else "")
         chosen = parse_tokens(own.replace("+", ","), stored) if own else tuple(tokens)
         for kind in SETS.get(name, (name,)):
-            spec = HeadSpec("-".join([kind, *chosen]) if own else kind, kind, chosen)
+            spec = HeadSpec("-".join([kind, *chosen]) if ":" in part else kind, kind, chosen)
             options = {"first_pass": first_pass} if spec.over_time else {}
             build(kind, dict.fromkeys(chosen, 1), 1, **options)  # says at once what is wrong
             specs.append(spec)

@@ -26,7 +26,7 @@ from ..ensemble import load_members
 from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import read_first_pass
+from ..sequences.first_pass import mapping_of, read_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .folds import ALWAYS, make_folds
@@ -89,12 +89,11 @@ def train(
     specs = parse_heads(heads, parse_tokens(taps, stored), stored, first_pass is not None)
     if first_pass is not None and not any(spec.over_time for spec in specs):
         raise InputError("`--first-pass`: only heads over time read one, got none of them. Add --head protossm?")
-    origin = None
+    origin, naming = None, {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data = load(stores, list(tokens), labels=labels, names=names)
     if first_pass is not None:
-        naming = {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
         given = read_first_pass(first_pass, data, stores, **naming, log=log)
         data = replace(data, first_pass=torch.from_numpy(given))
         origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, **naming)
@@ -104,7 +103,12 @@ def train(
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
-    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin)
+    outputs = None
+    if any(spec.maps_logits for spec in specs):
+        mapping = mapping_of(stores[0], data.labels, **naming)
+        log(f"logits: {mapping}")
+        outputs = mapping.outputs
+    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
     finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     scores, weights, logits, checkpoints = [], [], {}, []

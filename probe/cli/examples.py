@@ -27,6 +27,7 @@ EXAMPLES = {
         "features.h5 -o runs/heads --taps auto:3 --head attention,linear:embedding",
         "focal.h5 soundscapes.h5 -o runs/heads --taps 21,24,25 --fold-by file",
         "focal.h5 soundscapes.h5 -o runs/time --head protossm,sequence,attention --first-pass logits",
+        "s.h5 -o runs/time --taps embedding --first-pass logits --head mapped-logits,protossm",
     ),
     "fuse": ("runs/heads model.onnx -o fused.onnx --head attention",),
     "finetune": (

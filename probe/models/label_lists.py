@@ -54,22 +54,23 @@ def find(model: Path, width: int | None = None) -> tuple[str, ...]:
         labels = tuple(json.loads(WREN.with_suffix(".json").read_text())["labels"])
     if not labels:
         raise InputError(f"{model}: no list of labels in its metadata or beside it. Name one: a label a line.")
+    labels = without_heading(labels, width)
     if width is not None and len(labels) != width:
         raise InputError(f"{model}: {len(labels)} labels, expected {width}, one a score. A list of another version?")
     return labels
 
 
 def read_list(file: Path, width: int | None = None) -> tuple[str, ...]:
-    """`read`, less one heading line where that fits the width (Perch's list begins with the name of its data set).
-
-    InputError: no such file, or a list of another length.
-    """
-    labels = read(Path(file))
-    if width is not None and len(labels) == width + 1:
-        labels = labels[1:]
+    """The labels in a file, see `read`. InputError: no such file, or a list of another length."""
+    labels = without_heading(read(Path(file)), width)
     if not labels or (width is not None and len(labels) != width):
         raise InputError(f"{file}: {len(labels)} labels, expected {width or 'some'}. The list of another model?")
     return labels
+
+
+def without_heading(labels: tuple[str, ...], width: int | None) -> tuple[str, ...]:
+    """Less the first where that fits the width: Perch's list begins with the name of its data set."""
+    return labels[1:] if width is not None and len(labels) == width + 1 else labels
 
 
 def beside(path: Path) -> tuple[tuple[str, ...], str]:

@@ -22,6 +22,7 @@ from birdprobe.analysis.postprocess.chain import Wanted, chain
 from birdprobe.analysis.predictions.table import faults, read
 from birdprobe.features import InputError
 from birdprobe.heads.fuse import fuse
+from birdprobe.heads.head_predictor import open_run
 from birdprobe.heads.kaggle import notebook, wheel, write_kernel
 from birdprobe.heads.kaggle.wheel import NEEDED, build_wheel
 from birdprobe.probe.runtime import sessions
@@ -455,3 +456,27 @@ def test_the_notebook_runs(fused, competition, tmp_path, monkeypatch):
     printed = "".join(out.text for cell in book.cells for out in cell.get("outputs", ()) if out.output_type == "stream")
     assert "9 rows of 3 soundscapes" in printed
     assert "fallback" not in printed
+
+
+def test_heads_over_time_go_to_kaggle_too(tmp_path, competition):
+    """The packed file reads whole recordings, with onnxruntime alone, and gives what the run gives."""
+    from tests.heads.test_fuse_recordings import make_run as over_time
+
+    model = tiny_backbone(tmp_path / "tiny.onnx")
+    run = over_time(tmp_path / "run", model, "sequence-gru", tokens=("embedding",), folds=1)
+    kernel = write_kernel(run, tmp_path / "kernel", model=model, row_s=2.0)
+    code = (
+        "import sys; from pathlib import Path; from birdprobe.probe.soundscapes.kaggle_run import submit\n"
+        "submit(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))\n"
+        "heavy = {'torch', 'onnx', 'sklearn', 'scipy', 'h5py', 'typer'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    (tmp_path / "working").mkdir()
+    places = [str(place) for place in (kernel.package, competition, tmp_path / "working")]
+    subprocess.run([sys.executable, "-c", code, *places], check=True, capture_output=True)
+    found = read(tmp_path / "working" / "submission.csv")
+    predict(open_run(run, model, None, None), competition / "test_soundscapes", tmp_path / "wanted.csv", row_s=2.0)
+    wanted = read(tmp_path / "wanted.csv")
+    common = [name for name in wanted.columns if name in found.columns]
+    assert common
+    np.testing.assert_allclose(found.loc[wanted.index, common], wanted[common], atol=1e-5)
