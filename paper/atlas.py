@@ -4,8 +4,8 @@
             -> `analysis.studies.atlas`       -> answers, distances, rules, ...    what it says
             -> `figures.comparisons.atlas`    -> the pictures
 
-A folder of the first three tables does in place of the runs: the rest is made of them alone. The same stores, or tables,
-give the same bytes.
+A folder of the first three tables does in place of the runs: the rest is made of them alone. The same stores, or
+tables, give the same bytes.
 """
 
 import tomllib
@@ -38,6 +38,7 @@ SCORES = (
     *("backbone", "data", "control", "tap", "readout", "score", "lo", "hi", "corrected"),
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p_adjusted"),
 )
+TAPS = ("backbone", "data", "control", "tap", "position", "effective_rank", "logme", "ms")
 Tables = dict[str, pd.DataFrame]
 
 
@@ -124,11 +125,8 @@ def is_atlas(paths: Sequence[Path]) -> bool:
 
 def read_tables(folder: Path) -> Tables:
     """The measured tables of an atlas. InputError: a column that is not there."""
-    tables = {name: read_csv(folder / f"{name}.csv", dtype={"backbone": str, "data": str}) for name in MEASURED}
-    for name, wanted in (
-        ("scores", SCORES),
-        ("taps", (*study.CELL, "tap", "position", "effective_rank", "logme", "ms")),
-    ):
+    tables = {name: read_csv(folder / f"{name}.csv", float_precision="round_trip") for name in MEASURED}
+    for name, wanted in (("scores", SCORES), ("taps", TAPS)):
         if missing := [column for column in wanted if column not in tables[name]]:
             raise InputError(f"{folder / f'{name}.csv'}: lacks column {', '.join(missing)}. Was it edited by hand?")
     return tables
@@ -190,7 +188,7 @@ def score_run(run: Run) -> Tables:
     names = [name for name in names if name != readouts.ATTENTIVE]  # it reads maps
     classes, codes = np.unique(probed.labels, return_inverse=True)
     targets = codes[:, None] == np.arange(len(classes))
-    scores = {}
+    scores: dict[tuple[str, str], np.ndarray] = {}
     for tap, x in probed.features.items():
         found = readouts.out_of_fold_all(names, x, targets, probed.folds, probed.k)
         scores |= {(tap, name): found[name] for name in names}
@@ -223,8 +221,8 @@ def check_same(run: Run, table: pd.DataFrame) -> None:
     wrote = run.readouts.set_index(key)["score"]
     differ = (table.set_index(key)["score"] - wrote.reindex(table.set_index(key).index)).abs()
     if not differ.max() <= 0.005:  # a row may fall to another class in the last bit of another processor
-        tap, readout = differ.idxmax()
-        raise InputError(f"{run.folder}: {tap} by {readout} scores otherwise than in readouts.csv. Another store?")
+        where = table[key].iloc[int(differ.to_numpy().argmax())]
+        raise InputError(f"{run.folder}: {' by '.join(where)} scores otherwise than in readouts.csv. Another store?")
 
 
 @lru_cache(maxsize=1)

@@ -119,7 +119,7 @@ def rules(found: pd.DataFrame) -> pd.DataFrame:
     """A row a rule and read-out: mean and worst regret over the trained cells, and in how many it is at most CLOSE."""
     rows = []
     for (rule, readout), group in found.groupby(["rule", "readout"], sort=False):
-        worst = group.loc[group["regret"].idxmax()]
+        worst = group.iloc[int(group["regret"].to_numpy().argmax())]
         rows.append(
             {
                 "rule": rule,
@@ -140,9 +140,9 @@ def label_free(taps: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     for key, cell in scores.groupby(KEY, sort=False):
         own = taps[(taps[CELL] == list(key[:3])).all(axis=1)].set_index("tap")[["effective_rank", "logme"]]
         regret = label_free_regret(own, cell.set_index("tap")["score"])
-        parts.append(regret.assign(**dict(zip(KEY, key))))
-    table = pd.concat(parts, ignore_index=True)
-    return table[[*KEY, *(name for name in table.columns if name not in KEY)]].round(DIGITS)
+        about = pd.DataFrame([key] * len(regret), columns=KEY, index=regret.index)
+        parts.append(about.join(regret))
+    return pd.concat(parts, ignore_index=True).round(DIGITS)
 
 
 def controls(scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -152,13 +152,14 @@ def controls(scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     the two curves over taps.
     """
     rows = []
-    chance = cells.set_index(CELL)["chance"]
+    trained_cells = cells[~cells["control"]]
+    chance = dict(zip(zip(trained_cells["backbone"], trained_cells["data"]), trained_cells["chance"]))
     for (backbone, data, readout), group in scores.groupby(["backbone", "data", "readout"], sort=False):
         wide = group.pivot(index="tap", columns="control", values="score")
         if set(wide.columns) != {False, True}:
             continue
         wide = wide.loc[[tap for tap in group["tap"].drop_duplicates() if tap in wide.index]]
-        base = float(chance[backbone, data, False])
+        base = float(chance[backbone, data])
         trained, untrained = wide[False], wide[True]
         above = trained.max() - base
         rho = spearmanr(trained, untrained).statistic if trained.nunique() > 1 and untrained.nunique() > 1 else np.nan

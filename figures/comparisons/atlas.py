@@ -1,4 +1,4 @@
-"""The pictures of an atlas: curves beside their controls, depth against distance, what rules of thumb cost, controls."""
+"""The pictures of an atlas: curves beside untrained ones, depth against distance, what rules of thumb cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,16 +38,18 @@ def curves(tables: Tables) -> Figure:
     left, width = 0.5, (style.WIDTH_IN - 0.5 - 0.08) / len(columns)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            place = (left + j * width, foot + (len(rows) - 1 - i) * 1.0, width - 0.1, 0.82)
-            axes = figure.add_axes([n / m for n, m in zip(place, (style.WIDTH_IN, height) * 2)])
+            x, y = left + j * width, foot + (len(rows) - 1 - i) * 1.0
+            of = style.WIDTH_IN
+            axes = figure.add_axes((x / of, y / height, (width - 0.1) / of, 0.82 / height))
             at = (scores["backbone"] == row) & (scores["data"] == column)
             panel(axes, scores[at], cells[(cells["backbone"] == row) & (cells["data"] == column)])
             axes.set_title(f"{row} on {column}", fontsize=7.5, loc="left", pad=2)
             axes.tick_params(labelsize=7, labelbottom=i == len(rows) - 1, labelleft=j == 0)
             if i == len(rows) - 1:
                 axes.set_xticks([0, 1], ["first\nblock", "final\nembedding"])
-                for label, side in zip(axes.get_xticklabels(), ("left", "right")):
-                    label.set_horizontalalignment(side)
+                first, last = axes.get_xticklabels()
+                first.set_horizontalalignment("left")
+                last.set_horizontalalignment("right")
     key(figure, height)
     return figure
 
@@ -69,7 +71,7 @@ def panel(axes: Axes, rows: pd.DataFrame, cells: pd.DataFrame) -> None:
             axes.plot(line["depth"], line["score"], color=colour, lw=0.9 if control else 1.5, ls=dashes(control))
             if not control:
                 axes.fill_between(line["depth"], line["lo"], line["hi"], color=colour, alpha=0.13, lw=0)
-                best = line.loc[line["score"].idxmax()]
+                best = line.iloc[int(line["score"].to_numpy().argmax())]
                 axes.plot(best["depth"], best["score"], "o", ms=4, color=colour, mec=style.PAPER, mew=0.6, zorder=5)
 
 
@@ -150,9 +152,10 @@ def rules(tables: Tables) -> Figure:
     axes = figure.add_axes((left / style.WIDTH_IN, foot / height, wide, row_in * len(names) / height))
     mesh = axes.pcolormesh(mean.to_numpy(), cmap=style.ACCURACY.reversed(), vmin=0, vmax=float(mean.to_numpy().max()))
     axes.set_ylim(len(names), 0)
+    furthest = worst.to_numpy()
     for (i, j), value in np.ndenumerate(mean.to_numpy()):
         ink = style.ink_on(mesh.cmap(mesh.norm(value)))
-        words = f"{value:.1f}\n({worst.iat[i, j]:.0f})"
+        words = f"{value:.1f}\n({furthest[i, j]:.0f})"
         axes.text(j + 0.5, i + 0.5, words, ha="center", va="center", fontsize=7.5, color=ink, linespacing=1.0)
     axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     axes.set_xticks(np.arange(len(columns)) + 0.5, [NAMES[name] for name in columns], fontsize=8)
@@ -176,12 +179,12 @@ def controls(tables: Tables) -> Figure:
     figure.texts[0].set_y(0.07 / height)
     axes = figure.add_axes((0.29, foot / height, 0.68, 0.2 * len(table) / height))
     marks = (("chance", "|", style.QUIET), ("untrained", "o", style.QUIET), ("trained", "o", style.PROBE))
-    for i, row in table.iterrows():
+    for i, row in enumerate(table.to_dict("records")):
         axes.plot([row["untrained"], row["trained"]], [i, i], color=style.PROBE, lw=2.4, alpha=0.35, zorder=1)
         for column, mark, colour in marks:
             axes.plot(row[column], i, mark, ms=5.5, color=colour, zorder=2, mew=1.4 if mark == "|" else 0)
     axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_yticks(range(len(table)), [f"{row.backbone} on {row.data}" for row in table.itertuples()], fontsize=8)
+    axes.set_yticks(range(len(table)), table["backbone"] + " on " + table["data"], fontsize=8)
     axes.set_xlim(0, 1)
     axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
     axes.set_axisbelow(True)

@@ -69,8 +69,18 @@ def randomise(
     """The same architecture untrained, to sweep beside MODEL: what of a score is architecture, what was learned."""
     from .randomise import randomise
 
-    given = {"seed": seed, "inputs": inputs or (), "sample_rate": sample_rate, "window_s": window_s}
-    print(randomise(model, output, **given, overwrite=overwrite, log=say))
+    print(
+        randomise(
+            model,
+            output,
+            seed=seed,
+            inputs=inputs or (),
+            sample_rate=sample_rate,
+            window_s=window_s,
+            overwrite=overwrite,
+            log=say,
+        )
+    )
 
 
 def check(

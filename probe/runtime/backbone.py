@@ -37,7 +37,8 @@ class Backbone:
     rules' text. folding: what was done to the front end.
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
-    one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from the CPU in float32, None on the latter.
+    one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from
+    the CPU in float32, None on the latter.
     """
 
     path: Path
