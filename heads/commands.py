@@ -57,13 +57,6 @@ def train(
         ),
     ] = None,
     backbone_labels: Annotated[
-        Path | None, typer.Option(help="The backbone's labels, one a line, for logits.", rich_help_panel=FIRST)
-    ] = None,
-    renames: Annotated[
-        Path | None,
-        typer.Option(help="CSV of class and output: which logits stand for which class.", rich_help_panel=FIRST),
-    ] = None,
-    backbone_labels: Annotated[
         Path | None, typer.Option(help="The backbone's labels, one a line, for logits; else beside its file.")
     ] = None,
     renames: Annotated[
