@@ -15,14 +15,13 @@ def readouts(one: Sweep) -> Table:
     if one.run.has_readouts:
         table = one.run.readouts
         for name, part in table.groupby("readout", sort=False):
-            best = part.loc[part["score"].idxmax()]
+            best = part.iloc[int(part["score"].to_numpy().argmax())]
             last = part[part["tap"] == one.run.reference].iloc[0]
             rows.append((text.readout_name(one, str(name)), *_row(best, last)))
     else:
-        best, last = one.ranking.loc[one.run.best], one.ranking.loc[one.run.reference]
-        names = {"knn": "score", "knn_lo": "lo", "knn_hi": "hi"}
-        best, last = (row.rename(names) for row in (best, last))
-        rows.append((one.run.neighbours, *_row(best.copy(), last)))
+        table = one.ranking.rename(columns={"knn": "score", "knn_lo": "lo", "knn_hi": "hi"})
+        best, last = (table[table["tap"] == tap].iloc[0] for tap in (one.run.best, one.run.reference))
+        rows.append((one.run.neighbours, *_row(best, last)))
     fields = ["readout", "tap", "score", "lo", "hi", "last", "last_lo", "last_hi", "gain", "gain_lo", "gain_hi", "p"]
     columns = [
         Column("read-out", "{readout}", "left"),
