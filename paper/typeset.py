@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..analysis.tables import Table
 from ..features import InputError
+from ..features.spelling import printable
 from .schema import Work
 
 TEXT = Path(__file__).with_name("text")
@@ -41,9 +42,12 @@ def table(one: Table) -> str:
 def compile_pdf(source: Path, out: Path) -> int:
     """Typeset `source` into the PDF `out`; returns the number of pages. All that it includes must lie in its folder.
 
-    InputError: the typst package is not installed. A fault in the text is a bug and stays a TypstError.
+    InputError: the typst package is not installed, or the folder's name is no text. A fault in the text is a bug and
+    stays a TypstError.
     """
     typst = _typst()
+    if printable(str(source)) != str(source):  # Typst ends the process over it
+        raise InputError(f"paper: expected a folder of UTF-8 text, got {printable(str(source.parent))}. Another -o?")
     options = {"root": str(source.parent), "ignore_system_fonts": True}
     typst.compile(str(source), output=str(out), format="pdf", **options)
     pages = typst.query(str(source), "<last-page>", field="value", one=True, **options)

@@ -89,11 +89,22 @@ def _numeric(path, table):
         column = table[name]
         if pd.api.types.is_bool_dtype(column):
             continue
-        bad = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        try:
+            bad = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        except OverflowError:  # an integer that no float holds, which "coerce" does not coerce
+            bad = column.map(_beyond)
         if not bad.any():  # True and nothing, or integers beyond 64 bits
             continue
         row = column[bad].index[0]
         raise InputError(f"{path}, row {row}, column {name!r}: expected a number, got {column[bad].iloc[0]!r}.")
+
+
+def _beyond(value: object) -> bool:
+    """Whether no float is as large."""
+    try:
+        return not np.isfinite(float(str(value)))
+    except ValueError:
+        return True
 
 
 def faults(
