@@ -114,6 +114,10 @@ class Run:
     def architecture(self) -> dict:
         return self.config["model"]["architecture"]
 
+    def macs(self, tap: str) -> float:
+        """Multiply-accumulates of a window up to a tap; nan where the run does not tell."""
+        return float(block_of(self.config, tap).get("macs") or np.nan)
+
     @property
     def answer(self) -> dict:
         return self.config["answer"]
@@ -201,3 +205,10 @@ class Run:
             if not pd.api.types.is_any_real_numeric_dtype(table[column]):
                 raise InputError(f"{path}: column {column} holds something else than numbers. Was it edited by hand?")
         return table
+
+
+def block_of(config: dict, tap: str) -> dict:
+    """What the block table of a sweep's `config.json` tells of a tap: index, stage, macs, ...; {} where it has none."""
+    table = config["model"]["architecture"]
+    rows = [*table["blocks"], *(table[key] for key in ("stem", "embedding", "logits") if table.get(key))]
+    return next((row for row in rows if row["name"] in (tap, tap.partition("/")[0])), {})

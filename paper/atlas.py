@@ -38,7 +38,7 @@ SCORES = (
     *("backbone", "data", "control", "tap", "readout", "score", "lo", "hi", "corrected"),
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p_adjusted"),
 )
-TAPS = ("backbone", "data", "control", "tap", "position", "effective_rank", "logme", "ms")
+TAPS = ("backbone", "data", "control", "tap", "position", "effective_rank", "logme", "macs")
 Tables = dict[str, pd.DataFrame]
 
 
@@ -201,7 +201,7 @@ def score_run(run: Run) -> Tables:
             "position": range(len(probed.features)),
             "effective_rank": [transferability.effective_rank(x) for x in probed.features.values()],
             "logme": [transferability.logme(x, probed.labels) for x in probed.features.values()],
-            "ms": [float(run.ranking["ms_per_window"][tap]) for tap in probed.features],
+            "macs": [run.macs(tap) for tap in probed.features],
         }
     )
     cell = {

@@ -2,7 +2,7 @@
 
 A cell is one backbone on one data set; a control is the same with untrained weights. Tables in, tables out:
 
-    taps     backbone, data, control, tap, position, effective_rank, logme, ms        a row a tap of a cell
+    taps     backbone, data, control, tap, position, effective_rank, logme, macs      a row a tap of a cell
     scores   backbone, data, control, tap, readout, score, lo, hi, corrected,         a row a tap and read-out
              vs_last, vs_last_lo, vs_last_hi, vs_last_p_adjusted
     cells    backbone, data, control, distance, n, groups, classes, chance            a row a cell
@@ -31,9 +31,9 @@ def answers(taps: pd.DataFrame, scores: pd.DataFrame, cells: pd.DataFrame) -> pd
     placed = scores.merge(with_depth(taps), on=[*CELL, "tap"])
     best = placed.loc[placed.groupby(KEY, sort=False)["score"].idxmax()]
     last = placed[placed["tap"] == LAST].set_index(KEY)
-    found = best.merge(cells, on=CELL).join(last[["score", "ms"]].add_prefix("last_"), on=KEY)
+    found = best.merge(cells, on=CELL).join(last[["score", "macs"]].add_prefix("last_"), on=KEY)
     found["beats_last"] = (found["vs_last"] > 0) & (found["vs_last_p_adjusted"] < 0.05)
-    found["cost_share"] = found["ms"] / found["last_ms"]
+    found["cost_share"] = found["macs"] / found["last_macs"]
     columns = [
         *("backbone", "data", "control", "distance", "readout", "n", "groups", "classes", "chance", "tap", "depth"),
         *("score", "lo", "hi", "corrected", "last_score", "vs_last", "vs_last_lo", "vs_last_hi"),

@@ -13,6 +13,8 @@ from ..runtime.sessions import ORT_ERRORS
 from .dataflow import reads_of
 from .load import FLOATS, audio_input, input_dims
 
+BRANCHES = {"then_branch", "else_branch"}
+
 
 def inline_branches(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model`, changed, with every such If inlined, also those inside the branches; the model itself without any.
@@ -42,7 +44,11 @@ def _copy(node: NodeProto) -> NodeProto:
 
 def _decisions(model: onnx.ModelProto) -> dict[str, bool]:
     """First output of an If -> whether its condition holds, where that is known before any audio comes."""
-    wanted = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "If"}
+    wanted = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "If" and node.input and {a.name for a in node.attribute if a.HasField("g")} >= BRANCHES
+    }
     if not wanted:
         return {}
     makers = {name: node for node in model.graph.node for name in node.output}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ....analysis.runs import block_of
 from ....analysis.scored_items import Probed, read_run
 from ....features import InputError
 from ....features.store import FeatureStore
@@ -56,10 +57,8 @@ class ComparedModel:
         return self.probed.features[tap][self.rows]
 
     def block(self, tap: str) -> dict:
-        """What the block table knows about a tap: index, stage, macs, ...; {} where it is not there."""
-        table = self.config["model"]["architecture"]
-        rows = [*table["blocks"], *(table[key] for key in ("stem", "embedding", "logits") if table.get(key))]
-        return next((row for row in rows if row["name"] in (tap, tap.partition("/")[0])), {})
+        """See `analysis.runs.block_of`."""
+        return block_of(self.config, tap)
 
 
 @dataclass(frozen=True, eq=False)
