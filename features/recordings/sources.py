@@ -20,6 +20,7 @@ from .tables.text import TextTable, read_csv, require_columns
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 LIST = re.compile(rf"(?:\[\s*(?:(?:{QUOTED.pattern})(?:(?:\s*,\s*|\s+)(?:{QUOTED.pattern}))*\s*,?)?\s*\])?")
+SOUNDSCAPE_LABELS = "train_soundscapes_labels.csv"  # in a BirdCLEF folder
 CLOCK = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)")
 
 

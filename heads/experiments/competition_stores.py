@@ -20,6 +20,7 @@ from ...analysis.predictions.row_ids import window_ids
 from ...analysis.predictions.table import aligned, read_truth
 from ...features import InputError
 from ...features.recordings import Recordings, read_recordings
+from ...features.recordings.sources import SOUNDSCAPE_LABELS
 from ...features.recordings.taxonomy import read_classes
 from ...features.store import FeatureStore
 from ...features.windows import Selection
@@ -31,8 +32,7 @@ from ..ensemble import load_members
 from ..inputs import taps_of
 from ..training.results import ROW_COLUMNS
 
-LABELS = "train_soundscapes_labels.csv"
-NEEDED = ("taxonomy.csv", "train.csv", "train_audio", LABELS, "train_soundscapes", "test_soundscapes")
+NEEDED = ("taxonomy.csv", "train.csv", "train_audio", SOUNDSCAPE_LABELS, "train_soundscapes", "test_soundscapes")
 TRUTH = "truth/truth.csv"
 
 
@@ -60,7 +60,7 @@ class Material:
         return self._store("focal", lambda: read_recordings(self.competition))
 
     def soundscapes(self) -> Path:
-        return self._store("soundscapes", lambda: read_recordings(self.competition / LABELS))
+        return self._store("soundscapes", lambda: read_recordings(self.competition / SOUNDSCAPE_LABELS))
 
     def unlabelled(self) -> Path:
         """Windows of the training soundscapes without labels. InputError: there are none."""
@@ -74,7 +74,7 @@ class Material:
         return self._store("test", lambda: read_recordings(self.competition / "test_soundscapes", labelled=False))
 
     def _recordings(self, labelled: bool) -> Recordings:
-        listed = {clip.path.name for clip in read_recordings(self.competition / LABELS).clips}
+        listed = {clip.path.name for clip in read_recordings(self.competition / SOUNDSCAPE_LABELS).clips}
         every = read_recordings(self.competition / "train_soundscapes", labelled=False)
         clips = tuple(clip for clip in every.clips if (clip.path.name in listed) == labelled)
         if not clips:

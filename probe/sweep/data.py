@@ -9,6 +9,7 @@ import pandas as pd
 from ...analysis.knn import check_k
 from ...features import InputError
 from ...features.recordings import Recordings, assign_folds, choose, drop_rare, read_recordings
+from ...features.recordings.sources import SOUNDSCAPE_LABELS
 from .settings import Settings
 
 
@@ -52,6 +53,8 @@ def read_data(audio: Path | str, test: Path | str | None, settings: Settings) ->
     if settings.unit == "clip":
         check_k(settings.k, int(counts.sum() - counts.max()))
     held_out = None if test is None else held_out_clips(test, settings, folded.classes)
+    if held_out is not None:
+        refuse_overlap(test, recordings, held_out)
     return Data(recordings, folded, held_out, metric_of(settings.score, recordings, held_out))
 
 
@@ -77,12 +80,13 @@ def training_clips(audio: Path | str, settings: Settings) -> Recordings:
 
 
 def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[str]) -> Recordings:
-    """The clips that a sweep is tested on, grouped by file or by site.
+    """The clips that a sweep is tested on, grouped by file or by site; of a BirdCLEF folder its labelled soundscapes.
 
     Raises:
         InputError: none of them carries a class of the training clips, or no sites are known.
     """
-    recordings = read_recordings(audio, column=settings.test_column)
+    soundscapes = Path(audio) / SOUNDSCAPE_LABELS
+    recordings = read_recordings(soundscapes if soundscapes.is_file() else audio, column=settings.test_column)
     if settings.test_groups == "file":
         clips = tuple(replace(clip, group=str(clip.path)) for clip in recordings.clips)
         recordings = replace(recordings, clips=clips, grouping="file")
@@ -94,6 +98,16 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
             "Are the labels spelled alike?"
         )
     return recordings
+
+
+def refuse_overlap(test: Path | str | None, recordings: Recordings, held_out: Recordings) -> None:
+    """InputError where recordings would be tested on that the read-outs are fitted on."""
+    fitted = {clip.path.resolve() for clip in recordings.clips}
+    if both := [clip for clip in held_out.clips if clip.path.resolve() in fitted]:
+        raise InputError(
+            f"{test}: expected other recordings than AUDIO's, got {len(both)} of {len(held_out.clips)} clips from the "
+            f"same files ({both[0].name}). What read-outs are fitted on is no test of them."
+        )
 
 
 def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:

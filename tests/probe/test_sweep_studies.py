@@ -154,8 +154,7 @@ def test_a_competition_is_swept_as_it_is(tmp_path):
     folder, run = tmp_path / "competition", tmp_path / "run"
     made = birdprobe("demo", "--competition", folder, "--species", 8, "--clips", 8, "--soundscapes", 6)
     assert made.returncode == 0, made.stderr
-    table = folder / "train_soundscapes_labels.csv"
-    options = ("--test", table, "-o", run, "--projection", "pca", "--no-timing")
+    options = ("--test", folder, "-o", run, "--projection", "pca", "--no-timing")  # its labelled soundscapes
     done = birdprobe("sweep", WREN, folder, *options)
     assert done.returncode == 0, done.stderr
     readouts = pd.read_csv(run / "readouts.csv")
@@ -169,3 +168,4 @@ def test_a_competition_is_swept_as_it_is(tmp_path):
     assert shifted["regret"] == pytest.approx(regret, abs=1e-5) and regret >= 0
     assert f"{best[0]} by" in shifted["sentence"] and shifted["sentence"] in done.stdout
     assert (run / "report.html").is_file()
+    assert "rows of 6 groups" in shifted["sentence"]
