@@ -24,6 +24,7 @@ from ..graph.operators import Op
 from .match import BlockMatch
 from .measured_graph import MeasuredGraph
 from .regions import SUMS, Region, RegionSequence, has_identity
+from .stages import same_scale, stage_matches
 from .unshortcut import bottlenecks, plain_layers, role_of
 
 NETWORK = {
@@ -49,6 +50,10 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     begin, end = body(measured)
     regions = {i: match for i in range(begin, end) if (match := _match_region(sequence, i))}
     matches = _with_unshortcut(sequence, regions, begin, end)
+    if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
+        return stage_matches(
+            sequence, begin, end
+        ), "an encoder-decoder: each block is one stage between two changes of scale"
     if matches:
         return matches, ""
     convs = plain_layers(sequence, begin, end, activated=True)
