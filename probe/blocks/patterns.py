@@ -53,7 +53,7 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         return stage_matches(
             sequence, begin, end
-        ), "an encoder-decoder: each block is one stage between two changes of scale"
+        ), "an encoder-decoder: each block is a stage between two changes of scale"
     if matches:
         return matches, ""
     convs = plain_layers(sequence, begin, end, activated=True)

@@ -144,7 +144,7 @@ def _if_closed(graph: Graph, join: int, fork: int, inside: list[int]) -> Region 
 
 
 def nested_skips(graph: Graph, regions: list[Region]) -> frozenset[int]:
-    """Joins of the skips that leave for a smaller map and come back, where each of two has a step down and up its own."""
+    """Joins of the skips over a smaller map that nest, each with a step down and a step up that the inner has not."""
     down, up = changes_of_scale(graph)
     masks = {}
     for region in regions:

@@ -46,7 +46,7 @@ class UNet(Nodes):
         return self.add("Relu", x)
 
     def stage(self, x, before, after, convolutions, stride=1):
-        for i in range(convolutions):
+        for _ in range(convolutions):
             x, before, stride = self.conv(x, before, after, stride), after, 1
         return x
 
