@@ -48,7 +48,7 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     """Every repeated block in graph order, and a note for the user where the network has no such structure."""
     sequence = measured.sequence
     begin, end = body(measured)
-    regions = {i: match for i in range(begin, end) if (match := _match_region(sequence, i))}
+    regions = {i: match for i in range(begin, end) if (match := _match_region(measured, i))}
     matches = _with_unshortcut(sequence, regions, begin, end)
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         return stage_matches(
@@ -140,9 +140,9 @@ def _with_unshortcut(
 # --- what one region is -----------------------------------------------------------------------------------------------
 
 
-def _match_region(sequence: RegionSequence, i: int) -> BlockMatch | None:
-    region = sequence.regions[i]
-    if not region.inside or role_of(sequence, i) not in ("", "other"):
+def _match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
+    sequence, region = measured.sequence, measured.sequence.regions[i]
+    if not region.inside or role_of(sequence, i) not in ("", "other") or _keeps_a_token(measured, region):
         return None
     join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
     size = prod(sequence.shapes.get(join.tensor, ()))
@@ -167,6 +167,16 @@ def _match_region(sequence: RegionSequence, i: int) -> BlockMatch | None:
     if set(roles) == {"depthwise"}:
         return BlockMatch("depthwise", *span, roles, "D")
     return BlockMatch(_residual_kind(roles), *span, roles, "C")
+
+
+def _keeps_a_token(measured: MeasuredGraph, region: Region) -> bool:
+    """True where a class token goes round what happens to the others: joined to them again along their own axis."""
+    join = measured.sequence.graph.ops[region.op]
+    shape, channels = measured.shapes.get(join.tensor, ()), measured.axes.get(join.tensor)
+    if join.kind != "Concat" or channels is None or not shape:
+        return False
+    axis = int(join.attribute("axis")) % len(shape)
+    return axis != channels and any(measured.shapes.get(name, shape)[axis] == 1 for name in join.data)
 
 
 def _squared(sequence: RegionSequence, join: Op) -> bool:
