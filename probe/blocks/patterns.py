@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable
 from math import prod
 
-from ..graph.layers import ATTENTION, LAYOUT, POOLS, Layer, is_product
+from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, Layer, is_product
 from ..graph.operators import Op
 from .match import BlockMatch
 from .measured_graph import MeasuredGraph
@@ -49,6 +49,9 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     sequence = measured.sequence
     begin, end = body(measured)
     regions = {i: match for i in range(begin, end) if (match := _match_region(measured, i))}
+    sums = {i for i, match in regions.items() if _is_linear_sum(sequence, sequence.regions[i])}
+    if 2 * len(sums) < len(regions):
+        regions = {i: match for i, match in regions.items() if i not in sums}
     matches = _with_unshortcut(sequence, regions, begin, end)
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         return stage_matches(
@@ -79,11 +82,17 @@ def body(measured: MeasuredGraph) -> tuple[int, int]:
     )
     if sequence.regions[begin].inside:
         begin += 1  # no layer stands before its fork
+    last = max((k for k, layer in sequence.layers.items() if layer.positions > 1), default=-1)
     for i in range(begin, len(sequence.regions)):
         region = sequence.regions[i]
         spread = any(sequence.layers[k].positions > 1 for k in region.inside if k in sequence.layers)
         learned = region.op in sequence.layers or (sequence.graph.ops[region.op].kind in SUMS and spread)
-        if measured.positions(region.fork) > 1 and measured.positions(region.op) == 1 and not learned:
+        if (
+            measured.positions(region.fork) > 1
+            and measured.positions(region.op) == 1
+            and not learned
+            and region.op > last
+        ):
             return begin, i
     return begin, len(sequence.regions)
 
@@ -169,6 +178,17 @@ def _match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
     return BlockMatch(_residual_kind(roles), *span, roles, "C")
 
 
+def _is_linear_sum(sequence: RegionSequence, region: Region) -> bool:
+    """True for one layer that is trained as the sum of several: no branch has two in series, nothing bends, no shortcut.
+
+    A network of nothing else has them as its blocks (RepVGG, MobileOne); among units that do more they are layers.
+    """
+    graph, layers = sequence.graph, [k for k in region.inside if k in sequence.layers]
+    serial = any(graph.ancestors[k] >> other & 1 for k in layers for other in layers)
+    bends = sequence.kinds(region) & (NONLINEAR | POOLS | REDUCTIONS)
+    return graph.ops[region.op].kind in SUMS and not serial and not bends and not has_identity(region, graph)
+
+
 def _keeps_a_token(measured: MeasuredGraph, region: Region) -> bool:
     """True where a class token goes round what happens to the others: joined to them again along their own axis."""
     join = measured.sequence.graph.ops[region.op]
@@ -228,6 +248,7 @@ def _shuffled(sequence: RegionSequence, region: Region) -> bool:
 
 # --- attention and MLP make one block ---------------------------------------------------------------------------------
 
+INVERTED = ("pointwise", "depthwise", "pointwise")
 BLOCK = re.compile(r"[DUT]*A[DUT]*M?|[DUT]+C?M|[DUT]+C|C?M|C|[DUT]")
 
 
@@ -244,15 +265,19 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
     both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
-    MaxViT block: MBConv, attention in windows, attention across the grid.
+    MaxViT block: MBConv, attention in windows, attention across the grid. Where every feed-forward part of a run has a
+    depthwise convolution in its middle, A C and C are the same block with and without attention (EfficientFormerV2).
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
     for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
-        if re.fullmatch(f"({whole})+", kinds):
+        if re.fullmatch(f"({whole})+", kinds) and kinds != "MAM":  # alone, half a block and a whole one
             pattern = re.compile(whole)
+    feeds = {match.roles for match in run if match.mixing == "C"}
+    if feeds == {INVERTED} and re.fullmatch(r"C*(AC+){2,}", kinds):
+        pattern = re.compile("A?C")
     spans = [match.span() for match in pattern.finditer(kinds)]
     groups = [_merged(run[a:b]) for a, b in spans]
     attends = ["A" in kinds[a:b] for a, b in spans]

@@ -108,7 +108,7 @@ class RegionSequence:
 def _regions_of(graph: Graph, join: int) -> list[Region]:
     closed = closed_region(graph, join)
     fed = side_fed_region(graph, join) if closed is None or closed.fork not in graph.parents[join] else None
-    return [region for region in (closed, fed) if region]
+    return [region] if (region := fed or closed) else []
 
 
 def closed_region(graph: Graph, join: int) -> Region | None:
