@@ -6,8 +6,7 @@ Names of nodes and tensors play no part in detection; they only label a block (`
     probe.graph.dataflow         the file as a data-flow graph without constants and shape arithmetic
     probe.graph.shapes           one run measures every shape
     probe.graph.channel_axes     which axis counts channels
-    probe.graph.layers           what one operator does: layer, activation, pool, and its cost
-    probe.graph.scales           where the map shrinks and grows
+    probe.graph.layers           what one operator does: layer, activation, pool, change of scale, and its cost
     probe.blocks.regions         the graph as a sequence of single operators and single-entry single-exit regions
     probe.blocks.classification  what one region is: residual unit, module, neither
     probe.blocks.patterns        which of them make the blocks; attention and MLP together

@@ -18,8 +18,7 @@ from functools import cached_property
 from math import prod
 
 from ..graph.dataflow import Graph
-from ..graph.layers import TRANSPARENT, Layer
-from ..graph.scales import changes_of_scale
+from ..graph.layers import TRANSPARENT, Layer, changes_of_scale
 from ..graph.shapes import Shape
 
 SUMS = {"Add", "Sum"}

@@ -8,8 +8,7 @@ where it has some. A last stage that activates nothing is the head.
 
 from functools import reduce
 
-from ..graph.layers import ACTIVATIONS, MULTIPLICATIONS, POOLS, is_product
-from ..graph.scales import changes_of_scale
+from ..graph.layers import ACTIVATIONS, MULTIPLICATIONS, POOLS, changes_of_scale, is_product
 from .match import BlockMatch
 from .regions import RegionSequence
 from .unshortcut import SCORES, activated_tail, is_nonlinear, role_of
