@@ -2,16 +2,18 @@
 
 Names of nodes and tensors play no part in detection; they only label a block (`Block.scope`). Step by step:
 
-    probe.graph.operators      one ONNX node as the plain operators that it stands for
-    probe.graph.dataflow       the file as a data-flow graph without constants and shape arithmetic
-    probe.graph.shapes         one run measures every shape
-    probe.graph.channel_axes   which axis counts channels
-    probe.graph.layers         what one operator does: layer, activation, pool, and its cost
-    probe.blocks.regions       the graph as a sequence of single operators and single-entry single-exit regions
-    probe.blocks.patterns      which regions are residual units or modules; attention and MLP together
-    probe.blocks.unshortcut    bottlenecks without a shortcut, plain stacks
-    probe.blocks.taps          the tensor at which each block is read; stages; the stem
-    probe.blocks.head          the embedding and the logits
+    probe.graph.operators        one ONNX node as the plain operators that it stands for
+    probe.graph.dataflow         the file as a data-flow graph without constants and shape arithmetic
+    probe.graph.shapes           one run measures every shape
+    probe.graph.channel_axes     which axis counts channels
+    probe.graph.layers           what one operator does: layer, activation, pool, change of scale, and its cost
+    probe.blocks.regions         the graph as a sequence of single operators and single-entry single-exit regions
+    probe.blocks.classification  what one region is: residual unit, module, neither
+    probe.blocks.patterns        which of them make the blocks; attention and MLP together
+    probe.blocks.stages          the stages of an encoder-decoder without residual units
+    probe.blocks.unshortcut      bottlenecks without a shortcut, plain stacks
+    probe.blocks.taps            the tensor at which each block is read; stages; the stem
+    probe.blocks.head            the embedding and the logits
 """
 
 import onnx

@@ -1,29 +1,19 @@
-"""The patterns that make a region a block: residual units, modules, attention with its MLP.
+"""Which regions of the sequence make the blocks: units, modules, attention with its MLP, what stands between them.
 
-Works on the sequence of regions (`probe.blocks.regions`).
-
-A closed region is classified by its join and by the layers inside (layers on a pooled vector do not count):
-
-    Add, layers in one branch, the other bare      residual unit: x + f(x)
-    Add, layers in both                            residual unit with a projection: p(x) + f(x)
-    Add, one branch bare, a pool in the other      mixer of tokens without weights (PoolFormer)
-    Concat with layers                             module: inception, fire, shuffle, dense
-    Concat of one like layer per part of a Split   not a block but one layer written in parts (grouped, mixed kernels)
-    Mul, Sub, Div, Softmax, ...                    not a block: squeeze-excite, SiLU, GELU, a decomposed LayerNorm, ...
-
-Blocks without a shortcut are found between the regions (`probe.blocks.unshortcut`). Nothing counts before the first
-layer (the two spectrograms that BirdNET stacks) nor after the map has been pooled to one position (the head).
+`probe.blocks.classification` says what one region is. Blocks without a shortcut are found between the regions
+(`probe.blocks.unshortcut`), the stages of an encoder-decoder without units in `probe.blocks.stages`. Nothing counts
+before the first layer (the two spectrograms that BirdNET stacks) nor after the map has been pooled to one position
+(the head).
 """
 
 import re
 from collections.abc import Iterable
-from math import prod
 
-from ..graph.layers import ATTENTION, LAYOUT, POOLS, Layer, is_product
-from ..graph.operators import Op
+from .classification import INVERTED, is_linear_sum, match_region
 from .match import BlockMatch
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, Region, RegionSequence, has_identity
+from .regions import SUMS, RegionSequence
+from .stages import same_scale, stage_matches
 from .unshortcut import bottlenecks, plain_layers, role_of
 
 NETWORK = {
@@ -40,15 +30,20 @@ NETWORK = {
     "Softmax",
     "Tanh",
 }
-SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 
 def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     """Every repeated block in graph order, and a note for the user where the network has no such structure."""
     sequence = measured.sequence
     begin, end = body(measured)
-    regions = {i: match for i in range(begin, end) if (match := _match_region(sequence, i))}
+    regions = {i: match for i in range(begin, end) if (match := match_region(measured, i))}
+    sums = {i for i, match in regions.items() if is_linear_sum(sequence, sequence.regions[i])}
+    if 2 * len(sums) < len(regions):
+        regions = {i: match for i, match in regions.items() if i not in sums}
     matches = _with_unshortcut(sequence, regions, begin, end)
+    if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
+        note = "an encoder-decoder: each block is a stage between two changes of scale"
+        return stage_matches(sequence, begin, end), note
     if matches:
         return matches, ""
     convs = plain_layers(sequence, begin, end, activated=True)
@@ -74,11 +69,14 @@ def body(measured: MeasuredGraph) -> tuple[int, int]:
     )
     if sequence.regions[begin].inside:
         begin += 1  # no layer stands before its fork
+    # a class token that is sliced off midway is no head: layers on the other positions follow
+    last = max((k for k, layer in sequence.layers.items() if layer.positions > 1), default=-1)
     for i in range(begin, len(sequence.regions)):
         region = sequence.regions[i]
         spread = any(sequence.layers[k].positions > 1 for k in region.inside if k in sequence.layers)
         learned = region.op in sequence.layers or (sequence.graph.ops[region.op].kind in SUMS and spread)
-        if measured.positions(region.fork) > 1 and measured.positions(region.op) == 1 and not learned:
+        shrinks = measured.positions(region.fork) > 1 and measured.positions(region.op) == 1
+        if shrinks and not learned and region.op > last:
             return begin, i
     return begin, len(sequence.regions)
 
@@ -109,9 +107,11 @@ def _with_unshortcut(
     run: list[BlockMatch] = []
     gap: list[int] = []
 
-    def close(run_ends: bool) -> None:
+    def close(run_ends: bool, before: str = "") -> None:
         # a subsampling by depthwise convolutions in front of a transformer is no block of it
         found = [] if lonely else list(bottlenecks(sequence, gap, signatures))
+        if found and before == "A" and INVERTED in signatures and found[-1].roles == INVERTED[1:]:
+            found.pop()  # where units expand first, what does not is the local projection of the attention behind it
         roles = {role for i in gap if (role := role_of(sequence, i))}
         if found or run_ends or roles - {"depthwise"}:
             matches.extend(_grouped(run))
@@ -123,92 +123,15 @@ def _with_unshortcut(
         if i not in regions:
             gap.append(i)
             continue
-        close(run_ends=not regions[i].mixing)
+        close(not regions[i].mixing, before=regions[i].mixing)
         if regions[i].mixing:
             run.append(regions[i])
         else:
             matches.append(regions[i])
     close(run_ends=True)
-    return matches
-
-
-# --- what one region is -----------------------------------------------------------------------------------------------
-
-
-def _match_region(sequence: RegionSequence, i: int) -> BlockMatch | None:
-    region = sequence.regions[i]
-    if not region.inside or role_of(sequence, i) not in ("", "other"):
-        return None
-    join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
-    size = prod(sequence.shapes.get(join.tensor, ()))
-    layers = [sequence.layers[k] for k in region.inside if k in sequence.layers]
-    layers = [layer for layer in layers if layer.positions > 1 or layer.channels == size]
-    roles = tuple(layer.role for layer in layers)
-    span = (i, i, region.fork, region.op)
-    if join.kind == "Concat" and layers:
-        kind = _module_kind(sequence, region, layers)
-        entry = _squeeze(sequence, region.fork) if kind == "fire" else region.fork
-        return BlockMatch(kind, i, i, entry, region.op, roles)
-    if join.kind not in SUMS or _squared(sequence, join):
-        return None
-    if not layers:
-        pooled = any(op.kind in POOLS or op.kind == "DFT" for op in ops)
-        return BlockMatch("mixer", *span, (), "U") if pooled and has_identity(region, sequence.graph) else None
-    if sum(2 if op.kind in ATTENTION else is_product(op) for op in ops) > 1:  # query by key, weights by value
-        return BlockMatch("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
-    if set(roles) == {"pointwise"}:
-        across = any(op.kind == "Transpose" and list(op.attribute("perm") or []) == [0, 2, 1] for op in ops)
-        return BlockMatch("mlp", *span, roles, "T" if across else "M")
-    if set(roles) == {"depthwise"}:
-        return BlockMatch("depthwise", *span, roles, "D")
-    return BlockMatch(_residual_kind(roles), *span, roles, "C")
-
-
-def _squared(sequence: RegionSequence, join: Op) -> bool:
-    """True for re * re + im * im, the power spectrum of a front end that spells its Fourier transform as layers."""
-    makers = [sequence.graph.ops[k] for name in join.data if (k := sequence.graph.producer.get(name, -1)) >= 0]
-    return any(
-        op.kind in SQUARES or (op.kind == "Mul" and op.data[0] == op.data[-1] != "" and len(op.data) == 2)
-        for op in makers
-    )
-
-
-def _residual_kind(roles: tuple[str, ...]) -> str:
-    if "depthwise" in roles:
-        return "convnext" if roles == ("depthwise", "pointwise", "pointwise") else "mbconv"
-    return "fused_mbconv" if roles == ("full", "pointwise") else "residual"
-
-
-def _module_kind(sequence: RegionSequence, region: Region, layers: list[Layer]) -> str:
-    join = sequence.graph.ops[region.op]
-    if _shuffled(sequence, region):
-        return "shuffle"
-    if len(join.data) == 2 and sequence.graph.tensor_of(region.fork) in join.data:
-        return "dense"
-    if any(layer.role == "depthwise" for layer in layers):
-        return "mbconv"  # with a shortcut for some of its channels
-    return "fire" if sorted(layer.kernel for layer in layers) in ([1, 3], [1, 9]) else "inception"
-
-
-def _squeeze(sequence: RegionSequence, fork: int) -> int:
-    """What enters the squeeze convolution of a fire module, whose activation is the fork."""
-    conv = sequence.regions[sequence.position[fork]].fork if fork in sequence.position else -1
-    return (
-        sequence.regions[sequence.position[conv]].fork
-        if conv in sequence.layers and conv in sequence.position
-        else fork
-    )
-
-
-def _shuffled(sequence: RegionSequence, region: Region) -> bool:
-    """True when channels are dealt out between groups (a Transpose of five axes or more) inside or right behind."""
-    after = sequence.after(sequence.position[region.op])
-    behind = []
-    while after is not None and sequence.graph.ops[sequence.regions[after].op].kind in LAYOUT:
-        behind.append(sequence.regions[after].op)
-        after = sequence.after(after)
-    ops = [sequence.graph.ops[k] for k in (*region.inside, *behind)]
-    return any(op.kind == "Transpose" and len(op.attribute("perm") or []) > 4 for op in ops)
+    modules = regions and not any(match.mixing for match in regions.values())
+    first = next((k for k, match in enumerate(matches) if modules and match.kind != "separable"), 0)
+    return matches[first:]  # in front of modules and nothing else, separable convolutions are the stem
 
 
 # --- attention and MLP make one block ---------------------------------------------------------------------------------
@@ -229,15 +152,19 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
     both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
-    MaxViT block: MBConv, attention in windows, attention across the grid.
+    MaxViT block: MBConv, attention in windows, attention across the grid. Where every feed-forward part of a run has a
+    depthwise convolution in its middle, A C and C are the same block with and without attention (EfficientFormerV2).
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
     for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
-        if re.fullmatch(f"({whole})+", kinds):
+        if re.fullmatch(f"({whole})+", kinds) and kinds != "MAM":  # alone, half a block and a whole one
             pattern = re.compile(whole)
+    feeds = {match.roles for match in run if match.mixing == "C"}
+    if feeds == {INVERTED} and re.fullmatch(r"C*(AC+){2,}", kinds):
+        pattern = re.compile("A?C")
     spans = [match.span() for match in pattern.finditer(kinds)]
     groups = [_merged(run[a:b]) for a, b in spans]
     attends = ["A" in kinds[a:b] for a, b in spans]

@@ -7,9 +7,10 @@ entered only at the fork and left only at the join (a single-entry single-exit r
 residual unit may have a side input: a mask or a global query, made once from the same audio, that every block reads. It
 comes from further up in the graph and does not change the fork.
 
-Two kinds of regions are left open, so that what is inside counts instead: one that holds two or more plain residual
+Three kinds of regions are left open, so that what is inside counts instead: one that holds two or more plain residual
 units in series (the skip of a U-Net or of a cross-stage network, a head that reads several depths, the parallel streams
-of HRNet), and one that holds most of the network.
+of HRNet), one that holds most of the network, and the nested skips of an encoder-decoder, each over a smaller map than
+the one around it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from functools import cached_property
 from math import prod
 
 from ..graph.dataflow import Graph
-from ..graph.layers import TRANSPARENT, Layer
+from ..graph.layers import TRANSPARENT, Layer, changes_of_scale
 from ..graph.shapes import Shape
 
 SUMS = {"Add", "Sum"}
@@ -45,6 +46,7 @@ class RegionSequence:
     shapes: dict[str, Shape]
     layers: dict[int, Layer]  # by operator position
     regions: tuple[Region, ...]
+    skips: frozenset[int] = frozenset()  # joins of the nested skips of an encoder-decoder
 
     @classmethod
     def of(
@@ -54,7 +56,8 @@ class RegionSequence:
         regions = [region for i in range(len(graph.ops)) for region in _regions_of(graph, i)]
         if not modules:
             regions = [r for r in regions if graph.ops[r.op].kind != "Concat" or not is_wide(r, graph, shapes, layers)]
-        regions.sort(key=lambda region: -len(region.inside))
+        skips = nested_skips(graph, regions)
+        regions = sorted((r for r in regions if r.op not in skips), key=lambda region: -len(region.inside))
         # (fork, members) of every plain residual unit: x + f(x) with layers in f
         matches = [(r.fork, r.op) for r in regions if is_wide(r, graph, shapes, layers) and has_identity(r, graph)]
         taken: set[int] = set()
@@ -72,7 +75,7 @@ class RegionSequence:
             chosen.append(region)
             taken |= members
         singles = [Region(i, graph.parents[i][0]) for i in range(len(graph.ops)) if i not in taken]
-        return cls(graph, shapes, layers, tuple(sorted(chosen + singles, key=lambda region: region.op)))
+        return cls(graph, shapes, layers, tuple(sorted(chosen + singles, key=lambda region: region.op)), skips)
 
     @cached_property
     def position(self) -> dict[int, int]:
@@ -104,7 +107,7 @@ class RegionSequence:
 def _regions_of(graph: Graph, join: int) -> list[Region]:
     closed = closed_region(graph, join)
     fed = side_fed_region(graph, join) if closed is None or closed.fork not in graph.parents[join] else None
-    return [region for region in (closed, fed) if region]
+    return [region] if (region := fed or closed) else []
 
 
 def closed_region(graph: Graph, join: int) -> Region | None:
@@ -137,6 +140,23 @@ def _if_closed(graph: Graph, join: int, fork: int, inside: list[int]) -> Region 
     if not inside or any(child not in allowed for i in inside for child in graph.children[i]):
         return None
     return Region(join, fork, tuple(inside))
+
+
+def nested_skips(graph: Graph, regions: list[Region]) -> frozenset[int]:
+    """Joins of the skips over a smaller map that nest, each with a step down and a step up that the inner has not."""
+    down, up = changes_of_scale(graph)
+    masks = {}
+    for region in regions:
+        mask = sum(1 << i for i in region.inside)
+        if mask & down and mask & up:
+            masks[region.op] = max(mask, masks.get(region.op, 0))
+    nested: set[int] = set()
+    for outer, around in masks.items():
+        for inner, within in masks.items():
+            own = around & ~within
+            if around >> inner & 1 and own & down and own & up:
+                nested |= {outer, inner}
+    return frozenset(nested)
 
 
 def is_wide(region: Region, graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer]) -> bool:

@@ -30,6 +30,7 @@ REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2"}
 SIGMOIDS = {"Sigmoid", "HardSigmoid", "Erf", "Tanh", "Exp", "Softplus", "Softmax"}  # the curved part inside a gate
 ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "HardSwish", "Mish", "Gelu", "Swish"}
 ACTIVATIONS |= {"ThresholdedRelu", "Softsign", "Shrink", "Min", "Max"} | SIGMOIDS
+UPSAMPLING = {"Resize", "Upsample", "DepthToSpace"}
 CURVES = {"Abs", "Pow", "Sqrt", "Log", "Reciprocal"}  # what spectrograms do; no network puts them behind its layers
 NONLINEAR = ACTIVATIONS | CURVES
 MULTIPLICATIONS = {"Mul", "Div", "Where", "Sub", "Pow"}  # of two data-dependent operands: a gate
@@ -125,3 +126,18 @@ def macs(op: Op, shapes: dict[str, Shape]) -> int:
     if op.kind in RECURRENT:
         return inputs[0][0] * (prod(inputs[1]) + prod(inputs[2]))
     return 0
+
+
+def changes_of_scale(graph: Graph) -> tuple[int, int]:
+    """The operators that shrink the map and those that enlarge it, each set as the bits of one integer.
+
+    A convolution that spans a whole axis, and the repetition that undoes it, change no scale: they remove the axis.
+    """
+    down = up = 0
+    for i, op in enumerate(graph.ops):
+        stride = max(op.attribute("strides") or [1])
+        if op.kind in UPSAMPLING or (op.kind == "ConvTranspose" and stride > 1):
+            up |= 1 << i
+        elif op.kind == "SpaceToDepth" or (op.kind in ("Conv", *POOLS) and stride > 1):
+            down |= 1 << i
+    return down, up
