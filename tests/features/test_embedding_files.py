@@ -44,13 +44,16 @@ def test_the_package_birdnets_own_files(tmp_path, suffix):
         np.testing.assert_allclose(x, held["embeddings"].reshape(6, 6)[:5], atol=1e-6)
 
 
-@pytest.mark.parametrize("column", ["embeddings", "0"])
-def test_lists_as_birdnetlib_gives_them_and_columns_as_opensoundscape_does(tmp_path, column):
+@pytest.mark.parametrize("column", ["embeddings", "embedding", "0"])
+def test_lists_as_birdnet_gives_them_and_columns_as_opensoundscape_does(tmp_path, column):
     vectors = RNG.normal(size=(3, 5)).astype(np.float32)
     about = {"file": ["a/dawn.wav", "a/dawn.wav", "dusk.wav"], "start_time": [0.0, 3, 0], "end_time": [3.0, 6, 3]}
-    if column == "embeddings":  # its list of records, a row a window
+    if column == "embeddings":  # birdnetlib's list of records, a row a window
         frame = pd.DataFrame(about).assign(embeddings=vectors.tolist(), label="x")
         frame.to_csv(tmp_path / "e.csv", index=False)
+    elif column == "embedding":  # BirdNET-Analyzer's
+        lines = [f'{f},{s},{e},"{",".join(map(str, v.tolist()))}"' for f, s, e, v in zip(*about.values(), vectors)]
+        (tmp_path / "e.csv").write_text("\n".join(["file_path,start,end,embedding", *lines]))
     else:  # model.embed(...) there: a MultiIndex, one column a number
         frame = pd.DataFrame(vectors, index=pd.MultiIndex.from_frame(pd.DataFrame(about)))
         frame.to_csv(tmp_path / "e.csv")
