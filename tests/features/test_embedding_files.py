@@ -11,6 +11,7 @@ import birdprobe as bp
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore
 from birdprobe.features.store.exchange.alignment import align, match_files
+from birdprobe.probe.assets import WREN
 from tests.head_stores import KEY, make_rows, make_store
 
 WRITTEN = Path(__file__).parent / "embedding_files"
@@ -146,8 +147,12 @@ def test_stores_joined_hold_both_on_the_windows_of_the_first(ours, tmp_path):
     run = bp.train([both], tmp_path / "run", taps="block_01,other/theirs", head="concat", epochs=2, progress=False)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert len(run.scores) and "other/theirs" in json.dumps(config)
-    with pytest.raises(InputError):
-        bp.open_predictor(tmp_path / "run")  # no one model gives these taps
+    for one_model in (
+        lambda: bp.open_predictor(tmp_path / "run"),
+        lambda: bp.fuse(tmp_path / "run", WREN, tmp_path / "x"),
+    ):
+        with pytest.raises(InputError, match=r"`store join` made, a single model that gives these taps wanted"):
+            one_model()
 
 
 def test_stores_that_cannot_be_joined(ours, tmp_path):

@@ -92,9 +92,12 @@ def import_features(
     names = {name: name.replace("/", "_") for name in arrays}
     key = StoreKey(sha256(file), tuple(names.values()), "imported", 0, length, "imported", 0, "none")
     dims = {names[name]: array.shape[1:] for name, array in arrays.items()}
-    meta = {"imported": str(source), "grouping": "column group" if table["group"].notna().any() else "none"}
+    meta: dict[str, object] = {
+        "imported": str(source),
+        "grouping": "column group" if table["group"].notna().any() else "none",
+    }
     meta |= {"untimed": True} if untimed else {}
-    with FeatureStore.create(output, key, dims, meta, overwrite) as store:
+    with FeatureStore.create(output, key, dims, meta | ({"untimed": True} if untimed else {}), overwrite) as store:
         store.append(table, {names[name]: np.asarray(array)[order] for name, array in arrays.items()})
         store.finish()
     return output

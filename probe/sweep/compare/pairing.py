@@ -127,7 +127,10 @@ def read_all(paths: Sequence[Path]) -> tuple[list[dict], list[Probed], list[pd.D
             f"{paths[0]}: a file, wanted the folder of a sweep first: clips, labels and folds are its. "
             "`birdprobe store rank` ranks stores alone."
         )
-    configs, probed, labels, told = [], [], [], []
+    configs: list[dict] = []
+    probed: list[Probed] = []
+    labels: list[pd.DataFrame] = []
+    told: list[str] = []
     for path in paths:
         if path.is_file():
             config, one, names, warning = read_store(path, paths[0], probed[0], labels[0])
@@ -136,8 +139,9 @@ def read_all(paths: Sequence[Path]) -> tuple[list[dict], list[Probed], list[pd.D
         else:
             config, one = SweepResult(path).config, read_run(path)
             names = labels_of(path, one)
-        for every, new in zip((configs, probed, labels), (config, one, names)):
-            every.append(new)
+        configs.append(config)
+        probed.append(one)
+        labels.append(names)
     return configs, probed, labels, told
 
 

@@ -32,7 +32,7 @@ def read_store(path: Path, run: Path, probed: Probed, labels: pd.DataFrame) -> t
         aligned = align_store(store, probed.table, f"a {probed.unit} of {run}")
         features = {tap: aligned.means(store.read(tap))[aligned.found] for tap in store.taps}
         texts, key, meta = store.rows()["labels"], store.key, store.meta
-    kept = aligned.found.nonzero()[0]
+    kept = aligned.found.nonzero()[0].tolist()
     theirs = [set(";".join(texts.iloc[aligned.windows(i)]).split(";")) for i in kept]
     own = [set(labels["labels"].iloc[i]) for i in kept]
     if different := [i for i, (a, b) in enumerate(zip(theirs, own)) if not a & b]:
