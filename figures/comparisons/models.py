@@ -117,6 +117,8 @@ def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str,
         if priced:
             axes.plot([at[0]] * 2, [best[f"{use}_lo"], best[f"{use}_hi"]], color=colour, lw=1.3, zorder=4)
             axes.plot(*at, mark, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
+        else:
+            axes.axhline(at[1], color=colour, lw=0.8, ls=(0, (1, 2)), zorder=1)
         readout = READOUTS.get(best[f"{use}_readout"], best[f"{use}_readout"])
         name = wording.tap_title(str(best["tap"]))
         labels.append((f"{name}, {at[1]:.3f}\n{readout}", at[1], colour))
@@ -173,8 +175,9 @@ def counted(value: float) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
+    across = " Dotted across: the best tap of a run of unknown cost." if table["macs_per_s"].isna().any() else ""
     return (
         f"Every tap of {table['model'].nunique()} runs on the same clips and folds, under its best read-out. "
         "Filled and named: the best tap of each, with its 95 % interval, which does not know that it was chosen. "
-        "Crossed: its last tap before the classifier. Whether a difference is beyond chance is in compare.md."
+        "Crossed: its last tap before the classifier. Whether a difference is beyond chance is in compare.md." + across
     )

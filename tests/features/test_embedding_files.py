@@ -155,6 +155,17 @@ def test_stores_joined_hold_both_on_the_windows_of_the_first(ours, tmp_path):
             one_model()
 
 
+def test_a_table_without_times_holds_a_vector_a_recording(ours, tmp_path):
+    files = make_rows()["file"].unique()
+    pd.DataFrame({"file": files, "label": "x", "0": np.arange(len(files)), "1": 1.0}).to_csv(tmp_path / "e.csv")
+    whole = bp.import_features(tmp_path / "e.csv", tmp_path / "whole.h5")
+    both = bp.join_features([ours, whole], tmp_path / "both.h5")
+    with FeatureStore.open(ours) as a, FeatureStore.open(both) as b:
+        assert len(a) == len(b) and a.rows()["start_s"].max() > 1
+        wanted = [list(files).index(file) for file in b.rows()["file"]]
+        np.testing.assert_array_equal(b.read(b.taps[-1])[:, 0], wanted)
+
+
 def test_stores_that_cannot_be_joined(ours, tmp_path):
     other = theirs(ours, tmp_path / "other.h5", shift_s=1000.0)
     with pytest.raises(InputError, match=r"other\.h5: none of its .* windows lies in a window of .*ours\.h5, by file"):

@@ -14,6 +14,7 @@ from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.analysis.scored_items import read_run
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, import_features
+from birdprobe.figures.comparisons.models import draw
 from birdprobe.probe.sweep.compare import compare
 from birdprobe.probe.sweep.compare.pairing import pair_runs, unique_names
 from birdprobe.probe.sweep.result import SweepResult
@@ -238,6 +239,12 @@ def test_an_imported_store_is_ranked_beside_a_sweep(place, compared, tmp_path):
     np.testing.assert_allclose(own[wanted["readout"]], wanted["score"], atol=1e-6)  # as if it had been swept
     page = (tmp_path / "both" / "compare.md").read_text()
     assert "nan" not in page + done.stdout and "| other" in page
+    figure = draw(tmp_path / "both")
+    assert "Dotted across: the best tap of a run of unknown cost." in figure.texts[0].get_text().replace("\n", " ")
+    taps = pd.read_csv(tmp_path / "both" / "ranking.csv").set_index("model")
+    for axes, use in zip(figure.axes, ("linear", "training_free"), strict=True):  # from the bottom up
+        low, high = axes.get_ylim()
+        assert low < taps.loc["other", use] < high
     assert (tmp_path / "both" / "figures" / "models.png").stat().st_size
 
 
