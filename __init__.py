@@ -17,7 +17,7 @@ from .features import InputError
 
 if TYPE_CHECKING:
     from .analysis.predictions import read_predictions, score
-    from .features.store import FeatureStore, import_features, open_store
+    from .features.store import FeatureStore, import_features, join_features, open_store
     from .figures.gallery import save as draw_figures
     from .finetune.api import fine_tune
     from .finetune.export import export
@@ -58,6 +58,7 @@ _PUBLIC = {
     "find_blocks": "probe.api:find_blocks",
     "find_events": "heads.api:find_events",
     "import_features": "features.store:import_features",
+    "join_features": "features.store:join_features",
     "rank_stores": "probe.stores:rank_stores",
     "fine_tune": "finetune.api:fine_tune",
     "fuse": "heads.fuse:fuse",

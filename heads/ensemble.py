@@ -50,11 +50,20 @@ class Members:
 
     def require_model(self, model: Path, run: Path) -> None:
         """InputError unless the ONNX file `model` is the one that gave the heads of `run` their features."""
+        self.require_one_model(run)
         wanted = self.description.store_key.model_sha256
         if (found := sha256(model)) != wanted:
             raise InputError(
                 f"{model}: expected the model of {run}, sha256 {wanted[:12]}, got {found[:12]}. Were the features "
                 "extracted with another model?"
+            )
+
+    def require_one_model(self, run: Path) -> None:
+        """InputError for heads on imported embeddings, or on joined stores: no file gives them their features."""
+        if self.description.store_key.modelless:
+            raise InputError(
+                f"{run}: trained on a store that `store import` or `store join` made, a single model that gives these "
+                "taps wanted. Train on a store of `birdprobe extract` alone?"
             )
 
     @property

@@ -106,6 +106,7 @@ def open_run(
     """first_pass: a CSV of predictions, for heads over time that were trained with one. InputError: no such head or
     fold, no backbone found, or another one than the heads were trained on; a first pass missing, or for no reason."""
     members = load_members(run, head, fold)
+    members.require_one_model(run)
     key = members.description.store_key
     path = find_model(run, key) if model is None else resolve(model)
     if model is not None and path.is_file():

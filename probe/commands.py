@@ -204,7 +204,8 @@ def sweep(
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Finished sweeps on the same clips, at least two.")
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Finished sweeps on the same clips; after the first, stores too."),
     ],
     output: Annotated[Path, out("RUN", "The folder to write the comparison into.")],
     readout: Readout = "all",
@@ -215,7 +216,7 @@ def compare(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Several sweeps on the same clips, one ranking: model x tap x read-out, with family-wise tests and the cost."""
+    """Several sweeps, or a sweep and stores, on the same clips: one ranking of model x tap x read-out, with costs."""
     from .sweep.compare import compare
     from .sweep.compare.tables import summary
 

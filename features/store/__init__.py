@@ -14,11 +14,14 @@ because with those no kill at any moment was seen to lose committed rows. A comm
 counter, flush + fsync.
 """
 
-from .exchange import import_features
+from .exchange import align_store, import_features, join_features
 from .file import Locked
 from .key import StoreKey
 from .shards import join
 from .store import FeatureStore, open_store
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
-__all__ = ["ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "import_features", "join", "open_store"]
+__all__ = [
+    *("ROW_COLUMNS", "SKIP_COLUMNS", "FeatureStore", "Locked", "StoreKey", "join", "open_store"),
+    *("align_store", "import_features", "join_features"),
+]

@@ -87,6 +87,11 @@ class StoreKey:
         return json.dumps({name: value for name, value in asdict(self).items() if value != later.get(name, ...)})
 
     @property
+    def modelless(self) -> bool:
+        """Whether no one model gives these features: imported ones, and stores joined of several."""
+        return self.selection.split(",")[0] in ("imported", "joined")
+
+    @property
     def playback(self) -> Playback:
         """How the recordings were played."""
         return Playback.parse(self.speed, self.bandpass)

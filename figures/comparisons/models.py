@@ -105,15 +105,20 @@ def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str,
         own = table[(table["model"] == model) & table[use].notna()].sort_values("macs_per_s", kind="stable")
         if own.empty:
             continue
+        priced = own["macs_per_s"].notna().all()
         x, y = own["macs_per_s"].to_numpy(), own[use].to_numpy()
-        axes.plot(x, y, color=colour, lw=1.0, alpha=0.6, zorder=2)
-        axes.plot(x, y, mark, ms=3.8 if len(own) < 12 else 3.0, mfc=style.PAPER, mec=colour, mew=1.0, zorder=3)
-        last = own["last"].to_numpy(dtype=bool)
-        axes.plot(x[last], y[last], "x", ms=5.5, color=style.INK, mew=1.3, zorder=6)
+        if priced:
+            axes.plot(x, y, color=colour, lw=1.0, alpha=0.6, zorder=2)
+            axes.plot(x, y, mark, ms=3.8 if len(own) < 12 else 3.0, mfc=style.PAPER, mec=colour, mew=1.0, zorder=3)
+            last = own["last"].to_numpy(dtype=bool)
+            axes.plot(x[last], y[last], "x", ms=5.5, color=style.INK, mew=1.3, zorder=6)
         best = own.iloc[int(np.argmax(y))]
-        at = float(best["macs_per_s"]), float(best[use])
-        axes.plot([at[0]] * 2, [best[f"{use}_lo"], best[f"{use}_hi"]], color=colour, lw=1.3, zorder=4)
-        axes.plot(*at, mark, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
+        at = float(best["macs_per_s"]) if priced else axes.get_xlim()[0], float(best[use])
+        if priced:
+            axes.plot([at[0]] * 2, [best[f"{use}_lo"], best[f"{use}_hi"]], color=colour, lw=1.3, zorder=4)
+            axes.plot(*at, mark, ms=6.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=5)
+        else:
+            axes.axhline(at[1], color=colour, lw=0.8, ls=(0, (1, 2)), zorder=1)
         readout = READOUTS.get(best[f"{use}_readout"], best[f"{use}_readout"])
         name = wording.tap_title(str(best["tap"]))
         labels.append((f"{name}, {at[1]:.3f}\n{readout}", at[1], colour))
@@ -170,8 +175,9 @@ def counted(value: float) -> str:
 
 
 def caption(table: pd.DataFrame) -> str:
+    across = " Dotted across: the best tap of a run of unknown cost." if table["macs_per_s"].isna().any() else ""
     return (
         f"Every tap of {table['model'].nunique()} runs on the same clips and folds, under its best read-out. "
         "Filled and named: the best tap of each, with its 95 % interval, which does not know that it was chosen. "
-        "Crossed: its last tap before the classifier. Whether a difference is beyond chance is in compare.md."
+        "Crossed: its last tap before the classifier. Whether a difference is beyond chance is in compare.md." + across
     )

@@ -39,7 +39,7 @@ COMMANDS = {
     "demo": "probe.commands",
     "experiment": "heads.commands",
 }
-STORE_COMMANDS = {"info": "info", "check": "check", "export": "export", "import": "import_", "rank": "rank"}
+STORE_COMMANDS = {name: name for name in ("info", "check", "export", "import", "join", "rank")} | {"import": "import_"}
 TRAIN_EXTRA = (
     *("torch", "timm", "transformers", "safetensors", "accelerate", "huggingface_hub", "onnxscript", "nbformat"),
 )

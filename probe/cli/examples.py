@@ -13,7 +13,7 @@ EXAMPLES = {
         "model.onnx clips.csv -o runs/mine --groups recordist --taps 12-25,embedding",
         "perch_v2.onnx birdclef-2026 -o runs/perch --select center",
     ),
-    "compare": ("runs/perch runs/birdnet -o runs/both",),
+    "compare": ("runs/perch runs/birdnet -o runs/both", "runs/birdnet perch.h5 -o runs/both"),
     "extract": (
         "model.onnx clips/ -o features.h5",
         "model.onnx soundscapes/ -o windows.h5 --unlabelled --taps embedding",
@@ -22,6 +22,7 @@ EXAMPLES = {
     "store check": ("features.h5",),
     "store export": ("features.h5 -o features.npz --taps block_11,embedding",),
     "store import": ("perch.npz -o perch.h5 --tap perch --labels clips/",),
+    "store join": ("features.h5 perch.h5 -o both.h5",),
     "store rank": ("features.h5 perch.h5", "features.h5 perch.h5 --readout linear,centroid"),
     "train": (
         "features.h5 -o runs/heads --taps auto:3 --head attention,linear:embedding",

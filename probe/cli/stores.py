@@ -71,6 +71,19 @@ def import_(
     print(import_features(source, output, tap=tap, labels=labels, column=column, overwrite=overwrite))
 
 
+def join(
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Of the same recordings; the first one's windows stay.")
+    ],
+    output: Annotated[Path, out("STORE.h5", "The store to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """The taps of several stores in one, on the windows of the first: heads trained on ours beside imported ones."""
+    from ...features.store import join_features
+
+    print(join_features(stores, output, overwrite=overwrite))
+
+
 def rank(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Over the same recordings, one or several.")],
     readout: Readout = "all",

@@ -24,20 +24,28 @@ ARCHIVE_H = 1000.0
 
 @dataclass(frozen=True)
 class Load:
-    """audio_s: seconds of recordings. seconds: of this machine. windows: rows. bytes: of the store. price: or None."""
+    """audio_s: seconds of recordings. seconds: of this machine. windows: rows. bytes: of the store. price: or None.
+
+    cpu_s: seconds that its cores compute for it, which other programs on the machine do not change.
+    """
 
     audio_s: float
     seconds: float
     windows: int
     bytes: int
     price: float | None
+    cpu_s: float = 0.0
 
     def __str__(self) -> str:
         money = "" if self.price is None else f", {self.price:,.3g} at that price"
         hours = self.audio_s / 3600
-        span = f"{self.seconds:,.0f} s" if self.seconds < 600 else f"{self.seconds / 3600:,.2f} h"
+        computing = f" ({_span(self.cpu_s)} of computing)" if self.cpu_s else ""
         size = f"{self.bytes / 1e6:,.1f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:,.2f} GB"
-        return f"{hours:,.2f} hours of audio: {span}, {self.windows:,} windows, {size}{money}"
+        return f"{hours:,.2f} hours of audio: {_span(self.seconds)}{computing}, {self.windows:,} windows, {size}{money}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 600 else f"{seconds / 3600:,.2f} h"
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ def estimate(
         while True:
             part, tried_s = _first(pieces, wanted_s)
             store = Path(folder) / f"{wanted_s:g}.h5"
-            begun = time.perf_counter()
+            begun, computed = time.perf_counter(), time.process_time()
             extract(
                 *(backbone, replace(recordings, clips=part), store),
                 selection=selection,
@@ -107,7 +115,7 @@ def estimate(
                 playback=playback,
                 progress=False,
             )
-            seconds = time.perf_counter() - begun
+            seconds, cpu_s = time.perf_counter() - begun, time.process_time() - computed
             everything = len(part) == len(pieces)
             if wanted_s > FIRST_S and (seconds >= trial_s or everything):
                 break
@@ -119,9 +127,11 @@ def estimate(
 
     def load(audio_s: float, n_clips: float, fixed_s: float) -> Load:
         windows = round(n_clips * windows_a_clip) if windows_a_clip else round(rows * audio_s / tried_s)
-        took = fixed_s + seconds * (n_clips / len(part) if windows_a_clip else audio_s / tried_s)
+        times = n_clips / len(part) if windows_a_clip else audio_s / tried_s
+        took = fixed_s + seconds * times
         size = feature_bytes(dims, dtype, windows) + round(text / max(rows, 1) * windows)
-        return Load(audio_s, took, windows, size, None if price is None else price * took / 3600 * cores())
+        money = None if price is None else price * took / 3600 * cores()
+        return Load(audio_s, took, windows, size, money, cpu_s * times)
 
     archive_s = ARCHIVE_H * 3600
     return Estimate(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.files import Lock, sha256
-from ...features.progress import Progress
+from .download import download
 from .registry import Entry, entries, find
 
-TIMEOUT_S = 30  # without a byte
 RETRIES = 2
 
 
@@ -36,7 +35,7 @@ def fetch(
 
     Raises:
         InputError: no such name; out of reach (the line says what to put where); a file of another hash. What was there
-            stays, and nothing half-done is left.
+            stays; of a download that broke off what had come is kept, if the server can go on from there.
     """
     entry = find(name)
     if entry is None:
@@ -122,70 +121,3 @@ def unpack(entry: Entry, archive: Path, folder: Path) -> Path:
     if entry.member_sha256 and (found := sha256(target)) != entry.member_sha256:
         raise InputError(f"{archive}: {entry.member} has sha256 {found[:12]}, wanted {entry.member_sha256[:12]}.")
     return target
-
-
-def download(entry: Entry, folder: Path, retries: int, log: Callable[[str], None]) -> Path:
-    """The entry's file in `folder`, its hash checked. InputError: out of reach, or another file."""
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("ERROR")  # what it says is told here
-    size = f" ({entry.size / 1e6:,.0f} MB)" if entry.size else ""
-    log(f"fetching {entry.url}{size}")
-    bar = _Bar(entry)
-    store = pooch.create(
-        folder,
-        "",
-        registry={entry.file: f"sha256:{entry.sha256}"},
-        urls={entry.file: entry.url},
-        retry_if_failed=retries,
-    )
-    try:
-        with bar.progress:
-            path = store.fetch(entry.file, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT_S))
-    except ValueError as error:
-        if "hash" not in str(error).lower():
-            raise
-        raise InputError(
-            f"{entry.url}: another file than expected, its sha256 is not {entry.sha256[:12]}... Replaced there, or "
-            "does a proxy answer? Nothing was kept."
-        ) from None
-    except requests.RequestException as error:
-        by_hand = entry.place.parent / entry.file
-        raise InputError(
-            f"{entry.name}: cannot be downloaded ({_reason(error)}). By hand: get {entry.url}{size} elsewhere, put "
-            f"it at {by_hand} and run `birdprobe fetch {entry.name}` again."
-        ) from None
-    return Path(path)
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answers {error.response.status_code} {error.response.reason}".strip()
-    if isinstance(error, requests.Timeout):
-        return f"no answer in {TIMEOUT_S} s"
-    text = str(error)
-    for known in ("refused", "not known", "resolve", "unreachable"):
-        if known in text:
-            return "no connection"
-    return "the connection broke off"
-
-
-class _Bar:
-    """The one progress bar, in the form that pooch wants."""
-
-    def __init__(self, entry: Entry):
-        self.total = entry.size or 0
-        self.progress = Progress(f"fetching {entry.name}", self.total or 1, "bytes")
-
-    def update(self, n: int) -> None:
-        self.progress.advance(n)
-
-    def reset(self) -> None:
-        """pooch ends with reset() and update(total)."""
-        self.progress.done = 0
-
-    def close(self) -> None:
-        pass

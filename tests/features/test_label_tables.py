@@ -69,6 +69,24 @@ def test_generic_seq_by_crowsetta(tmp_path):
     assert found(path) == [("dawn.wav", ("a",), 0.1, 0.5), ("dawn.wav", ("b",), 1.0, 1.7)]
 
 
+@pytest.mark.parametrize(
+    ("table", "kind", "cardinal"),
+    [
+        ("selection.table.txt", "Raven selection table, labels in column Species Code", "norcar"),
+        ("results.txt", "Audacity labels", "Cardinalis cardinalis, Northern Cardinal"),
+        ("results.kaleidoscope.csv", "Kaleidoscope table, labels in column common_name", "Northern Cardinal"),
+        ("results.csv", "BirdNET-Analyzer results, labels in column Common name", "Northern Cardinal"),
+    ],
+)
+def test_results_by_birdnet_analyzer(tmp_path, table, kind, cardinal):
+    audio = "site1/dawn.wav" if "kaleidoscope" in table else "dawn.wav"
+    path = place(tmp_path, f"birdnet_analyzer/dawn.BirdNET.{table}", audio)
+    first, second = found(path)
+    assert first == (audio, (cardinal,), 0.0, 3.0)
+    assert second[0] == audio and len(second[1]) == 2 and cardinal in second[1] and second[2:] == (3.0, 6.0)
+    assert read_recordings(path).kind == kind
+
+
 def test_opensoundscape_boxes(tmp_path):
     path = place(tmp_path, "opensoundscape/boxes.csv", "dawn.wav")
     assert found(path)[1] == ("dawn.wav", ("BLJA",), 1.0, 2.0) and len(found(path)) == 3

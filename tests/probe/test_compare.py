@@ -13,6 +13,8 @@ from birdprobe.analysis import readouts
 from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.analysis.scored_items import read_run
 from birdprobe.features import InputError
+from birdprobe.features.store import FeatureStore, import_features
+from birdprobe.figures.comparisons.models import draw
 from birdprobe.probe.sweep.compare import compare
 from birdprobe.probe.sweep.compare.pairing import pair_runs, unique_names
 from birdprobe.probe.sweep.result import SweepResult
@@ -211,6 +213,69 @@ def test_clips_are_not_paired_with_windows(place, tmp_path):
 def test_wrong_options_are_refused(place, options, message):
     with pytest.raises(InputError, match=re.escape(message)):
         compare([place / "robin", place / "dunnock"], **options)
+
+
+def imported(
+    run: Path, path: Path, tap: str = "embedding", less: int = 0, shift_s: float = 0.0, label: str = ""
+) -> Path:
+    """The windows of a sweep as the embeddings of another program, all but `less` of them."""
+    with FeatureStore.open(run / "features.h5") as store:
+        rows, x = store.rows()[less:], store.read(tap)[less:]
+    names = ("D:\\field\\" + rows["file"].str.replace(".wav", ".mp3")).to_numpy(str)
+    labels = [label or text for text in rows["labels"]]
+    times = {"start_time": rows["start_s"] + shift_s, "end_time": rows["end_s"] + shift_s}
+    np.savez(path.with_suffix(".npz"), x=x, filename=names, label=np.array(labels), **times)
+    return import_features(path.with_suffix(".npz"), path, tap="theirs")
+
+
+def test_an_imported_store_is_ranked_beside_a_sweep(place, compared, tmp_path):
+    other = imported(place / "dunnock", tmp_path / "other.h5")
+    done = birdprobe("compare", place / "robin", other, "-o", tmp_path / "both")
+    assert done.returncode == 0 and done.stderr.count("warning") == 0, done.stderr
+    table = pd.read_csv(tmp_path / "both" / "readouts.csv")
+    own = table[table["model"] == "other"].set_index("readout")["score"]
+    wanted = compared.table[(compared.table["model"] == "wren") & (compared.table["tap"] == "embedding")]
+    assert set(table["model"]) == {"robin", "other"} and len(own) == len(wanted)
+    np.testing.assert_allclose(own[wanted["readout"]], wanted["score"], atol=1e-6)  # as if it had been swept
+    page = (tmp_path / "both" / "compare.md").read_text()
+    assert "nan" not in page + done.stdout and "| other" in page
+    figure = draw(tmp_path / "both")
+    assert "Dotted across: the best tap of a run of unknown cost." in figure.texts[0].get_text().replace("\n", " ")
+    taps = pd.read_csv(tmp_path / "both" / "ranking.csv").set_index("model")
+    for axes, use in zip(figure.axes, ("linear", "training_free"), strict=True):  # from the bottom up
+        low, high = axes.get_ylim()
+        assert low < taps.loc["other", use] < high
+    assert (tmp_path / "both" / "figures" / "models.png").stat().st_size
+
+
+def test_clips_and_windows_that_a_store_or_the_sweep_lacks_are_counted(place, tmp_path):
+    rows = SweepResult(place / "robin").features("embedding")[1]
+    with FeatureStore.open(place / "robin" / "features.h5") as store:
+        first = int((store.rows()["clip"] == 0).sum())
+    paired = pair_runs([place / "robin", imported(place / "robin", tmp_path / "other.h5", less=first)])
+    assert paired.warnings == ("robin: 1 of 18 clips left out, not in every run.",)
+    assert rows["file"].tolist()[1:] == paired.table["file"].tolist()
+    np.testing.assert_allclose(paired.models[1].vectors("theirs"), paired.models[0].vectors("embedding"), atol=1e-6)
+    more = imported(place / "robin", tmp_path / "more.h5", shift_s=1.0)  # half of the windows lie behind the clips
+    assert paired.warnings[0] in pair_runs([place / "robin", tmp_path / "other.h5", more]).warnings
+    told = pair_runs([place / "robin", more]).warnings
+    assert re.fullmatch(r"more: \d+ of \d+ windows left out, in no clip of .*robin\.", told[0])
+
+
+def test_stores_that_do_not_match_a_sweep_are_one_line(place, tmp_path):
+    far = imported(place / "robin", tmp_path / "far.h5", shift_s=500.0)
+    line = one_line(birdprobe("compare", place / "robin", far, "-o", tmp_path / "out"))
+    assert re.search(r"far\.h5: none of its \d+ windows lies in a clip of .*robin, by file name and time", line)
+    odd = imported(place / "robin", tmp_path / "odd.h5", label="owl")
+    with pytest.raises(
+        InputError, match=r"is labelled 'owl', in .*robin 'species 0' \(18 of 18 differ\).*--labels AUDIO"
+    ):
+        compare([place / "robin", odd])
+    with pytest.raises(InputError, match=r"odd\.h5: a file, wanted the folder of a sweep first"):
+        compare([odd, place / "robin"])
+    with pytest.raises(InputError, match="notes"):
+        (tmp_path / "notes.txt").write_text("no store")
+        compare([place / "robin", tmp_path / "notes.txt"])
 
 
 def test_a_single_run_or_no_run_is_refused(place, tmp_path):

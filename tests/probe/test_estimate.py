@@ -1,6 +1,8 @@
 """The dry run: its arithmetic, and its windows and bytes against a real extraction. Seconds are the machine's."""
 
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,8 +59,27 @@ def test_a_dry_run_writes_nothing(clips, tmp_path):
         bp.extract(model, clips, sample_rate=SAMPLE_RATE)
 
 
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "birdnet").is_dir(), reason="needs ../shared/data")
+def test_what_birdnet_computes_for_esc10_is_foretold(tmp_path):
+    """In seconds that the cores compute: seconds of the clock are those of whatever else the machine does."""
+    backbone = Backbone.open(DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx", threads=1)
+    recordings = read_recordings(DATA / "esc10")
+    found = estimate(backbone, recordings, selection=Selection("all"))
+    begun = time.process_time()
+    done = extract(backbone, recordings, tmp_path / "f.h5", selection=Selection("all"), progress=False)
+    assert found.whole.cpu_s == pytest.approx(time.process_time() - begun, rel=0.2)
+    assert found.whole.windows == pytest.approx(done.windows, rel=0.05)
+
+
 def test_a_load_in_words():
     assert str(Load(5400.0, 90.0, 1080, 2_500_000, None)) == "1.50 hours of audio: 90 s, 1,080 windows, 2.5 MB"
+    busy = Load(5400.0, 90.0, 1080, 2_500_000, None, 700.0)
+    assert str(busy) == "1.50 hours of audio: 90 s (0.19 h of computing), 1,080 windows, 2.5 MB"
     assert str(Load(3.6e6, 36_000.0, 720_000, 4_500_000_000, 1.0)).endswith(
         "10.00 h, 720,000 windows, 4.50 GB, 1 at that price"
     )

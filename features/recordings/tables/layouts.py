@@ -1,7 +1,8 @@
 """Which columns say what: the tables of other tools, each recognised by the columns that only it has.
 
 Sources: the selection tables of Raven Pro (Cornell), the annotation tables of opensoundscape (BoxedAnnotations.to_csv,
-clip labels) and crowsetta (generic-seq), the cluster.csv, meta.csv and id.csv of Kaleidoscope (Wildlife Acoustics),
+clip labels) and crowsetta (generic-seq), the results of BirdNET-Analyzer (CSV, and its tables for Raven, Audacity and
+Kaleidoscope), the cluster.csv, meta.csv and id.csv of Kaleidoscope (Wildlife Acoustics),
 the metadata of BirdSet (Rauch et al. 2024) and BEANS (Hagiwara et al. 2022).
 """
 
@@ -64,9 +65,17 @@ KALEIDOSCOPE = Layout(
     frozenset({"folder", "in file"}),
     path=("in file",),
     prefix=("folder",),
-    label=("manual id", "manual id*", "top1match*", "top1match", "auto id*", "auto id"),
+    label=("manual id", "manual id*", "top1match*", "top1match", "auto id*", "auto id", "common_name"),
     start=("offset",),
     duration=("duration",),
+)
+BIRDNET = Layout(
+    "BirdNET-Analyzer results",
+    frozenset({"start (s)", "end (s)", "scientific name", "common name", "file"}),
+    path=("file",),
+    label=("common name",),
+    start=("start (s)",),
+    end=("end (s)",),
 )
 BIRDSET = Layout(
     "BirdSet metadata",
@@ -86,7 +95,7 @@ GENERIC_SEQ = Layout(
     start=("onset_s",),
     end=("offset_s",),
 )
-LAYOUTS = (RAVEN, BOXES, KALEIDOSCOPE, BIRDSET, GENERIC_SEQ)
+LAYOUTS = (RAVEN, BOXES, KALEIDOSCOPE, BIRDNET, BIRDSET, GENERIC_SEQ)
 MANIFEST = Layout(
     "table by --column",
     path=("path",),
@@ -99,8 +108,8 @@ MANIFEST = Layout(
 UNDERSTOOD = (
     "a manifest (path, label), BirdCLEF soundscapes (filename, start, end, primary_label), opensoundscape (file, "
     "start_time, end_time and a 0/1 column a class; or audio_file, annotation, start_time, end_time), Raven (Begin "
-    "Time (s), End Time (s)), Kaleidoscope (FOLDER, IN FILE), BirdSet (filepath, ebird_code), crowsetta (label, "
-    "onset_s, offset_s, notated_path)"
+    "Time (s), End Time (s)), Kaleidoscope (FOLDER, IN FILE), BirdNET-Analyzer (Start (s), End (s), Common name, "
+    "File), BirdSet (filepath, ebird_code), crowsetta (label, onset_s, offset_s, notated_path)"
 )
 
 

@@ -1,28 +1,40 @@
 """Embeddings of other programs as a store, so that they are ranked and trained on as our own taps are."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ... import InputError
-from ...csv_files import read_csv
 from ...files import sha256
-from ...recordings import Clip, read_recordings
+from ...recordings import read_recordings
+from ...recordings.tables.labelled import seconds
 from ...recordings.tables.layouts import parse_columns
 from ..key import StoreKey
 from ..store import FeatureStore
 from ..table import ROW_COLUMNS
-from .anndata import read_h5ad
-from .hoplite import read_hoplite
+from .alignment import align
+from .reading import read_embeddings
 
 # what other programs call our row columns; `row_` before a name (as in our .npz) does not count
 ALIASES = {
     "clip": ("clip",),
-    "file": ("file", "filename", "file_name", "path", "filepath", "filepaths", "source_id", "recording", "audio_file"),
+    "file": (
+        *(
+            "file",
+            "filename",
+            "file_name",
+            "file_path",
+            "path",
+            "filepath",
+            "filepaths",
+            "source_id",
+            "recording",
+            "audio_file",
+        ),
+        *("input", "inputs"),
+    ),
     "start_s": ("start_s", "start_time", "start", "start (s)", "start_times", "onset_s"),
     "end_s": ("end_s", "end_time", "end", "end (s)", "end_times", "offset_s"),
     "labels": ("labels", "label", "species", "annotation"),
@@ -30,7 +42,6 @@ ALIASES = {
     "fold": ("fold",),
 }
 FIELDS = {"path": "file", "label": "labels", "start": "start_s", "end": "end_s", "group": "group", "fold": "fold"}
-NUMBERED = re.compile(r"(?:(.*?)[_ ]?)(\d+)")
 
 
 def import_features(
@@ -61,7 +72,7 @@ def import_features(
         InputError: no arrays, no file names, no labels, values that are not finite.
     """
     source, output = Path(source), Path(output)
-    rows, arrays = _read(source)
+    rows, arrays = read_embeddings(source)
     if not arrays:
         raise InputError(f"{source}: no vectors found, expected arrays [windows, numbers], lists or numbered columns.")
     if tap is not None:
@@ -73,78 +84,23 @@ def import_features(
     table, arrays = table[kept].reset_index(drop=True), {name: array[kept.to_numpy()] for name, array in arrays.items()}
     table["clip"], order = _clips(table)
     table = table.iloc[order].reset_index(drop=True)
+    untimed = bool(np.isinf(table["end_s"]).all())
+    if untimed:
+        table["end_s"] = 1.0
     length = float(np.median(table["end_s"] - table["start_s"]))
     file = source / "hoplite.sqlite" if source.is_dir() else source
     names = {name: name.replace("/", "_") for name in arrays}
     key = StoreKey(sha256(file), tuple(names.values()), "imported", 0, length, "imported", 0, "none")
     dims = {names[name]: array.shape[1:] for name, array in arrays.items()}
-    meta = {"imported": str(source), "grouping": "column group" if table["group"].notna().any() else "none"}
-    with FeatureStore.create(output, key, dims, meta, overwrite) as store:
+    meta: dict[str, object] = {
+        "imported": str(source),
+        "grouping": "column group" if table["group"].notna().any() else "none",
+    }
+    meta |= {"untimed": True} if untimed else {}
+    with FeatureStore.create(output, key, dims, meta | ({"untimed": True} if untimed else {}), overwrite) as store:
         store.append(table, {names[name]: np.asarray(array)[order] for name, array in arrays.items()})
         store.finish()
     return output
-
-
-def _read(source: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """(what is said of each row, name -> float32 [n, d])"""
-    if source.is_dir():
-        table, vectors = read_hoplite(source)
-        return table, {"embedding": vectors}
-    if not source.is_file():
-        raise InputError(f"{source}: no such file or folder.")
-    suffix = source.suffix.lower()
-    if suffix == ".h5ad":
-        return read_h5ad(source)
-    if suffix == ".npz":
-        return _read_npz(source)
-    if suffix not in (".csv", ".parquet"):
-        raise InputError(f"{source}: ends in {suffix or 'nothing'}, expected .npz, .csv, .parquet, .h5ad or a folder.")
-    try:
-        frame = pd.read_parquet(source) if suffix == ".parquet" else read_csv(source, float_precision="round_trip")
-    except ImportError:
-        raise InputError(f"{source}: Parquet needs pyarrow: pip install 'birdprobe[parquet]'") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source}: not readable ({error}).") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index()
-    return _arrays_of(frame)
-
-
-def _read_npz(source: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    try:
-        with np.load(source, allow_pickle=False) as held:
-            found = {name: held[name] for name in held.files}
-    except (OSError, ValueError) as error:  # ValueError: objects, which would have to be unpickled
-        raise InputError(f"{source}: no .npz of plain arrays ({error}).") from None
-    columns = {name: array for name, array in found.items() if array.ndim == 1}
-    lengths = {len(array) for array in columns.values()}
-    arrays = {name: array for name, array in found.items() if array.ndim >= 2 and array.dtype.kind == "f"}
-    if len(lengths | {len(array) for array in arrays.values()}) != 1:
-        said = ", ".join(f"{name} {list(array.shape)}" for name, array in found.items())
-        raise InputError(f"{source}: arrays of different lengths ({said}), expected a row a window in each.")
-    return pd.DataFrame(columns), arrays
-
-
-def _arrays_of(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Lists, and runs of numbered columns of numbers, are arrays; every other column says something of the row."""
-    arrays: dict[str, np.ndarray] = {}
-    numbered: dict[str, list] = {}
-    rest = []
-    for name, values in frame.items():
-        match = NUMBERED.fullmatch(str(name))
-        if (
-            len(values)
-            and isinstance(values.iloc[0], np.ndarray | list)
-            and np.asarray(values.iloc[0]).dtype.kind in "fi"
-        ):
-            arrays[str(name)] = np.stack([np.asarray(value, np.float32) for value in values])
-        elif match and values.dtype.kind in "fi":
-            numbered.setdefault(match[1] or "embedding", []).append(name)
-        else:
-            rest.append(name)
-    for prefix, names in numbered.items():
-        arrays[prefix] = frame[names].to_numpy(np.float32)
-    return frame[rest], arrays
 
 
 def _standard(source: Path, rows: pd.DataFrame, named: Mapping[str, str]) -> pd.DataFrame:
@@ -163,9 +119,11 @@ def _standard(source: Path, rows: pd.DataFrame, named: Mapping[str, str]) -> pd.
     table = pd.DataFrame({"file": [str(value).replace("\\", "/") for value in rows[found["file"]]]})
     for name in ("start_s", "end_s"):
         values = rows[found[name]] if found[name] is not None else np.full(len(rows), np.nan)
-        table[name] = pd.to_numeric(pd.Series(np.asarray(values)), errors="coerce")
+        said = ["" if value != value or value is None else str(value) for value in values]
+        table[name] = [np.nan if (s := seconds(source, i, name, text)) is None else s for i, text in enumerate(said, 2)]
     table["start_s"] = table["start_s"].fillna(0.0)
-    table["end_s"] = table["end_s"].fillna(table["start_s"] + 1.0)
+    untimed = found["start_s"] is None and found["end_s"] is None  # a vector is of its whole recording
+    table["end_s"] = np.inf if untimed else table["end_s"].fillna(table["start_s"] + 1.0)
     for name in ("labels", "group", "fold"):
         values = rows[found[name]] if found[name] is not None else [""] * len(rows)
         table[name] = ["" if value is None or value != value else str(value) for value in values]
@@ -179,25 +137,23 @@ def _labelled(source: Path, table: pd.DataFrame, labels: Path | str | None) -> p
         if not (table["labels"] != "").any():
             raise InputError(f"{source}: no labels; say where they are by `--column label=NAME` or `--labels AUDIO`.")
         return table
-    clips: dict[str, list] = {}
-    for clip in read_recordings(labels).clips:
-        clips.setdefault(Path(clip.name).stem, []).append(clip)
-    found, groups = [], []
-    row: Any  # a named tuple of the table's columns
-    for row in table.itertuples():
-        shared = [(_shared_s(row.start_s, row.end_s, clip), clip) for clip in clips.get(Path(row.file).stem, ())]
-        most, best = max(shared, key=lambda pair: pair[0], default=(0.0, None))
-        found.append(";".join(best.labels) if best is not None and most > 0 else "")
-        groups.append(row.group or (best.group or "" if best is not None else ""))
-    if not any(found):
+    clips = read_recordings(labels).clips
+    pieces = pd.DataFrame(
+        [(clip.name, clip.start_s or 0.0, np.inf if clip.end_s is None else clip.end_s) for clip in clips],
+        columns=["file", "start_s", "end_s"],
+    )
+    try:
+        aligned = align(pieces, table).turned
+    except InputError as error:
+        raise InputError(f"{labels}: {error}") from None
+    best = [clips[aligned.windows(row)[0]] if there else None for row, there in enumerate(aligned.found)]
+    if not any(best):
         raise InputError(
-            f"{source}: none of its {len(table)} windows lies in a clip of {labels}. Are files named alike?"
+            f"{source}: none of its {len(table)} windows lies in a clip of {labels} ({table['file'].iloc[0]!r} here, "
+            f"{clips[0].name!r} there). Are files named alike?"
         )
-    return table.assign(labels=found, group=groups)
-
-
-def _shared_s(start_s: float, end_s: float, clip: Clip) -> float:
-    return min(end_s, np.inf if clip.end_s is None else clip.end_s) - max(start_s, clip.start_s or 0.0)
+    groups = [own or (clip.group or "" if clip else "") for own, clip in zip(table["group"], best)]
+    return table.assign(labels=[";".join(clip.labels) if clip else "" for clip in best], group=groups)
 
 
 def _clips(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -88,7 +88,8 @@ def compare(
 
     Args:
         runs: folders of finished sweeps, or sweeps: at least two, on the same clips. Folds and neighbours are the
-            first one's.
+            first one's. After it also stores, such as imported ones: of each clip the mean over the windows that
+            share time with it.
         output: the folder to write, or None.
         readout: read-outs as `--readout` takes them: "all", or names with commas.
         score: "top1", "auc" or "cmap"; "auto" takes what the runs were ranked by, where they agree, else top-1 for

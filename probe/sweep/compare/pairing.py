@@ -14,6 +14,7 @@ from ....features import InputError
 from ....features.store import FeatureStore
 from ..result import SweepResult
 from ..score import last_before_classifier, multi_hot
+from .stores import read_store
 
 Run = Path | str | SweepResult
 
@@ -92,7 +93,7 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     label and fold are those of the first run.
 
     Args:
-        runs: folders of finished sweeps, or sweeps.
+        runs: folders of finished sweeps, or sweeps; after the first also stores, see `stores.read_store`.
 
     Raises:
         InputError: fewer than two runs, one twice, no finished sweep, clips with windows, windows of different lengths,
@@ -104,11 +105,10 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     if len({path.resolve() for path in paths}) < len(paths):
         twice = next(path for path, n in Counter(p.resolve() for p in paths).items() if n > 1)
         raise InputError(f"{twice}: the same run is given twice, different ones wanted.")
-    configs = [SweepResult(path).config for path in paths]
-    probed = [read_run(path) for path in paths]
+    configs, probed, labels, told = read_all(paths)
     check_units(paths, configs, probed)
     rows = common_rows(paths, probed)
-    labels = [labels_of(path, one).iloc[kept].reset_index(drop=True) for path, one, kept in zip(paths, probed, rows)]
+    labels = [one.iloc[kept].reset_index(drop=True) for one, kept in zip(labels, rows)]
     table = probed[0].table.iloc[rows[0]].reset_index(drop=True)
     check_labels(paths, labels, table)
     models = tuple(
@@ -116,8 +116,33 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     )
     classes = tuple(sorted(set(table["label"])))
     return PairedRuns(
-        models, table, multi_hot(list(labels[0]["labels"]), classes), classes, warnings_of(models, labels)
+        models, table, multi_hot(list(labels[0]["labels"]), classes), classes, (*told, *warnings_of(models, labels))
     )
+
+
+def read_all(paths: Sequence[Path]) -> tuple[list[dict], list[Probed], list[pd.DataFrame], list[str]]:
+    """(config, items, labels of the items) of every run, and warnings; stores are read as the first run's items."""
+    if paths[0].is_file():
+        raise InputError(
+            f"{paths[0]}: a file, wanted the folder of a sweep first: clips, labels and folds are its. "
+            "`birdprobe store rank` ranks stores alone."
+        )
+    configs: list[dict] = []
+    probed: list[Probed] = []
+    labels: list[pd.DataFrame] = []
+    told: list[str] = []
+    for path in paths:
+        if path.is_file():
+            config, one, names, warning = read_store(path, paths[0], probed[0], labels[0])
+            config["score"] = configs[0].get("score", "top1")
+            told += [warning] if warning else []
+        else:
+            config, one = SweepResult(path).config, read_run(path)
+            names = labels_of(path, one)
+        configs.append(config)
+        probed.append(one)
+        labels.append(names)
+    return configs, probed, labels, told
 
 
 def check_units(paths: Sequence[Path], configs: Sequence[dict], probed: Sequence[Probed]) -> None:
@@ -129,7 +154,7 @@ def check_units(paths: Sequence[Path], configs: Sequence[dict], probed: Sequence
                 f"Sweep again with --unit {probed[0].unit}?"
             )
         lengths = config["model"].get("window_s"), configs[0]["model"].get("window_s")
-        if one.unit == "window" and lengths[0] != lengths[1]:
+        if one.unit == "window" and path.is_dir() and lengths[0] != lengths[1]:
             raise InputError(
                 f"{path}: windows of {lengths[0]} s are ranked, of {lengths[1]} s in {paths[0]}; equal ones wanted. "
                 "Sweep both with --unit clip?"
@@ -193,7 +218,7 @@ def warnings_of(models: Sequence[ComparedModel], labels: Sequence[pd.DataFrame])
             said.append(
                 f"{model.name}: {model.left_out} of {len(model.probed.table)} {unit}s left out, not in every run."
             )
-        other = int((one["sha256"] != labels[0]["sha256"]).sum())
+        other = int((one["sha256"].notna() & (one["sha256"] != labels[0]["sha256"])).sum())
         if other:
             said.append(f"{model.name}: {other} {unit}s have the names of {models[0].name}'s, but other audio.")
         if model.probed.k != models[0].probed.k:

@@ -88,10 +88,14 @@ def summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> Table:
                     for ends in zip(table.vs_last, table.vs_last_lo, table.vs_last_hi)
                 ],
                 "p": [wording.number_of_p(p) for p in table["vs_last_p_adjusted"]],
-                "MMAC/s of audio": [f"{cost[key] / 1e6:,.0f}" for key in zip(table["model"], table["tap"])],
+                "MMAC/s of audio": [_cost(cost[key]) for key in zip(table["model"], table["tap"])],
             }
         ).reset_index(drop=True)
     )
+
+
+def _cost(macs_per_s: float) -> str:
+    return "–" if np.isnan(macs_per_s) else f"{macs_per_s / 1e6:,.0f}"
 
 
 def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], models: Sequence[ComparedModel]) -> str:
@@ -101,7 +105,7 @@ def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], model
         {
             "model": taps["model"],
             "tap": taps["tap"],
-            "MMAC/s of audio": (taps["macs_per_s"] / 1e6).map("{:,.0f}".format),
+            "MMAC/s of audio": taps["macs_per_s"].map(_cost),
             **{
                 USE_WORDS[use].lower(): [
                     f"{score:.3f} ({readout})" if readout else "–"

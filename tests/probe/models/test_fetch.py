@@ -25,13 +25,15 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """content: path -> bytes. short: so many of the next answers break off halfway. asked: what was asked for."""
+    """content: path -> bytes. short: so many of the next answers break off halfway. ranges: whether it serves parts.
+    asked: paths that were asked for. begun: where each answer began."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.short, self.slow, self.asked = {"/m.onnx": CONTENT}, 0, False, []
+        self.ranges, self.begun = False, []
 
     def url(self, path="/m.onnx"):
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -44,8 +46,19 @@ class Handler(BaseHTTPRequestHandler):
         if body is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        asked, whole = self.headers.get("Range"), len(body)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.ranges else 0
+        if start >= whole:
+            self.send_error(416)
+            return
+        body = body[start:]
+        self.send_response(206 if start else 200)
+        if self.server.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
         self.send_header("Content-Length", str(len(body)))
+        self.server.begun.append(start)
         self.end_headers()
         if self.server.slow:
             self.wfile.write(body[:100_000])
@@ -115,6 +128,54 @@ def test_one_that_keeps_breaking_off_leaves_nothing(server, tmp_path, monkeypatc
     assert left(tmp_path) == []
 
 
+def parts(tmp_path):
+    return [name for name in left(tmp_path) if name.endswith(".part")]
+
+
+def test_a_broken_download_goes_on_where_it_was(server, tmp_path, monkeypatch):
+    listed(tmp_path, monkeypatch, server.url())
+    server.ranges, server.short = True, 2
+    path = bp.fetch("far", retries=2)
+    first, second, third = server.begun
+    assert first == 0 and 0 < second <= len(CONTENT) // 2 < third and path.read_bytes() == CONTENT
+    assert left(tmp_path) == ["far.onnx"]
+
+
+def test_the_next_command_goes_on_too(server, tmp_path, monkeypatch):
+    listed(tmp_path, monkeypatch, server.url())
+    server.ranges, server.short = True, 1
+    with pytest.raises(
+        InputError, match=r"the connection broke off\)\. 0\.5 MB are kept, the same command goes on\. By"
+    ):
+        bp.fetch("far", retries=0)
+    assert len(parts(tmp_path)) == 1 and not (tmp_path / "cache" / "far.onnx").exists()
+    said = []
+    assert bp.fetch("far", retries=0, log=said.append).read_bytes() == CONTENT
+    assert server.begun[0] == 0 and 0 < server.begun[1] <= len(CONTENT) // 2 and ", from 0.5 MB on" in said[0]
+    assert left(tmp_path) == ["far.onnx"]
+
+
+def test_a_beginning_of_another_file_is_thrown_away(server, tmp_path, monkeypatch):
+    listed(tmp_path, monkeypatch, server.url())
+    server.ranges, server.short = True, 1
+    server.content["/m.onnx"] = CONTENT[::-1]
+    with pytest.raises(InputError, match="are kept"):
+        bp.fetch("far", retries=0)
+    server.content["/m.onnx"] = CONTENT
+    assert bp.fetch("far", retries=0).read_bytes() == CONTENT
+    assert server.begun[::2] == [0, 0] and 0 < server.begun[1] <= len(CONTENT) // 2 and left(tmp_path) == ["far.onnx"]
+
+
+@pytest.mark.parametrize("rest", [CONTENT, CONTENT + b"more"])
+def test_a_beginning_that_is_all_of_it(server, tmp_path, monkeypatch, rest):
+    listed(tmp_path, monkeypatch, server.url())
+    server.ranges = True
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f".far-{DIGEST[:12]}.part").write_bytes(rest)
+    assert bp.fetch("far", retries=0).read_bytes() == CONTENT and left(tmp_path) == ["far.onnx"]
+    assert server.begun == ([] if rest == CONTENT else [0])
+
+
 def test_another_file_than_expected(server, tmp_path, monkeypatch):
     listed(tmp_path, monkeypatch, server.url(), digest="0" * 64)
     with pytest.raises(InputError, match=r"another file than expected, its sha256 is not 000000000000"):
@@ -164,12 +225,13 @@ def test_put_there_by_hand(server, tmp_path, monkeypatch):
         bp.fetch("far")
 
 
-def test_a_killed_download_leaves_nothing_that_stays(server, tmp_path, monkeypatch):
+@pytest.mark.parametrize("ranges", [False, True])
+def test_a_killed_download_leaves_nothing_that_stays(server, tmp_path, monkeypatch, ranges):
     listed(tmp_path, monkeypatch, server.url())
-    server.slow = True
+    server.slow, server.ranges = True, ranges
     code = "import birdprobe; birdprobe.fetch('far')"
     killed = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ), stderr=subprocess.DEVNULL)
-    while not server.asked:
+    while not (server.asked and (not ranges or any(map(os.path.getsize, (tmp_path / "cache").glob(".*.part"))))):
         time.sleep(0.05)
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)
@@ -177,6 +239,7 @@ def test_a_killed_download_leaves_nothing_that_stays(server, tmp_path, monkeypat
     assert not (tmp_path / "cache" / "far.onnx").exists()
     server.slow = False
     bp.fetch("far")
+    assert (server.begun[-1] > 0) == ranges
     assert [name for name in left(tmp_path) if not name.endswith(".lock")] == ["far.onnx"]
 
 
