@@ -95,6 +95,8 @@ def names_of(run: Path) -> dict[str, list[Path]]:
         name, fold = path.stem.rsplit("-fold", 1)
         if fold.isdecimal():
             found.setdefault(name, []).append((int(fold), path))
+    if not Path(run).exists():
+        raise InputError(f"{run}: no such folder; expected the folder of `birdprobe train`.")
     if not found:
         raise InputError(f"{run}: expected the folder of `birdprobe train`, got no heads/*-fold*.json in it.")
     return {name: [path for _, path in sorted(files)] for name, files in found.items()}

@@ -7,7 +7,7 @@ there (shrunk); `families` has the formulas. A prior fitted on the rows to which
 and macro AUC rises by what leaked: out of fold, use `cross_fit`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -139,15 +139,7 @@ class SiteHour:
 
     def reach(self, table: pd.DataFrame) -> Reach:
         """Rows whose site and hour (shrunk: site or hour) the labels knew."""
-        _, applies, parsed = self.prior.shift(table.index)
-        unknown = [name for name in table.columns if name not in set(self.prior.counts.classes)]
-        counted = (
-            (int((~parsed).sum()), "row", "whose name tells no site and hour"),
-            (int((parsed & ~applies).sum()), "row", "of a site and hour that no labels cover"),
-            (len(unknown), "column", f"that the prior does not know ({some(unknown)})"),
-        )
-        reason = ", ".join(f"{count} {thing}{'s' * (count > 1)} {which}" for count, thing, which in counted if count)
-        return Reach(int(applies.sum()) if len(unknown) < table.shape[1] else 0, reason)
+        return _reach([(self, table)])
 
 
 @dataclass(frozen=True)
@@ -169,9 +161,7 @@ class CrossFitted:
         return pd.concat(parts).loc[table.index] if parts else table.copy()
 
     def reach(self, table: pd.DataFrame) -> Reach:
-        found = [step.reach(part) for step, part in self._parts(table)]
-        reasons = "; ".join(dict.fromkeys(reach.reason for reach in found if reach.reason))
-        return Reach(sum(reach.rows for reach in found), reasons)
+        return _reach(self._parts(table))
 
     def _parts(self, table):
         chosen = [self.steps.get(name, self.others) for name in predictions.files(table.index)]
@@ -204,3 +194,23 @@ def cross_fit(
         str(fold): SiteHour(fit(labels[folds != fold], kind, **constants), weight) for fold in np.unique(folds).tolist()
     }
     return CrossFitted({name: by_fold[fold] for name, fold in pairs}, SiteHour(fit(labels, kind, **constants), weight))
+
+
+def _reach(parts: Iterable[tuple[SiteHour, pd.DataFrame]]) -> Reach:
+    """The rows of all parts that their priors apply to, and one count of each reason why others are not."""
+    covered = nameless = uncovered = 0
+    unknown: dict[str, None] = {}
+    for step, table in parts:
+        _, applies, parsed = step.prior.shift(table.index)
+        missing = [name for name in table.columns if name not in set(step.prior.counts.classes)]
+        unknown |= dict.fromkeys(missing)
+        covered += int(applies.sum()) if len(missing) < table.shape[1] else 0
+        nameless += int((~parsed).sum())
+        uncovered += int((parsed & ~applies).sum())
+    counted = (
+        (nameless, "row", "whose name tells no site and hour"),
+        (uncovered, "row", "of a site and hour that no labels cover"),
+        (len(unknown), "column", f"that the prior does not know ({some(list(unknown))})"),
+    )
+    reason = ", ".join(f"{count} {thing}{'s' * (count > 1)} {which}" for count, thing, which in counted if count)
+    return Reach(covered, reason)

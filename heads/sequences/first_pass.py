@@ -105,7 +105,8 @@ def mapping_of(
     if not mapping.mapped.any():
         raise InputError(
             f"{store}: none of the {len(classes)} classes ({', '.join(classes[:3])}, ...) has an output of the "
-            f"backbone ({', '.join(labels[:3])}, ...). Other names? Give a table of your own."
+            f"backbone ({', '.join(labels[:3])}, ...). Other names? Give a table class,output "
+            "with --renames FILE."
         )
     return mapping
 

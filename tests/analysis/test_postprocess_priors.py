@@ -193,6 +193,7 @@ def test_cross_fitted_priors_never_saw_the_recording():
     guess = known * 0 + 0.5
     crossed = site_hour.cross_fit(known, folds)
     assert crossed.reach(guess).rows == 0 and crossed(guess).equals(guess.astype(float))
+    assert crossed.reach(guess).reason == "72 rows of a site and hour that no labels cover"  # of all folds together
     seen = SiteHour(site_hour.fit(known))(guess)
     assert metrics.macro_auc(known.to_numpy(), seen.to_numpy()) > 0.6  # from labels alone: what leaking looks like
 

@@ -233,6 +233,8 @@ def test_what_does_not_belong_together_is_refused(attention, tiny, tmp_path):
         fuse(run, tiny, out, fold=7)
     with pytest.raises(InputError, match=r"no heads/\*-fold\*\.json in it"):
         fuse(tmp_path, tiny, out)
+    with pytest.raises(InputError, match="gone: no such folder; expected the folder of `birdprobe train`"):
+        fuse(tmp_path / "gone", tiny, out)
     assert not out.exists()
     out.write_bytes(b"mine")
     with pytest.raises(InputError, match="exists, expected a new file"):
