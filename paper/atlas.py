@@ -54,7 +54,7 @@ class Atlas:
     def __str__(self) -> str:
         return (
             f"{self.path}: {self.cells} cells, {self.controls} of them untrained controls; "
-            f"{len(self.tables)} tables, {len(FIGURES)} figures"
+            f"{len(self.tables)} tables, {len(drawn(self.tables))} figures"
         )
 
 
@@ -96,11 +96,16 @@ def atlas(
         for name, table in tables.items():
             write_csv(table, draft / f"{name}.csv", index=False)
         (draft / "figures").mkdir()
-        for name in FIGURES:
+        for name in drawn(tables):
             save_png(getattr(pictures, name)(tables), draft / "figures" / f"{name}.png")
         write_index(draft, tables["cells"])
     cells = tables["cells"]
     return Atlas(output, len(cells), int(cells["control"].sum()), tables)
+
+
+def drawn(tables: Tables) -> list[str]:
+    """The figures that these tables fill: without a control beside its network there is no picture of controls."""
+    return [name for name in FIGURES if name != "controls" or len(tables["controls"])]
 
 
 def summarise(tables: Tables) -> Tables:

@@ -50,12 +50,15 @@ def find_blocks(
             fit.
     """
     from .blocks.detection import find_blocks
+    from .graph.load import naming
     from .models.frontends.opening import open_model
     from .models.registry import resolve
     from .runtime.input_spec import known_shape
 
-    opened = open_model(resolve(model), frontend, inputs, sample_rate, window_s)
-    return find_blocks(opened, None if frontend else known_shape(opened, sample_rate, window_s))
+    path = resolve(model)
+    opened = open_model(path, frontend, inputs, sample_rate, window_s)
+    with naming(path):
+        return find_blocks(opened, None if frontend else known_shape(opened, sample_rate, window_s))
 
 
 def open_backbone(

@@ -22,15 +22,20 @@ def print_blocks(architecture) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    for name in ("tap", "kind", "stage", "channels", "map", "macs so far"):
-        table.add_column(name, justify="left" if name in ("tap", "kind") else "right")
-    table.add_column("tensor", overflow="ellipsis", no_wrap=True)
+    rows = []
     for tap in architecture.taps.values():
         size = "x".join(str(n) for n in tap.map) or "-"
         stage = "-" if tap.stage is None else str(tap.stage)
-        table.add_row(tap.name, tap.kind, stage, str(tap.channels), size, f"{tap.macs / 1e6:,.1f} M", tap.tensor)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        rows.append((tap.name, tap.kind, stage, str(tap.channels), size, f"{tap.macs / 1e6:,.1f} M", tap.tensor))
+    table = Table(box=None, header_style="bold")
+    for name, cells in zip(("tap", "kind", "stage", "channels", "map", "macs so far"), zip(*rows)):
+        width = max(map(len, (name, *cells)))  # whole at any width: a tap is asked for by its name
+        table.add_column(name, justify="left" if name in ("tap", "kind") else "right", min_width=width, no_wrap=True)
+    table.add_column("tensor", overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    whole = 100 + sum(max(map(len, cells)) for cells in zip(*rows))
+    Console(width=None if sys.stdout.isatty() else whole).print(table)
     print(f"{len(architecture.blocks)} blocks")
     for note in architecture.notes:
         print(f"note: {note}")

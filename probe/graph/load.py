@@ -1,5 +1,7 @@
 """Reads an ONNX file: its weights beside it, its faults, its one audio input and its outputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,15 @@ FLOATS: dict[int, type[np.floating]] = {
     TensorProto.FLOAT16: np.float16,
     TensorProto.DOUBLE: np.float64,
 }
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the file's name before an InputError raised inside, where the graph alone is known ("model: ...")."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path.name}: {str(error).removeprefix('model: ')}") from error
 
 
 def load(path: str | Path) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ import onnxruntime as ort
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..graph.external_data import data_files
-from ..graph.load import read_file
+from ..graph.load import naming, read_file
 from ..models.contracts import completed
 from ..models.frontends.frontend import FrontEnd
 from ..models.frontends.opening import open_model
@@ -101,7 +101,8 @@ class Backbone:
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         digest, untrained = sha256(path), random_weights(model)
         form = " ".join((digest, front.text if front else "", *inputs))
-        architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold)
+        with naming(path):
+            architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold)
         del model
         session, check = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning)
         spec = data_input(session)

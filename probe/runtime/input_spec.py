@@ -60,6 +60,11 @@ def waveform_shape(model: onnx.ModelProto, place: str, window_samples: int) -> t
     """The input's shape for its batch of windows: [N, S], [N, 1, S] or [S]; a free N is 1. InputError: no waveform."""
     dims = declared(model)
     if not is_waveform(dims):
+        if len(dims) == 4 and sum(size != 1 for size in dims[1:]) < 2:
+            raise InputError(
+                f"{place}: input {dims_text(dims)} has axes of one beside the samples, wanted a mono waveform [N,S], "
+                "[N,1,S], [N,S,1] or [S]. Export it without them?"
+            )
         if len(dims) not in (3, 4) or (len(dims) == 3 and any(size and size > MOST_ROWS for size in dims[1:])):
             raise InputError(f"{place}: input {dims_text(dims)}, wanted a mono waveform [N,S], [N,1,S] or [S]")
         raise InputError(

@@ -128,7 +128,10 @@ def compare_taps(
     differences = {}
     for block, wanted in references(model, exposed, x, threads):
         if not np.isfinite(wanted).all():
-            raise InputError(f"tap {block.name}: the untouched model gives NaN or infinity on random input")
+            raise InputError(
+                f"tap {block.name}: the untouched model gives NaN or infinity on random input, wanted "
+                "finite numbers. Do its weights hold NaN?"
+            )
         ours = found[block.name]
         if ours.size != wanted.size:
             raise InputError(

@@ -146,7 +146,7 @@ def ranking_table(table: pd.DataFrame, k: int) -> Table:
             "p": ["<0.001" if p < 0.001 else f"{p:.3f}" for p in table["vs_last_p"]],
             "linear": table["linear"].map("{:.3f}".format),
             "LogME": table["logme"].map("{:.3f}".format),
-            "ms/window": table["ms_per_window"].map("{:.1f}".format),
+            "ms/window": ["-" if ms != ms else f"{ms:.1f}" for ms in table["ms_per_window"]],
         }
     )
     return Table.from_frame(shown)

@@ -66,6 +66,13 @@ def test_an_atlas_of_stores_is_the_same_twice_and_from_its_tables(runs, tmp_path
     assert set(scores["backbone"]) == {"small"} and set(done.tables["cells"]["distance"]) == {"unknown"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_a_control_there_is_no_picture_of_controls(runs, tmp_path):
+    done = bp.build_atlas([runs / "small"], tmp_path / "atlas")
+    assert sorted(p.stem for p in (tmp_path / "atlas" / "figures").iterdir()) == ["curves", "depth", "rules"]
+    assert "3 figures" in str(done)
+
+
 def test_what_a_rule_costs_is_counted_from_the_best_tap(runs, tmp_path):
     tables = bp.build_atlas([runs / "small", runs / "control"], tmp_path / "one").tables
     regrets, scores = tables["regrets"], tables["scores"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from birdprobe.features import InputError
 from birdprobe.probe.runtime.backbone import Backbone, sha256
@@ -269,6 +269,7 @@ def test_flags_complete_and_overrule_the_contract():
             ["N", 1, 500, 128],
             r"input \[\?,1,500,128\] is no mono waveform .* such as --frontend mel:n_fft=2048,hop=512,n_mels=128,db",
         ),
+        (["N", 1, 1, 16000], r"m.onnx: input \[\?,1,1,16000\] has axes of one .* Export it without them\?"),
         (["N", 2, 16000], r"input \[\?,2,16000\], wanted a mono waveform"),
         ([1, 1, 1, 1, 8], "wanted a mono waveform"),
     ],
@@ -277,6 +278,14 @@ def test_inputs_that_are_no_waveform(shape, message):
     model = contract_of(shape, {"y": ["N", 2]})
     with pytest.raises(InputError, match=message):
         shape = waveform_shape(model, "m.onnx", read_input_spec(model, "m.onnx", 16000, None, None).window_samples)
+
+
+def test_a_model_that_gives_nan_is_named_with_the_tap(saved):
+    model, _ = convolutional()
+    weights = model.graph.initializer[-1]
+    weights.CopyFrom(numpy_helper.from_array(np.full(tuple(weights.dims), np.nan, np.float32), weights.name))
+    with pytest.raises(InputError, match=r"^\w+\.onnx: tap \w+: .*NaN or infinity .* Do its weights hold NaN\?"):
+        opened(saved(model))
 
 
 def test_files_that_are_no_model(tmp_path, saved):

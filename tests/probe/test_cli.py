@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 
 from birdprobe.features.store import FeatureStore
 from birdprobe.probe.cli.app import main
+from tests.graphs import Nodes
 from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
 
 COLUMNS = (
@@ -118,6 +119,17 @@ def test_strangers_files_are_never_taken_for_a_run(model, audio, tmp_path):
     assert "thesis.txt" in one_line(birdprobe("sweep", model, audio, "-o", tmp_path, *OPTIONS))
     assert birdprobe("sweep", model, audio, "-o", tmp_path, *OPTIONS, "--overwrite").returncode == 0
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_blocks_names_every_tap_whole_where_there_is_no_terminal(tmp_path):
+    x, names = "audio", ["a_tensor_with_quite_a_long_name_" * 4 + str(i) for i in range(12)]
+    nodes = Nodes()
+    for i, name in enumerate(names):
+        x = nodes.add("Relu", nodes.add("Conv", x, nodes.random(4, 4 if i else 1, 3), pads=[1, 1]), name=name)
+    path = tmp_path / "long.onnx"
+    onnx.save(nodes.model({"audio": ["n", 1, 8000]}, {x: ["n", 4, 8000]}), path)
+    out = birdprobe("blocks", path).stdout
+    assert "…" not in out and "block_10" in out and names[5] in out
 
 
 def test_blocks_json_keeps_its_contract(model):
