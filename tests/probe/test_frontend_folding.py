@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
+from birdprobe.features import InputError
 from birdprobe.probe.runtime.sessions import audio_like, open_session
 from birdprobe.probe.surgery.expose import expose
-from birdprobe.probe.surgery.frontend_folding import fold
 from birdprobe.probe.surgery.linear_chains import Finder
+from birdprobe.probe.surgery.passes import fold
 from birdprobe.probe.surgery.verify import Difference
 from tests.waveform_models import SAMPLES, Builder, convolutional, framed, transformer
 
@@ -217,3 +218,25 @@ def test_transforms_of_another_kind_are_left_alone():
     b.add("DFT", [now], "bins", axis=2)
     model = b.model(["N", SAMPLES], {"bins": None})
     assert fold(model)[0] is model
+
+
+def test_each_pass_is_switched_off_by_name():
+    model = transformed("DFT")
+    x = audio_like((2, SAMPLES))
+    wanted = run(model, x)[0]
+    for without, kept, gone in (
+        ((), set(), {"DFT", "Gather"}),
+        (("chains",), {"Gather", "MatMul"}, {"DFT"}),
+        (("transforms",), {"Gather", "DFT"}, set()),
+        (("transforms", "chains"), {"Gather", "DFT"}, set()),
+    ):
+        folded, note = fold(model, without=without)
+        kinds = {n.op_type for n in folded.graph.node}
+        assert kept <= kinds and not gone & kinds
+        assert ("passes switched off: " + ", ".join(without) in note) == bool(without)
+        assert Difference.between(run(folded, x)[0], wanted).rel_l2 < 1e-5
+
+
+def test_an_unknown_pass_is_named():
+    with pytest.raises(InputError, match="must be one of transforms, chains, got 'mel'"):
+        fold(framed()[0], without=("mel",))
