@@ -1,6 +1,7 @@
 """The passes that rewrite an opened graph for speed, in order: each proven where it is used, switched off by its name.
 
 transforms: DFT and STFT operators become constant products and strided convolutions (spectral_operators).
+bins: spectrum bins that no mel band reads are not computed (unread_bins).
 chains: linear chains of constants become one matrix, with their framing one strided convolution (linear_chains).
 """
 
@@ -11,6 +12,7 @@ import onnx
 
 from ...features import InputError
 from .frontend_folding import fold_chains, fold_transforms
+from .unread_bins import drop_unread
 
 
 class Pass(NamedTuple):
@@ -20,7 +22,7 @@ class Pass(NamedTuple):
     run: Callable[[onnx.ModelProto, tuple[int, ...] | None, bool], tuple[onnx.ModelProto, str]]
 
 
-PASSES = (Pass("transforms", fold_transforms), Pass("chains", fold_chains))
+PASSES = (Pass("transforms", fold_transforms), Pass("bins", drop_unread), Pass("chains", fold_chains))
 NAMES = tuple(one.name for one in PASSES)
 
 
