@@ -55,7 +55,7 @@ class Bins:
             self.targets.append(node)
             return target[-2:] == [self.size, 2] and self.trace(node.input[0], 2)
         if node.op_type in BESIDE:
-            inputs = [i for i in node.input if finder.constant(i) is None or finder.constant(i).size != 1]
+            inputs = [i for i in node.input if np.size(finder.constant(i)) != 1 or finder.constant(i) is None]
             return bool(inputs) and all(self.trace(i, parts) for i in dict.fromkeys(inputs))
         return False
 
