@@ -74,6 +74,7 @@ def open_backbone(
     threads: int | None = None,
     device: str = "auto",
     precision: str = "float32",
+    without: Sequence[str] = (),
 ) -> Backbone:
     """Open a backbone at its taps.
 
@@ -90,6 +91,7 @@ def open_backbone(
         threads: of the session; None takes one per core.
         device: auto, cpu, cuda, tensorrt, openvino, coreml or directml; auto is CUDA where it answers, else the CPU.
         precision: float32, tf32 or float16; the first batch is checked against the CPU in float32 (`.device_check`).
+        without: passes to switch off, of `transforms`, `bins` and `chains`; see docs/speed.md.
 
     Returns:
         A backbone: call it with windows float32 [N, window_samples] for {tap: float32 [N, d]}.
@@ -110,6 +112,7 @@ def open_backbone(
         frontend=frontend,
         inputs=inputs,
         device=there,
+        without=without,
     )
 
 

@@ -145,7 +145,7 @@ def _if_closed(graph: Graph, join: int, fork: int, inside: list[int]) -> Region 
 def nested_skips(graph: Graph, regions: list[Region]) -> frozenset[int]:
     """Joins of the skips over a smaller map that nest, each with a step down and a step up that the inner has not."""
     down, up = changes_of_scale(graph)
-    masks: dict[str, np.ndarray] = {}
+    masks: dict[int, int] = {}
     for region in regions:
         mask = sum(1 << i for i in region.inside)
         if mask & down and mask & up:

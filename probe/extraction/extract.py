@@ -155,6 +155,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "clips": len(recordings.clips),
         "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
         "files_look": quick_look(ClipBatch(0, recordings.clips)),
+        "folding": backbone.folding,
         "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
         "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
     }

@@ -36,12 +36,13 @@ class Opening:
     frontend: str | None
     inputs: tuple[str, ...]
     device: Device
+    without: tuple[str, ...]
 
     @classmethod
     def of(cls, backbone: Backbone) -> "Opening":
         b = backbone
-        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs, b.device)
-        return cls(b.path.resolve(), *how)
+        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs)
+        return cls(b.path.resolve(), *how, b.device, b.without)
 
 
 @lru_cache(maxsize=1)
@@ -58,6 +59,7 @@ def _open(how: Opening) -> Backbone:
         frontend=how.frontend,
         inputs=how.inputs,
         device=how.device,
+        without=how.without,
     )
 
 

@@ -20,6 +20,7 @@ from ..models.contracts import completed
 from ..models.frontends.frontend import FrontEnd
 from ..models.frontends.opening import open_model
 from ..models.registry import resolve
+from ..surgery.passes import check_names
 from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
 from .device_session import BATCH, DeviceCheck, DeviceSession
@@ -34,7 +35,7 @@ class Backbone:
     """See the module. Calling it is thread-safe; the model's weights live in the session only.
 
     blocks: the block that each tap reads, under the tap's name. dims: tap -> dimensions of one pooled row. pooling: the
-    rules' text. folding: what was done to the front end.
+    rules' text. folding: what was done to the front end; without: the passes switched off.
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
     one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from
@@ -53,6 +54,7 @@ class Backbone:
     architecture: Architecture
     verification: Verification
     folding: str
+    without: tuple[str, ...]
     batch: int | None
     threads: int | None
     frontend: str | None
@@ -80,17 +82,20 @@ class Backbone:
         frontend: str | None = None,
         inputs: Sequence[str] = (),
         device: Device = CPU,
+        without: Sequence[str] = (),
     ) -> "Backbone":
         """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
         pooling: one rule or several, comma-separated; under several a tap is `block_17/max`, and may be asked for so.
-        threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is.
+        threads: intra-op threads of the session (None: one per core). fold=False leaves the front end as it is,
+        without the passes named there (see surgery/passes).
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers. device: see `providers.find_device`; checked against the CPU.
         frontend, inputs: as `models.frontends.opening.open_model` takes them.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """
+        without = check_names(without)
         path = resolve(path)
         front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
         model = open_model(path, front, inputs, sample_rate, window_s)
@@ -102,7 +107,7 @@ class Backbone:
         digest, untrained = sha256(path), random_weights(model)
         form = " ".join((digest, front.text if front else "", *inputs))
         with naming(path):
-            architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold)
+            architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold, without)
         del model
         session, check = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning)
         spec = data_input(session)
@@ -119,6 +124,7 @@ class Backbone:
             architecture=architecture,
             verification=verification,
             folding=note,
+            without=without,
             batch=together(spec),
             threads=threads,
             frontend=front.text if front else None,

@@ -13,7 +13,7 @@ from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
-from ..surgery.frontend_folding import fold as fold_front
+from ..surgery.passes import fold as fold_front
 from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
 from . import proofs
@@ -27,23 +27,29 @@ FOLDED = " folded ("  # in the note of a front end that was
 
 
 def open_proven(
-    model: onnx.ModelProto, form: str, shape: tuple[int, ...], taps: str, pooling: str, fold: bool
+    model: onnx.ModelProto,
+    form: str,
+    shape: tuple[int, ...],
+    taps: str,
+    pooling: str,
+    fold: bool,
+    without: tuple[str, ...] = (),
 ) -> tuple[Architecture, Exposed, Verification, str]:
     """(Blocks, the model opened at `taps`, its verification, a note on the folding); proven once per file, see proofs.
 
     form: names the graph: the file's sha256, and what was put in front of it. shape: of the input, with its batch axis.
     """
-    place = proofs.place(form=form, shape=shape, taps=taps, pooling=pooling, fold=fold)
+    place = proofs.place(form=form, shape=shape, taps=taps, pooling=pooling, fold=fold, without=without)
     with suppress(InputError, KeyError, TypeError, IndexError, ValueError):  # a record of something else: proven anew
         if (found := proofs.read(place)) is not None:
             architecture = Architecture.from_json(found["architecture"])
             blocks, names = select_readings(architecture, taps, pooling)
             candidate = next(islice(candidates(model), found["candidate"], None))
-            whole, _ = build(candidate, blocks, pooling, found["folded"], row_of(shape), proven=True)
+            whole, _ = build(candidate, blocks, pooling, found["folded"], row_of(shape), True, without)
             return architecture, whole.pruned(names), Verification.from_json(found["verification"]), found["note"]
     architecture = find_blocks(model, shape)
     blocks, names = select_readings(architecture, taps, pooling)
-    prepared = prepare(model, blocks, pooling, fold, row_of(shape), names)
+    prepared = prepare(model, blocks, pooling, fold, row_of(shape), names, without=without)
     record = {
         "architecture": architecture.to_json(),
         "candidate": prepared.candidate,
@@ -93,12 +99,13 @@ def build(
     fold: bool,
     row: tuple[int, ...],
     proven: bool = False,
+    without: Collection[str] = (),
 ) -> tuple[Exposed, str]:
     """Expose (the original outputs kept, so that they can be compared) and fold; and a note on the folding."""
     whole = expose(candidate, taps, pooling, keep_outputs=not proven)
     if not fold:
         return whole, "front end: folding is off"
-    folded, note = fold_front(whole.model, row, proven)
+    folded, note = fold_front(whole.model, row, proven, without)
     return whole.holding(folded), note
 
 
@@ -122,18 +129,19 @@ def prepare(
     row: tuple[int, ...],
     names: Collection[str] | None = None,
     threads: int | None = None,
+    without: Collection[str] = (),
 ) -> Prepared:
     """Open and verify; batched where the graph can.
 
     row: the shape of one window, without the batch axis. names: the only taps to keep, where a block is read in several
-    ways. InputError: verification fails, even at one window a call.
+    ways. without: passes to leave out. InputError: verification fails, even at one window a call.
     """
     failed: InputError | None = None
     for i, candidate in enumerate(candidates(model)):
         for folding in (True, False) if fold else (False,):
             note = ""
             try:
-                whole, note = build(candidate, taps, pooling, folding, row)
+                whole, note = build(candidate, taps, pooling, folding, row, without=without)
                 outputs = compare_outputs(model, whole, row, threads=threads)
                 exposed = whole.pruned(names)
                 del whole

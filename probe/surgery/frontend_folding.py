@@ -33,33 +33,28 @@ TOLERANCE = 1e-5  # relative L2 of each folded chain's output
 OPERATOR_TOLERANCE = 1e-4  # of a transform: ONNX Runtime's own DFT of 640 points is 3.5e-5 from float64 sums, ours 3e-7
 
 
-def fold(
+def fold_transforms(
     model: onnx.ModelProto, row: tuple[int, ...] | None = None, proven: bool = False
 ) -> tuple[onnx.ModelProto, str]:
-    """(A folded model, a note that says what was done), or (the model itself, a note) where there is nothing to fold.
-
-    row: the shape of one window where the input's length is dynamic. The result is checked on two seeded windows:
-    unless what every chain gives agrees within 1e-5 relative L2, the model is returned as it was. `proven` skips the
-    check, for a file that passed it before. DFT and STFT operators are replaced first, and checked alike.
-    """
-    said = ""
+    """The model with its DFT and STFT operators replaced, and a note; checked even where proven, for they are rare."""
     try:
         replaced, tensors = replace_transforms(model, row)
-        off = agree(model, replaced, tensors, row) if tensors else 0.0  # rare, so checked even where proven
-        if tensors and off <= OPERATOR_TOLERANCE:
-            said = f"front end: {len(tensors)} DFT or STFT operator{'s' * (len(tensors) > 1)} folded ("
-            said += f"equal within {off:.1e}); "
-            model = replaced
-        elif tensors:
-            said = f"front end: its transforms are left as they were (another form is {off:.1e} relative L2 away); "
+        if not tensors:
+            return model, ""
+        off = agree(model, replaced, tensors, row)
     except InputError as error:
-        said = f"front end: its transforms are left as they were ({error}); "
-    folded, note = fold_chains(model, row, proven)
-    return folded, said + note
+        return model, f"front end: its transforms are left as they were ({error})"
+    if off > OPERATOR_TOLERANCE:
+        return model, f"front end: its transforms are left as they were (another form is {off:.1e} relative L2 away)"
+    many = "s" * (len(tensors) > 1)
+    return replaced, f"front end: {len(tensors)} DFT or STFT operator{many} folded (equal within {off:.1e})"
 
 
-def fold_chains(model: onnx.ModelProto, row: tuple[int, ...] | None, proven: bool) -> tuple[onnx.ModelProto, str]:
-    """`fold` of the linear chains alone."""
+def fold_chains(
+    model: onnx.ModelProto, row: tuple[int, ...] | None = None, proven: bool = False
+) -> tuple[onnx.ModelProto, str]:
+    """The model with its linear chains folded, and a note. Unless what every chain gives agrees within 1e-5 relative L2
+    on two seeded windows, the model is returned as it was; `proven` skips the check."""
     finder = Finder(model)
     loose = list(finder.runs())
     if not loose or len(audio_input(model).type.tensor_type.shape.dim) < 2:

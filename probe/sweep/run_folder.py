@@ -115,6 +115,7 @@ def describe_model(backbone: Backbone) -> dict:
         "architecture": backbone.architecture.to_json(),
         "proof": backbone.verification.to_json(),
         "folding": backbone.folding,
+        "without": list(backbone.without),
         "random_weights": backbone.random_weights,
         "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
     }

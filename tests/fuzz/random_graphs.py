@@ -20,7 +20,7 @@ from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.sessions import data_input, open_session, together
 from birdprobe.probe.surgery.batch_axis import free_batch, pin_batch
 from birdprobe.probe.surgery.expose import expose
-from birdprobe.probe.surgery.frontend_folding import fold
+from birdprobe.probe.surgery.passes import NAMES, fold
 from birdprobe.probe.surgery.verify import gather
 
 SAMPLES = 512
@@ -279,10 +279,13 @@ def check(seed: int, folder: Path) -> None:
     for form, candidate in forms.items():
         for keep in (True, False):
             exposed = expose(candidate, blocks, rule, keep_outputs=keep)
+            without = tuple(name for name in NAMES if draw.random() < 0.3)
             for folded in (False, True):
-                made = exposed.holding(fold(exposed.model, (SAMPLES,))[0]) if folded else exposed
+                made = exposed.holding(fold(exposed.model, (SAMPLES,), without=without)[0]) if folded else exposed
                 for part in (made, made.pruned()):
-                    compare(part, x, wanted, f"{form}, outputs kept {keep}, folded {folded}", fixed, form)
+                    compare(
+                        part, x, wanted, f"{form}, outputs kept {keep}, folded {folded} without {without}", fixed, form
+                    )
     for folded in (True, False):
         try:
             backbone = Backbone.open(path, "all", rule, 8000, normalise="none", threads=1, fold=folded)

@@ -14,7 +14,7 @@ from birdprobe.probe.runtime.backbone import Backbone, sha256
 from birdprobe.probe.runtime.input_spec import read_input_spec, recognise, waveform_shape
 from birdprobe.probe.runtime.sessions import audio_like, open_session
 from birdprobe.probe.surgery.batch_axis import free_batch
-from tests.waveform_models import SAMPLES, Builder, convolutional, transformer
+from tests.waveform_models import SAMPLES, Builder, convolutional, framed, transformer
 
 BIRDNET = Path(__file__).parents[3] / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
 RATE = 1000
@@ -309,3 +309,13 @@ def test_birdnet_is_proven_at_all_blocks():
     assert len(backbone.verification.taps) == 18
     assert max(d.rel_l2 for d in [*backbone.verification.taps.values(), *backbone.verification.outputs.values()]) < 2e-5
     assert "2 linear chains folded" in backbone.folding
+
+
+def test_a_pass_is_switched_off_by_name(saved):
+    path, x = saved(framed()[0]), audio_like((3, SAMPLES))
+    plain, off = opened(path), opened(path, without=["chains"])
+    assert "1 linear chain folded" in plain.folding and plain.without == ()
+    assert off.folding == "passes switched off: chains" and off.without == ("chains",)
+    assert all(np.allclose(off(x)[tap], plain(x)[tap], rtol=1e-4, atol=1e-6) for tap in plain.taps)
+    with pytest.raises(InputError, match="passes to switch off must be one of transforms, bins, chains, got 'mel'"):
+        opened(path, without=["mel"])

@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
+from birdprobe.features import InputError
 from birdprobe.probe.runtime.sessions import audio_like, open_session
 from birdprobe.probe.surgery.expose import expose
-from birdprobe.probe.surgery.frontend_folding import fold
 from birdprobe.probe.surgery.linear_chains import Finder
+from birdprobe.probe.surgery.passes import fold
 from birdprobe.probe.surgery.verify import Difference
 from tests.waveform_models import SAMPLES, Builder, convolutional, framed, transformer
 
@@ -217,3 +218,53 @@ def test_transforms_of_another_kind_are_left_alone():
     b.add("DFT", [now], "bins", axis=2)
     model = b.model(["N", SAMPLES], {"bins": None})
     assert fold(model)[0] is model
+
+
+def test_each_pass_is_switched_off_by_name():
+    model = transformed("DFT")
+    x = audio_like((2, SAMPLES))
+    wanted = run(model, x)[0]
+    for without, kept, gone in (
+        ((), set(), {"DFT", "Gather"}),
+        (("chains",), {"Gather", "MatMul"}, {"DFT"}),
+        (("transforms",), {"Gather", "DFT"}, set()),
+        (("transforms", "chains"), {"Gather", "DFT"}, set()),
+    ):
+        folded, note = fold(model, without=without)
+        kinds = {n.op_type for n in folded.graph.node}
+        assert kept <= kinds and not gone & kinds
+        assert ("passes switched off: " + ", ".join(without) in note) == bool(without)
+        assert Difference.between(run(folded, x)[0], wanted).rel_l2 < 1e-5
+
+
+def test_an_unknown_pass_is_named():
+    with pytest.raises(InputError, match="must be one of transforms, bins, chains, got 'mel'"):
+        fold(framed()[0], without=("mel",))
+
+
+@pytest.mark.parametrize("operator", [True, False])
+def test_bins_that_no_mel_band_reads_are_not_computed(operator):
+    """A spectrum of 33 bins, of which the mel bands read 20, as transform or as products with cosines and sines."""
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("rows", [-1, 4, 64])], "frames")
+    if operator:
+        now = b.add("DFT", [b.add("Unsqueeze", [now, b.ints("end", [-1])], "real")], "pairs", axis=2, onesided=1)
+        now = b.add("ReduceSum", [b.add("Mul", [now, now], "squares"), b.ints("last", [-1])], "power", keepdims=0)
+    else:
+        re, im = (b.add("MatMul", [now, b.weight(f"w_{part}", 64, 33)], part) for part in ("re", "im"))
+        now = b.add("Add", [b.add("Mul", [re, re], "re2"), b.add("Mul", [im, im], "im2")], "power")
+    mel = np.abs(b.rng.normal(size=(33, 5))).astype(np.float32)
+    mel[:3] = mel[-10:] = 0
+    b.add("MatMul", [b.add("Sqrt", [now], "magnitude"), b.store("mel", mel)], "bands")
+    model = b.model(["N", SAMPLES], {"bands": ["N", 4, 5]})
+    folded, note = fold(model)
+    assert "20 of 33 are computed" in note
+    assert next(t for t in folded.graph.initializer if t.name == "mel").dims == [20, 5]
+    widths = sorted(t.dims[1] for t in folded.graph.initializer if len(t.dims) == 2)
+    assert widths == ([5, 40] if operator else [5, 20, 20])
+    assert "computed" not in fold(model, without=("bins",))[1]
+    x = audio_like((3, SAMPLES))
+    assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
+    b.add("Abs", ["power"], "also")  # read elsewhere: every bin is wanted
+    model = b.model(["N", SAMPLES], {"bands": ["N", 4, 5], "also": None})
+    assert "computed" not in fold(model)[1]
