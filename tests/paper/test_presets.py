@@ -1,4 +1,4 @@
-"""paper/presets.json is what the members' code says. `python -m tests.test_paper_presets` writes it anew."""
+"""paper/presets.json is what the members' code says. `python -m tests.paper.test_presets` writes it anew."""
 
 import json
 from dataclasses import asdict
@@ -16,7 +16,7 @@ def text() -> str:
 
 
 def test_the_file_is_what_the_code_says():
-    assert PATH.read_text(encoding="utf-8") == text(), "python -m tests.test_paper_presets writes it anew"
+    assert PATH.read_text(encoding="utf-8") == text(), "python -m tests.paper.test_presets writes it anew"
 
 
 def test_it_reads_back():
