@@ -7,7 +7,7 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 
-from ...features.recordings.names import SoundscapeName
+from ...features.recordings.names import SoundscapeName, place_of
 
 PADDING = -1
 
@@ -38,13 +38,11 @@ def find_places(names: Sequence[str], sites: Sequence[str] | None = None) -> tup
     names: files or stems, spelled as those of BirdCLEF+ soundscapes; any other says nothing. sites: the known ones, in
     order; None: all that occur, sorted.
     """
-    parsed = [SoundscapeName.parse(PurePath(name).name) for name in names]
+    files = [PurePath(name).name for name in names]
     if sites is None:
-        sites = sorted({one.site for one in parsed if one})
-    number = {name: i for i, name in enumerate(sites, 1)}
-    site = np.array([number.get(one.site, 0) if one else 0 for one in parsed], dtype=np.int64)
-    hour = np.array([one.begun.hour + 1 if one else 0 for one in parsed], dtype=np.int64)
-    return site, hour, tuple(sites)
+        sites = sorted({said.site for said in map(SoundscapeName.parse, files) if said})
+    places = np.array([place_of(name, sites) for name in files], dtype=np.int64).reshape(-1, 2)
+    return places[:, 0], places[:, 1], tuple(sites)
 
 
 def make_recordings(
