@@ -5,7 +5,6 @@ other says it a window at a time; then an event is as long as the windows it fil
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
 from .placement import Placement, probabilities
-from .predict import Skipped, played_as
+from .predict import Skipped, played_as, usual_workers
 from .predictor import Predictor
 from .rows import Soundscape, find, passed_over
 
@@ -62,7 +61,7 @@ def detect(
 ) -> Detected:
     """The events of a folder, a file or a list of soundscapes, as OUT.txt (Raven) or OUT.csv.
 
-    rule: what an event is. workers: files at a time, None: one a core. InputError: an OUT that exists (without
+    rule: what an event is. workers: files at a time, None: as `predict`. InputError: an OUT that exists (without
     `overwrite`) or of another suffix, nothing to hear, no file that can be used.
     """
     out = Path(out)
@@ -91,10 +90,9 @@ def detect(
     offsets: list[float] = []
     skipped: list[Skipped] = []
     begin, frame_s = 0.0, math.nan
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
         getattr(predictor, "at_work", nullcontext)(),
-        ThreadPoolExecutor(workers or cores, thread_name_prefix="events") as pool,
+        ThreadPoolExecutor(workers or usual_workers(predictor), thread_name_prefix="events") as pool,
         Progress("listening", len(files), "files", wanted=progress) as bar,
     ):
         for file, found in zip(files, pool.map(work, files)):

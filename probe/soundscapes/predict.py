@@ -198,7 +198,7 @@ def _run(
         budget.done(audio_s, time.monotonic() - begun)
         return Entry(found, audio_s)
 
-    workers = workers or _workers(predictor)
+    workers = workers or usual_workers(predictor)
     waiting: dict[Future[Entry], Soundscape] = {}
     upcoming = iter(todo)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="predict")
@@ -238,7 +238,7 @@ def usual_batch(predictor: Predictor) -> int:
     return BATCH if check is None else check.batch or BATCH
 
 
-def _workers(predictor: Predictor) -> int:
+def usual_workers(predictor: Predictor) -> int:
     """A thread per core where the predictor computes with one; at least two, so that one decodes meanwhile."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = getattr(predictor, "threads", 1) or cores
