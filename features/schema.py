@@ -1,9 +1,9 @@
-"""JSON held against what is declared of it: whole records of a dataclass, or the fields of an object that are used."""
+"""Values held against what is declared of them: records and fields of JSON, and settings that the user may choose."""
 
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -96,6 +96,18 @@ def check_fields(wanted: Mapping[str, Any], found: object, place: str = "") -> N
                 check_fields(kind[0], one, f"{name}[{i}]")
         else:
             value_of(kind, found[key], name)
+
+
+def check_choice(option: str, value: object, allowed: Collection[str]) -> None:
+    """InputError, naming the option, where a setting is none of its choices."""
+    if value not in allowed:
+        raise InputError(f"`{option}` must be one of {', '.join(allowed)}, got {value!r}.")
+
+
+def check_least(option: str, value: float | None, least: float) -> None:
+    """InputError, naming the option, where a setting is smaller than it may be; None is left to the program."""
+    if value is not None and value < least:
+        raise InputError(f"`{option}` must be at least {least}, got {value}.")
 
 
 def _name(found: object) -> str:

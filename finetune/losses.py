@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..features import InputError
+from ..features.schema import check_choice
 
 
 def asymmetric(
@@ -97,10 +97,9 @@ def loss(
     kind: str, logits: Tensor, targets: Tensor, *, gamma_neg: float = 4.0, gamma_pos: float = 1.0, clip: float = 0.05
 ) -> Tensor:
     """The loss of that name; the numbers are the asymmetric one's. InputError: no such name."""
+    check_choice("--loss", kind, LOSSES)
     if kind == "asl":
         return asymmetric(logits, targets, gamma_neg, gamma_pos, clip)
-    if kind not in LOSSES:
-        raise InputError(f"`--loss` must be one of {', '.join(LOSSES)}, got {kind!r}.")
     return {"bce": bce, "ce": ce}[kind](logits, targets)
 
 

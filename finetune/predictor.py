@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import InputError
+from ..features.schema import check_choice
 from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
@@ -145,9 +146,8 @@ def open_member(
     Raises: InputError for no such run, fold, variant or choice; folds of different members, labels or settings.
     """
     variants = variants_of(tta)
-    for name, value, allowed in (("`--no-call`", no_call, NO_CALLS), ("`precision`", precision, PRECISIONS)):
-        if value not in allowed:
-            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+    check_choice("--no-call", no_call, NO_CALLS)
+    check_choice("precision", precision, PRECISIONS)
     paths = chosen(run, fold)
     loaded = [checkpoint.load(path) for path in paths.values()]
     first = loaded[0][1]

@@ -1,7 +1,7 @@
 """Tables of predictions: read, validated, lined up with the truth, scored, submitted, compared."""
 
 from .row_ids import files
-from .table import ROW_ID, aligned, check_submission, faults, read, read_predictions, read_truth, require, score
+from .table import ROW_ID, aligned, check_submission, faults, read, read_predictions, read_truth, require, score, write
 
 __all__ = [
     "ROW_ID",
@@ -14,4 +14,5 @@ __all__ = [
     "read_truth",
     "require",
     "score",
+    "write",
 ]

@@ -11,15 +11,15 @@ Reading fails only on what is no such table. What is wrong *in* a table is liste
 import csv
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import unescaped
-from ...features.files import check_regular
+from ...features.csv_files import unescaped, write_csv
+from ...features.files import check_regular, write_text
 from .. import metrics
 from .row_ids import files
 
@@ -81,6 +81,19 @@ def read(path: Path | str) -> pd.DataFrame:
     table = unescaped(table.set_index(ROW_ID))
     _numeric(path, table)
     return table.astype(np.float64)
+
+
+def write(path: Path | str, row_ids: Sequence[str], values: np.ndarray, classes: Sequence[str]) -> None:
+    """Put a table in the place of what is at `path`, so that `read` gives it back.
+
+    Args:
+        path: of the CSV. Its folder is made.
+        row_ids: of the rows; of a row that comes again the first counts.
+        values: [rows, K], probabilities or the truth's 0 and 1. classes: [K], names of the columns.
+    """
+    index = pd.Index(row_ids, name=ROW_ID)
+    table = pd.DataFrame(values, index=index, columns=list(classes))
+    write_text(path, write_csv(table[~index.duplicated()], float_format="%.9g") or "")
 
 
 def _numeric(path, table):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...features import InputError
 from ...features.recordings import Clip
+from ...features.schema import check_choice
 from ...features.windows import Selection
 from .energy_peaks import Peaks
 from .folds import UNKNOWN, clip_targets
@@ -54,8 +55,7 @@ class Clips:
     ):
         if not clips:
             raise InputError("clips: expected at least one, got none. Does the fold leave any?")
-        if selection not in SELECTIONS:
-            raise InputError(f"`--selection` must be one of {', '.join(SELECTIONS)}, got {selection!r}.")
+        check_choice("--selection", selection, SELECTIONS)
         self.clips, self.labels = tuple(clips), tuple(labels)
         self.targets = clip_targets(self.clips, self.labels)  # float32 [n, K]
         self.teacher = teacher

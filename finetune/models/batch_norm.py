@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...features import InputError
+from ...features.schema import check_choice
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 SETTLED = 491  # batches after which the share is the last of SHARES
@@ -32,8 +32,7 @@ class BatchNormed(nn.Module):
 
     def __init__(self, rule: str):
         super().__init__()
-        if rule not in RULES:
-            raise InputError(f"`batch_norm` must be one of {', '.join(RULES)}, got {rule!r}.")
+        check_choice("batch_norm", rule, RULES)
         self.rule = rule
         self._seen: int | None = None  # of the first BatchNorm; None: to be read, which costs a wait for the device
         self.register_load_state_dict_post_hook(_forget)

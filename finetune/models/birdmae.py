@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...features import InputError
+from ...features.schema import check_choice
 from ..losses import orthogonality
 from .network import Network
 from .precision import float32
@@ -294,6 +295,5 @@ def build(size: str, n_classes: int, **options) -> BirdMAE:
     """`BirdMAE` of this size. InputError: an option or a head that it does not have."""
     if odd := set(options) - {"head", "drop_path"}:
         raise InputError(f"birdmae-{size}: expected the options head or drop_path, got {', '.join(sorted(odd))}.")
-    if (head := options.get("head", "plain")) not in HEADS:
-        raise InputError(f"birdmae-{size}: `head` must be one of {', '.join(HEADS)}, got {head!r}.")
+    check_choice("head", options.get("head", "plain"), HEADS)
     return BirdMAE(n_classes, size, **options)

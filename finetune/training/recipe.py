@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from ...features import InputError
+from ...features.schema import check_choice, check_least
 from ..losses import LOSSES, activation_of
 from ..models.members import Recipe
 
 PRECISIONS = ("auto", "bfloat16", "float32")
 BEST = ("macro_auc", "cmap", "accuracy")
 CACHES = ("auto", "on", "off")
+DEVICES = ("auto", "cpu", "cuda")
 # What a resumed run, or another fold of it, may have otherwise: these change how long it takes, not what comes out.
 FREE = ("threads", "cache", "state_every_s", "device", "compile")
 
@@ -46,10 +48,10 @@ class Settings:
             ("--precision", self.precision, PRECISIONS),
             ("best", self.best, BEST),
             ("--cache", self.cache, CACHES),
+            ("--device", self.device, DEVICES),
             ("--loss", recipe.loss, LOSSES),
         ):
-            if value not in allowed:
-                raise InputError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
+            check_choice(name, value, allowed)
         for name, value, least in (
             ("--folds", self.folds, 2),
             ("--accumulate", self.accumulate, 1),
@@ -58,8 +60,7 @@ class Settings:
             ("--batch-size", recipe.batch_size, 1),
             ("--frozen-epochs", recipe.frozen_epochs, 0),
         ):
-            if value < least:
-                raise InputError(f"`{name}` must be at least {least}, got {value}.")
+            check_least(name, value, least)
         if not 0 <= recipe.ema < 1:
             raise InputError(f"`--ema` must be 0 (off) or a decay below 1, as in 0.999, got {recipe.ema}.")
         if not recipe.learning_rate > 0:

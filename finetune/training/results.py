@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...analysis.predictions.table import ROW_ID
+from ...analysis import predictions
 from ...features import InputError
-from ...features.csv_files import write_csv
 from ...features.files import parse_json, write_json, write_text
 from . import resume
 from .recipe import FREE, flat
@@ -134,11 +133,8 @@ def write_oof(
 ) -> None:
     """The held-out windows of a fold, probabilities and truth [w, K], and all folds so far in one table."""
     folder = run / "oof"
-    folder.mkdir(exist_ok=True)
-    rows = pd.Index(index, name=ROW_ID)
-    for name, table in ((f"truth-fold{fold}", truth.astype(int)), (f"fold{fold}", values)):
-        frame = pd.DataFrame(table, index=rows, columns=list(labels))
-        write_text(folder / f"{name}.csv", write_csv(frame[~rows.duplicated()], float_format="%.9g") or "")
+    predictions.write(folder / f"truth-fold{fold}.csv", index, truth.astype(int), labels)
+    predictions.write(folder / f"fold{fold}.csv", index, values, labels)
     order = sorted(int(m[1]) for path in folder.glob("fold*.csv") if (m := re.fullmatch(r"fold(\d+)", path.stem)))
     for name, start in ((re.sub(r"[^\w.-]", "-", member), "fold"), ("truth", "truth-fold")):
         parts = [(folder / f"{start}{i}.csv").read_text().splitlines() for i in order]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...features import InputError
 from ...features.progress import Progress
+from ...features.schema import check_choice, check_least
 from ...finetune.losses import LOSSES, activation_of, loss
 from ..modules import Head
 from ..sequences import SequenceHead
@@ -57,11 +58,9 @@ class Settings:
 
     def __post_init__(self):
         for name, allowed in (("loss", LOSSES), ("unit", ("clip", "window"))):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"`--{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+            check_choice(f"--{name}", getattr(self, name), allowed)
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("folds", 2), ("sequence_length", 1)):
-            if (value := getattr(self, name)) is not None and value < least:
-                raise InputError(f"`--{name.replace('_', '-')}` must be at least {least}, got {value}.")
+            check_least(f"--{name.replace('_', '-')}", getattr(self, name), least)
         if min(self.fractions, default=-1) < 0 or not sum(self.fractions):
             raise InputError(f"`--fractions` must be shares of the sources, as in 0.75,0.15,0.1, got {self.fractions}.")
         if self.mixup < 0:

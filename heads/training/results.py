@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...analysis import predictions
 from ...analysis.predictions.row_ids import window_ids
-from ...analysis.predictions.table import ROW_ID
 from ...features.csv_files import write_csv
 from ...features.files import write_json
 from ...features.output_folder import Kind, OutputFolder
@@ -85,12 +85,10 @@ def write_tables(
     """FOLDER/HEAD.csv of every head and FOLDER/truth.csv, for the rows of one source."""
     scored = (rows["source"] == source).to_numpy()
     held = rows[scored]
-    index = pd.Index(window_ids(held["file"], held["end_s"]), name=ROW_ID)
+    index = window_ids(held["file"], held["end_s"])
     truth = multi_hot([label_set(text) for text in held["labels"]], labels).astype(int)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, values in {**{name: x[scored] for name, x in probabilities.items()}, "truth": truth}.items():
-        table = pd.DataFrame(values, index=index, columns=list(labels))
-        write_csv(table[~index.duplicated()], folder / f"{name}.csv", float_format="%.9g")
+        predictions.write(folder / f"{name}.csv", index, values, labels)
 
 
 def _plain(column: pd.Series) -> np.ndarray:
