@@ -45,6 +45,7 @@ COMMANDS = {
     ),
     "predict": ("predict", "{w}/fused.onnx", "{w}/sounds", "-o", "{o}/p.csv", "--workers", "1"),
     "train": ("train", "{w}/s.h5", "-o", "{o}/run", "--head", "linear", "--taps", "-1", *EPOCHS),
+    "train over time": ("train", "{w}/s.h5", "-o", "{o}/run", "--head", "protossm", "--taps", "-1", *EPOCHS),
     "finetune": (
         *("finetune", "pebble", "{w}/tones", "-o", "{o}/run", "--epochs", "3", "--folds", "2", "--device", "cpu"),
         *("--batch-size", "4", *GROUPS),

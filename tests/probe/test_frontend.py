@@ -103,6 +103,14 @@ def test_ast_is_that_of_transformers_short_clips_filled_with_zeros():
     close(spectrogram("ast", ["N", 200, 128]), wanted)
 
 
+def test_whisper_is_that_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    extractor = transformers.WhisperFeatureExtractor(chunk_length=1)
+    clips = CLIPS[:, :16_000]
+    wanted = extractor(list(clips), sampling_rate=16_000, return_tensors="np")["input_features"]
+    close(spectrogram("whisper", ["N", 80, 100], clips, window_s=1.0), wanted)
+
+
 def test_beats_is_kaldi_times_its_gain():
     found = spectrogram("beats", ["N", 1, None, 128])
     plain = spectrogram("kaldi:n_mels=128,gain=32768", ["N", None, 128])

@@ -93,7 +93,7 @@ def graph_of(source: Path) -> onnx.ModelProto:
             raise InputError(f"{source}: input {writer.tensor(i).kind}, FLOAT32 wanted. Take the model's FP32 file.")
         writer.own(i)
     write(writer)
-    return simplify(writer.model(OPSET))
+    return simplify(writer.model(OPSET), source.name)
 
 
 def locate(model: str | Path) -> tuple[Path, registry.Entry | None]:

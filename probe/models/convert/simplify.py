@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ...runtime.sessions import audio_like, open_session
+from ....features import InputError
+from ...runtime.sessions import audio_like, open_session, reason
 
 BATCHES = (2, 3)
 WHOLE = (
@@ -33,14 +34,14 @@ WHOLE = (
 WHOLE += ("Squeeze", "Unsqueeze", "Reshape", "ReduceProd", "ReduceSum", "ReduceMax", "Cast", "Where", "Expand")
 
 
-def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+def simplify(model: onnx.ModelProto, place: str) -> onnx.ModelProto:
     """The model with its shape arithmetic replaced, and its outputs' shapes; of a fixed batch only the latter."""
     dims = [d.dim_value or 0 for d in model.graph.input[0].type.tensor_type.shape.dim]
     if not all(dims[1:]):
         return pruned(model)
     counted = [] if dims[0] else integers(model)
     results = [value.name for value in model.graph.output]
-    few, many = (measure(model, [*counted, *results], (dims[0] or n, *dims[1:])) for n in BATCHES)
+    few, many = (measure(model, [*counted, *results], (dims[0] or n, *dims[1:]), place) for n in BATCHES)
     del model.graph.output[:]
     for name in results:
         shape = ["batch" if a != b else a for a, b in zip(few[name].shape, many[name].shape)]
@@ -74,7 +75,7 @@ def integers(model: onnx.ModelProto) -> list[str]:
     return found
 
 
-def measure(model: onnx.ModelProto, names: Sequence[str], shape: Sequence[int]) -> dict[str, np.ndarray]:
+def measure(model: onnx.ModelProto, names: Sequence[str], shape: Sequence[int], place: str) -> dict[str, np.ndarray]:
     """The values of these tensors on one batch."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
@@ -82,7 +83,13 @@ def measure(model: onnx.ModelProto, names: Sequence[str], shape: Sequence[int]) 
     more = [name for name in names if name not in there]
     probe.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None) for name in more)
     session = open_session(probe, threads=1)
-    return dict(zip(names, session.run(list(names), {model.graph.input[0].name: audio_like(shape)})))
+    try:
+        return dict(zip(names, session.run(list(names), {model.graph.input[0].name: audio_like(shape)})))
+    except Exception as error:  # ONNX Runtime's own kinds have no common base
+        raise InputError(
+            f"{place}: the graph does not run on an input of {list(shape)}, its recorded shape ({reason(error)}). "
+            "Is the length of its window left free? Export it with the window's samples."
+        ) from None
 
 
 def _same(few: dict[str, np.ndarray], many: dict[str, np.ndarray], name: str) -> bool:

@@ -28,7 +28,8 @@ CHOICES = {
 }
 FLAGS: dict[str, tuple[str, Any]] = {word: ("log", word) for word in ("db", "ln")}
 FLAGS |= {word: ("spread", word) for word in CHOICES["spread"][1:]}
-FLAGS |= {word: (word, True) for word in ("ref_max", "denoise", "remove_dc", "flip")} | {"resize": ("fit", "resize")}
+FLAGS |= {word: (word, True) for word in ("ref_max", "denoise", "remove_dc", "flip", "drop_last")}
+FLAGS |= {"resize": ("fit", "resize")}
 ALSO = {"hop_length": "hop", "win_length": "win", "f_min": "fmin", "f_max": "fmax", "sr": "rate"}
 
 
@@ -40,6 +41,7 @@ class FrontEnd:
     n_fft, win, hop: of the Fourier transform, of the window in it (0: n_fft), between frames.
     n_mels, fmin, fmax (0: half the rate), scale, norm: the filter bank. power: 1 magnitude, 2 power.
     window: of each frame. pad: frames centred on their time (reflect, zero), or only those that fit (none).
+    drop_last: without the last of the centred frames, as Whisper.
     gain: what samples are multiplied by. remove_dc, preemphasis: of each frame, as Kaldi does.
     log: none, db (10 log10 of a power, 20 of a magnitude) or ln; amin: floor in front of it; offset: added there;
     top_db: how far below the window's maximum values are cut (0: not). ref_max: that maximum is 0 dB.
@@ -62,6 +64,7 @@ class FrontEnd:
     power: int = 2
     window: str = "hann"
     pad: str = "reflect"
+    drop_last: bool = False
     scale: str = "slaney"
     norm: str = "slaney"
     gain: float = 1.0
@@ -119,6 +122,8 @@ class FrontEnd:
                 f"`--frontend` fmin and fmax must lie between 0 and half the rate, {self.rate / 2:g} Hz, "
                 f"got {self.fmin:g} and {fmax:g}."
             )
+        if self.tail < 0:
+            raise _refused("drop_last", "true", "false where frames are not centred or `hop` is above half of `n_fft`")
         if self.power not in (1, 2):
             raise _refused("power", self.power, "1 or 2")
         if self.std <= 0 or self.amin <= 0:
@@ -137,8 +142,13 @@ class FrontEnd:
 
     @property
     def lead(self) -> int:
-        """Samples that are added in front of and behind the window."""
+        """Samples that are added in front of the window."""
         return 0 if self.pad == "none" else self.n_fft // 2
+
+    @property
+    def tail(self) -> int:
+        """Samples that are added behind it."""
+        return self.lead - self.hop if self.drop_last else self.lead
 
     @property
     def span(self) -> int:
@@ -147,11 +157,11 @@ class FrontEnd:
 
     def frames(self, samples: int) -> int:
         """Frames of a window of `samples`."""
-        return max(0, 1 + (samples + 2 * self.lead - self.span) // self.hop)
+        return max(0, 1 + (samples + self.lead + self.tail - self.span) // self.hop)
 
     def samples(self, frames: int) -> int:
         """The shortest window of so many frames."""
-        return (frames - 1) * self.hop + self.span - 2 * self.lead
+        return (frames - 1) * self.hop + self.span - self.lead - self.tail
 
     @property
     def bins(self) -> range:

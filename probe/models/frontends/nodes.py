@@ -79,9 +79,9 @@ def frontend_nodes(
 def _spectrum(n: NodeList, front: FrontEnd, source: str, samples: int) -> str:
     """[N, rows, T]: magnitudes or powers, in mel bands where the front end has them."""
     x = n.add("Reshape", source, n.constant([-1, 1, samples], np.int64))
-    pads = [front.lead, front.lead] if front.pad == "zero" else [0, 0]
+    pads = [front.lead, front.tail] if front.pad == "zero" else [0, 0]
     if front.pad == "reflect":
-        x = n.pad(x, [0, 0, front.lead], [0, 0, front.lead], "reflect")
+        x = n.pad(x, [0, 0, front.lead], [0, 0, front.tail], "reflect")
     bank, bins = filters(front)
     squares = []
     for matrix in transform(front, bins):

