@@ -61,7 +61,7 @@ def validate(y_true, scores) -> tuple[np.ndarray, np.ndarray]:
 def class_auc(y_true, scores) -> np.ndarray:
     """ROC-AUC per class, float64 [K] in 0..1; nan without a positive or without a negative row. Ties count one half."""
     y_true, scores = validate(y_true, scores)
-    return _per_class(y_true, scores, _auc)[:, 0]
+    return _per_class(y_true, scores, _AUC)[:, 0]
 
 
 def macro_auc(y_true, scores) -> float:
@@ -78,7 +78,7 @@ def class_ap(y_true, scores) -> np.ndarray:
     The mean over the positives of the precision among rows scored at least as high: scikit-learn's, not interpolated.
     """
     y_true, scores = validate(y_true, scores)
-    return _per_class(y_true, scores, _ap)[:, 0]
+    return _per_class(y_true, scores, _AP)[:, 0]
 
 
 def cmap(y_true, scores) -> float:
@@ -172,7 +172,7 @@ def resampled(metric: Callable, y_true, scores, codes: np.ndarray, times: np.nda
         float64 [B].
     """
     if metric in (macro_auc, cmap):
-        return _mean_defined(_per_class(y_true, scores, _auc if metric is macro_auc else _ap, codes, times))
+        return _mean_defined(_per_class(y_true, scores, _AUC if metric is macro_auc else _AP, codes, times))
     if metric is top1:
         hits, labelled = label_hits(y_true, scores, codes, len(times))
         total = labelled @ times
@@ -190,13 +190,14 @@ def label_hits(y_true, scores, codes: np.ndarray, n_groups: int) -> tuple[np.nda
     return hits, np.bincount(codes, weights=y_true.any(axis=1), minlength=n_groups)
 
 
-def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
-    """measure of every class and draw, float64 [K, B]. codes [n]: group of a row; times [G, B]: groups in a draw.
+def _per_class(y_true, scores, metric, codes=None, times=None) -> np.ndarray:
+    """The metric of every class and draw, float64 [K, B]. codes [n]: group of a row; times [G, B]: groups in a draw.
 
     Without codes: one draw that holds every row once.
     """
     if codes is None:
         codes, times = np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1))
+    cumulated, measure = metric
     n_groups, n_draws = times.shape
     rows = np.bincount(codes, minlength=n_groups) @ times  # [B] of each draw
     values = np.full((y_true.shape[1], n_draws), np.nan)
@@ -207,9 +208,12 @@ def _per_class(y_true, scores, measure, codes=None, times=None) -> np.ndarray:
         some = scored[batch == i]
         starts, above, higher = _slots(y_true[:, some], scores[:, some], codes, n_groups)
         step = max(1, _CHUNK // higher.shape[0])
+        if few_groups := n_groups < n_draws and higher.shape[0] * n_groups < _CHUNK:  # cumulated once, for all draws
+            by_group = cumulated(above.toarray(), higher.toarray(), starts)
         for j in range(0, n_draws, step):
             part = times[:, j : j + step]
-            values[some, j : j + step] = measure(above @ part, higher @ part, rows[j : j + step], starts)
+            counts = [one @ part for one in by_group] if few_groups else cumulated(above @ part, higher @ part, starts)
+            values[some, j : j + step] = measure(*counts, rows[j : j + step], starts)
     return values
 
 
@@ -243,27 +247,36 @@ def _from_the_top(counts, starts) -> np.ndarray:
     return sums - np.repeat(below, np.diff(np.append(starts, len(sums))), axis=0)
 
 
-def _auc(positive, negative, rows, starts) -> np.ndarray:
-    """[K, B] from rows in each slot of K classes: positive [m, B], on each threshold; negative [2m, B], above the
-    lowest slot; rows [B], all; starts [K], the first threshold of each class. nan if undefined.
+def _auc_counts(positive, negative, starts) -> tuple:
+    """[m, B] each, linear in the counts of `_slots`: positives on each threshold, and negatives above it, ties half."""
+    return positive, _from_the_top(negative[::2] + negative[1::2], starts) - negative[::2] / 2
+
+
+def _auc_of(positive, higher, rows, starts) -> np.ndarray:
+    """[K, B] of `_auc_counts`; rows [B], all; starts [K], the first threshold of each class. nan if undefined.
 
     The share of (positive, negative) pairs in the right order, ties one half (Mann & Whitney 1947).
     """
     total = np.add.reduceat(positive, starts, axis=0)
-    higher = _from_the_top(negative[::2] + negative[1::2], starts)  # [m, B] negatives on each threshold or above
-    wrong = np.add.reduceat(positive * (higher - negative[::2] / 2), starts, axis=0)
+    wrong = np.add.reduceat(positive * higher, starts, axis=0)
     pairs = total * (rows - total)
     return np.divide(pairs - wrong, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
 
 
-def _ap(positive, negative, rows, starts) -> np.ndarray:
-    """[K, B], from the same counts as `_auc`: mean over the positives of (positives / rows) scored at least as high."""
+def _ap_counts(positive, negative, starts) -> tuple:
+    """[m, B] each: positives on each threshold, positives on it or above, negatives on it or above."""
+    return positive, _from_the_top(positive, starts), _from_the_top(negative[::2] + negative[1::2], starts)
+
+
+def _ap_of(positive, hits, false, _, starts) -> np.ndarray:
+    """[K, B] of `_ap_counts`: mean over the positives of (positives / rows) scored at least as high."""
     total = np.add.reduceat(positive, starts, axis=0)
-    hits = _from_the_top(positive, starts)  # [m, B] positives at or above each threshold
-    false = _from_the_top(negative[::2] + negative[1::2], starts)
     precision = np.divide(hits, hits + false, out=np.zeros_like(hits), where=hits > 0)
     found = np.add.reduceat(positive * precision, starts, axis=0)
     return np.divide(found, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+_AUC, _AP = (_auc_counts, _auc_of), (_ap_counts, _ap_of)
 
 
 def _hits(y_true, scores) -> np.ndarray:
