@@ -126,13 +126,6 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(np.clip(table, 0.0, 1.0), index=taps, columns=taps)
 
 
-def label_free(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Scores that need no labels, one row a tap: effective_rank, and effective_share = effective_rank / min(n, d)."""
-    rank = {tap: effective_rank(x) for tap, x in features.items()}
-    share = {tap: rank[tap] / min(np.shape(x)) for tap, x in features.items()}
-    return pd.DataFrame({"effective_rank": rank, "effective_share": share}).reindex(list(features))
-
-
 def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataFrame:
     """What choosing the tap by each label-free score costs against choosing by a labelled score.
 

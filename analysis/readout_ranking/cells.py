@@ -52,24 +52,13 @@ class Cells:
             drawn[:, part], left_out[:, part] = both[:, : times.shape[1]], both[:, times.shape[1] :]
         return drawn, left_out
 
-    def some(self, rows: np.ndarray) -> "Cells":
-        """The cells on some of the rows, bool [n]; groups keep their codes."""
-        scores = tuple(s[rows] for s in self.scores)
-        return Cells(self.names, scores, self.targets[rows], self.codes[rows], self.n_groups, self.metric)
-
-    def only(self, cell: int) -> "Cells":
-        """One cell, by its number."""
-        return Cells((self.names[cell],), (self.scores[cell],), self.targets, self.codes, self.n_groups, self.metric)
-
     def _hits(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows that are right [C, G], rows [G]) of top-1."""
         both = [metrics.label_hits(self.targets, s, self.codes, self.n_groups) for s in self.scores]
         return np.array([hits for hits, _ in both]), both[0][1]
 
 
-def make_cells(
-    scores: Mapping[Cell, np.ndarray], targets: np.ndarray, groups: np.ndarray | None, metric: str
-) -> tuple[Cells, np.ndarray]:
+def make_cells(scores: Mapping[Cell, np.ndarray], targets: np.ndarray, groups: np.ndarray | None, metric: str) -> Cells:
     """Check class scores.
 
     Args:
@@ -78,7 +67,7 @@ def make_cells(
         groups: [n] of any values, or None: every row its own.
         metric: "top1", "auc" or "cmap".
     Returns:
-        (cells, bool [n]: the rows that they hold).
+        The cells; of top-1, on the rows with a label.
     Raises:
         InputError: no cells, scores or targets that do not fit or are not finite, an unknown metric, a single group, a
             metric that is undefined on these rows.
@@ -105,4 +94,4 @@ def make_cells(
     cells = Cells(tuple(scores), tuple(arrays), truth, codes, int(codes.max()) + 1, metric)
     if metric != "top1" and np.isnan(METRICS[metric](truth, arrays[0])):
         raise InputError(f"read-outs, {metric}: expected a class with a positive and a negative row, got none.")
-    return cells, rows
+    return cells

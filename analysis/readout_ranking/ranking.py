@@ -76,7 +76,6 @@ class ReadoutRanking:
     n_perm: int
     seed: int
     references: Mapping[str, str]
-    n_folds: int | None = None
 
     @property
     def smallest_p(self) -> float:
@@ -118,21 +117,6 @@ class ReadoutRanking:
             beats_reference=vs_last > 0 and p_adjusted < ALPHA,
         )
 
-    def tied(self, tap: str, readout: str) -> tuple[Cell, ...]:
-        """The cells that no family-wise paired test at 5 % over all cells separates from this one, itself among them.
-
-        Raises:
-            InputError: a cell that was not ranked.
-        """
-        cells = self.cells
-        if (tap, readout) not in cells:
-            raise InputError(f"tied cells: expected a ranked cell, got tap {tap!r} under read-out {readout!r}.")
-        differences = self.jackknife.minus(self.jackknife.take([cells.index((tap, readout))]))
-        _, adjusted = sign_flip(
-            differences.contributions, self.n_perm, np.random.default_rng([self.seed, 2]), fold_inflation(self.n_folds)
-        )
-        return tuple(cell for cell, p in zip(cells, adjusted) if p >= ALPHA or cell == (tap, readout))
-
 
 def rank_readouts(
     scores: Mapping[Cell, np.ndarray],
@@ -162,7 +146,7 @@ def rank_readouts(
         InputError: no cells, a read-out without the reference, a tap without one, scores or targets that do not fit or
             are not finite, an unknown metric, a single group, a metric that is undefined on these rows.
     """
-    cells, _ = make_cells(scores, targets, groups, metric)
+    cells = make_cells(scores, targets, groups, metric)
     taps, readouts = (np.array(part) for part in zip(*cells.names))
     references = _references(taps, reference)
     at = np.array([_reference_of(cells.names, references[tap], readout) for tap, readout in cells.names])
@@ -200,7 +184,6 @@ def rank_readouts(
         n_perm=n_perm,
         seed=seed,
         references=references,
-        n_folds=n_folds,
     )
 
 

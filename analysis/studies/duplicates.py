@@ -22,11 +22,10 @@ _SAMPLE = 2000  # random pairs that tell which tap separates rows best
 @dataclass(frozen=True)
 class DuplicatesEffect:
     """A score on all items (`score`, n) and on those that have no duplicate in another group (`score_without`,
-    n_without; nan when none is left); difference = score - score_without."""
+    n_without; nan when none is left)."""
 
     score: float
     score_without: float
-    difference: float
     n: int
     n_without: int
 
@@ -82,8 +81,8 @@ def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
     if correct.ndim != 1 or not len(correct) or correct.shape != duplicated.shape:
         raise InputError(f"duplicates: expected [n] and [n], got scores {correct.shape}, marks {duplicated.shape}.")
     rest = correct[~duplicated]
-    score, without = float(correct.mean()), float(rest.mean()) if len(rest) else np.nan
-    return DuplicatesEffect(score, without, score - without, len(correct), len(rest))
+    without = float(rest.mean()) if len(rest) else np.nan
+    return DuplicatesEffect(float(correct.mean()), without, len(correct), len(rest))
 
 
 def _checked(features: Mapping[str, np.ndarray], n: int) -> list[np.ndarray]:

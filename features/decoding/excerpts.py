@@ -6,7 +6,6 @@ import numpy as np
 import soundfile
 
 RATE = 24_000  # Hz: keeps what is below 12 kHz
-BYTES_A_SECOND = 6_000  # about, at libsndfile's usual setting of this rate
 
 
 def can_encode() -> bool:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from birdprobe.analysis import ranking, resampling
-from birdprobe.analysis.readout_ranking import COLUMNS, corrected_score, nested_choice, rank_readouts
+from birdprobe.analysis.readout_ranking import COLUMNS, corrected_score, rank_readouts
 from birdprobe.features import InputError
 
 READOUTS = ("knn", "cosine", "standard", "centroid", "linear")
@@ -102,8 +102,6 @@ def test_a_real_gain_is_found_and_six_groups_cannot_show_more_than_they_hold():
     choice = result.best(("knn", "cosine"))
     assert choice.tap == "block_1" and choice.beats_reference and choice.vs_last_lo > 0
     assert choice.vs_last == pytest.approx(choice.score - choice.reference_score)
-    assert set(result.tied("block_2", "knn")) >= {("block_0", "knn"), ("block_2", "cosine")}
-    assert ("block_1", "knn") not in result.tied("block_2", "knn")
     few = rank_readouts(*sweep(np.random.default_rng(3), 3, 2, 6, gains=(0, 5, 0)), "block_2", n_boot=20)
     assert few.smallest_p == 2 / 64 and few.table["vs_last_p"].min() >= few.smallest_p
 
@@ -113,7 +111,6 @@ def test_equal_cells_are_ranked_as_given():
     result = rank_readouts(*binary(right), None, "b", n_boot=100)
     assert result.best(["knn"]).tap == "a" and not result.best(["knn"]).beats_reference
     assert list(result.table["p_best"]) == [0.5, 0.5] and list(result.table["vs_last_p"]) == [1, 1]
-    assert result.tied("a", "knn") == (("a", "knn"), ("b", "knn"))
     assert list(result.table["corrected"]) == pytest.approx(list(result.table["score"]))
 
 
@@ -167,37 +164,6 @@ def test_corrected_scores_equal_a_plain_loop():
     assert result.best(READOUTS[:2]).corrected == pytest.approx(np.mean(picked))
 
 
-def test_nested_choice_equals_choosing_by_hand():
-    scores, targets, groups = sweep(np.random.default_rng(7), 4, 2)
-    folds = np.array(list("abcd"))[groups % 4]
-    found = nested_choice(scores, targets, groups, folds)
-    right = {cell: targets[np.arange(len(groups)), s.argmax(axis=1)] for cell, s in scores.items()}
-    total = 0
-    for fold in "abcd":
-        cell = max(right, key=lambda c: right[c][folds != fold].mean())
-        assert found.chosen[fold] == cell
-        total += right[cell][folds == fold].sum()
-    assert found.score == pytest.approx(total / len(groups))
-    assert found.best == max(right, key=lambda c: right[c].mean())
-    assert found.best_score == pytest.approx(right[found.best].mean()) and found.best_score >= found.score
-    for metric in ("auc", "cmap"):
-        other = nested_choice(scores, targets, groups, folds, metric)
-        assert 0 < other.score <= 1 and set(other.chosen) == set("abcd")
-
-
-def test_nested_choice_of_equal_cells_is_not_optimistic():
-    rng, nested, best = np.random.default_rng(8), [], []
-    folds = np.arange(100) % 5
-    for _ in range(200):
-        right = {(f"tap{i}", "knn"): rng.random(100) < 0.6 for i in range(12)}
-        scores = {cell: np.c_[row, ~row].astype(float) for cell, row in right.items()}
-        found = nested_choice(scores, np.tile([True, False], (100, 1)), None, folds)
-        nested.append(found.score)
-        best.append(found.best_score)
-    error = np.std(nested) / np.sqrt(200)
-    assert abs(np.mean(nested) - 0.6) < 3.5 * error and np.mean(best) > 0.6 + 5 * error
-
-
 def test_bad_input_is_one_line():
     scores, targets, groups = sweep(np.random.default_rng(9), 2, 2)
     with pytest.raises(
@@ -223,11 +189,3 @@ def test_bad_input_is_one_line():
         result.best(["ridge"])
     with pytest.raises(InputError, match="got none"):
         result.best([])
-    with pytest.raises(InputError, match="expected a ranked cell"):
-        result.tied("block_9", "knn")
-    with pytest.raises(InputError, match=r"expected folds \(.*, got \(3,\)"):
-        nested_choice(scores, targets, groups, np.zeros(3))
-    with pytest.raises(InputError, match="at least two folds, got 1"):
-        nested_choice(scores, targets, groups, np.zeros(len(groups)))
-    with pytest.raises(InputError, match="groups found in several folds"):
-        nested_choice(scores, targets, groups, np.arange(len(groups)) % 2)

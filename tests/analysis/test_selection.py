@@ -1,14 +1,11 @@
-"""Tap selection against the concatenation it never makes, against scikit-learn's ridge, and on planted answers."""
+"""Tap selection against the concatenation it never makes, and on planted answers."""
 
 import time
-from itertools import combinations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from birdprobe.analysis import knn, pairwise, selection
+from birdprobe.analysis import knn, selection
 from birdprobe.features import InputError
 
 
@@ -38,10 +35,9 @@ def on_one_scale(x):
     return x / np.sqrt((x**2).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize("probe", ["knn", "linear"])
-def test_finds_the_two_taps_that_complete_each_other(probe):
+def test_finds_the_two_taps_that_complete_each_other():
     features, y, folds = planted()
-    result = selection.forward_select(features, y, folds, None, 3, probe)
+    result = selection.forward_select(features, y, folds, None, 3)
     assert set(result.taps[:2]) in ({"low", "high"}, {"low", "copy"}) and result.taps[0] in ("high", "copy")
     assert list(result.table["tap"]) == list(result.taps) and tuple(result.table.columns) == selection.COLUMNS
     first, second, third = (row for _, row in result.table.iterrows())
@@ -57,7 +53,7 @@ def test_every_step_is_the_best_concatenation():
     features, y, folds = planted(seed=1, n=150)
     scaled = {tap: on_one_scale(x) for tap, x in features.items()}
     chosen = []
-    result = selection.forward_select(features, y, folds, None, 4, "knn", nested=False)
+    result = selection.forward_select(features, y, folds, None, 4)
     for step in range(4):
         scores = {
             tap: knn.correct(np.concatenate([scaled[t] for t in [*chosen, tap]], axis=1), y, folds).mean()
@@ -73,30 +69,8 @@ def test_every_step_is_the_best_concatenation():
 def test_one_tap_alone_is_read_as_the_knn_probe_reads_it():
     features, y, folds = planted(seed=2)
     for tap, x in features.items():
-        result = selection.forward_select({tap: x}, y, folds, None, 1, nested=False)
+        result = selection.forward_select({tap: x}, y, folds, None, 1)
         assert result.table["score"][0] == knn.correct(x, y, folds).mean()
-
-
-def test_linear_reading_is_ridge_on_the_concatenated_standardised_taps():
-    features, y, folds = planted(seed=3, n=120)
-    for taps in combinations(features, 2):
-        parts = []
-        for tap in taps:
-            x = features[tap].astype(np.float64)
-            parts.append((x - x.mean(axis=0)) / x.std(axis=0) / np.sqrt(x.shape[1]))
-        x, target = np.concatenate(parts, axis=1), np.where(y[:, None] == np.arange(6), 1.0, -1.0)
-        gram = sum(pairwise.gram(features[tap]) for tap in taps)
-        predicted, penalty = pairwise.read_linear(gram, y, folds)
-        errors = {}
-        for candidate in pairwise.PENALTIES:
-            wanted = cross_val_predict(Ridge(candidate), x, target, cv=PredefinedSplit(folds))
-            errors[candidate] = ((target - wanted) ** 2).sum()
-            if candidate == penalty:
-                np.testing.assert_array_equal(predicted, wanted.argmax(axis=1))
-        assert penalty == min(errors, key=errors.get)
-        train, test = np.flatnonzero(folds != 2), np.flatnonzero(folds == 2)
-        wanted = Ridge(penalty).fit(x[train], target[train]).predict(x[test]).argmax(axis=1)
-        np.testing.assert_array_equal(pairwise.apply_linear(gram, y, train, test, penalty), wanted)
 
 
 def test_the_nested_estimate_pays_for_the_choice():
@@ -110,30 +84,28 @@ def test_the_nested_estimate_pays_for_the_choice():
     assert len(result.nested_taps) == 5 and all(len(taps) == 1 for taps in result.nested_taps)
 
 
-@pytest.mark.parametrize("probe", ["knn", "linear"])
-def test_the_nested_estimate_never_reads_the_labels_of_its_fold(probe):
+def test_the_nested_estimate_never_reads_the_labels_of_its_fold():
     features, y, folds = planted(seed=5, n=120)
-    before = selection.forward_select(features, y, folds, None, 2, probe)
+    before = selection.forward_select(features, y, folds, None, 2)
     y = np.where(folds == 0, np.random.default_rng(0).permutation(y), y)
-    after = selection.forward_select(features, y, folds, None, 2, probe)
+    after = selection.forward_select(features, y, folds, None, 2)
     assert before.nested_taps[0] == after.nested_taps[0]
 
 
 def test_the_choice_does_not_depend_on_scale_offset_or_row_order():
     features, y, folds = planted(seed=6)
-    wanted = selection.forward_select(features, y, folds, None, 3, nested=False)
+    wanted = selection.forward_select(features, y, folds, None, 3)
     order = np.random.default_rng(0).permutation(len(y))
     moved = {tap: (x * 8.0 - 3.0)[order] for tap, x in features.items()}
-    got = selection.forward_select(moved, y[order], folds[order], None, 3, nested=False)
+    got = selection.forward_select(moved, y[order], folds[order], None, 3)
     assert got.taps == wanted.taps
     np.testing.assert_allclose(got.table["score"], wanted.table["score"])
 
 
-@pytest.mark.parametrize("probe", ["knn", "linear"])
-def test_dead_taps_add_nothing(probe):
+def test_dead_taps_add_nothing():
     features, y, folds = planted(seed=7)
     features = {"dead": np.full((len(y), 12), 0.1, dtype=np.float32), "high": features["high"]}
-    result = selection.forward_select(features, y, folds, None, 2, probe)
+    result = selection.forward_select(features, y, folds, None, 2)
     assert result.taps == ("high", "dead") and result.table["gain"][1] == 0
     assert result.table["gain_lo"][1] == result.table["gain_hi"][1] == 0
 
@@ -150,18 +122,17 @@ def test_intervals_are_over_groups():
     features, y, folds = planted(seed=9, n=100)
     repeated = {tap: np.repeat(x, 8, axis=0) for tap, x in features.items()}
     y, folds, groups = np.repeat(y, 8), np.repeat(folds, 8), np.repeat(np.arange(100), 8)
-    rows, grouped = (
-        selection.forward_select(repeated, y, folds, g, 1, nested=False).table for g in (None, groups.astype(str))
-    )
+    rows, grouped = (selection.forward_select(repeated, y, folds, g, 1).table for g in (None, groups.astype(str)))
     wide, narrow = grouped["score_hi"] - grouped["score_lo"], rows["score_hi"] - rows["score_lo"]
     assert wide[0] > 2 * narrow[0]  # sqrt(8) = 2.8 times
 
 
-def test_many_rows_are_thinned_evenly_over_the_classes():
+def test_many_rows_are_thinned_evenly_over_the_classes(monkeypatch):
     rng = np.random.default_rng(10)
     y = np.r_[np.zeros(900, int), rng.integers(1, 4, 100)]
     x = rng.standard_normal((1000, 5)) + 3 * y[:, None]
-    result = selection.forward_select({"a": x}, y, np.arange(1000) % 5, None, 1, max_rows=200, nested=False)
+    monkeypatch.setattr(selection, "MAX_ROWS", 200)
+    result = selection.forward_select({"a": x}, y, np.arange(1000) % 5, None, 1)
     assert result.n == 200
     counts = np.bincount(y[selection._thinned(y, 120, 0)])
     assert counts.sum() == 120 and counts.min() == counts.max() == 30
@@ -179,7 +150,6 @@ def test_28_taps_of_600_rows_take_seconds():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"probe": "svm"}, "probe: expected one of knn, linear.*got 'svm'"),
         ({"n_taps": 9}, "expected 1 to 5 taps, all that there are, got 9"),
         ({"n_taps": 0}, "all that there are, got 0"),
         ({"folds": np.zeros(240)}, "at least two folds, got 1"),
@@ -196,7 +166,7 @@ def test_28_taps_of_600_rows_take_seconds():
 )
 def test_bad_input(change, match):
     features, y, folds = planted()
-    settings = {"features": features, "y": y, "folds": folds, "groups": None, "n_taps": 2, "probe": "knn"} | change
+    settings = {"features": features, "y": y, "folds": folds, "groups": None, "n_taps": 2} | change
     with pytest.raises(InputError, match=match):
         selection.forward_select(**settings)
 

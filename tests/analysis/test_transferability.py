@@ -112,12 +112,6 @@ def test_regret_of_a_score_that_knows_and_of_one_that_does_not():
         transferability.label_free_regret(scores.iloc[1:], labelled)
 
 
-def test_label_free_scores_keep_the_order_of_taps():
-    table = transferability.label_free({"b": np.eye(6)[:, :4], "a": np.ones((6, 2))})
-    assert table.index.tolist() == ["b", "a"]
-    np.testing.assert_allclose(table, [[4, 1], [1, 0.5]])
-
-
 def test_bad_input_is_one_line():
     x = np.random.default_rng(0).standard_normal((50, 4))
     with pytest.raises(InputError, match="at least two classes, got 1"):

@@ -129,12 +129,17 @@ def test_shots_are_sorted_and_each_once():
     assert parse_shots("4, 1,4,2") == (1, 2, 4) and parse_shots(None) == ()
 
 
-def test_timings_that_fall_are_flagged():
-    cost = {"block_00": Timing(10.0, 0.5), "block_01": Timing(9.2, 0.5), "block_02": Timing(8.0, 0.5)}
-    found = study_timings(cost)
-    assert found.config == {"non_monotone_timings": ["block_02"]}
-    assert "block_02 measured cheaper than an earlier tap" in found.warnings[0]
-    assert not study_timings({"block_00": Timing(10.0, 0.5), "block_01": Timing(11.0, 0.5)}).warnings
+def test_timings_that_fall_beyond_both_spreads_are_flagged():
+    ms = {"stem": 1.0, "block_00": 3.0, "block_01": 2.6, "block_02": float("nan"), "block_03": 2.0, "embedding": 3.5}
+
+    def flagged(spread, **own):
+        found = study_timings({tap: Timing(one, own.get(tap, spread)) for tap, one in ms.items()})
+        return found.config.get("non_monotone_timings"), found.warnings
+
+    taps, warnings = flagged(0.25)
+    assert taps == ["block_03"] and "block_03 measured cheaper than an earlier tap" in warnings[0]
+    assert flagged(0.05)[0] == ["block_01", "block_03"] and flagged(0.5) == (None, ())
+    assert flagged(0.1, block_00=2.0)[0] == ["block_03"]  # below block_01, whatever block_00 was
 
 
 def test_no_block_before_the_embedding_costs_more_than_it(result):

@@ -72,7 +72,7 @@ def test_none_found_is_an_empty_table():
 
 def test_effect_on_the_score():
     effect = duplicates.without_duplicates_effect([True, True, False, False], [True, False, False, False])
-    assert effect == duplicates.DuplicatesEffect(0.5, pytest.approx(1 / 3), pytest.approx(1 / 6), 4, 3)
+    assert effect == duplicates.DuplicatesEffect(0.5, pytest.approx(1 / 3), 4, 3)
     assert np.isnan(duplicates.without_duplicates_effect([1, 1], [True, True]).score_without)
     with pytest.raises(InputError, match=r"marks \(1,\)"):
         duplicates.without_duplicates_effect([1, 1], [True])
