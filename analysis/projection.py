@@ -27,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from ..features import InputError
 from . import knn
 from .runs import PLANE_COLUMNS
+from .vectors import check_taps
 
 METHODS = ("umap", "pca")
 _COMMON_DIMS = 50
@@ -151,19 +152,9 @@ def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _checked(features, labels):
-    if not features:
-        raise InputError("projection: expected at least one tap, got none.")
     if labels.ndim != 1 or len(labels) < 3:
         raise InputError(f"projection: expected 3 or more rows, got labels {labels.shape}.")
-    checked = []
-    for tap, x in features.items():
-        x = np.asarray(x, dtype=np.float64)
-        if x.ndim != 2 or len(x) != len(labels) or not x.shape[1]:
-            raise InputError(f"projection, tap {tap}: expected [{len(labels)}, d], got features {x.shape}. A map?")
-        if not np.isfinite(x).all():
-            raise InputError(f"projection, tap {tap}: expected numbers, got non-finite features. Overflow in float16?")
-        checked.append(x)
-    return checked
+    return [x.astype(np.float64) for x in check_taps(features, "projection", len(labels))]
 
 
 def _aligned(taps, seed) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,11 @@ class Probed:
     @property
     def folds(self) -> np.ndarray:
         return self.table["fold"].to_numpy()
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """k, metric, unit and grouping, as studies of the run take them."""
+        return {"k": self.k, "metric": self.metric, "unit": self.unit, "grouping": self.grouping}
 
 
 def read_run(run: Path | str) -> Probed:

@@ -21,6 +21,7 @@ import pandas as pd
 from ..features import InputError
 from . import knn
 from .resampling import bootstrap, percentile_interval
+from .vectors import check_taps
 
 NEIGHBOURS = 5
 MAX_ROWS = 2000  # a tap takes time n^2: half a minute for 28 taps, nested too
@@ -175,12 +176,7 @@ def _checked(features, y, folds, groups, n_taps):
         raise InputError(
             f"tap selection: expected one each a row, got labels {y.shape}, folds {folds.shape}, groups {groups.shape}."
         )
-    for tap, x in features.items():
-        x = np.asarray(x)
-        if x.ndim != 2 or not x.size or len(x) != len(y):
-            raise InputError(f"tap selection, tap {tap}: expected [{len(y)}, d], got features {x.shape}. A map?")
-        if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
-            raise InputError(f"tap selection, tap {tap}: values that are not finite found. Overflow in float16?")
+    check_taps(features, "tap selection", len(y))
     return y, folds, groups
 
 

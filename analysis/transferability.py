@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from ..features import InputError
+from .vectors import check_taps, check_vectors
 
 REGRET_COLUMNS = ("label_free", "tap", "score", "best_tap", "best_score", "regret", "spearman", "n_taps")
 _MAX_STEPS = 1000
@@ -24,7 +25,7 @@ def logme(x, y) -> float:
     beta = (n - gamma) / |y - Xm|^2. The features enter raw, as published: a common scale cancels, an offset does not.
     InputError: shapes that do not match, non-finite features, a single class.
     """
-    x, y = _checked(x), np.asarray(y)
+    x, y = check_vectors(x, "LogME"), np.asarray(y)
     if y.shape != x.shape[:1]:
         raise InputError(f"LogME: expected one label a row, got features {x.shape}, labels {y.shape}.")
     classes, codes = np.unique(y, return_inverse=True)
@@ -83,7 +84,7 @@ def effective_rank(x: np.ndarray) -> float:
 
     RankMe: Garrido et al., "RankMe", ICML 2023; Roy & Vetterli, "The effective rank", EUSIPCO 2007.
     """
-    x = _scaled(_checked(x))
+    x = _scaled(check_vectors(x, "effective rank"))
     s2 = np.linalg.eigvalsh(x.T @ x if x.shape[1] < len(x) else x @ x.T)
     s = np.sqrt(s2[s2 > s2.max() * max(x.shape) * np.finfo(np.float64).eps])
     if not len(s):
@@ -105,15 +106,9 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     |Y'X|^2 / (|X'X| |Y'Y|) on centred columns: Kornblith et al., "Similarity of neural network representations
     revisited", ICML 2019. It is biased upwards where rows are few and columns many.
     """
-    taps = list(features)
-    if not taps:
-        raise InputError("CKA: expected at least one tap, got none.")
-    n = len(np.asarray(features[taps[0]]))
+    taps, n = list(features), len(next(iter(features.values()), ()))
     held = []  # per tap: the centred features, or their n x n Gram matrix where that is smaller
-    for tap in taps:
-        x = _checked(features[tap], f"CKA, tap {tap}")
-        if len(x) != n:
-            raise InputError(f"CKA, tap {tap}: expected {n} rows, as at {taps[0]}, got {len(x)}.")
+    for x in check_taps(features, "CKA", n):
         x = _scaled(x - x[0].astype(np.float64))  # a constant column becomes exactly zero
         x -= x.mean(axis=0)
         held.append((True, x @ x.T) if x.shape[1] > n else (False, x))
@@ -171,12 +166,3 @@ def _scaled(x: np.ndarray) -> np.ndarray:
     """In float64, the largest magnitude 1, so that squares neither overflow nor vanish."""
     x = x.astype(np.float64)
     return x / (np.abs(x).max() or 1.0)
-
-
-def _checked(x, place: str = "label-free score") -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim != 2 or not x.size:
-        raise InputError(f"{place}: expected [n, d], got features {x.shape}. A map?")
-    if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
-        raise InputError(f"{place}: expected numbers, got features that are not finite. Overflow in float16?")
-    return x

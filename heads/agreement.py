@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..analysis import knn, ranking, wording
-from ..analysis.readouts import linear
+from ..analysis import knn, ranking, readouts, wording
 from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
@@ -193,7 +192,7 @@ class Clips:
             for tap in store.taps:
                 x = self.units.vectors(store.read(tap, self.rows))
                 correct[PROBE][tap] = knn.predict(x, y, folds, k) == y
-                correct[RIDGE][tap] = linear.predict(x, y, folds) == y
+                correct[RIDGE][tap] = readouts.predict("linear", x, y, folds) == y
         probe, ridge = (self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
         return probe, ridge
 

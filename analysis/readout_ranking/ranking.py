@@ -27,24 +27,23 @@ class Choice:
     """The best cell of some read-outs.
 
     score, lo, hi: its score and 95 % interval, which do not know that it was chosen. corrected: the selection-corrected
-    score of choosing among all cells of these read-outs. reference_score: the reference tap under the same read-out;
-    vs_last: the difference, with its interval; p: of this pair alone; p_adjusted: family-wise over all taps and
-    read-outs that were ranked. beats_reference: vs_last > 0 and p_adjusted < 0.05.
+    score of choosing among all cells of these read-outs. last_score: the reference tap under the same read-out;
+    vs_last, vs_last_lo, vs_last_hi: the difference, with its interval; p_adjusted: family-wise over all taps and
+    read-outs that were ranked. beats_last: better than the reference beyond chance, vs_last > 0 and p_adjusted < 0.05.
     """
 
-    tap: str
     readout: str
+    tap: str
     score: float
+    corrected: float
+    vs_last: float
+    p_adjusted: float
     lo: float
     hi: float
-    corrected: float
-    reference_score: float
-    vs_last: float
     vs_last_lo: float
     vs_last_hi: float
-    p: float
-    p_adjusted: float
-    beats_reference: bool
+    last_score: float
+    beats_last: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,23 +97,17 @@ class ReadoutRanking:
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
         row = self.table.iloc[among[np.argmax(self.jackknife.value[among])]]
-        vs_last, p_adjusted = float(row["vs_last"]), float(row["vs_last_p_adjusted"])
+        numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
+        p_adjusted = float(row["vs_last_p_adjusted"])
+        last = self.cells.index((self.references[row["tap"]], row["readout"]))
         return Choice(
+            **numbers,
             tap=str(row["tap"]),
             readout=str(row["readout"]),
-            score=float(row["score"]),
-            lo=float(row["lo"]),
-            hi=float(row["hi"]),
             corrected=corrected_score(self.jackknife.value[among], self.drawn[among], self.left_out[among]),
-            reference_score=float(
-                self.jackknife.value[self.cells.index((self.references[row["tap"]], row["readout"]))]
-            ),
-            vs_last=vs_last,
-            vs_last_lo=float(row["vs_last_lo"]),
-            vs_last_hi=float(row["vs_last_hi"]),
-            p=float(row["vs_last_p"]),
             p_adjusted=p_adjusted,
-            beats_reference=vs_last > 0 and p_adjusted < ALPHA,
+            last_score=float(self.jackknife.value[last]),
+            beats_last=numbers["vs_last"] > 0 and p_adjusted < ALPHA,
         )
 
 

@@ -1,7 +1,17 @@
 """Read-outs: what a tap's vectors say about the classes, read in several ways with the same folds."""
 
-from .attentive import attentive_transfer, out_of_fold_attentive
-from .readout import ALL, ATTENTIVE, DEFAULT, LINEAR, TRAINING_FREE, out_of_fold, out_of_fold_all, parse, transfer
+from .readout import (
+    ALL,
+    ATTENTIVE,
+    DEFAULT,
+    LINEAR,
+    TRAINING_FREE,
+    out_of_fold,
+    out_of_fold_all,
+    parse,
+    predict,
+    transfer,
+)
 
 __all__ = [
     "ALL",
@@ -9,10 +19,9 @@ __all__ = [
     "DEFAULT",
     "LINEAR",
     "TRAINING_FREE",
-    "attentive_transfer",
     "out_of_fold",
     "out_of_fold_all",
-    "out_of_fold_attentive",
     "parse",
+    "predict",
     "transfer",
 ]

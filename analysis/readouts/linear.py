@@ -1,50 +1,13 @@
-"""Linear probe: how much a linear read-out finds in a tap.
+"""One-vs-rest ridge on standardised vectors, its penalty chosen inside the training rows, in closed form.
 
-`predict` is the usual linear probe: a ridge classifier, its penalty chosen inside each training fold, in closed form.
-
+Standardise (constant columns become zero), regress +-1 targets with an intercept, take the one penalty with the
+smallest squared leave-one-out error over all classes (ordinary cross-validation of Golub, Heath & Wahba 1979). Equals
+scikit-learn's StandardScaler + RidgeClassifierCV; one eigendecomposition of size min(d, training rows).
 """
 
 import numpy as np
 
-from ...features import InputError
-
 PENALTIES = tuple(np.logspace(-1, 6, 15).tolist())  # half decades, for standardised columns
-
-
-def predict(x, y, folds, penalties=PENALTIES) -> np.ndarray:
-    """Out-of-fold predicted labels [n] of a one-vs-rest ridge classifier, in the dtype of `y`.
-
-    x [n, d], y [n], folds [n]. Inside each training fold: standardise (constant columns become zero), regress +-1
-    targets with an intercept, take the one penalty with the smallest squared leave-one-out error over all classes
-    (ordinary cross-validation of Golub, Heath & Wahba 1979). Equals scikit-learn's StandardScaler + RidgeClassifierCV;
-    one eigendecomposition of size min(d, training rows) a fold, so the time grows with the cube of that.
-    InputError: shapes that do not match, non-finite features, a training fold with a single class.
-    """
-    x, y = _checked(x, y)
-    folds = np.asarray(folds)
-    if folds.shape != y.shape:
-        raise InputError(f"linear probe: expected folds {y.shape}, one a row, got {folds.shape}.")
-    predicted = np.empty_like(y)
-    for fold in np.unique(folds):
-        held = folds == fold
-        classes, codes = np.unique(y[~held], return_inverse=True)
-        if len(classes) < 2:
-            raise InputError(
-                f"linear probe, fold {fold}: expected two classes in training, got {list(classes)}. One fold?"
-            )
-        train, test = standardised(x[~held], x[held])
-        target = np.where(codes[:, None] == np.arange(len(classes)), 1.0, -1.0)
-        predicted[held] = classes[np.argmax(ridge(train, target, test, penalties), axis=1)]
-    return predicted
-
-
-def _checked(x, y):
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim != 2 or not x.size or y.shape != x.shape[:1]:
-        raise InputError(f"linear probe: expected [n, d] and [n], got features {x.shape}, labels {y.shape}. A map?")
-    if not np.isfinite(np.min(x)) or not np.isfinite(np.max(x)):
-        raise InputError("linear probe: expected numbers, got features that are not finite. Overflow in float16?")
-    return x, y
 
 
 def standardised(train, test):
@@ -61,7 +24,7 @@ def standardised(train, test):
     return train, (test - mean) * factor
 
 
-def ridge(x, target, test, penalties=PENALTIES, inside=None, across=None) -> np.ndarray:
+def ridge(x, target, test, inside=None, across=None) -> np.ndarray:
     """Ridge scores of `test` [t, d] at the penalty with the smallest leave-one-out error, float64 [t, C].
 
     x [m, d] has zero column means, so the intercept is the mean target and adds 1/m to each leverage. With an
@@ -85,12 +48,12 @@ def ridge(x, target, test, penalties=PENALTIES, inside=None, across=None) -> np.
         squared = p**2 * w
         scores = p * w
     errors = []
-    for penalty in penalties:
+    for penalty in PENALTIES:
         shrink = 1.0 / (w + penalty)
         leverage = squared @ shrink + 1.0 / m
         residual = (y - scores @ (shrink[:, None] * moment)) / (1.0 - leverage)[:, None]
         errors.append(np.sum(residual**2))
-    shrink = 1.0 / (w + penalties[int(np.argmin(errors))])
+    shrink = 1.0 / (w + PENALTIES[int(np.argmin(errors))])
     coefficients = shrink[:, None] * moment
     if d < m:
         return test @ (v @ coefficients) + mean

@@ -1,4 +1,4 @@
-"""The read-outs of pooled vectors: class scores of rows from other rows.
+"""The read-outs of pooled vectors, and one of maps: class scores of rows from other rows.
 
 knn           share of the k nearest raw vectors (Euclidean) that carry the class: the published protocol, Table 1 of
               Yadav 2026
@@ -9,6 +9,7 @@ linear        one-vs-rest ridge on standardised vectors, the penalty chosen insi
               (`analysis.readouts.linear`)
 logistic      logistic regression on standardised vectors, inverse penalty C = 0.1: multinomial where
               every training row carries one class (scores: log-probabilities), else one-vs-rest (scores: log odds)
+attentive     of maps [n, positions, d]: a learned query chooses where to look (`analysis.readouts.attentive`)
 
 Standardising takes means and deviations from the training rows alone. Scores are finite and compare within a row and,
 within a class, between rows; the first highest score of a row is its predicted class. A class without a training row
@@ -25,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from ...features import InputError
 from .. import knn
 from . import linear
+from .attentive import attentive_scores
 from .centroid import centroid_scores
 from .logistic import logistic_scores
 from .neighbours import METRIC, neighbour_shares, standard_shares
@@ -34,7 +36,7 @@ TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")
 DEFAULT = (*TRAINING_FREE, "linear")
 ALL = (*TRAINING_FREE, *LINEAR)
-ATTENTIVE = "attentive"  # reads maps, not vectors: `analysis.readouts.attentive`
+ATTENTIVE = "attentive"  # reads maps, not vectors
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -56,7 +58,8 @@ def parse(text: str) -> tuple[str, ...]:
 def out_of_fold(readout: str, x, targets, folds, k: int = 5) -> np.ndarray:
     """Class scores of every row from the rows outside its fold.
 
-    Args: readout: one of ALL; x [n, d] features; targets bool [n, K]; folds [n], equal value, same fold; k: neighbours.
+    Args: readout: one of ALL; x [n, d] features; or ATTENTIVE and maps [n, positions, d]; targets bool [n, K]; folds
+    [n], equal value, same fold; k: neighbours.
     Returns: float64 [n, K].
     Raises: InputError: an unknown name, shapes that do not match, features that are not finite, fewer than two folds,
     a fold that leaves fewer than k rows.
@@ -64,8 +67,15 @@ def out_of_fold(readout: str, x, targets, folds, k: int = 5) -> np.ndarray:
     return out_of_fold_all((readout,), x, targets, folds, k)[readout]
 
 
+def predict(readout: str, x, labels, folds, k: int = 5) -> np.ndarray:
+    """Out-of-fold labels [n], in the dtype of `labels` [n]: the first highest class. Else as `out_of_fold`."""
+    classes, codes = np.unique(labels, return_inverse=True)
+    targets = codes[:, None] == np.arange(len(classes))
+    return classes[out_of_fold(readout, x, targets, folds, k).argmax(axis=1)]
+
+
 def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> dict[str, np.ndarray]:
-    """`out_of_fold` of several read-outs, which share what they can: {read-out: float64 [n, K]}."""
+    """`out_of_fold` of several read-outs of the same x, which share what they can: {read-out: float64 [n, K]}."""
     x, targets = _checked(readouts, x, targets)
     folds = np.asarray(folds)
     if folds.shape != (len(x),) or len(np.unique(folds)) < 2:
@@ -96,22 +106,26 @@ def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
     """
     x, targets = _checked((readout,), x, targets)
     x_test = np.asarray(x_test)
-    if x_test.ndim != 2 or x_test.shape[1] != x.shape[1] or not np.isfinite(x_test).all():
+    if x_test.shape[1:] != x.shape[1:] or not np.isfinite(x_test).all():
+        wanted = ", ".join(map(str, x.shape[1:]))
         raise InputError(
-            f"read-out {readout}: expected finite [m, {x.shape[1]}], got test features {x_test.shape}. Another tap?"
+            f"read-out {readout}: expected finite [m, {wanted}], got test features {x_test.shape}. Another tap?"
         )
     return _below(_READ[readout](Split(x, targets, x_test), k), targets)
 
 
 def _checked(readouts, x, targets):
     for name in readouts:
-        if name not in ALL:
-            raise InputError(f"read-out: expected one of {', '.join(ALL)}, got {name!r}.")
+        if name not in _READ:
+            raise InputError(f"read-out: expected one of {', '.join(_READ)}, got {name!r}.")
     x, targets = np.asarray(x), np.asarray(targets)
-    if x.ndim != 2 or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
+    maps = ATTENTIVE in readouts
+    if x.ndim != 2 + maps or not x.size or targets.ndim != 2 or len(targets) != len(x) or targets.dtype != bool:
+        place, form = ("attentive", "[n, positions, d]") if maps else ("read-outs", "[n, d]")
+        cause = "Was the map pooled? It takes `--pool grid:HxW`." if maps else "Labels instead of one column a class?"
         raise InputError(
-            f"read-outs: expected features [n, d] and targets bool [n, K], got {x.shape} and {targets.dtype} "
-            f"{targets.shape}. Labels instead of one column a class?"
+            f"{place}: expected features {form} and targets bool [n, K], got {x.shape} and {targets.dtype} "
+            f"{targets.shape}. {cause}"
         )
     if not np.isfinite(x).all():
         raise InputError("read-outs: expected numbers, got features that are not finite. Overflow in float16?")
@@ -140,4 +154,5 @@ _READ: dict[str, Callable[[Split, int], np.ndarray]] = {
     "centroid": lambda split, _: centroid_scores(split),
     "linear": _linear,
     "logistic": lambda split, _: logistic_scores(split),
+    ATTENTIVE: lambda split, _: attentive_scores(split),
 }

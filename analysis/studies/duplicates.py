@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
+from ..vectors import check_taps
 
 COLUMNS = ("first", "second", "same_file", "cosine")
 TOLERANCE = 1e-6  # of 1 - cosine
@@ -47,7 +48,7 @@ def near_duplicates(
         InputError: no taps, lengths that differ, features that are not finite.
     """
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
-    taps = _checked(features, len(groups))
+    taps = sorted(check_taps(features, "duplicates", len(groups)), key=lambda x: x.shape[1])  # narrow ones first
     if sha256 is not None and len(sha256) != len(groups):
         raise InputError(f"duplicates: expected one of each a row, got {len(sha256)} hashes, {len(groups)} groups.")
     same = _same_hash(sha256, groups) if sha256 is not None else set()
@@ -83,21 +84,6 @@ def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
     rest = correct[~duplicated]
     without = float(rest.mean()) if len(rest) else np.nan
     return DuplicatesEffect(float(correct.mean()), without, len(correct), len(rest))
-
-
-def _checked(features: Mapping[str, np.ndarray], n: int) -> list[np.ndarray]:
-    """The features, checked, narrow taps first."""
-    if not features:
-        raise InputError("duplicates: expected at least one tap, got none.")
-    taps = []
-    for tap, x in features.items():
-        x = np.asarray(x)
-        if x.ndim != 2 or len(x) != n or not x.shape[1]:
-            raise InputError(f"duplicates, tap {tap}: expected [{n}, d], got features {x.shape}. A map?")
-        if not np.isfinite(x).all():
-            raise InputError(f"duplicates, tap {tap}: expected numbers, got features that are not finite.")
-        taps.append(x)
-    return sorted(taps, key=lambda x: x.shape[1])
 
 
 def _same_hash(sha256: Sequence[str], groups: np.ndarray) -> set[tuple[int, int]]:

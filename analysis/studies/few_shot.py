@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import read_csv
+from .reading import read_table
 
 COLUMNS = ("tap", "readout", "shots", "score", "lo", "hi", "n_draws", "n_test", "n_classes")
 SHOTS = (1, 2, 4, 8, 16, 32)
@@ -136,14 +136,8 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """The table that was written as CSV. InputError: no such file, or another table."""
-    try:
-        frame = read_csv(path, dtype={"tap": str, "readout": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, expected the CSV of scores against shots.") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, expected scores against shots. Another table?")
-    return frame
+    """The table that was written as CSV; see `reading.read_table`."""
+    return read_table(path, COLUMNS, ("tap", "readout"), "scores against shots")
 
 
 def _draw(codes: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator):

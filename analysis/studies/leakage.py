@@ -10,17 +10,16 @@ over groups.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import read_csv
 from ...features.recordings import assign_folds
 from .. import knn
 from ..resampling import percentile_interval
 from ..scored_items import read_run
+from .reading import read_table
 
 COLUMNS = (
     *("tap", "random", "random_lo", "random_hi", "grouped", "grouped_lo", "grouped_hi"),
@@ -28,7 +27,6 @@ COLUMNS = (
     *("siblings", "siblings_lo", "siblings_hi", "n", "n_groups", "n_siblings", "n_classes"),
     *("n_folds", "repeats", "k", "unit", "grouping"),
 )
-_TEXT = ("tap", "unit", "grouping")
 
 
 def compare(
@@ -95,17 +93,9 @@ def of_run(run: Path | str, n_folds: int = 5, repeats: int = 10, seed: int = 0) 
     """`compare` of a finished sweep, from the features.h5 and predictions.csv in its folder. Given folds are not used:
     both kinds are dealt anew, in the same number."""
     run = read_run(run)
-    how: dict[str, Any] = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
-    return compare(run.features, run.labels, run.groups, n_folds=n_folds, repeats=repeats, seed=seed, **how)
+    return compare(run.features, run.labels, run.groups, n_folds=n_folds, repeats=repeats, seed=seed, **run.how)
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """The comparison that was written as CSV. InputError: no such file, or another table."""
-    try:
-        gaps = {name: [""] for name in COLUMNS if name not in _TEXT}
-        frame = read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=gaps)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, expected the CSV of random against group folds.") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, expected random against group folds. Another table?")
-    return frame
+    """The comparison that was written as CSV; see `reading.read_table`."""
+    return read_table(path, COLUMNS, ("tap", "unit", "grouping"), "random against group folds")

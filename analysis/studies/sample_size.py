@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import read_csv
 from .. import knn, ranking
 from ..scored_items import read_run
+from .reading import read_table
 
 COLUMNS = (
     *("n_clips", "per_class", "draws", "p_same_top", "p_same_top_lo", "p_same_top_hi", "p_within_tie"),
@@ -128,8 +128,9 @@ def curve(
 def of_run(run: Path | str, per_class: Sequence[int] | None = None, draws: int = 200, seed: int = 0) -> pd.DataFrame:
     """`curve` of a finished sweep, from the features.h5 and predictions.csv in its folder."""
     run = read_run(run)
-    how: dict[str, Any] = {"k": run.k, "metric": run.metric, "unit": run.unit, "grouping": run.grouping}
-    return curve(run.features, run.labels, run.folds, run.groups, per_class=per_class, draws=draws, seed=seed, **how)
+    return curve(
+        run.features, run.labels, run.folds, run.groups, per_class=per_class, draws=draws, seed=seed, **run.how
+    )
 
 
 def enough(frame: pd.DataFrame, share: float = 0.95, column: str = "p_within_tie") -> int | None:
@@ -140,19 +141,8 @@ def enough(frame: pd.DataFrame, share: float = 0.95, column: str = "p_within_tie
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """The curve that was written as CSV. InputError: no such file, or another table."""
-    try:
-        frame = read_csv(
-            path,
-            dtype={"top": str, "tied": str, "unit": str, "grouping": str},
-            keep_default_na=False,
-            na_values={name: [""] for name in COLUMNS if name not in ("top", "tied", "unit", "grouping")},
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}, expected the CSV of a probe budget.") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
-        raise InputError(f"{path}: no column {', '.join(missing)}, expected the CSV of a probe budget. Another table?")
-    return frame
+    """The curve that was written as CSV; see `reading.read_table`."""
+    return read_table(path, COLUMNS, ("top", "tied", "unit", "grouping"), "a probe budget")
 
 
 def _sizes(counts: np.ndarray, per_class: Sequence[int] | None, k: int) -> list[int]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...analysis import knn, projection, ranking, readouts, transferability
+from ...analysis import projection, ranking, readouts, transferability
 from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
-from ...analysis.readouts import linear
 from ...analysis.scored_items import Units, make_units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Block
@@ -77,11 +76,10 @@ def score_taps(
     scores: dict[Cell, np.ndarray] = {}
     for tap in store.taps:
         x = store.read(tap)
-        vectors = units.vectors(x)
-        plain = [name for name in names if name != "attentive"]
-        found = readouts.out_of_fold_all(plain, vectors, targets, folds, k)
-        if "attentive" in names:
-            found["attentive"] = readouts.out_of_fold_attentive(units.maps(x), targets, folds)
+        plain = [name for name in names if name != readouts.ATTENTIVE]
+        found = readouts.out_of_fold_all(plain, units.vectors(x), targets, folds, k)
+        if readouts.ATTENTIVE in names:
+            found[readouts.ATTENTIVE] = readouts.out_of_fold(readouts.ATTENTIVE, units.maps(x), targets, folds)
         scores |= {(tap, name): found[name] for name in names}
         progress(tap)
     return scores
@@ -118,16 +116,15 @@ def rank_taps(
     published = "knn" if metric == "euclidean" else "knn-cosine"
     for tap in store.taps:
         x = units.vectors(store.read(tap))
-        predicted[tap] = (
-            _predicted(scores[tap, published], classes, labels)
-            if (tap, published) in scores
-            else knn.predict(x, labels, folds, k, metric)
+        predicted[tap], by_linear = (
+            np.asarray(classes, dtype=labels.dtype)[scores[tap, name].argmax(axis=1)]
+            if (tap, name) in scores
+            else readouts.predict(name, x, labels, folds, k)
+            for name in (published, "linear")
         )
-        read = scores.get((tap, "linear"))
-        found = linear.predict(x, labels, folds) if read is None else _predicted(read, classes, labels)
         columns[tap] = {
             "dim": x.shape[1],
-            "linear": float(np.mean(found == labels)),
+            "linear": float(np.mean(by_linear == labels)),
             "logme": transferability.logme(x, labels),
             "ms_per_window": cost[tap].ms if tap in cost else np.nan,
             "ms_spread": cost[tap].spread if tap in cost else np.nan,
@@ -150,11 +147,6 @@ def rank_taps(
         by_readout,
         conclude(by_readout, k),
     )
-
-
-def _predicted(scores: np.ndarray, classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """The label of each item: its first highest class, in the dtype of the labels."""
-    return np.asarray(classes, dtype=labels.dtype)[scores.argmax(axis=1)]
 
 
 def last_before_classifier(taps: tuple[str, ...]) -> str:

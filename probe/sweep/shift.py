@@ -1,6 +1,6 @@
 """The same read-outs on other recordings: fitted on all of AUDIO, scored on TEST, such as soundscapes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -81,19 +81,17 @@ def score_shift(
     test_units: Units,
     names: Sequence[str],
     k: int,
-    progress: Callable[[str], None] = lambda tap: None,
 ) -> dict[Cell, np.ndarray]:
     """Class scores of the test items by read-outs fitted on all training items: (tap, read-out) -> float64 [m, K]."""
     scores: dict[Cell, np.ndarray] = {}
     for tap in store.taps:
         x, others = store.read(tap), test_store.read(tap)
         for name in names:
-            if name == "attentive":
-                scores[tap, name] = readouts.attentive_transfer(units.maps(x), targets, test_units.maps(others))
-            else:
-                vectors, test_vectors = units.vectors(x), test_units.vectors(others)
-                scores[tap, name] = readouts.transfer(name, vectors, targets, test_vectors, k)
-        progress(tap)
+            train, test = (
+                unit.maps(part) if name == readouts.ATTENTIVE else unit.vectors(part)
+                for unit, part in ((units, x), (test_units, others))
+            )
+            scores[tap, name] = readouts.transfer(name, train, targets, test, k)
     return scores
 
 

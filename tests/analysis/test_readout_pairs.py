@@ -30,7 +30,7 @@ def test_each_tap_is_compared_with_its_own_reference():
     for column in ("vs_last", "vs_last_lo", "vs_last_hi"):
         np.testing.assert_array_equal(found.table[same][column], one.table[same][column])
     best = found.best(["knn"])
-    assert best.reference_score == pytest.approx(best.score - best.vs_last)
+    assert best.last_score == pytest.approx(best.score - best.vs_last)
 
 
 def test_one_reference_for_all_may_be_given_by_name():

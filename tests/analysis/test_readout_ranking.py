@@ -77,7 +77,7 @@ def test_no_winner_is_named_in_more_than_5_of_100_null_sweeps():
     named, adjusted, plain = 0, 0, 0
     for seed in range(n):
         result = rank_readouts(*sweep(rng), "block_5", n_boot=4, n_perm=200, seed=seed)
-        named += result.best(READOUTS).beats_reference
+        named += result.best(READOUTS).beats_last
         adjusted += (result.table["vs_last_p_adjusted"] < 0.05).any()
         plain += (result.table["vs_last_p"] < 0.05).any()
     slack = 3 * np.sqrt(0.05 * 0.95 / n)
@@ -100,8 +100,8 @@ def test_a_real_gain_is_found_and_six_groups_cannot_show_more_than_they_hold():
     scores, targets, groups = sweep(np.random.default_rng(3), 3, 2, 40, gains=(0, 2, 0))
     result = rank_readouts(scores, targets, groups, "block_2", n_boot=200)
     choice = result.best(("knn", "cosine"))
-    assert choice.tap == "block_1" and choice.beats_reference and choice.vs_last_lo > 0
-    assert choice.vs_last == pytest.approx(choice.score - choice.reference_score)
+    assert choice.tap == "block_1" and choice.beats_last and choice.vs_last_lo > 0
+    assert choice.vs_last == pytest.approx(choice.score - choice.last_score)
     few = rank_readouts(*sweep(np.random.default_rng(3), 3, 2, 6, gains=(0, 5, 0)), "block_2", n_boot=20)
     assert few.smallest_p == 2 / 64 and few.table["vs_last_p"].min() >= few.smallest_p
 
@@ -109,7 +109,7 @@ def test_a_real_gain_is_found_and_six_groups_cannot_show_more_than_they_hold():
 def test_equal_cells_are_ranked_as_given():
     right = {(tap, "knn"): np.arange(10) % 3 > 0 for tap in ("a", "b")}
     result = rank_readouts(*binary(right), None, "b", n_boot=100)
-    assert result.best(["knn"]).tap == "a" and not result.best(["knn"]).beats_reference
+    assert result.best(["knn"]).tap == "a" and not result.best(["knn"]).beats_last
     assert list(result.table["p_best"]) == [0.5, 0.5] and list(result.table["vs_last_p"]) == [1, 1]
     assert list(result.table["corrected"]) == pytest.approx(list(result.table["score"]))
 

@@ -160,7 +160,7 @@ def test_28_taps_of_600_rows_take_seconds():
             {"features": {"map": np.zeros((240, 2, 2))}, "n_taps": 1},
             r"tap map: expected \[240, d\], got features \(240, 2, 2\)",
         ),
-        ({"features": {"bad": np.full((240, 2), np.nan)}, "n_taps": 1}, "tap bad: values that are not finite"),
+        ({"features": {"bad": np.full((240, 2), np.nan)}, "n_taps": 1}, "tap bad: .*not finite"),
         ({"features": {"short": np.zeros((239, 2))}, "n_taps": 1}, r"expected \[240, d\]"),
     ],
 )

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ....analysis.readout_ranking import Choice, ReadoutRanking
+from ....analysis.readout_ranking import ReadoutRanking
 from . import text
 from .findings import USES, Advice, Cell, Findings
 
@@ -98,31 +98,15 @@ def advise(ranking: ReadoutRanking, readouts: Sequence[str]) -> Advice | None:
     """The advice for a use, given its read-outs that were ranked; None where there are none."""
     if not readouts:
         return None
-    best: Choice = ranking.best(readouts)
+    best = ranking.best(readouts)
     read, readout, score = best.tap, best.readout, best.score
-    if not best.beats_reference:
+    if not best.beats_last:
         last = ranking.references[best.tap]
         at_last = ranking.table[(ranking.table["tap"] == last) & ranking.table["readout"].isin(readouts)]
         place = int(np.argmax(at_last["score"].to_numpy()))
         read, readout = last, str(at_last["readout"].iloc[place])
         score = float(at_last["score"].iloc[place])
-    return Advice(
-        readout=best.readout,
-        tap=best.tap,
-        score=best.score,
-        corrected=best.corrected,
-        vs_last=best.vs_last,
-        p_adjusted=best.p_adjusted,
-        lo=best.lo,
-        hi=best.hi,
-        vs_last_lo=best.vs_last_lo,
-        vs_last_hi=best.vs_last_hi,
-        last_score=best.reference_score,
-        beats_last=best.beats_reference,
-        read=read,
-        read_readout=readout,
-        read_score=score,
-    )
+    return Advice(**vars(best), read=read, read_readout=readout, read_score=score)
 
 
 def _cell(ranking: ReadoutRanking, tap: str, readout: str) -> Cell:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ....analysis.readout_ranking import ALPHA
+from ....analysis.readout_ranking import ALPHA, Choice
 from ....analysis.readouts import LINEAR, TRAINING_FREE
 
 USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # use -> the read-outs that serve it
@@ -20,27 +20,13 @@ SCORE_WORDS = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}
 
 
 @dataclass(frozen=True)
-class Advice:
-    """What to read for one use.
+class Advice(Choice):
+    """What to read for one use: the best cell of its read-outs, and the tap to read.
 
-    tap, readout, score, lo, hi: the best cell of the use's read-outs. corrected: its selection-corrected score.
-    vs_last, vs_last_lo, vs_last_hi, p_adjusted: against the reference under the same read-out, family-wise. beats_last:
-    better than the reference beyond chance. read: the tap to read: the best one where it beats the reference, else the
-    reference; read_readout, read_score: under which read-out of this use, and what that gives.
+    read: the best tap where it beats the reference, else the reference; read_readout, read_score: under which read-out
+    of this use, and what that gives.
     """
 
-    readout: str
-    tap: str
-    score: float
-    corrected: float
-    vs_last: float
-    p_adjusted: float
-    lo: float
-    hi: float
-    vs_last_lo: float
-    vs_last_hi: float
-    last_score: float
-    beats_last: bool
     read: str
     read_readout: str
     read_score: float

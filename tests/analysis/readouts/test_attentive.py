@@ -36,7 +36,7 @@ def test_gradient_is_that_of_finite_differences(softmaxed):
 def test_finds_the_one_position_that_carries_the_class():
     x, targets, folds = one_position()
     truth = targets.argmax(axis=1)
-    attended = np.mean(readouts.out_of_fold_attentive(x, targets, folds).argmax(axis=1) == truth)
+    attended = np.mean(readouts.out_of_fold("attentive", x, targets, folds).argmax(axis=1) == truth)
     mean = np.mean(readouts.out_of_fold("logistic", x.mean(axis=1), targets, folds).argmax(axis=1) == truth)
     assert attended > 0.9
     assert mean < 0.75
@@ -44,10 +44,10 @@ def test_finds_the_one_position_that_carries_the_class():
 
 def test_a_held_out_row_changes_no_other_row_of_its_fold():
     x, targets, folds = one_position()
-    before = readouts.out_of_fold_attentive(x, targets, folds)
+    before = readouts.out_of_fold("attentive", x, targets, folds)
     planted, swapped = x.copy(), targets.copy()
     planted[0], swapped[0] = 1e6, np.roll(targets[0], 1)
-    after = readouts.out_of_fold_attentive(planted, swapped, folds)
+    after = readouts.out_of_fold("attentive", planted, swapped, folds)
     others = (folds == folds[0]) & (np.arange(len(x)) != 0)
     np.testing.assert_allclose(after[others], before[others], rtol=0, atol=1e-9)
 
@@ -56,13 +56,13 @@ def test_scores_do_not_depend_on_the_batch_and_a_missing_class_is_lowest():
     x, targets, _ = one_position()
     targets = np.concatenate([targets, np.zeros((len(x), 1), dtype=bool)], axis=1)
     targets[0, 1] = True  # several labels
-    together = readouts.attentive_transfer(x[:80], targets[:80], x[80:])
+    together = readouts.transfer("attentive", x[:80], targets[:80], x[80:])
     assert (together[:, 3] < together[:, :3].min(axis=1)).all()
     for i in range(80, 90):
-        alone = readouts.attentive_transfer(x[:80], targets[:80], x[i : i + 1])
+        alone = readouts.transfer("attentive", x[:80], targets[:80], x[i : i + 1])
         np.testing.assert_allclose(alone[0], together[i - 80], rtol=0, atol=1e-9)
 
 
 def test_pooled_features_are_refused():
     with pytest.raises(InputError, match="Was the map pooled"):
-        readouts.out_of_fold_attentive(np.zeros((4, 3)), np.eye(4, dtype=bool), np.arange(4) % 2)
+        readouts.out_of_fold("attentive", np.zeros((4, 3)), np.eye(4, dtype=bool), np.arange(4) % 2)

@@ -170,6 +170,20 @@ def test_a_dead_tap_is_read_without_a_warning(readout):
     assert np.isfinite(scores).all()
 
 
+def test_labels_are_predicted_in_their_own_type_and_dead_columns_change_nothing():
+    x, codes, folds = one_label(10, classes=3)
+    names = np.array(["wren", "robin", "gull"])[codes]
+    dead = np.concatenate([x, np.zeros((len(x), 3)), np.full((len(x), 2), 1e4)], axis=1)
+    for readout in ("linear", "knn-standard"):
+        predicted = readouts.predict(readout, x, names, folds)
+        assert predicted.dtype == names.dtype and np.mean(predicted == names) > 0.6
+        np.testing.assert_array_equal(readouts.predict(readout, dead, names, folds), predicted)
+    codes[:30], folds = 0, np.arange(len(x)) % 5
+    nothing = readouts.predict("linear", np.full((len(x), 4), 0.1), codes, folds)
+    for fold in range(5):  # nothing to learn: each fold's majority class
+        assert set(nothing[folds == fold]) == {np.argmax(np.bincount(codes[folds != fold]))}
+
+
 def test_equally_near_rows_are_taken_in_order_by_every_vote():
     x = np.ones((12, 3), dtype=np.float32) * np.arange(1, 4, dtype=np.float32)
     codes, folds = np.array([0, 0, 0, 1, 1, 1] * 2), np.repeat([0, 1], 6)
@@ -196,6 +210,10 @@ def test_names():
     x, codes, folds = one_label(0)
     with pytest.raises(InputError, match="got 'svm'"):
         readouts.out_of_fold("svm", x, one_hot(codes), folds)
+    with pytest.raises(InputError, match=r"one fold a row, two or more in all, got \(90,\)"):
+        readouts.out_of_fold("knn", x, one_hot(codes), np.zeros(90))
+    with pytest.raises(InputError, match="not finite"):
+        readouts.out_of_fold("linear", x * np.inf, one_hot(codes), folds)
     with pytest.raises(InputError, match="one column a class"):
         readouts.out_of_fold("knn", x, codes, folds)
     with pytest.raises(InputError, match="k = 99, but only"):
