@@ -7,55 +7,37 @@ import typer
 
 from ..features import InputError
 from .cli.options import (
+    EXTRACTION,
     MACHINE,
     RANKING,
     RECORDINGS,
     Audio,
-    Bandpass,
-    BatchSize,
     Classes,
-    Cluster,
-    Column,
-    Device,
-    DeviceName,
-    DType,
-    Dtype,
-    FoldRegex,
     Folds,
     FrontEnd,
-    GroupRegex,
-    Groups,
-    Hop,
     Inputs,
-    Jobs,
     Json,
     K,
     Metric,
     MinPerClass,
     Model,
-    Normalise,
-    Overlap,
     Overwrite,
     PerClass,
     Planes,
-    Pool,
-    Precision,
-    PrecisionName,
     Projection,
     Readout,
     SampleRate,
     ScoreName,
     Seed,
-    Select,
     Shots,
-    Speed,
-    Taps,
     Test,
     TestColumn,
     TestGroups,
     Unit,
     Window,
     out,
+    plain,
+    with_options,
 )
 from .cli.terminal import command_line, print_blocks, print_json, print_table, records, say, warn
 
@@ -80,34 +62,11 @@ def blocks(
         print_blocks(architecture)
 
 
+@with_options(EXTRACTION)
 def extract(
     model: Model,
     audio: Audio,
     output: Annotated[Path | None, out("STORE.h5", "The store to write or to resume.")] = None,
-    taps: Taps = "all",
-    pool: Pool = "mean",
-    select: Select = "all",
-    hop: Hop = None,
-    overlap: Overlap = None,
-    speed: Speed = 1.0,
-    bandpass: Bandpass = None,
-    dtype: Dtype = DType.float32,
-    sample_rate: SampleRate = None,
-    window_s: Window = None,
-    normalise: Normalise = None,
-    frontend: FrontEnd = None,
-    inputs: Inputs = None,
-    batch_size: BatchSize = None,
-    device: Device = DeviceName.auto,
-    precision: Precision = PrecisionName.float32,
-    jobs: Jobs = 1,
-    cluster: Cluster = None,
-    classes: Classes = None,
-    per_class: PerClass = None,
-    group_regex: GroupRegex = None,
-    groups: Groups = None,
-    fold_regex: FoldRegex = None,
-    column: Column = None,
     unlabelled: Annotated[
         bool,
         typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.", rich_help_panel=RECORDINGS),
@@ -116,16 +75,13 @@ def extract(
         bool, typer.Option("--dry-run", help="Try a part: seconds, bytes and money of all, and of 1,000 hours like it.")
     ] = False,
     price: Annotated[float | None, typer.Option(min=0, help="With --dry-run: of one core for one hour.")] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
+    **given,
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
-    options = locals()
     from .api import Estimate, extract
 
-    given = {name: getattr(value, "value", value) for name, value in options.items()}
-    given["inputs"] = tuple(inputs or ())
-    done = extract(given.pop("model"), given.pop("audio"), given.pop("output"), log=say, **given)
+    asked = {"unlabelled": unlabelled, "dry_run": dry_run, "price": price}
+    done = extract(model, audio, output, log=say, **asked, **plain(given))
     if isinstance(done, Estimate):
         print(done)
         return
@@ -134,6 +90,7 @@ def extract(
     print(f"{done.store}: {done.windows} windows of {done.clips} clips")
 
 
+@with_options(EXTRACTION | {"classes": (Classes, 30), "per_class": (PerClass, 20)})
 def sweep(
     model: Model,
     audio: Audio,
@@ -143,31 +100,7 @@ def sweep(
     score: Annotated[
         ScoreName, typer.Option(help="What read-outs are ranked by.", rich_help_panel=RANKING)
     ] = ScoreName.auto,
-    taps: Taps = "all",
-    pool: Pool = "mean",
-    select: Select = "all",
-    hop: Hop = None,
-    overlap: Overlap = None,
-    speed: Speed = 1.0,
-    bandpass: Bandpass = None,
-    dtype: Dtype = DType.float32,
-    sample_rate: SampleRate = None,
-    window_s: Window = None,
-    normalise: Normalise = None,
-    frontend: FrontEnd = None,
-    inputs: Inputs = None,
-    batch_size: BatchSize = None,
-    device: Device = DeviceName.auto,
-    precision: Precision = PrecisionName.float32,
-    jobs: Jobs = 1,
-    cluster: Cluster = None,
-    classes: Classes = 30,
-    per_class: PerClass = 20,
     min_per_class: MinPerClass = None,
-    group_regex: GroupRegex = None,
-    groups: Groups = None,
-    fold_regex: FoldRegex = None,
-    column: Column = None,
     test_column: TestColumn = None,
     test_groups: Annotated[
         TestGroups, typer.Option(help="What is resampled of the test recordings.", rich_help_panel=RANKING)
@@ -192,14 +125,12 @@ def sweep(
     ] = Projection.pca,
     shots: Shots = None,
     planes: Planes = False,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
     as_json: Json = False,
+    **given,
 ) -> None:
     """The main job: which block of MODEL to read for AUDIO, and how: read-outs, intervals, paired tests, cost."""
-    given = {name: getattr(value, "value", value) for name, value in locals().items()}
-    given["inputs"] = tuple(inputs or ())
-    rank_and_tell(given.pop("model"), given.pop("audio"), given.pop("output"), **given)
+    asked = locals()
+    rank_and_tell(**plain(asked.pop("given") | asked))
 
 
 def compare(

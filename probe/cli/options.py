@@ -1,8 +1,10 @@
 """Options that several commands share, each written once."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -260,6 +262,60 @@ RowSeconds = Annotated[
     float | None, typer.Option("--row", metavar="SECONDS", help="Of a row; the model's window otherwise.")
 ]
 Budget = Annotated[float | None, typer.Option(help="Stop before so many minutes and still write a whole, valid file.")]
+
+
+# What `extract` and `sweep` are told about clips, backbone and machine: name -> (option, default).
+EXTRACTION: dict[str, tuple[Any, Any]] = {
+    "taps": (Taps, "all"),
+    "pool": (Pool, "mean"),
+    "select": (Select, "all"),
+    "hop": (Hop, None),
+    "overlap": (Overlap, None),
+    "speed": (Speed, 1.0),
+    "bandpass": (Bandpass, None),
+    "dtype": (Dtype, DType.float32),
+    "sample_rate": (SampleRate, None),
+    "window_s": (Window, None),
+    "normalise": (Normalise, None),
+    "frontend": (FrontEnd, None),
+    "inputs": (Inputs, None),
+    "batch_size": (BatchSize, None),
+    "device": (Device, DeviceName.auto),
+    "precision": (Precision, PrecisionName.float32),
+    "jobs": (Jobs, 1),
+    "cluster": (Cluster, None),
+    "classes": (Classes, None),
+    "per_class": (PerClass, None),
+    "group_regex": (GroupRegex, None),
+    "groups": (Groups, None),
+    "fold_regex": (FoldRegex, None),
+    "column": (Column, None),
+    "seed": (Seed, 0),
+    "overwrite": (Overwrite, False),
+}
+
+
+def with_options(options: Mapping[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that takes these options as well, as its `**given`: name -> (option, default)."""
+
+    def extended(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function)
+        named = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+            for name, (option, default) in options.items()
+        ]
+        function.__signature__ = own.replace(parameters=[*named, *more])  # type: ignore[attr-defined]
+        function.__annotations__ |= {name: option for name, (option, _) in options.items()}
+        return function
+
+    return extended
+
+
+def plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed as the functions take it: text for its choice, several inputs as a tuple."""
+    values = {name: getattr(value, "value", value) for name, value in given.items()}
+    return values | {"inputs": tuple(values["inputs"] or ())}
 
 
 def out(metavar: str, text: str):

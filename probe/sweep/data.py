@@ -100,33 +100,23 @@ def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[st
 
 def fold_clips(recordings: Recordings, settings: Settings, skipped: Collection[int] = ()) -> FoldedClips:
     """Folds of the clips that could be read; `skipped` are the numbers of the others."""
-    kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
-    labels = [clip.label for clip in kept.values()]
-    # A clip without a known group is a group of its own.
-    groups = [clip.group if clip.group is not None else clip.name for clip in kept.values()]
-    given = [clip.fold for clip in kept.values()]
+    clips = group_clips(recordings, skipped)
+    given = [recordings.clips[i].fold for i in clips.table.index]
     folds, said, warnings = assign_folds(
-        labels,
-        None if recordings.grouping == "none" else groups,
+        clips.table["label"].tolist(),
+        None if recordings.grouping == "none" else clips.table["group"].tolist(),
         None if None in given else given,
         settings.folds,
         settings.seed,
         grouping=recordings.grouping,
         folding=recordings.folding,
     )
-    table = pd.DataFrame({"label": labels, "group": groups, "fold": folds}, index=pd.Index(kept, name="clip"))
-    return FoldedClips(table, {i: clip.labels for i, clip in kept.items()}, said, warnings)
+    return FoldedClips(clips.table.assign(fold=folds), clips.labels, said, warnings)
 
 
 def group_clips(recordings: Recordings, skipped: Collection[int] = ()) -> FoldedClips:
-    """Clips that are only tested on: groups, one fold."""
+    """Clips that are only tested on: groups, one fold. A clip without a known group is a group of its own."""
     kept = {i: clip for i, clip in enumerate(recordings.clips) if i not in skipped}
-    table = pd.DataFrame(
-        {
-            "label": [clip.label for clip in kept.values()],
-            "group": [clip.group if clip.group is not None else clip.name for clip in kept.values()],
-            "fold": 0,
-        },
-        index=pd.Index(kept, name="clip"),
-    )
+    about = [(clip.label, clip.name if clip.group is None else clip.group, 0) for clip in kept.values()]
+    table = pd.DataFrame(about, columns=["label", "group", "fold"], index=pd.Index(kept, name="clip"))
     return FoldedClips(table, {i: clip.labels for i, clip in kept.items()}, recordings.grouping, ())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -44,40 +44,26 @@ KIND = Kind(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class RunTables:
-    """The tables of a run: ranking.csv, predictions.csv, readouts.csv, and projection.csv where there is one.
-
-    studies: further tables by their file names, all of them among TABLES.
-    """
-
-    ranking: pd.DataFrame
-    predictions: pd.DataFrame
-    readouts: pd.DataFrame
-    projection: pd.DataFrame | None
-    studies: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-
 def prepare(run: Path, overwrite: bool) -> None:
     """Accept the run folder, or refuse it; see `OutputFolder.check`. Nothing is changed."""
     OutputFolder(run, KIND).check(overwrite)
 
 
-def write(run: Path, tables: RunTables, config: dict) -> None:
+def write(run: Path, tables: Mapping[str, pd.DataFrame], config: dict) -> None:
     """The run's files, in the place of an older run's once all are written. Pictures and the page are added later.
 
     Until `finish` the run counts as unfinished: after a kill the same command goes on, and replaces it.
+
+    Args:
+        tables: by their file names, all of them among TABLES, ranking.csv one of them.
     """
     with OutputFolder(run, KIND).replacing() as draft:
-        write_csv(tables.ranking, draft / "ranking.csv", index=False, float_format="%.6g")
-        write_text(draft / "ranking.md", ranking_table(tables.ranking, config["settings"]["k"]).to_markdown() + "\n")
-        write_csv(tables.predictions, draft / "predictions.csv", index=False)
-        write_csv(tables.readouts, draft / "readouts.csv", index=False, float_format="%.6g")
+        for name, table in tables.items():
+            rounded = None if name == "predictions.csv" else "%.6g"
+            write_csv(table, draft / name, index=False, float_format=rounded)
+        ranking = ranking_table(tables["ranking.csv"], config["settings"]["k"])
+        write_text(draft / "ranking.md", ranking.to_markdown() + "\n")
         write_json(draft / "answer.json", config["conclusion"])
-        if tables.projection is not None:
-            write_csv(tables.projection, draft / "projection.csv", index=False, float_format="%.6g")
-        for name, table in tables.studies.items():
-            write_csv(table, draft / name, index=False, float_format="%.6g")
         write_json(draft / "config.json", config | {"unfinished": True})
 
 

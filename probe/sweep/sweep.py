@@ -30,7 +30,7 @@ from ..runtime.cost import Timing, ms_per_window
 from ..runtime.providers import find_device
 from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
-from .run_folder import RunTables, describe_audio, describe_model, describe_skipped, finish, prepare, write
+from .run_folder import describe_audio, describe_model, describe_skipped, finish, prepare, write
 from .score import Verdict, items_of, project, rank_taps, score_taps
 from .settings import Settings, parse_shots
 from .shift import Shift, rank_shift, score_shift
@@ -171,10 +171,10 @@ def run_sweep(
     if tested is not None:
         config["test"] = {"path": str(test), "skipped": describe_skipped(tested)}
     verdict = found.verdict
-    readouts_csv = readouts_table(verdict, found.shift)
-    write(
-        run, RunTables(verdict.table, verdict.predictions, readouts_csv, found.projected, found.beside.tables), config
-    )
+    tables = {"ranking.csv": verdict.table, "predictions.csv": verdict.predictions}
+    tables |= {"readouts.csv": readouts_table(verdict, found.shift)}
+    tables |= {} if found.projected is None else {"projection.csv": found.projected}
+    write(run, tables | found.beside.tables, config)
     publish(extraction.store, run / "features.h5")
     if tested is not None:
         publish(tested.store, run / "test.h5")

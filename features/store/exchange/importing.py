@@ -96,7 +96,6 @@ def import_features(
         "imported": str(source),
         "grouping": "column group" if table["group"].notna().any() else "none",
     }
-    meta |= {"untimed": True} if untimed else {}
     with FeatureStore.create(output, key, dims, meta | ({"untimed": True} if untimed else {}), overwrite) as store:
         store.append(table, {names[name]: np.asarray(array)[order] for name, array in arrays.items()})
         store.finish()
