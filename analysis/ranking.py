@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ..features import InputError
-from .resampling import bootstrap, group_codes, jackknife_ratio, percentile_interval, sign_flip
+from .resampling import bootstrap_ratio, group_codes, jackknife_ratio, percentile_interval, sign_flip
 
 COLUMNS = ("knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p")
 
@@ -75,9 +75,7 @@ def rank(
     at, total = taps.index(reference), sizes.sum()
     accuracies = jackknife_ratio(sums, sizes)
     differences = accuracies.minus(accuracies.take([at]))
-    draws = np.empty((n_boot, len(taps)))
-    for part, times in bootstrap(len(sizes), n_boot, np.random.default_rng([seed, 0])):
-        draws[part] = ((sums @ times) / (sizes @ times)).T
+    draws = bootstrap_ratio(sums, sizes, n_boot, np.random.default_rng([seed, 0]))
     winners = draws == draws.max(axis=1, keepdims=True)  # whole numbers over the same rows: ties are exact
     p, adjusted = sign_flip(sums - sums[at], n_perm, np.random.default_rng([seed, 1]))
     low, high = accuracies.score_interval()

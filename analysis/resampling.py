@@ -65,6 +65,14 @@ def bootstrap(n_groups: int, n_boot: int, rng: np.random.Generator) -> Iterator[
         yield slice(i, i + n), times.T
 
 
+def bootstrap_ratio(sums: np.ndarray, sizes: np.ndarray, n_boot: int, rng: np.random.Generator) -> np.ndarray:
+    """`bootstrap` of sums [C, G] / sizes [G], a share of rows, float64 [n_boot, C]."""
+    draws = np.empty((n_boot, len(sums)))
+    for part, times in bootstrap(len(sizes), n_boot, rng):
+        draws[part] = ((sums @ times) / (sizes @ times)).T
+    return draws
+
+
 def percentile_interval(draws: np.ndarray) -> tuple:
     """(low, high): the 95 % percentiles of draws [B, ...] along the first axis.
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from .. import InputError
-from ..files import Locked, replacing
+from ..files import FULL, Locked, replacing
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 
@@ -158,8 +158,7 @@ def uninterrupted():
 
 def is_full(error: Exception) -> bool:
     """Whether an OSError, or what h5py made of one, means that no more can be written."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "errno", None) in codes or any(f"errno = {code}," in str(error) for code in codes)
+    return getattr(error, "errno", None) in FULL or any(f"errno = {code}," in str(error) for code in FULL)
 
 
 @contextmanager

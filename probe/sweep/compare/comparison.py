@@ -108,11 +108,7 @@ def compare(
         InputError: runs that cannot be compared, see `pair_runs`; an unknown read-out or score; a folder with other
             results.
     """
-    names = readouts.parse(readout)
-    if "attentive" in names:
-        raise InputError("`--readout` must name read-outs of pooled vectors, got attentive. Leave it out.")
-    if score not in CHOICES["score"]:
-        raise InputError(f"`--score` must be one of {', '.join(CHOICES['score'])}, got {score!r}.")
+    names = check_options(readout, score)
     folder = None if output is None else OutputFolder(Path(output), KIND)
     if folder is not None:
         folder.check(overwrite)
@@ -131,33 +127,47 @@ def compare(
     )  # fmt: skip
     answer = conclude_models(ranking, cells, paired.first.probed.k).to_json()
     table = readouts_table(ranking, cells)
-    taps = taps_table(paired, table)
+    found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder and folder.path)
     if folder is None:
-        return Comparison(table, taps, answer, paired.warnings)
+        return found
+    asked = {"readout": readout, "score": score, "seed": seed, "k": paired.first.probed.k, "unit": paired.unit}
+    write(folder, found, paired, command, {"settings": asked, "readouts": list(names), "score": metric})
+    if draw:
+        from ....figures.gallery import save
+
+        log("drawing")
+        save(folder.path, [FIGURE])
+    return found
+
+
+def check_options(readout: str, score: str) -> tuple[str, ...]:
+    """The read-outs to rank; InputError for a read-out or a score that a comparison cannot have."""
+    names = readouts.parse(readout)
+    if readouts.ATTENTIVE in names:
+        raise InputError("`--readout` must name read-outs of pooled vectors, got attentive. Leave it out.")
+    if score not in CHOICES["score"]:
+        raise InputError(f"`--score` must be one of {', '.join(CHOICES['score'])}, got {score!r}.")
+    return names
+
+
+def write(folder: OutputFolder, found: Comparison, paired: PairedRuns, command: str, asked: dict) -> None:
+    """The files of a comparison. asked: what was asked for and how it was understood, for config.json."""
     config = {
         "command": command,
         "models": [describe(model) for model in paired.models],
-        "settings": {"readout": readout, "score": score, "seed": seed, "k": paired.first.probed.k, "unit": paired.unit},
-        "readouts": list(names),
-        "score": metric,
-        "items": {name: answer[name] for name in ("n", "n_groups")} | {"classes": len(paired.classes)},
+        **asked,
+        "items": {name: found.answer[name] for name in ("n", "n_groups")} | {"classes": len(paired.classes)},
         "grouping": paired.first.probed.grouping,
         "folds": int(paired.table["fold"].nunique()),
         "warnings": list(paired.warnings),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
     with folder.replacing() as draft:
-        write_csv(table, draft / "readouts.csv", index=False, float_format="%.6g")
-        write_csv(taps, draft / "ranking.csv", index=False, float_format="%.10g")
-        write_text(draft / "compare.md", page(table, taps, answer["lines"], paired.models))
-        write_json(draft / "answer.json", answer)
+        write_csv(found.table, draft / "readouts.csv", index=False, float_format="%.6g")
+        write_csv(found.taps, draft / "ranking.csv", index=False, float_format="%.10g")
+        write_text(draft / "compare.md", page(found.table, found.taps, found.answer["lines"], paired.models))
+        write_json(draft / "answer.json", found.answer)
         write_json(draft / "config.json", config)
-    if draw:
-        from ....figures.gallery import save
-
-        log("drawing")
-        save(folder.path, [FIGURE])
-    return Comparison(table, taps, answer, paired.warnings, folder.path)
 
 
 def metric_of(score: str, paired: PairedRuns) -> str:
