@@ -4,6 +4,7 @@
     points(0.0925, 0.046, 0.139)         "+9.2 [+4.6, +13.9] points"
     p_value(0.0004)                      "p < 0.001"
     tap_name("embedding")                "the final embedding"
+    readout_name("knn-cosine", 5)        "cosine 5-NN"
 
 A hyphen stands for a minus; `minus_sign` replaces it where the type allows for a real one.
 """
@@ -12,6 +13,16 @@ import math
 
 SMALLEST_P = 0.001  # smaller ones are only told to be smaller
 ENDS = {"embedding": "final embedding"}
+READOUTS = {
+    "knn": "Euclidean {k}-NN",
+    "knn-cosine": "cosine {k}-NN",
+    "knn-standard": "standardised cosine {k}-NN",
+    "centroid": "nearest class mean",
+    "linear": "ridge",
+    "logistic": "logistic regression",
+    "attentive": "attentive pooling",
+}
+SCORES = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}  # what read-outs are ranked by
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
@@ -87,6 +98,11 @@ def tap_title(tap: str) -> str:
 def tap_name(tap: str) -> str:
     """A tap's name in a sentence: "block 7", "the final embedding", "the logits"."""
     return tap_title(tap) if tap.startswith("block_") else f"the {tap_title(tap)}"
+
+
+def readout_name(readout: str, k: int) -> str:
+    """A read-out in a sentence: "cosine 5-NN" for "knn-cosine"."""
+    return READOUTS.get(readout, readout).format(k=k)
 
 
 def minus_sign(text: str) -> str:

@@ -9,16 +9,6 @@ from .. import typeset
 from ..runs.discovery import Sources
 from ..runs.readers import Comparison, Heads, Sweep
 
-READOUTS = {
-    "knn": "Euclidean {k}-NN",
-    "knn-cosine": "cosine {k}-NN",
-    "knn-standard": "standardised cosine {k}-NN",
-    "centroid": "nearest class mean",
-    "linear": "ridge",
-    "logistic": "logistic regression",
-    "attentive": "attentive pooling",
-}
-SCORES = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}
 PLURAL = {"run of heads": "runs of heads", "comparison of predictions": "comparisons of predictions"}
 NOTE = (
     "S. Yadav. Per-Block kNN Probing as a Layer Selector for Frozen Perch v2 Features. Working note, BirdCLEF+ 2026. "
@@ -114,11 +104,11 @@ def readouts(one: Sweep) -> list[str]:
 
 
 def readout_name(one: Sweep, name: str) -> str:
-    return READOUTS.get(name, name).format(k=one.config["settings"]["k"])
+    return wording.readout_name(name, one.config["settings"]["k"])
 
 
 def score_name(one: Sweep) -> str:
-    return SCORES.get(str(one.config.get("score", "top1")), str(one.config.get("score")))
+    return wording.SCORES.get(str(one.config.get("score", "top1")), str(one.config.get("score")))
 
 
 STATISTICS = (

@@ -11,7 +11,7 @@ from ...analysis import readouts, wording
 from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
-from .conclusion import SCORE_WORDS, Conclusion, conclude
+from .conclusion import Conclusion, conclude
 from .score import Cell
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
@@ -45,7 +45,7 @@ class Shift:
     def sentence(self) -> str:
         """The test recordings in words."""
         (tap, readout), (other, other_readout) = self.best, self.chosen
-        words, metric = self.conclusion.words, SCORE_WORDS[self.readouts.metric]
+        words, metric = self.conclusion.words, wording.SCORES[self.readouts.metric]
         told = (
             f"On the test recordings ({self.readouts.n} rows of {self.readouts.n_groups} groups, {self.n_classes} "
             f"classes) {tap} by {words(readout)} is best: {metric} {self.best_score:.3f}."

@@ -11,12 +11,9 @@ from itertools import combinations
 import numpy as np
 
 from ....analysis import wording
-from ....analysis.readout_ranking import Cell, ReadoutRanking, compare_pairs
-from ....analysis.readouts import LINEAR, TRAINING_FREE
-from ..conclusion import MANY, PUBLISHED, READOUT_WORDS, USE_WORDS, USES, Advice, advise
+from ....analysis.readout_ranking import ALPHA, Cell, ReadoutRanking, compare_pairs
+from ..conclusion import PUBLISHED, USE_WORDS, USES, Advice, advise, few_groups
 
-ALPHA = 0.05
-READOUTS = {"training_free": TRAINING_FREE, "linear": LINEAR}
 Names = Mapping[str, tuple[str, str]]  # the ranking's name of a tap -> (model, tap)
 
 
@@ -98,7 +95,7 @@ class ModelConclusion:
     def lines(self) -> list[str]:
         """The sentence, one line a part."""
         uses = [f"{USE_WORDS[use]}: {self._use(part)}." for use, part in self.uses.items()]
-        return [line for line in (self._headline(), *uses, self._limit()) if line]
+        return [line for line in (self._headline(), *uses, few_groups(self.n_groups, self.smallest_p)) if line]
 
     @property
     def sentence(self) -> str:
@@ -154,13 +151,8 @@ class ModelConclusion:
             f"{told}; {gain} against its own {wording.tap_title(last)} ({beyond}{wording.p_value(advice.p_adjusted)})"
         )
 
-    def _limit(self) -> str:
-        if self.n_groups >= MANY or self.smallest_p < wording.SMALLEST_P:
-            return ""
-        return f"{self.n_groups} groups: p cannot fall below {self.smallest_p:.2g}."
-
     def _words(self, readout: str) -> str:
-        return READOUT_WORDS[readout].format(k=self.k)
+        return wording.readout_name(readout, self.k)
 
 
 def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConclusion:
@@ -171,7 +163,7 @@ def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConcl
         names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
     """
     known = tuple(dict.fromkeys(ranking.table["readout"]))
-    uses = {use: [name for name in every if name in known] for use, every in READOUTS.items()}
+    uses = {use: [name for name in every if name in known] for use, every in USES.items()}
     uses["published"] = [name for name in (PUBLISHED,) if name in known]
     family = [pair for use in USES for pair in cross_pairs(ranking, names, uses[use])]
     found = {use: _advise(ranking, names, readouts, family) for use, readouts in uses.items()}

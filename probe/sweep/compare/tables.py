@@ -8,8 +8,8 @@ import pandas as pd
 from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, compare_pairs
 from ....analysis.tables import Table
-from ..conclusion import USE_WORDS
-from .conclusion import READOUTS, Names
+from ..conclusion import USE_WORDS, USES
+from .conclusion import Names
 from .pairing import ComparedModel, PairedRuns
 
 VS_BEST_LAST = ("vs_best_last", "vs_best_last_lo", "vs_best_last_hi", "vs_best_last_p", "vs_best_last_p_adjusted")
@@ -52,7 +52,7 @@ def taps_table(paired: PairedRuns, readouts: pd.DataFrame) -> pd.DataFrame:
             row = {"model": model.name, "tap": tap, "index": block.get("index"), "stage": block.get("stage")}
             row |= {"dim": model.probed.features[tap].shape[1], "last": tap == model.reference}
             row |= {"macs": macs, "macs_per_s": macs / model.window_s}
-            for use, known in READOUTS.items():
+            for use, known in USES.items():
                 row |= _best_of(own[(own["tap"] == tap) & own["readout"].isin(known)], use)
             rows.append(row)
     return pd.DataFrame(rows).astype({"index": "Int64", "stage": "Int64"})
@@ -69,7 +69,7 @@ def summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> Table:
     """The best cell of every model for each use, the highest score first, with its cost."""
     cost = taps.set_index(["model", "tap"])["macs_per_s"]
     parts = []
-    for use, known in READOUTS.items():
+    for use, known in USES.items():
         cells = readouts[readouts["readout"].isin(known)]
         if len(cells):
             best = cells.loc[cells.groupby("model", sort=False)["score"].idxmax()]
@@ -111,7 +111,7 @@ def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], model
                     f"{score:.3f} ({readout})" if readout else "–"
                     for score, readout in zip(taps[use], taps[f"{use}_readout"])
                 ]
-                for use in READOUTS
+                for use in USES
             },
         }
     )

@@ -1,14 +1,11 @@
 """The conclusion of a sweep: findings, and the sentences that say them."""
 
 from .conclusion import PUBLISHED, Conclusion, advise, conclude
-from .findings import READOUT_WORDS, SCORE_WORDS, USE_WORDS, USES, Advice, Cell, Findings
-from .text import MANY
+from .findings import USE_WORDS, USES, Advice, Cell, Findings
+from .text import few_groups
 
 __all__ = [
-    "MANY",
     "PUBLISHED",
-    "READOUT_WORDS",
-    "SCORE_WORDS",
     "USES",
     "USE_WORDS",
     "Advice",
@@ -17,4 +14,5 @@ __all__ = [
     "Findings",
     "advise",
     "conclude",
+    "few_groups",
 ]

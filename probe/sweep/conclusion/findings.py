@@ -2,21 +2,12 @@
 
 from dataclasses import dataclass
 
+from ....analysis import wording
 from ....analysis.readout_ranking import ALPHA, Choice
 from ....analysis.readouts import LINEAR, TRAINING_FREE
 
 USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # use -> the read-outs that serve it
 USE_WORDS = {"training_free": "Without training", "linear": "With a linear head"}
-READOUT_WORDS = {
-    "knn": "Euclidean {k}-NN",
-    "knn-cosine": "cosine {k}-NN",
-    "knn-standard": "standardised cosine {k}-NN",
-    "centroid": "nearest class mean",
-    "linear": "ridge",
-    "logistic": "logistic regression",
-    "attentive": "attentive pooling",
-}
-SCORE_WORDS = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}
 
 
 @dataclass(frozen=True)
@@ -110,4 +101,4 @@ class Findings:
 
     def words(self, readout: str) -> str:
         """A read-out in a sentence."""
-        return READOUT_WORDS[readout].format(k=self.k)
+        return wording.readout_name(readout, self.k)

@@ -7,9 +7,9 @@ taps and read-outs.
 from collections.abc import Iterable
 
 from ....analysis import wording
-from .findings import USES, Advice, Cell, Findings
+from .findings import USE_WORDS, USES, Advice, Cell, Findings
 
-SAID = {"training_free": "without training", "linear": "with a linear head"}
+SAID = {use: words.lower() for use, words in USE_WORDS.items()}
 STANDARDISED = ("knn-standard", "linear", "logistic")  # the read-outs that standardise the vectors first
 WORTH = 0.02  # a lead below this, and not beyond chance, is called no difference worth having
 MANY = 100  # groups from which on the least possible p is no news
@@ -151,12 +151,12 @@ def _use(found: Findings, use: str, advice: Advice) -> str:
     if wording.number(advice.corrected) != wording.number(advice.score):
         score += f" ({wording.number(advice.corrected)} corrected for the choice)"
     if advice.tap == found.reference:
-        return f"{_capital(SAID[use])}: {last} by {how}, {score}; no other tap does better."
+        return f"{USE_WORDS[use]}: {last} by {how}, {score}; no other tap does better."
     gain = f"{wording.points(advice.vs_last, advice.vs_last_lo, advice.vs_last_hi)} against {last}"
     p = wording.p_value(advice.p_adjusted)
     if advice.beats_last:
-        return f"{_capital(SAID[use])}: {advice.tap} by {how}, {score}, {gain} ({p})."
-    told = f"{_capital(SAID[use])}: {advice.tap} by {how} comes first with {score}, {gain}, not beyond chance ({p})"
+        return f"{USE_WORDS[use]}: {advice.tap} by {how}, {score}, {gain} ({p})."
+    told = f"{USE_WORDS[use]}: {advice.tap} by {how} comes first with {score}, {gain}, not beyond chance ({p})"
     beating = [cell for cell in found.beating if cell.readout in USES[use]]
     if beating:
         return f"{told}; beyond chance: {_cells(found, beating[:1], '')}."
@@ -189,17 +189,15 @@ def _published(found: Findings) -> str:
 
 
 def _limit(found: Findings) -> str:
-    """What so few groups can show at all."""
-    if found.n_groups >= MANY or found.smallest_p < wording.SMALLEST_P:
+    told = few_groups(found.n_groups, found.smallest_p)
+    return told and f"{told} More groups would show more; more clips of the same groups would not."
+
+
+def few_groups(n_groups: int, smallest_p: float) -> str:
+    """What so few groups can show at all; "" for many."""
+    if n_groups >= MANY or smallest_p < wording.SMALLEST_P:
         return ""
-    return (
-        f"{found.n_groups} groups: p cannot fall below {found.smallest_p:.2g}. More groups would show more; more clips "
-        "of the same groups would not."
-    )
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
+    return f"{n_groups} groups: p cannot fall below {smallest_p:.2g}."
 
 
 def _s(names: list[str]) -> str:

@@ -9,7 +9,6 @@ from ....analysis import wording
 from ....analysis.readout_ranking import ALPHA
 from ....analysis.runs import Run
 from ....analysis.wording import in_points as points
-from ..conclusion import READOUT_WORDS, SCORE_WORDS
 from .markup import interval, number, table
 
 SIDES = ("score", "shifted_score")  # in domain, on the test recordings
@@ -17,12 +16,12 @@ SIDES = ("score", "shifted_score")  # in domain, on the test recordings
 
 def heading(data: Run, readout: str) -> str:
     """A read-out's name, "cosine 5-NN"."""
-    return READOUT_WORDS.get(readout, readout).format(k=data.config["settings"]["k"])
+    return wording.readout_name(readout, data.config["settings"]["k"])
 
 
 def score_name(data: Run) -> str:
     """What the read-outs are scored by, "accuracy"."""
-    return SCORE_WORDS[data.config["conclusion"]["metric"]]
+    return wording.SCORES[data.config["conclusion"]["metric"]]
 
 
 def best_cells(data: Run, score: str = "score") -> pd.DataFrame:
