@@ -1,18 +1,14 @@
-"""A small finished sweep with its features: three classes, pairs of clips of a recording, three taps of rising worth.
+"""A small finished sweep; and made-up clips, pairs of a recording, with vectors that know as much as is wanted."""
 
-What is in features.h5 is what predictions.csv was computed from, so that analyses can be checked against the sweep.
-"""
-
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from birdprobe.analysis import knn
-from birdprobe.features.store import FeatureStore, StoreKey
+from birdprobe.probe.sweep.sweep import sweep
+from tests.tiny import tiny_backbone, tiny_dataset
 
-TAPS = {"block_00": 0.2, "block_01": 1.0, "embedding": 3.0}  # tap -> how far apart its classes lie
+GROUP_REGEX = r"^(G\d+)-"
 
 
 def clips(n_classes=3, per_class=20, siblings=2) -> pd.DataFrame:
@@ -32,31 +28,7 @@ def vectors(table: pd.DataFrame, apart: float, own: float = 0.0, dims: int = 4, 
 
 
 def make_sweep(folder: Path, unit: str = "clip") -> Path:
-    """Write config.json, predictions.csv and features.h5 of a sweep over clips of two windows each."""
-    folder.mkdir(parents=True)
-    table = clips()
-    n = len(table)
-    rows = pd.DataFrame({"clip": np.arange(n).repeat(2), "file": [f"{i:03d}.wav" for i in range(n) for _ in "ab"]})
-    rows["start_s"] = np.tile([0.0, 5.0], n)
-    rows = rows.assign(end_s=rows["start_s"] + 5, size=1000, sha256="0" * 64)
-    for name in ("label", "group", "fold"):
-        rows[name] = table[name].astype(str).to_numpy().repeat(2)
-    rows["labels"] = rows["label"]
-    each = table.loc[table.index.repeat(2)].reset_index(drop=True)
-    features = {tap: vectors(each, apart, seed=i) for i, (tap, apart) in enumerate(TAPS.items())}
-    key = StoreKey("f" * 64, tuple(TAPS), "mean", 32000, 5.0, "all", 0, "none", "float32")
-    with FeatureStore.create(
-        folder / "features.h5", key, {tap: x.shape[1:] for tap, x in features.items()}, {}
-    ) as store:
-        store.append(rows, features)
-        store.finish()
-    units = each.assign(clip=rows["clip"], file=rows["file"]) if unit == "window" else None
-    if units is None:
-        units = table.assign(clip=np.arange(n), file=rows["file"].iloc[::2].to_numpy())
-        features = {tap: x.reshape(n, 2, -1).astype(float).mean(axis=1) for tap, x in features.items()}
-    for tap, x in features.items():
-        units[tap] = knn.predict(x.astype(np.float32), units["label"].to_numpy(), units["fold"].to_numpy())
-    units.to_csv(folder / "predictions.csv", index=False)
-    settings = {"k": 5, "metric": "euclidean", "unit": unit}
-    (folder / "config.json").write_text(json.dumps({"settings": settings, "grouping": "column author"}))
-    return folder
+    """A finished sweep of the tiny backbone on 36 clips of two windows each, two clips a recording."""
+    model, audio = tiny_backbone(folder.parent / "tiny.onnx"), tiny_dataset(folder.parent / "audio", clips=12)
+    how = {"sample_rate": 8000, "window_s": 1.0, "folds": 3, "group_regex": GROUP_REGEX, "unit": unit, "readout": "knn"}
+    return sweep(model, audio, folder, timing=False, projection="none", draw=False, progress=False, **how).path

@@ -24,7 +24,7 @@ def test_what_is_read_gives_the_predictions_that_were_written(run):
         predicted = knn.predict(x, probed.labels, probed.folds, probed.k, probed.metric)
         assert (predicted == written[tap]).all()
     assert (probed.groups == written["group"]).all()
-    assert len(written) == (60 if probed.unit == "clip" else 120)
+    assert len(written) == (36 if probed.unit == "clip" else 72)
 
 
 def test_a_clips_vector_is_the_mean_of_its_windows():

@@ -39,11 +39,8 @@ def test_the_same_seed_gives_the_same_table_and_the_csv_comes_back_equal(tmp_pat
     run = make_sweep(tmp_path / "run")
     frame = leakage.of_run(run, repeats=2)
     pd.testing.assert_frame_equal(frame, leakage.of_run(run, repeats=2))
-    assert frame["grouping"].iloc[0] == "column author" and frame["tap"].tolist() == [
-        "block_00",
-        "block_01",
-        "embedding",
-    ]
+    assert frame["grouping"].iloc[0] == r"file-name pattern '^(G\d+)-'" and frame["n_groups"].iloc[0] == 18
+    assert frame["tap"].tolist() == [*(f"block_{i:02d}" for i in range(4)), "embedding", "logits"]
     frame.to_csv(tmp_path / "leakage.csv", index=False)
     pd.testing.assert_frame_equal(frame, leakage.read(tmp_path / "leakage.csv"), check_dtype=False)
 

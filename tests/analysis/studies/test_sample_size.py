@@ -111,7 +111,9 @@ def test_enough_is_where_it_stays():
 def test_a_run_is_read_and_the_csv_comes_back_equal(tmp_path):
     run = make_sweep(tmp_path / "run")
     frame = sample_size.of_run(run, draws=8)
-    assert frame["top"].iloc[0] == "embedding" and frame["grouping"].iloc[0] == "column author"
+    best = pd.read_csv(run / "ranking.csv").set_index("tap")["knn"].idxmax()
+    assert set(frame["top"]) == {best} and frame["grouping"].iloc[0] == r"file-name pattern '^(G\d+)-'"
+    assert frame["n_clips"].tolist() == [21, 30, 36]
     pd.testing.assert_frame_equal(frame, sample_size.of_run(run, draws=8))
     frame.to_csv(tmp_path / "budget.csv", index=False)
     pd.testing.assert_frame_equal(frame, sample_size.read(tmp_path / "budget.csv"), check_dtype=False)
