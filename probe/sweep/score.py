@@ -112,14 +112,15 @@ def rank_taps(
     table = units.table
     labels, folds, groups = (table[name].to_numpy() for name in ("label", "fold", "group"))
     reference = last_before_classifier(store.taps)
-    predicted, columns = {}, {}
     published = "knn" if metric == "euclidean" else "knn-cosine"
+    names = np.asarray(classes, dtype=labels.dtype)
+    predicted, columns = {}, {}
     for tap in store.taps:
         x = units.vectors(store.read(tap))
         predicted[tap], by_linear = (
-            np.asarray(classes, dtype=labels.dtype)[scores[tap, name].argmax(axis=1)]
+            names[scores[tap, name].argmax(axis=1)]
             if (tap, name) in scores
-            else readouts.predict(name, x, labels, folds, k)
+            else names[readouts.out_of_fold(name, x, targets, folds, k).argmax(axis=1)]  # `--readout` left it out
             for name in (published, "linear")
         )
         columns[tap] = {
