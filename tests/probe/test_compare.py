@@ -297,6 +297,8 @@ def test_several_labels_a_clip_all_count(place, tmp_path):
     settings = SETTINGS | {"group_regex": None, "groups": "author"}
     for name in ("robin", "wren"):
         sweep(place / f"{name}.onnx", manifest, tmp_path / name, **settings)
+    few = sweep(place / "robin.onnx", manifest, tmp_path / "few", readout="knn-cosine", **settings).ranking
+    pd.testing.assert_frame_equal(few, SweepResult(tmp_path / "robin").ranking)  # whatever --readout asks for beside it
     paired = pair_runs([tmp_path / "robin", tmp_path / "wren"])
     assert paired.targets.sum() > len(paired.table)
     found = compare([tmp_path / "robin", tmp_path / "wren"], readout="knn,linear", progress=False)
