@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...analysis import readouts
 from ...features import InputError
+from ...features.schema import check_choice, check_least
 from ...features.seeds import check_seed
 from ..runtime.providers import DEVICES, PRECISIONS
 from ..surgery.pooling import parse_all
@@ -72,13 +73,10 @@ class Settings:
                 together.
         """
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{flag(name)} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+            check_choice(flag(name), getattr(self, name), allowed)
         check_seed(self.seed)
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{flag(name)} must be at least {least}, got {value}.")
+            check_least(flag(name), getattr(self, name), least)
         parse_shots(self.shots)
         parse_all(self.pool)
         poolings = [part.strip().lower() for part in self.pool.split(",")]

@@ -20,6 +20,7 @@ from ....features.csv_files import write_csv
 from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Progress
+from ....features.schema import check_choice
 from ..settings import CHOICES
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs
@@ -145,8 +146,7 @@ def check_options(readout: str, score: str) -> tuple[str, ...]:
     names = readouts.parse(readout)
     if readouts.ATTENTIVE in names:
         raise InputError("`--readout` must name read-outs of pooled vectors, got attentive. Leave it out.")
-    if score not in CHOICES["score"]:
-        raise InputError(f"`--score` must be one of {', '.join(CHOICES['score'])}, got {score!r}.")
+    check_choice("--score", score, CHOICES["score"])
     return names
 
 
