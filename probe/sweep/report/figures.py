@@ -56,7 +56,7 @@ def ranks_said(data: Run) -> Said:
     )
 
 
-def depth_said(data: Run) -> tuple[str, str]:
+def depth_said(data: Run) -> Said:
     first, best, last = (data.ranking.loc[tap] for tap in (data.ranking.tap.iloc[0], data.best, data.reference))
     alt = (
         f"Line chart of {data.neighbours} accuracy against depth: {first.knn:.3f} at {first.tap}, highest at "
@@ -77,7 +77,7 @@ def depth_said(data: Run) -> tuple[str, str]:
     )
 
 
-def architecture_said(data: Run) -> tuple[str, str]:
+def architecture_said(data: Run) -> Said:
     blocks = data.architecture["blocks"]
     read = sum(block["name"] in data.ranking.index for block in blocks)
     alt = (
@@ -89,7 +89,7 @@ def architecture_said(data: Run) -> tuple[str, str]:
     )
 
 
-def paths_said(data: Run) -> tuple[str, str]:
+def paths_said(data: Run) -> Said:
     alt = "Paths of the class centroids through the last blocks in one plane; the longest are named and enlarged below."
     return alt, (
         "<b>Where the classes go in the last blocks.</b> One path a class, from square to diamond. Nearness means "
@@ -97,7 +97,7 @@ def paths_said(data: Run) -> tuple[str, str]:
     )
 
 
-def classes_said(data: Run) -> tuple[str, str]:
+def classes_said(data: Run) -> Said:
     size = f"{data.n_classes} classes by {len(data.ranking)} taps"
     alt = f"Heat map of accuracy, {size}; the column of {data.best} is framed."
     return alt, (
