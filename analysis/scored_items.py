@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
-from ..features.files import parse_json
+from ..features.files import read_json
 from ..features.store import FeatureStore
 
 _COLUMNS = ("clip", "file", "label", "group", "fold")
@@ -107,12 +107,8 @@ def read_run(run: Path | str) -> Probed:
     for name in ("config.json", "predictions.csv", "features.h5"):
         if not (run / name).is_file():
             raise InputError(f"{run}: expected the folder of a finished sweep, got one without {name}.")
-    try:
-        config = parse_json((run / "config.json").read_text(encoding="utf-8"))
-        settings = config["settings"]
-        k, metric, unit = int(settings["k"]), str(settings["metric"]), str(settings["unit"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a sweep.") from None
+    config = read_json(run / "config.json", {"settings": {"k": int, "metric": str, "unit": str}, "grouping?": str})
+    k, metric, unit = (config["settings"][name] for name in ("k", "metric", "unit"))
     text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}
     try:
         table = read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)
@@ -134,4 +130,4 @@ def read_run(run: Path | str) -> Probed:
                 "Was the sweep run again and cut off?"
             )
         features = {tap: units.vectors(store.read(tap)) for tap in store.taps}
-    return Probed(features, units.table, k, metric, unit, str(config.get("grouping", "none")))
+    return Probed(features, units.table, k, metric, unit, config.get("grouping", "none"))

@@ -49,7 +49,7 @@ def test_files_of_two_sweeps_are_told_apart(run, tmp_path):
     with pytest.raises(InputError, match=r"in features\.h5, \d+ in predictions\.csv\. Was the sweep run again"):
         read_run(copy)
     (copy / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="expected the configuration of a sweep"):
+    with pytest.raises(InputError, match=r"config\.json: no settings\. Was it written by birdprobe"):
         read_run(copy)
     (copy / "config.json").write_bytes((run / "config.json").read_bytes())
     (copy / "predictions.csv").write_text("clip,file\n1,a\n")
