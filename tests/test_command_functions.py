@@ -1,5 +1,6 @@
-"""A command on heads and members is its public function: the same arguments, the same defaults."""
+"""A command is its public function: the same arguments, the same defaults."""
 
+from dataclasses import fields
 from importlib import import_module
 from inspect import Parameter, signature
 
@@ -7,8 +8,10 @@ import pytest
 
 import birdprobe as bp
 from birdprobe.probe.cli.app import COMMANDS
+from birdprobe.probe.sweep.settings import Settings
 
 FUNCTIONS = {
+    "extract": (bp.extract,),
     "train": (bp.train,),
     "fuse": (bp.fuse,),
     "finetune": (bp.fine_tune,),
@@ -54,3 +57,10 @@ def test_its_docstring_names_every_argument(name):
     text = " ".join(function.__doc__ for function in FUNCTIONS[name])
     assert "Args:" in text and "Raises:" in text
     assert not [key for key in arguments(name) if key not in text]
+
+
+def test_the_command_sweep_has_the_settings_of_a_sweep_and_their_defaults():
+    typed, settings = options("sweep"), {field.name: field.default for field in fields(Settings)}
+    assert set(typed) == {"model", "audio", "output", "test", "overwrite", "as_json", *settings}
+    for name in set(settings) - PARSED:
+        assert getattr(typed[name].default, "value", typed[name].default) == settings[name], name
