@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ...analysis import projection, ranking, readouts, transferability
-from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
+from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from ...analysis.scored_items import Units, make_units
 from ...features.store import FeatureStore
 from ..blocks.architecture import Block
@@ -21,7 +21,6 @@ COLUMNS = (
     *("index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best"),
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "linear", "logme", "ms_per_window", "ms_spread"),
 )
-Cell = tuple[str, str]  # tap, read-out
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ...analysis import readouts, wording
-from ...analysis.readout_ranking import ReadoutRanking, rank_readouts
+from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from .conclusion import Conclusion, conclude
-from .score import Cell
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
 

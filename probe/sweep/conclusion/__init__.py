@@ -1,7 +1,7 @@
 """The conclusion of a sweep: findings, and the sentences that say them."""
 
 from .conclusion import PUBLISHED, Conclusion, advise, conclude
-from .findings import USE_WORDS, USES, Advice, Cell, Findings
+from .findings import USE_WORDS, USES, Advice, Findings
 from .text import few_groups
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "USES",
     "USE_WORDS",
     "Advice",
-    "Cell",
     "Conclusion",
     "Findings",
     "advise",

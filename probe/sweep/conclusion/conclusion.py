@@ -14,7 +14,7 @@ import numpy as np
 
 from ....analysis.readout_ranking import ReadoutRanking
 from . import text
-from .findings import USES, Advice, Cell, Findings
+from .findings import USES, Advice, Findings, ScoredCell
 
 PUBLISHED = "knn"
 
@@ -109,7 +109,7 @@ def advise(ranking: ReadoutRanking, readouts: Sequence[str]) -> Advice | None:
     return Advice(**vars(best), read=read, read_readout=readout, read_score=score)
 
 
-def _cell(ranking: ReadoutRanking, tap: str, readout: str) -> Cell:
+def _cell(ranking: ReadoutRanking, tap: str, readout: str) -> ScoredCell:
     row = ranking.table.iloc[ranking.cells.index((tap, readout))]
     numbers = {name: float(row[name]) for name in ("score", "vs_last", "vs_last_hi")}
-    return Cell(readout, tap, **numbers, p_adjusted=float(row["vs_last_p_adjusted"]))
+    return ScoredCell(readout, tap, **numbers, p_adjusted=float(row["vs_last_p_adjusted"]))

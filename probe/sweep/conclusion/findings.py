@@ -24,7 +24,7 @@ class Advice(Choice):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ScoredCell:
     """A tap under a read-out, against the reference under the same read-out; p_adjusted is family-wise over all cells.
 
     beats_last: better than the reference beyond chance. hi: the upper end of the 95 % interval of the difference.
@@ -57,15 +57,15 @@ class Findings:
     training_free: Advice | None
     linear: Advice | None
     published: Advice | None
-    published_elsewhere: Cell | None
+    published_elsewhere: ScoredCell | None
     reference: str
     metric: str
     k: int
     n: int
     n_groups: int
     smallest_p: float
-    winners: tuple[Cell, ...]
-    beating: tuple[Cell, ...]
+    winners: tuple[ScoredCell, ...]
+    beating: tuple[ScoredCell, ...]
     taps: tuple[str, ...]
 
     @property

@@ -7,7 +7,7 @@ taps and read-outs.
 from collections.abc import Iterable
 
 from ....analysis import wording
-from .findings import USE_WORDS, USES, Advice, Cell, Findings
+from .findings import USE_WORDS, USES, Advice, Findings, ScoredCell
 
 SAID = {use: words.lower() for use, words in USE_WORDS.items()}
 STANDARDISED = ("knn-standard", "linear", "logistic")  # the read-outs that standardise the vectors first
@@ -107,7 +107,7 @@ def _level(found: Findings, most: float) -> str:
     told = f"once the vectors are standardised there is no difference worth having ({ahead})"
     if not found.beating:
         return f"No tap beats {last} beyond chance, and {told}."
-    best: Cell = found.beating[0]
+    best: ScoredCell = found.beating[0]
     gain = f"{wording.in_points(best.vs_last):+.1f} points"
     return (
         f"It depends on how you read it: by {found.words(best.readout)} {best.tap} beats {last} ({gain}), but {told}."
@@ -204,7 +204,7 @@ def _s(names: list[str]) -> str:
     return "s" if len(names) == 1 else ""
 
 
-def _cells(found: Findings, cells: Iterable[Cell], preposition: str = "for ") -> str:
+def _cells(found: Findings, cells: Iterable[ScoredCell], preposition: str = "for ") -> str:
     """Cells with what makes them sure: "for block_09 by logistic regression (+11.4 points, p = 0.031)"."""
     cells = list(cells)
     if len(cells) > 2:

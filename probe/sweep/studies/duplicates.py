@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from ....analysis.readout_ranking import Cell
 from ....analysis.scored_items import Units, make_units
 from ....analysis.studies.duplicates import DuplicatesEffect, duplicated, near_duplicates, without_duplicates_effect
 from ....features.store import FeatureStore
-from ..score import Cell, Verdict
+from ..score import Verdict
 from .finding import Finding
 
 MOST_BYTES = 1 << 30  # of features held at once: wider taps are left out, which can only find more pairs
