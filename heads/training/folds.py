@@ -44,11 +44,12 @@ class Split:
 def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -> Folds:
     """Every labelled row in exactly one fold; clips of one group (else of one file) never apart.
 
-    by: "group" (of soundscapes the site), stratified by the primary label, or dealt where windows have several labels
-    and a class is too rare for that; "file", dealt by the hash of the file's name as in Yadav 2026; "given". Default:
-    given folds where a source has them; else stratified for one store, and for several dealt by the hash of the group,
-    since a competition has classes of a single recording. Dealt folds may hold all of a class: it is named, and left
-    unscored. Pseudo-labelled rows are never scored: they train in every fold except that which holds out their file.
+    by: "group" (of soundscapes the site), stratified by the primary label for one store, or dealt by the hash of the
+    group where windows have several labels and a class is too rare for that; "file", dealt by the hash of the file's
+    name as in Yadav 2026; "given". Default: given folds where a source has them; else stratified for one store, and for
+    several dealt by the hash of the group, since a competition has classes of a single recording. Dealt folds may hold
+    all of a class: it is named, and left unscored. Pseudo-labelled rows are never scored: they train in every fold
+    except that which holds out their file.
     InputError: fewer groups than folds, no given folds, a class that no fold can hold out (where stratified).
     """
     if by is not None and by not in BY:
@@ -86,7 +87,8 @@ def _fold_clips(clips, n_folds, by, several, seed):
     if not any(groups) and clips["file"].nunique() == len(clips):
         return assign_folds(clips["label"], None, None, n_folds, seed)  # with its warning
     names = [g or f for g, f in zip(groups, clips["file"])]
-    if clips["labels"].str.contains(";", regex=False).any() and _too_rare(clips["label"], names, n_folds):
+    several_labels = clips["labels"].str.contains(";", regex=False).any()
+    if by == "group" and several_labels and _too_rare(clips["label"], names, n_folds):
         return *_dealt(names, n_folds, seed), ()
     return assign_folds(clips["label"], names, None, n_folds, seed)
 

@@ -54,8 +54,8 @@ def test_files_are_dealt_and_classes_of_one_file_are_named(tmp_path):
 
 def test_windows_of_several_labels_are_dealt_by_site_where_a_class_is_too_rare(tmp_path):
     rows = make_rows(clips=8)
-    rows["group"] = [f"S{i % 4}" for i in range(len(rows))]
-    rows.loc[[0, 1], ["label", "labels"]] = "rare", "rare;" + rows["label"][5]  # two windows, at two of four sites
+    rows["group"] = [f"S{clip % 4}" for clip in rows["clip"]]
+    rows.loc[rows["clip"] < 2, ["label", "labels"]] = "rare", "rare;" + rows["label"].iloc[-1]  # at two of four sites
     folds = make_folds(loaded(tmp_path, rows), 4, by="group")
     assert folds.n == 4 and "4 files or groups dealt" in folds.said and not folds.unseen.any()
     assert (rows.assign(fold=folds.of_row).groupby("group")["fold"].nunique() == 1).all()
