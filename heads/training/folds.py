@@ -87,7 +87,7 @@ def _fold_clips(clips, n_folds, by, several, seed):
     if not any(groups) and clips["file"].nunique() == len(clips):
         return assign_folds(clips["label"], None, None, n_folds, seed)  # with its warning
     names = [g or f for g, f in zip(groups, clips["file"])]
-    several_labels = clips["labels"].str.contains(";", regex=False).any()
+    several_labels = clips["labels"].str.contains(";", regex=False, na=False).any()
     if by == "group" and several_labels and _too_rare(clips["label"], names, n_folds):
         return *_dealt(names, n_folds, seed), ()
     return assign_folds(clips["label"], names, None, n_folds, seed)
