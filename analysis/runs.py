@@ -44,6 +44,7 @@ WORDS = ("tap", "item", "label", "readout", "method", "stage")  # columns of tex
 NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
 MODERATE_HONEST, MODERATE_LEAKY = "moderate-honest", "moderate-leaky"
 TUNED_HONEST, TUNED_LEAKY = "tuned-honest", "tuned-leaky"
+INNER, TIME, BLEND, LATE = "inner-blocks", "time", "blend", "late"  # what is new against the arm beside
 PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
 
 

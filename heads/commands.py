@@ -123,22 +123,22 @@ def fuse(
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="pseudo, residual or priors.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="pseudo, residual, priors or members.")],
     competition: Annotated[
         Path, typer.Argument(metavar="COMPETITION", help="A folder of `demo --competition`: its truth is known.")
     ],
     output: Annotated[Path, out("RUN", "The folder to write; stores in it are used again.")],
     model: Annotated[Path | None, typer.Option(help="The backbone; the bundled Wren otherwise.")] = None,
     taps: Annotated[str, typer.Option(help="As in extract.")] = "21,24,25",
-    folds: Annotated[int, typer.Option(min=2, help="Folds by recording.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Folds by recording; of members by site.")] = 5,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Trainings with other seeds to average over; priors needs only one.")
-    ] = 3,
+        int | None, typer.Option(min=1, help="Trainings with other seeds to average over; 3, of priors and members 1.")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """A published negative result repeated where the truth is known, the outcome reported whatever it is."""
+    """What was published repeated where the truth is known, the outcome reported whatever it is."""
     given = locals()
     from .experiments import run_experiment
 

@@ -46,12 +46,12 @@ def competition(
 ) -> str:
     """Write a made-up competition into `folder`; what was written and the commands that go on from there, as text.
 
-    None stands for the usual size. For every three labelled soundscapes there is an unlabelled one and one to predict.
+    None stands for the usual size. For every six labelled soundscapes two are unlabelled and three to be predicted.
     """
     size = replace(DEFAULT, species=species or DEFAULT.species, focal_per_species=clips or DEFAULT.focal_per_species)
     if soundscapes:
-        third = max(1, soundscapes // 3)
-        size = replace(size, labelled=soundscapes, unlabelled=third, test=third)
+        third, half = max(1, soundscapes // 3), max(1, soundscapes // 2)
+        size = replace(size, labelled=soundscapes, unlabelled=third, test=half)
     files = size.labelled + size.unlabelled + size.test
     say(f"making a competition up: {size.species} species, {files} soundscapes of {size.soundscape_s} s")
     write_competition(folder, size, seed, overwrite=overwrite)

@@ -85,10 +85,8 @@ def test_the_published_recipe_and_a_copy_of_it_with_a_step_less(place, tmp_path)
     third = tmp_path / "third.csv"
     done("blend", second, "-o", third, "--gaussian", 1)
     truth = ("--truth", comp / "truth" / "truth.csv", "--taxonomy", comp / "taxonomy.csv")
-    groups = tmp_path / "groups.csv"
-    groups.write_text("primary_label,sonotype_group\n47158son01,same\n47158son02,same\n")
     sample = ("--sample-submission", comp / "sample_submission.csv")
-    run = done("blend", first, second, third, "-o", out, "--recipe", "eos7", "--sonotypes", groups, *truth, *sample)
+    run = done("blend", first, second, third, "-o", out, "--recipe", "eos7", *truth, *sample)
     assert "left out" not in run.stderr
     about = json.loads(out.with_suffix(".json").read_text())
     assert [step["step"].split()[0] for step in about["steps"]] == [
@@ -138,8 +136,8 @@ def test_the_whole_published_recipe_from_features_to_a_valid_submission(place, t
         *("--taxonomy", comp / "taxonomy.csv", "--truth", comp / "truth" / "truth.csv"),
     )
     about = json.loads(out.with_suffix(".json").read_text())
-    assert len(about["steps"]) == 11 and [line.split(":")[0] for line in about["left_out"]] == ["shared-maximum"]
-    assert all(step["gain"] is not None and step["rows"] == 24 for step in about["steps"])
+    assert len(about["steps"]) == 12 and not about["left_out"]
+    assert all(step["gain"] is not None and step["rows"] == 36 for step in about["steps"])
     wanted = predictions.read(comp / "sample_submission.csv")
     assert not predictions.faults(predictions.read(out), wanted.index, wanted.columns, rows_per_file=12)
     assert run.stdout.rstrip().splitlines()[-1].startswith("Written: macro AUC ")

@@ -3,7 +3,8 @@
     train_audio/<label>/<XC|iNat><id>.ogg, train.csv         focal clips; some labels have none
     train_soundscapes/*.ogg, train_soundscapes_labels.csv    not all are labelled; every row twice, as in the real table
     test_soundscapes/*.ogg, sample_submission.csv            of all sites, also of those without labels
-    taxonomy.csv                                             its order is that of the columns, and no alphabetical one
+    taxonomy.csv                                             its order is that of the columns, and no alphabetical one;
+                                                             a column of ours says which sonotypes sound the same
     truth/truth.csv, truth/unlabelled.csv, truth/about.json  what no competition gives
 
 Labels that look like numbers, lists written as Python, doubled rows, labels known from focal clips alone or from
@@ -29,7 +30,7 @@ from .species import Taxon, make_fauna
 
 BLOCK = 1 << 15  # frames a write: libvorbis can overrun its stack when it is handed minutes at once
 HEARD_S = 0.2  # of song within a window make it positive
-TAXONOMY = ("primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name")
+TAXONOMY = ("primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name", "sonotype_group")
 MARK = "truth/about.json"  # the folder is ours
 OURS = (
     *("train_audio", "train_soundscapes", "test_soundscapes"),
@@ -46,8 +47,8 @@ class Size:
     focal_per_species: int = 12
     labelled: int = 24
     unlabelled: int = 8
-    test: int = 8
-    sites: int = 6
+    test: int = 12
+    sites: int = 8
     focal_s: tuple[float, float] = (5.0, 30.0)
     soundscape_s: int = 60
 
@@ -164,7 +165,8 @@ def _write_ogg(path: Path, wave: np.ndarray, sample_rate: int) -> None:
 
 def _plan(fauna: Sequence[Taxon], size: Size, seed: int) -> tuple[tuple[Soundscape, ...], ...]:
     """Labelled, unlabelled and test soundscapes. Labelled ones come from two sites in three, half of them from the
-    first; a third of the animals that have focal clips is not heard in them."""
+    first; a third of the animals that have focal clips is not heard in them, the others at three sites or more where
+    there are so many, so that folds by site have each of them on both sides."""
     land = make_land(fauna, size.sites, seed)
     labelled_sites = -(-2 * size.sites // 3)
     shares = np.zeros(size.sites)
@@ -174,7 +176,7 @@ def _plan(fauna: Sequence[Taxon], size: Size, seed: int) -> tuple[tuple[Soundsca
     heard = np.array([not taxon.focal or k % 3 != 0 for taxon, k in zip(fauna, recorded)])
     everybody, everywhere = np.ones(len(fauna), bool), np.full(size.sites, 1 / size.sites)
     return (
-        plan_soundscapes(land, "Train", size.labelled, seed, heard=heard, shares=shares, times=2),
+        plan_soundscapes(land, "Train", size.labelled, seed, heard=heard, shares=shares, times=3),
         plan_soundscapes(
             land, "Train", size.unlabelled, seed, heard=everybody, shares=everywhere, first=1 + size.labelled
         ),
@@ -183,7 +185,7 @@ def _plan(fauna: Sequence[Taxon], size: Size, seed: int) -> tuple[tuple[Soundsca
 
 
 def _taxonomy_row(taxon: Taxon) -> tuple[str, ...]:
-    return taxon.label, taxon.inat_taxon_id, taxon.scientific_name, taxon.common_name, taxon.class_name
+    return tuple(getattr(taxon, "label" if name == "primary_label" else name) for name in TAXONOMY)
 
 
 def _label_rows(scape: Soundscape, seconds: np.ndarray) -> Iterable[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """The animals of a made-up competition: labels, names and classes as in a BirdCLEF+ taxonomy, songs from `songs`.
 
-A genus is a family of songs, so congeners sound alike. Nothing here exists in nature, sounds and names included.
+A genus is a family of songs, so congeners sound alike; the sonotypes of a pair even have one song, and only where and
+when they sing tells them apart. Nothing here exists in nature, sounds and names included.
 """
 
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ class Taxon:
     song: Species
     peak_hour: float  # of the day, when it sings most
     focal: bool  # whether anybody ever recorded it on purpose; sonotypes are known from soundscapes alone
+    sonotype_group: str = ""  # those of one group sound the same
 
     @property
     def genus(self) -> str:
@@ -51,8 +53,8 @@ class Taxon:
 def make_fauna(n: int, seed: int) -> tuple[Taxon, ...]:
     """`n` taxa in the order of the columns, which is no alphabetical one. InputError outside 6 to 250.
 
-    About an eighth are insect sonotypes (`47158son01`), a sixth frogs and one a mammal (labels are numbers), the rest
-    birds (six-letter codes and a digit). Sonotypes and the last frog have no focal recordings.
+    About an eighth are insect sonotypes (`47158son01`; two and two share a song), a sixth frogs and one a mammal, whose
+    labels are numbers, the rest birds (six-letter codes and a digit). Sonotypes and the last frog have no focal clips.
     """
     if not SMALLEST <= n <= LARGEST:
         raise InputError(f"make_fauna: n must be {SMALLEST} to {LARGEST}, got {n}.")
@@ -93,13 +95,15 @@ def _genera(class_name: str, n: int, seed: int) -> list[Taxon]:
 
 
 def _sonotypes(n: int, seed: int) -> list[Taxon]:
+    """Pairs that share a song are a group each; the last of an odd number is alone."""
     rng = generator(seed, PREFIX, "Insecta")
+    songs = make_species((n + 1) // 2, seed, f"{PREFIX} Insecta")
     taxa = []
-    for number, song in enumerate(make_species(n, seed, f"{PREFIX} Insecta"), 1):
-        label, hour = f"{INSECTA_ID}son{number:02d}", _hour(rng, "Insecta")
-        common = f"Insect sonotype {number}"
-        song = replace(song, name=label)
-        taxa.append(Taxon(label, INSECTA_ID, "Insecta", common, "Insecta", song, hour, focal=False))
+    for i in range(n):
+        label, hour = f"{INSECTA_ID}son{i + 1:02d}", _hour(rng, "Insecta")
+        group = f"song{i // 2 + 1:02d}" if i + 1 < n or i % 2 else ""
+        song, name = replace(songs[i // 2], name=label), f"Insect sonotype {i + 1}"
+        taxa.append(Taxon(label, INSECTA_ID, "Insecta", name, "Insecta", song, hour, False, group))
     return taxa
 
 

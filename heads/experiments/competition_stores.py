@@ -30,6 +30,7 @@ from ...probe.runtime.backbone import Backbone
 from ..dataset import label_set
 from ..ensemble import load_members
 from ..inputs import taps_of
+from ..sequences.first_pass import to_logits
 from ..training.results import ROW_COLUMNS
 
 NEEDED = ("taxonomy.csv", "train.csv", "train_audio", SOUNDSCAPE_LABELS, "train_soundscapes", "test_soundscapes")
@@ -136,22 +137,30 @@ def labelled_truth(store: Path, labels: Sequence[str]) -> pd.DataFrame:
 
 
 @torch.no_grad()
-def predict(run: Path, head: str, store: Path, fold: int | None = None) -> pd.DataFrame:
-    """Mean probabilities of a run's head, all folds or one, for every window of a store."""
+def predict(
+    run: Path, head: str, store: Path, fold: int | None = None, first_pass: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Mean probabilities of a run's head, all folds or one, for every window of a store. first_pass: probabilities of
+    these windows, for heads over time that read one."""
     members = load_members(run, head, fold)
     taps = taps_of(members.description.tokens)
     with FeatureStore.open(store) as opened:
         rows, xs = opened.rows(), [torch.from_numpy(opened.read(tap)).float() for tap in taps]
-    values = members.predict(taps, xs, rows.assign(source="soundscape"), None).double().numpy()
-    return pd.DataFrame(values, window_ids(rows["file"], rows["end_s"]), list(members.description.labels))
+    ids, labels = window_ids(rows["file"], rows["end_s"]), list(members.description.labels)
+    given = None if first_pass is None else torch.from_numpy(to_logits(first_pass.loc[ids, labels].to_numpy()))
+    values = members.predict(taps, xs, rows.assign(source="soundscape"), given).double().numpy()
+    return pd.DataFrame(values, ids, labels)
 
 
-def out_of_fold(run: Path, head: str, source: str = "soundscape") -> tuple[pd.DataFrame, pd.Series]:
-    """(probabilities of each labelled window by the fold that held it out, that fold's number) from RUN/oof.npz."""
+def out_of_fold(run: Path, head: str, source: str | None = "soundscape") -> tuple[pd.DataFrame, pd.Series]:
+    """(probabilities of each labelled window by the fold that held it out, that fold's number) from RUN/oof.npz.
+
+    source: None for the windows of all sources.
+    """
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
         values, labels = arrays[head].astype(np.float64), arrays["labels"]
         rows = pd.DataFrame({name: arrays[f"row_{name}"] for name in ROW_COLUMNS})
-    own = (rows["source"] == source).to_numpy()
+    own = (rows["source"] == source).to_numpy() if source else np.ones(len(rows), bool)
     ids = window_ids(rows["file"][own], rows["end_s"][own])
     return pd.DataFrame(values[own], ids, list(labels)), pd.Series(rows["fold"][own].to_numpy(), ids)
 

@@ -5,6 +5,7 @@ outcome.md    the sentence, the table for people, what it was measured on
 config.json   everything resolved, and the sentence; written last
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,14 @@ def measured(about: dict[str, dict]) -> str:
 def signed(row: pd.Series, name: str) -> str:
     """`+0.012 [-0.003, +0.027]`."""
     return interval(*(row[f"{name}{end}"] for end in ("", "_lo", "_hi")), signed=True)
+
+
+def moved(rows: Sequence[pd.Series], names: Sequence[str]) -> str:
+    """How many of the intervals of `names` in these rows exclude 0, in words."""
+    n = sum(bool(row[f"{name}_lo"] > 0 or row[f"{name}_hi"] < 0) for row in rows for name in names)
+    if not n:
+        return "no interval excludes 0"
+    return f"{n} of {len(rows) * len(names)} intervals exclude{'s' if n == 1 else ''} 0"
 
 
 def verdict(row: pd.Series, name: str, above: str, below: str, unclear: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from ...analysis import runs
 from ...features import InputError
 from .comparison import Arm, score
-from .outcome import Finding, signed
+from .outcome import Finding, moved, signed
 from .training import Training
 
 HEADS = ("attention", "concat", "scalarmix")
@@ -50,10 +50,5 @@ def _sentence(frame: pd.DataFrame, token: str) -> str:
         f"{row['against']} {signed(row, 'oof_gain')} out of fold, {signed(row, 'heldout_gain')} held out"
         for _, row in rows.iterrows()
     )
-    moved = sum(bool(row[f"{part}_lo"] > 0 or row[f"{part}_hi"] < 0) for _, row in rows.iterrows() for part in PARTS)
-    verdict = (
-        "no interval excludes 0"
-        if not moved
-        else f"{moved} of {len(PARTS) * len(rows)} intervals exclude{'s' if moved == 1 else ''} 0"
-    )
+    verdict = moved([row for _, row in rows.iterrows()], PARTS)
     return f"The residual token {token} in place of the tap: {told}: {verdict}."

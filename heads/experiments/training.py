@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...analysis.predictions.table import ROW_ID
+from ...features.csv_files import write_csv
 from ..training.loop import Settings
 from ..training.pseudo_labels import Gate
 from ..training.train import Trained, train
 from .comparison import Arm, Truths
 from .competition_stores import Material, labelled_truth, out_of_fold, predict
-
-EPOCHS = 20  # at most 50 were published; on a made-up competition few of the epochs that are kept lie beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,17 @@ class Training:
     settings: Settings
 
     def run(
-        self, name: str, taps: str, heads: str, teacher: Trained | None = None, gate: Gate | None = None
+        self,
+        name: str,
+        taps: str,
+        heads: str,
+        teacher: Trained | None = None,
+        gate: Gate | None = None,
+        first_pass: Path | None = None,
     ) -> Trained:
         """Train `heads` on focal clips and labelled soundscapes; with a teacher also on what it says of the unlabelled
-        ones. Folds are dealt by file, with the seed of the settings, so they are the same in every run."""
+        ones. first_pass: see `first_pass`, for heads over time. Folds are dealt with the seed of the settings, so they
+        are the same in every run."""
         here = self.material
         stores = [here.focal(), here.soundscapes(), *([here.unlabelled()] if teacher else [])]
         here.log(f"training {name}")
@@ -35,12 +42,20 @@ class Training:
             taps=taps,
             heads=heads,
             labels=here.labels,
+            taxonomy=here.competition / "taxonomy.csv",
+            first_pass=first_pass and str(first_pass),
             pseudo_from=teacher.run if teacher else None,
             pseudo_gate=gate,
             overwrite=True,  # of this folder only what a run wrote; the experiment was asked first
             log=here.log,
             progress=here.progress,
         )
+
+    def first_pass(self, trained: Trained, head: str) -> Path:
+        """A CSV of what a head said, out of fold, of all windows of its run: beside the run's folder."""
+        path = self.folder / f"{trained.run.name}-{head}.csv"
+        write_csv(out_of_fold(trained.run, head, None)[0], path, index_label=ROW_ID, float_format="%.9g")
+        return path
 
     def arm(self, name: str, trained: Trained, head: str, against: str | None = None, role: str = "") -> Arm:
         """A trained head as an arm: out of fold on the labelled windows, all folds on the test soundscapes."""
@@ -49,7 +64,3 @@ class Training:
 
     def truths(self) -> Truths:
         return Truths(labelled_truth(self.material.soundscapes(), self.material.labels), self.material.truth)
-
-
-def settings(seed: int, epochs: int | None, folds: int) -> Settings:
-    return Settings(epochs=epochs or EPOCHS, folds=folds, fold_by="file", seed=seed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ...features import InputError
 from ...features.recordings import assign_folds
@@ -16,12 +17,14 @@ ALWAYS = -1  # the fold of rows that every fold trains on and none holds out
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """of_row: int64 [n], ALWAYS or 0..n-1; said: how they were made, in words."""
+    """of_row: int64 [n], ALWAYS or 0..n-1; said: how they were made, in words. unseen: bool [K], classes of which no
+    fold that is scored on them could learn: they are left out of the scores."""
 
     of_row: np.ndarray
     n: int
     said: str
     warnings: tuple[str, ...] = ()
+    unseen: np.ndarray | None = None
 
     def split(self, fold: int, source: np.ndarray) -> "Split":
         """The split that holds out `fold`. source [n]: number of each row's source."""
@@ -41,11 +44,12 @@ class Split:
 def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -> Folds:
     """Every labelled row in exactly one fold; clips of one group (else of one file) never apart.
 
-    by: "group", stratified by the primary label; "file", dealt by the hash of the file's name as in Yadav 2026, which
-    tolerates classes that lie in one file only (they are warned about); "given". Default: given folds where a source
-    has them; else stratified for one store, and for several dealt by the hash of the group, since a competition has
-    classes of a single recording. Pseudo-labelled rows are never scored: they train in every fold except that which
-    holds out their file.
+    by: "group" (of soundscapes the site), stratified by the primary label for one store, or dealt by the hash of the
+    group where windows have several labels and a class is too rare for that; "file", dealt by the hash of the file's
+    name as in Yadav 2026; "given". Default: given folds where a source has them; else stratified for one store, and for
+    several dealt by the hash of the group, since a competition has classes of a single recording. Dealt folds may hold
+    all of a class: it is named, and left unscored. Pseudo-labelled rows are never scored: they train in every fold
+    except that which holds out their file.
     InputError: fewer groups than folds, no given folds, a class that no fold can hold out (where stratified).
     """
     if by is not None and by not in BY:
@@ -64,7 +68,8 @@ def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -
     labelled = {file: fold for file, fold in zip(data.rows["file"], of_row) if fold != ALWAYS}
     pseudo = (data.rows["source"] == "pseudo").to_numpy()
     of_row[pseudo] = [labelled.get(file, ALWAYS) for file in data.rows["file"][pseudo]]
-    return Folds(of_row, n, "; ".join(said), (*warnings, *_in_one_fold(data, of_row)))
+    unseen = _in_one_fold(data, of_row)
+    return Folds(of_row, n, "; ".join(said), (*warnings, *_said_of(unseen, data.labels)), unseen)
 
 
 def _fold_clips(clips, n_folds, by, several, seed):
@@ -81,7 +86,17 @@ def _fold_clips(clips, n_folds, by, several, seed):
         return *_dealt(names, n_folds, seed), ()
     if not any(groups) and clips["file"].nunique() == len(clips):
         return assign_folds(clips["label"], None, None, n_folds, seed)  # with its warning
-    return assign_folds(clips["label"], [g or f for g, f in zip(groups, clips["file"])], None, n_folds, seed)
+    names = [g or f for g, f in zip(groups, clips["file"])]
+    several_labels = clips["labels"].str.contains(";", regex=False, na=False).any()
+    if by == "group" and several_labels and _too_rare(clips["label"], names, n_folds):
+        return *_dealt(names, n_folds, seed), ()
+    return assign_folds(clips["label"], names, None, n_folds, seed)
+
+
+def _too_rare(labels, groups: Sequence[str], n_folds: int) -> bool:
+    """Whether a class has fewer clips than there are folds, or all of them in one group: no stratified folds then."""
+    of_class = pd.DataFrame({"label": list(labels), "group": groups}).groupby("label")["group"]
+    return bool((of_class.size() < n_folds).any() or (of_class.nunique() < 2).any())
 
 
 def _dealt(groups: Sequence[str], n_folds: int, seed: int) -> tuple[np.ndarray, str]:
@@ -96,18 +111,25 @@ def _dealt(groups: Sequence[str], n_folds: int, seed: int) -> tuple[np.ndarray, 
     return np.array([at[group] for group in groups]), words
 
 
-def _in_one_fold(data: Data, of_row: np.ndarray) -> tuple[str, ...]:
-    """A warning that names classes whose positives all lie in one fold."""
+def _in_one_fold(data: Data, of_row: np.ndarray) -> np.ndarray:
+    """bool [K]: classes whose positives all lie in one fold."""
     targets, scored = data.targets.numpy() > 0.5, of_row != ALWAYS  # pseudo-labels are soft
-    lost = [
-        label
-        for label, positive in zip(data.labels, targets.T)
-        if positive[scored].any() and not positive[~scored].any() and len(np.unique(of_row[positive & scored])) == 1
-    ]
+    return np.array(
+        [
+            positive[scored].any() and not positive[~scored].any() and len(np.unique(of_row[positive & scored])) == 1
+            for positive in targets.T
+        ],
+        dtype=bool,
+    )
+
+
+def _said_of(unseen: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
+    """A warning that names the classes, if there are any."""
+    lost = [label for label, one in zip(labels, unseen) if one]
     if not lost:
         return ()
     shown = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-    return (f"{len(lost)} classes lie in one fold: {shown}. The head that is scored on them never saw them.",)
+    return (f"{len(lost)} classes lie in one fold: {shown}. No head saw them before it was scored: not scored.",)
 
 
 class Batches:

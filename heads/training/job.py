@@ -46,6 +46,7 @@ class Job:
         self.origin = first_pass and first_pass.to_json()
         self.groups = groups and [groups[label] for label in data.labels]
         self.targets = data.targets.numpy()
+        self.truth = self.targets if folds.unseen is None else np.where(folds.unseen, 0, self.targets)  # what is scored
         source = np.array([data.sources.index(name) for name in data.rows["source"]])
         self.splits = [folds.split(fold, source) for fold in range(folds.n)]
         self.labelled = [name for name in data.sources if name != "pseudo"]
@@ -97,7 +98,7 @@ class Job:
         own = (table["source"] == self.scored).to_numpy()
         if not own.any():
             return float("nan")
-        units = make_units(self.settings.unit, table[own], self.targets[rows][own], self.folds.of_row[rows][own])
+        units = make_units(self.settings.unit, table[own], self.truth[rows][own], self.folds.of_row[rows][own])
         return metrics.macro_auc(units.truth, units.mean(logits.numpy()[own]))
 
     def out_of_fold(self, fitted: list[Fitted]) -> np.ndarray:
@@ -142,7 +143,7 @@ class Job:
 
     def units(self, source: str, unit: str) -> Units:
         rows = self.rows_of(source)
-        return make_units(unit, self.data.rows.iloc[rows], self.targets[rows], self.folds.of_row[rows])
+        return make_units(unit, self.data.rows.iloc[rows], self.truth[rows], self.folds.of_row[rows])
 
     @torch.no_grad()
     def tap_weights(self, spec: HeadSpec, fold: int, one: Fitted) -> list[dict]:

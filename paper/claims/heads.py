@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..measures import Measure, heads
+from ...analysis import runs
+from ..measures import Measure, experiments, heads
 from ..parameter_counts import attention_parameters
 from ..published import Published
 from ..runs.discovery import Sources
@@ -95,9 +96,10 @@ def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
         "source": published["head.tokens"].source,
         "published": "no head on the embedding was trained",
         "test": "macro ROC-AUC out of fold of the attention head less that of a linear head on the embedding, paired; "
-        "holds if the interval is above 0",
+        "holds if the interval is above 0; of the experiment on members each head less itself on the embedding",
     }
     measured = [heads.over_end(sources, run).get("attention") for run in sources.heads]
+    measured += experiments.of_kind(sources, "members", runs.INNER, "oof_gain")
     yield from _all_positive([one for one in measured if one is not None], about)
 
 

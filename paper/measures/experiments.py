@@ -44,6 +44,17 @@ def measure(sources: Sources, run: Experiment, role: str, column: str) -> Measur
     return None if name is None else arm(sources, run, name, column)
 
 
+def of_kind(sources: Sources, kind: str, role: str, column: str) -> list[Measure]:
+    """A column of every arm that has a role, of every experiment of a kind."""
+    found = [
+        arm(sources, run, name, column)
+        for run in sources.experiments
+        if run.kind == kind
+        for name in run.gains.loc[run.gains["role"] == role, "arm"]
+    ]
+    return [one for one in found if one is not None]
+
+
 def arm_of_role(run: Experiment, role: str, against: str | None = None) -> str | None:
     """The name of the first arm that has a role.
 

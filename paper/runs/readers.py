@@ -154,7 +154,7 @@ class Experiment:
 
     @property
     def kind(self) -> str:
-        """pseudo, residual or priors."""
+        """pseudo, residual, priors or members."""
         return self.config["experiment"]
 
     @property

@@ -11,10 +11,21 @@ import numpy as np
 import pytest
 import soundfile
 
+from birdprobe.analysis.postprocess.gates.classes import read_groups
 from birdprobe.features import InputError, audio
 from birdprobe.features.recordings import SoundscapeName, read_recordings
 from birdprobe.features.synthetic.clips import make_recordists, make_species
-from birdprobe.features.synthetic.competition import COLUMNS, HEARD_S, MARK, OURS, SMALL, Size, write_competition
+from birdprobe.features.synthetic.competition import (
+    COLUMNS,
+    DEFAULT,
+    HEARD_S,
+    MARK,
+    OURS,
+    SMALL,
+    Size,
+    _plan,
+    write_competition,
+)
 from birdprobe.features.synthetic.soundscapes import (
     STRAY,
     WINDOW_S,
@@ -59,12 +70,39 @@ def test_the_folder_holds_what_a_competition_gives_and_the_truth(folder):
 
 
 def test_the_taxonomy_has_the_real_ones_traps(taxonomy, labels):
-    assert list(taxonomy[0]) == ["primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name"]
+    real = ["primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name"]
+    assert list(taxonomy[0]) == [*real, "sonotype_group"]
     assert len(set(labels)) == 8 and labels != sorted(labels)
     assert {row["class_name"] for row in taxonomy} == {"Aves", "Amphibia", "Insecta"}
     assert any(label.isdigit() for label in labels) and "47158son01" in labels
     genera = Counter(row["scientific_name"].split()[0] for row in taxonomy if row["class_name"] == "Aves")
     assert max(genera.values()) > 1 and min(genera.values()) == 1
+
+
+def test_sonotypes_of_a_group_have_one_song_and_no_others_do():
+    fauna = make_fauna(40, 2)
+    songs = defaultdict(list)
+    for taxon in fauna:
+        songs[taxon.song.syllables].append(taxon)
+    for taxa in songs.values():
+        groups = {taxon.sonotype_group for taxon in taxa}
+        assert len(groups) == 1 and (len(taxa) == 2) == (groups != {""})
+    assert sum(len(taxa) == 2 for taxa in songs.values()) == 2  # five sonotypes: two pairs and one alone
+
+
+def test_the_table_of_sonotype_groups_is_what_the_gate_reads(folder):
+    assert read_groups(folder / "taxonomy.csv") == {"47158son01": "song01", "47158son02": "song01"}
+
+
+def test_most_animals_of_the_usual_size_are_labelled_at_three_sites():
+    fauna = make_fauna(DEFAULT.species, 0)
+    labelled, _, test = _plan(fauna, DEFAULT, 0)
+    sites = defaultdict(set)
+    for scape in labelled:
+        for taxon in scape.singers:
+            sites[taxon.label].add(scape.name.site)
+    assert len(sites) == 18 and min(map(len, sites.values())) >= 3
+    assert {scape.name.site for scape in test} == {f"S{i:02d}" for i in range(1, DEFAULT.sites + 1)}
 
 
 def test_train_csv_has_the_fifteen_columns_and_names_every_file(folder, labels):

@@ -11,7 +11,7 @@ from birdprobe.analysis.predictions.table import files
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore
 from birdprobe.features.synthetic.competition import SMALL, write_competition
-from birdprobe.heads.experiments import EXPERIMENTS, run_experiment
+from birdprobe.heads.experiments import EXPERIMENTS, members, run_experiment
 from birdprobe.heads.experiments.comparison import COLUMNS, Arm, Truths, score
 from birdprobe.heads.experiments.competition_stores import gather, out_of_fold, out_of_fold_files
 from birdprobe.heads.experiments.outcome import signed, table, verdict
@@ -123,11 +123,12 @@ def done(competition, tmp_path_factory):
     out = tmp_path_factory.mktemp("outcomes")
     found, said = {}, []
     for name in EXPERIMENTS:
-        if found:
+        if found and name != "members":  # it reads a tap more
             stores = out / name / "stores"
             stores.parent.mkdir()
             stores.symlink_to(out / next(iter(found)) / "stores")
-        options = {"taps": "24,25", "epochs": 2, "folds": 3, "repeats": 2 if name == "pseudo" else 1}
+        options = {"taps": "24,25", "epochs": 2, "folds": 2 if name == "members" else 3}
+        options |= {"repeats": 2 if name == "pseudo" else 1}
         found[name] = run_experiment(
             name, competition, out / name, model=WREN, **options, progress=False, log=said.append
         )
@@ -208,9 +209,67 @@ def test_whole_files_out_of_fold_agree_with_the_run(done, competition):
 
 @pytest.mark.slow
 def test_stores_are_made_once(done):
-    assert sum("focal.h5" in line for line in done[1]) == 3  # said by each, computed by the first
+    assert sum("focal.h5" in line for line in done[1]) == 4  # said by each, computed by the first
     seconds = [float(line.split()[-2]) for line in done[1] if "focal.h5" in line]
-    assert max(seconds[1:]) <= 1
+    assert max(seconds[1:3]) <= 1
+
+
+def test_what_is_chosen_is_chosen_by_the_other_folds(truths):
+    """Each fold's rows are those of the member that the other folds find best, and of the two best blended."""
+    rng = np.random.default_rng(3)
+    folds = pd.Series(np.repeat([0, 1, 2], 48), truths.oof.index)
+    oof = {"a": noisy(truths.oof, 1.0, 1), "b": noisy(truths.oof, 1.4, 2), "c": noisy(truths.oof, 1.8, 3)}
+    oof["a"][folds == 0] = rng.random((48, 3))  # the best but in fold 0, where it is worthless
+    tables = members.Tables(folds, dict(oof), {name: noisy(truths.heldout, 1.0, 4) for name in oof})
+    choice = members.choose(tables, truths.oof)
+    best = {}
+    for fold in range(3):
+        rest = (folds != fold).to_numpy()
+        auc = {
+            name: metrics.macro_auc(truths.oof[rest].to_numpy(), table[rest].to_numpy()) for name, table in oof.items()
+        }
+        best[fold] = max(auc, key=auc.__getitem__)
+        ranks = oof[best[fold]].rank(pct=True)
+        assert np.allclose(tables.oof[members.BEST][~rest], ranks[~rest])
+    assert best[0] == "a" and len(set(best.values())) == 2
+    assert all(table.notna().all(axis=None) and table.shape == (144, 3) for table in tables.oof.values())
+    assert choice[members.BEST] in oof and " and " in choice[members.TWO]
+    assert tables.heldout[members.BEST].equals(tables.heldout[choice[members.BEST]])
+    assert not tables.heldout[members.TWO].equals(tables.heldout[members.THREE])
+
+
+@pytest.mark.slow
+def test_members_by_site(done, competition):
+    """All folds are whole sites; each member reads what its name says; what is compared with what is in the table."""
+    outcome = done[0]["members"]
+    run = outcome.folder / "runs" / "seed-0"
+    folds = out_of_fold(run / "members", "protossm")[1]
+    sites = [name.split("_")[3] for name in folds.index]
+    assert folds.groupby(sites).nunique().eq(1).all() and folds.nunique() == 2
+    for name in ("first", "residual-embedding", "residual-inner"):
+        config = json.loads((run / name / "config.json").read_text())
+        assert (
+            config["folds"]["description"]
+            == json.loads((run / "members" / "config.json").read_text())["folds"]["description"]
+        )
+    assert config["heads"][0]["tokens"] == ["block_24", "block_25"] and config["first_pass"]["text"].endswith(
+        "members-protossm.csv"
+    )
+    rows = outcome.frame.set_index("arm")
+    assert rows["role"].value_counts().to_dict() == {"": 3, "inner-blocks": 4, "time": 3, "blend": 1, "late": 1}
+    assert rows.loc["protossm, inner", "against"] == "protossm, embedding"
+    pd.testing.assert_frame_equal(
+        out_of_fold(run / "members", "protossm-embedding", None)[0],
+        pd.read_csv(run / "members-protossm-embedding.csv", index_col=0),
+        check_names=False,
+        atol=1e-8,
+    )
+    assert "2 folds over 2 sites" in outcome.notes[0] and "of the 2 held-out recordings" in outcome.notes[0]
+
+
+def test_members_need_an_inner_block(competition, tmp_path):
+    with pytest.raises(InputError, match=r"`--taps` must be one inner block or more, got the embedding alone"):
+        run_experiment("members", competition, tmp_path / "one", model=WREN, taps="embedding")
 
 
 def test_stores_of_another_model_are_replaced_only_when_asked(competition, tmp_path):
@@ -225,7 +284,7 @@ def test_stores_of_another_model_are_replaced_only_when_asked(competition, tmp_p
 
 
 def test_refuses_what_it_cannot_judge(competition, tmp_path):
-    with pytest.raises(InputError, match=r"experiment: expected one of pseudo, residual, priors, got 'mixup'"):
+    with pytest.raises(InputError, match=r"experiment: expected one of pseudo, residual, priors, members, got 'mixup'"):
         run_experiment("mixup", competition, tmp_path, model=WREN)
     (tmp_path / "real").mkdir()
     with pytest.raises(InputError, match=r"expected a made-up competition, .*got no truth/truth.csv"):

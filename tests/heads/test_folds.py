@@ -1,11 +1,15 @@
 """Folds that hold every labelled row out once, and batches with the right shares."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from birdprobe.analysis.metrics import macro_auc
 from birdprobe.features import InputError
 from birdprobe.heads.dataset import load
 from birdprobe.heads.training.folds import ALWAYS, Batches, Split, make_folds, portions
+from birdprobe.heads.training.loop import Settings
+from birdprobe.heads.training.train import train
 from tests.head_stores import make_rows, make_store
 
 
@@ -43,8 +47,32 @@ def test_files_are_dealt_and_classes_of_one_file_are_named(tmp_path):
     per_file = data.rows.assign(fold=folds.of_row).groupby("file")["fold"]
     assert (per_file.nunique() == 1).all() and per_file.first().value_counts().tolist() == [3, 3, 3, 3]
     assert any("1 classes lie in one fold: rare" in warning for warning in folds.warnings)
+    assert [label for label, unseen in zip(data.labels, folds.unseen) if unseen] == ["rare"]
     with pytest.raises(InputError, match="class 'rare'"):  # stratified folds cannot hold it out
         make_folds(data, 2)
+
+
+def test_windows_of_several_labels_are_dealt_by_site_where_a_class_is_too_rare(tmp_path):
+    rows = make_rows(clips=8)
+    rows["group"] = [f"S{clip % 4}" for clip in rows["clip"]]
+    rows.loc[rows["clip"] < 2, ["label", "labels"]] = "rare", "rare;" + rows["label"].iloc[-1]  # at two of four sites
+    folds = make_folds(loaded(tmp_path, rows), 4, by="group")
+    assert folds.n == 4 and "4 files or groups dealt" in folds.said and not folds.unseen.any()
+    assert (rows.assign(fold=folds.of_row).groupby("group")["fold"].nunique() == 1).all()
+
+
+def test_a_class_that_no_fold_could_learn_is_not_scored(tmp_path):
+    rows = make_rows(clips=4)
+    rows.loc[rows["clip"] == 0, ["label", "labels"]] = "rare"
+    store = make_store(tmp_path / "store.h5", rows)
+    trained = train([store], tmp_path / "run", Settings(epochs=1, folds=4, fold_by="file"), taps="embedding")
+    pooled = trained.scores[(trained.scores["fold"] == "pooled") & (trained.scores["unit"] == "window")].iloc[0]
+    data = load([store], "embedding")
+    assert pooled["n_scored"] == len(data.labels) - 1 and any("not scored" in line for line in trained.warnings)
+    truth = pd.read_csv(tmp_path / "run" / "oof" / "truth.csv", index_col=0).to_numpy() > 0
+    scores = pd.read_csv(tmp_path / "run" / "oof" / "attention.csv", index_col=0).to_numpy()
+    others = np.array(data.labels) != "rare"
+    assert pooled["macro_auc"] == pytest.approx(macro_auc(truth[:, others], scores[:, others]), abs=1e-5)
 
 
 def test_fewer_groups_than_folds(tmp_path):

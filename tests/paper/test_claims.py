@@ -16,7 +16,7 @@ from birdprobe.paper.claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, U
 from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import Sources, recognise
 from birdprobe.paper.runs.readers import PERCH_V2
-from tests.paper.test_discovery import a_comparison, a_sweep
+from tests.paper.test_discovery import a_comparison, a_sweep, an_experiment
 from tests.paper.test_measures import agreed, trained
 from tests.runs import PERCH, make_run
 
@@ -191,6 +191,36 @@ def test_public_and_private_are_two_comparisons_by_name(tmp_path, published):
         sources = Sources(comparisons=(part("runs/private", after), part("runs/public", before)))
         (one,) = lastmile.lead(sources, published)
         assert one.verdict == said and one.value == pytest.approx(after - before)
+
+
+def test_the_experiment_on_members_tests_what_the_blend_is_claimed_to_do(tmp_path, published):
+    """Rows of their own, with their verdicts, beside those that wait for Perch."""
+    an_experiment(tmp_path / "members")
+    run = recognise([tmp_path / "members"]).experiments[0]
+    rows = [
+        ("attention, inner", "attention, embedding", "inner-blocks", {"oof_gain": (0.02, 0.01, 0.03)}),
+        ("protossm, inner", "protossm, embedding", "inner-blocks", {"oof_gain": (-0.02, -0.03, -0.01)}),
+        ("two", "attention, inner", "blend", {"heldout_gain": (0.01, -0.01, 0.03), "inflation": (0.04, 0.01, 0.06)}),
+        ("three", "two", "late", {"heldout_gain": (0.0, -0.0005, 0.0005)}),
+    ]
+    gains = pd.DataFrame(
+        {"arm": arm, "against": against, "role": role}
+        | {f"{name}{end}": value for name, ends in found.items() for end, value in zip(("", "_lo", "_hi"), ends)}
+        for arm, against, role, found in rows
+    )
+    config = run.config | {"experiment": "members", "model": {"sha256": "", "path": "wren.onnx"}, "competition": "comp"}
+    sources = Sources(experiments=(replace(run, config=config, outcome=gains, gains=gains),))
+    found = {
+        test: [one for one in test(sources, published) if one.tested]
+        for test in (heads.over_end, lastmile.blend, lastmile.lead, lastmile.late)
+    }
+    assert [one.verdict for one in found[heads.over_end]] == [HOLDS, FAILS]
+    ((blend,), (lead,), (late,)) = list(found.values())[1:]
+    assert (blend.verdict, blend.value, blend.at) == (UNDECIDED, 0.01, "two against attention, inner")
+    assert (lead.verdict, lead.value, lead.low, lead.high) == (HOLDS, -0.04, -0.06, -0.01)
+    assert late.verdict == HOLDS and late.on == "Wren, comp"
+    for test in found:
+        assert [one.on for one in test(sources, published) if not one.tested] == [commands.THEIRS]
 
 
 def test_same_sources_same_claims(tmp_path, published):

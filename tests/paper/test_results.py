@@ -109,6 +109,22 @@ def assert_same_readouts(found: pd.DataFrame, committed: pd.DataFrame, one_row: 
         pd.testing.assert_frame_equal(found.loc[rows, kept], committed.loc[rows, kept], rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("name", ["members", "pseudo", "residual", "priors"])
+def test_the_page_on_competitions_says_the_committed_gains(name):
+    """All arms of the small experiments; of the one on members what inner blocks add, and what is chosen."""
+    page = (ROOT / "docs" / "competition.md").read_text()
+    table = pd.read_csv(RESULTS / f"experiment-{name}.csv", keep_default_na=False, na_values=[""])
+    rows = table[table["against"].notna()]
+    if name == "members":
+        rows = rows[rows["role"].isin(["inner-blocks", "blend"]) | rows["arm"].str.startswith("best")]
+        rows = rows[rows["role"] != "late"]
+    assert len(rows) and f"birdprobe experiment {name} runs/comp -o runs/{name}" in page
+    for _, row in rows.iterrows():
+        for gain in ("oof_gain", "heldout_gain"):
+            ends = (row[f"{gain}{end}"] for end in ("", "_lo", "_hi"))
+            assert wording.interval(*ends, signed=True) in page, (row["arm"], gain)
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.skipif(not (BIRDNET.parent.parent / "xc21").exists(), reason="the real BirdNET and xc21 are not here")
