@@ -1,0 +1,32 @@
+"""`--compile`: a network by torch.compile, or one line that says why it cannot be.
+
+A member's network is one graph for each stage of a training (the head alone learning, then everything), whatever the
+batch's number: `tests/finetune/test_compiling.py` holds all members to it. Held-out clips go through the plain network,
+which shares its weights.
+"""
+
+import torch
+from torch import nn
+
+from ...features import InputError
+
+OPTIONS = {"fallback_random": True}  # dropout and drop path are drawn as without compiling
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """The network, compiled at its first batch. What was compiled before, another fold's say, is forgotten: PyTorch
+    keeps no more than eight graphs of one class of network."""
+    torch.compiler.reset()
+    return torch.compile(network, options=OPTIONS)  # type: ignore[return-value]  # a module
+
+
+def check(device: torch.device) -> None:
+    """InputError where PyTorch cannot compile for the device: found by compiling something very small."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # of Inductor, of Triton, of the C++ compiler: they share no class
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"--compile: PyTorch cannot compile for {device.type} here ({reason}). Is a C++ compiler installed? "
+            "Leave it out otherwise."
+        ) from None
