@@ -67,7 +67,8 @@ class BatchNormed(Network):
         if self._seen is None:
             batches = norms[0].num_batches_tracked
             self._seen = 0 if batches is None else int(batches)
-        share, running = momentum(self._seen), [s for n in norms for s in (n.running_mean, n.running_var)]
+        share, both = momentum(self._seen), [(norm.running_mean, norm.running_var) for norm in norms]
+        running = [statistics for pair in both for statistics in pair if statistics is not None]
         older = [statistics.clone() for statistics in running]
         yield
         torch._foreach_lerp_(running, older, 1 - share)

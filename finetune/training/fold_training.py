@@ -14,12 +14,12 @@ from torch import Tensor
 from ...features import InputError
 from ...features.progress import Progress
 from .. import checkpoint
+from ..background import Background
 from ..checkpoint import Description
 from ..data.clips import Clips
 from ..data.energy_peaks import peaks_file
 from ..models.members import Model
 from . import results, resume, throughput
-from .background import Background
 from .job import Job
 from .loop import Loop
 from .validation import HeldOut

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import losses
+from ..compiling import compiled
 from ..data import augment
 from ..data.teacher import Teacher
 from ..models.members import Model
@@ -22,7 +23,6 @@ from ..models.network import Network
 from ..models.precision import Mixed
 from . import resume, schedule
 from .averaging import Average
-from .compiling import compiled
 from .recipe import Settings
 
 

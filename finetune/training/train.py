@@ -19,14 +19,15 @@ from accelerate import Accelerator
 from ...features import InputError
 from ...features.progress import Progress
 from ...features.recordings import Recordings
+from .. import compiling
 from .. import smoke as smoke_test
+from ..background import Background
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
 from ..torch_threads import no_denormals
-from . import compiling, results, tracking
+from . import results, tracking
 from . import resume as resume_state
-from .background import Background
 from .fold_training import Training
 from .job import Job
 from .recipe import Settings

@@ -8,7 +8,7 @@ from typing import Self
 class Background:
     """A context manager. What goes wrong in a job is raised by the next call; leaving the block waits for the last."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._under_way: Future | None = None
 

@@ -5,19 +5,24 @@ batch's number: `tests/finetune/test_compiling.py` holds all members to it. Held
 which shares its weights.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from ...features import InputError
+from ..features import InputError
 
-OPTIONS = {"fallback_random": True}  # dropout and drop path are drawn as without compiling
+# Dropout and drop path are drawn as without compiling.
+OPTIONS: dict[str, str | int | bool | Callable] = {"fallback_random": True}
 
 
 def compiled(network: nn.Module) -> nn.Module:
     """The network, compiled at its first batch. What was compiled before, another fold's say, is forgotten: PyTorch
     keeps no more than eight graphs of one class of network."""
     torch.compiler.reset()
-    return torch.compile(network, options=OPTIONS)  # type: ignore[return-value]  # a module
+    made = torch.compile(network, options=OPTIONS)
+    assert isinstance(made, nn.Module)  # as it is for a module
+    return made
 
 
 def check(device: torch.device) -> None:
