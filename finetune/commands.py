@@ -122,6 +122,8 @@ def finetune(
     from .api import fine_tune
 
     trained = fine_tune(**given, log=say)
+    if not trained.main:
+        return
     best = trained.metrics
     warn(line for line in trained.warnings if " left out: " in line)
     print(

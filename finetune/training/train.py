@@ -37,7 +37,8 @@ from .resume import State
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A finished fold. best: its description's path. log: the rows of log.csv; metrics: the row of the epoch kept, nan
-    where a score is undefined (no held-out class with and without positives)."""
+    where a score is undefined (no held-out class with and without positives). main: whether this is the only process,
+    or the first of several."""
 
     run: Path
     fold: int
@@ -45,6 +46,7 @@ class Trained:
     log: pd.DataFrame
     metrics: dict
     warnings: tuple[str, ...]
+    main: bool = True
 
 
 def train(
@@ -129,7 +131,7 @@ def train(
     table = results.log_of(training.history)
     metrics = {name: math.nan if value is None else value for name, value in training.best.items()}
     skipped = tuple(f"{name} left out: {why}" for name, why in training.skipped().items())
-    return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped))
+    return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped), accelerator.is_main_process)
 
 
 def _planned(member: Member | str, settings: Settings | None, smoke: bool) -> tuple[Member, Settings]:

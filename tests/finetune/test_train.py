@@ -382,19 +382,21 @@ def test_two_processes_train_as_one(audio, recordings, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         "import sys, torch\n"
+        "from accelerate import Accelerator\n"
         "from pathlib import Path\n"
         "from birdprobe.finetune.data.augment import Augment\n"
         "from birdprobe.finetune.training.train import train\n"
         "from tests import pebble\n"
         "torch.set_num_threads(1)\n"
         "pebble.register()\n"
+        "assert Accelerator(cpu=True).num_processes == int(sys.argv[2])\n"
         f"s = pebble.settings(augment=Augment.none(), epochs=3, frozen_epochs=1, **{plain!r})\n"
         f"audio, begun = Path({str(audio)!r}), Path({str(begun)!r})\n"
         "train('pebble', pebble.read_audio(audio), Path(sys.argv[1]), s, init=begun)\n"
     )
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]  # accelerate's own makes one on a CPU
     for n in ("1", "2"):
-        command = [*launch, "--num_processes", n, str(script), str(tmp_path / n)]
+        command = [*launch, "--nproc_per_node", n, str(script), str(tmp_path / n), n]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
