@@ -33,6 +33,7 @@ class Kind:
         known_by: fields of the index of runs of the first edition.
         index: the file that says whose the folder is.
         kept: beginnings of names that lie in the folder before a run is finished: caches and the like.
+        formats: what the index of earlier editions says in place of `format`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Kind:
     known_by: tuple[str, ...]
     index: str = "config.json"
     kept: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @property
     def format(self) -> str:
@@ -75,7 +77,7 @@ class OutputFolder:
             raise InputError(
                 f"{path}: expected a new folder, got {self.kind.what}. Use --overwrite to replace the results in it."
             )
-        self._refuse_foreign(owned or (), [*(name for name in self.kind.written if "*" not in name), *planned])
+        self.refuse_foreign(owned or (), [*(name for name in self.kind.written if "*" not in name), *planned])
         if owned is None and not overwrite:
             expected = (*self.kind.kept, DRAFT, ".")
             others = sorted(name for name in self._names() if not name.startswith(expected))
@@ -95,7 +97,7 @@ class OutputFolder:
         if not os.path.lexists(place):
             return None
         found = read_index(place)
-        if "format" in found and found["format"] != self.kind.format:
+        if "format" in found and found["format"] not in (self.kind.format, *self.kind.formats):
             raise InputError(
                 f"{place}: expected {self.kind.format!r} or another folder, got {found['format']!r}. {KEPT}"
             )
@@ -151,7 +153,7 @@ class OutputFolder:
         """
         index, own = self.path / self.kind.index, self.kind.index
         new = [path.relative_to(draft).as_posix() for path in sorted(draft.rglob("*")) if path.is_file()]
-        self._refuse_foreign(owned, new)
+        self.refuse_foreign(owned, new)
         old = {name for name in owned if name != own}
         gone = [name for name in old if (about is None or name in new) and (self.path / name).is_file()]
         now = {name for name in new if name != own} | (set() if about is None else old)
@@ -174,7 +176,8 @@ class OutputFolder:
                 with suppress(OSError):  # not empty: somebody else's files, or our new ones
                     folder.rmdir()
 
-    def _refuse_foreign(self, owned: Iterable[str], wanted: Iterable[str]) -> None:
+    def refuse_foreign(self, owned: Iterable[str], wanted: Iterable[str]) -> None:
+        """InputError where a link, or a file that is not among `owned`, stands in the place of one that is wanted."""
         ours = set(owned)
         for name in wanted:
             place = self.path / name
@@ -216,7 +219,7 @@ def adding(path: Path) -> Iterator[Path]:
             folder._publish(draft, (index.name, *listed(about)), about)
             return
         new = [one.relative_to(draft).as_posix() for one in sorted(draft.rglob("*")) if one.is_file()]
-        folder._refuse_foreign(new, new)
+        folder.refuse_foreign(new, new)
         with explained(path):
             _move([(draft / name, path / name) for name in new], back=False)
 

@@ -26,6 +26,7 @@ def fine_tune(
     background: Path | None = None,
     teacher: Path | None = None,
     teacher_labels: Path | None = None,
+    renames: Path | None = None,
     unlabelled: Path | None = None,
     distill_weight: float = 1.0,
     temperature: float = 2.0,
@@ -48,9 +49,10 @@ def fine_tune(
     accumulate: int = 1,
     precision: str = "auto",
     device: str = "auto",
-    threads: int = 4,
+    threads: int | None = None,
     cache: str = "auto",
     compiled: bool = False,
+    state_every: float = 300.0,
     smoke: bool = False,
     resume: bool | None = None,
     track: str | None = None,
@@ -70,17 +72,19 @@ def fine_tune(
         fold, folds: which of how many is held out.
         init, pretrained: weights to begin with, see `finetune.initial_weights.begin`.
         head: a Bird-MAE's: plain, attentive or prototype.
-        taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order.
+        taxonomy: a taxonomy.csv whose primary_label column is the classes, in its order; its names find a teacher's.
         background: a folder of recordings without birds, beside those labelled "nocall".
         teacher: a store with the tap `logits`, or a CSV of predictions, whose soft labels of windows are learned beside
             the labels; the clips are cut at its windows.
         teacher_labels: a file that names the store's logits, one a line; None: as the model that made them says.
+        renames: a table (class, output) of which of the teacher's outputs are a class's, before all names.
         unlabelled: a folder of further recordings, learned from by what the teacher says of them alone.
         distill_weight, temperature: of the teacher's loss, T^2 KL of the softmax at temperature T over common classes.
         loss, epochs, frozen_epochs, batch_size, lr, weight_decay, layer_decay, ema, selection: in place of the numbers
             of the member's published recipe, see `finetune.models.members.Recipe`.
         augment: whether to use the recipe's augmentations.
         accumulate, precision, device, threads, cache, compiled: of this machine, see `finetune.training.recipe`.
+        state_every: seconds between two states to resume from, which is what a kill loses at most.
         smoke: every stage in about a minute on a CPU, very small.
         resume: None goes on with an unfinished fold of the same configuration, False refuses it, True wants one.
         track, push_to_hub: a trackio project; the OWNER/NAME of a model repository for the best checkpoint.
@@ -110,6 +114,7 @@ def fine_tune(
         threads=threads,
         cache=cache,
         compile=compiled,
+        state_every_s=state_every,
     ).with_recipe(**{name: wish for name, wish in wishes.items() if wish is not None})
     recordings = None
     if audio is not None:
@@ -130,6 +135,8 @@ def fine_tune(
         background=background,
         teacher=teacher,
         teacher_labels=teacher_labels,
+        taxonomy=taxonomy,
+        renames=renames,
         unlabelled=unlabelled,
         distill_weight=distill_weight,
         temperature=temperature,

@@ -8,7 +8,7 @@ unpickled, nothing is replaced silently, and a writer that is killed leaves the 
 import json
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -119,12 +119,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def save(path: Path, module: nn.Module, description: Described, overwrite: bool = False) -> Path:
+def save(path: Path, module: nn.Module | Mapping[str, Tensor], description: Described, overwrite: bool = False) -> Path:
     """Write both files of the checkpoint `path` (either of them, or their common stem).
 
     Args:
         path: of the checkpoint.
-        module: whose weights are written.
+        module: whose weights are written, or the weights.
         description: what they are; `weights_sha256` is filled in.
         overwrite: replace an older checkpoint.
 
@@ -136,7 +136,8 @@ def save(path: Path, module: nn.Module, description: Described, overwrite: bool 
         if file.exists() and not overwrite:
             raise InputError(f"{file}: expected no checkpoint, got one. Use another folder, or --overwrite to lose it.")
     weights.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    tensors = module.state_dict() if isinstance(module, nn.Module) else module
+    state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with replacing(text) as fresh_text, replacing(weights) as fresh:  # whole, both, before either takes its place
         save_file(state, fresh)
         described = replace(description, weights_sha256=sha256(fresh))

@@ -51,6 +51,10 @@ def finetune(
     teacher_labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Names the store's logits, one a line.", rich_help_panel=TEACHER)
     ] = None,
+    renames: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Which of its outputs is whose: class,output.", rich_help_panel=TEACHER),
+    ] = None,
     unlabelled: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Recordings learned from by the teacher alone.", rich_help_panel=TEACHER),
@@ -88,13 +92,20 @@ def finetune(
         str, typer.Option(help="auto (bfloat16 on a GPU), bfloat16, float32.", rich_help_panel=HARDWARE)
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=HARDWARE)] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="That read audio ahead.", rich_help_panel=HARDWARE)] = 4,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="That read audio ahead; one a core otherwise.", rich_help_panel=HARDWARE),
+    ] = None,
     cache: Annotated[
         str, typer.Option(help="Decoded audio in memory: auto, on, off.", rich_help_panel=HARDWARE)
     ] = "auto",
     compiled: Annotated[
         bool, typer.Option("--compile", help="torch.compile the network.", rich_help_panel=HARDWARE)
     ] = False,
+    state_every: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds between states to resume from.", rich_help_panel=HARDWARE),
+    ] = 300.0,
     smoke: Annotated[bool, typer.Option("--smoke", help="Every stage in about a minute on a CPU, very small.")] = False,
     resume: Annotated[
         bool | None, typer.Option(help="Go on with an unfinished fold; it is what happens anyway.")
@@ -111,6 +122,8 @@ def finetune(
     from .api import fine_tune
 
     trained = fine_tune(**given, log=say)
+    if not trained.main:
+        return
     best = trained.metrics
     warn(line for line in trained.warnings if " left out: " in line)
     print(

@@ -11,7 +11,7 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
 from .losses import probabilities
-from .models.network import FrameNetwork
+from .models.network import FrameNetwork, Network
+from .models.precision import Mixed
 from .torch_threads import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
@@ -53,7 +54,7 @@ class MemberPredictor:
     variants: tuple[float, ...]
     no_call: str
     frontend: nn.Module = field(repr=False)
-    networks: tuple[nn.Module, ...] = field(repr=False)
+    networks: tuple[Network, ...] = field(repr=False)
     device: torch.device
     precision: str = "float32"
     threads: int | None = None
@@ -78,8 +79,7 @@ class MemberPredictor:
         total = torch.zeros((), device=self.device)
         for gain in self.variants:
             x = self.frontend(abs(gain) * (windows.flip(1) if gain < 0 else windows))
-            with self._mixed():
-                total = total + sum(network(x).float() for network in self.networks)
+            total = total + sum(Mixed(network, self.dtype)(x) for network in self.networks)
         return (total / (len(self.variants) * len(self.networks))).cpu()
 
     @property
@@ -98,13 +98,13 @@ class MemberPredictor:
             x = self.frontend(abs(gain) * (heard.flip(1) if gain < 0 else heard))
             for network in self.networks:
                 assert isinstance(network, FrameNetwork)
-                with self._mixed():
-                    logits, _ = network.detect(network.tokens(x))
+                logits, _ = network.detect(Mixed(network, self.dtype).tokens(x))
                 found.append(logits.flip(1) if gain < 0 else logits)
         return self._called(torch.stack(found).mean(0).sigmoid().cpu()).numpy()
 
-    def _mixed(self):
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+    @property
+    def dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.precision == "bfloat16" else None
 
     def _called(self, p: Tensor) -> Tensor:
         """Without the no-call class, the others times the probability that anything calls."""

@@ -21,7 +21,8 @@ def smaller(member: Member, settings: Settings) -> tuple[Member, Settings]:
     if member.name.startswith("birdmae-"):
         member = members.get(TINY)
     recipe = replace(settings.recipe, epochs=2, frozen_epochs=1, batch_size=4, ema=0.9)
-    return member, replace(settings, recipe=recipe, folds=2, accumulate=2, precision="float32", device="cpu")
+    settings = replace(settings, recipe=recipe, folds=2, accumulate=2, precision="float32", device="cpu")
+    return member, replace(settings, state_every_s=0.0)
 
 
 def few(recordings: Recordings | None, run: Path, seed: int) -> Recordings:

@@ -48,7 +48,7 @@ COMMANDS = {
     "train over time": ("train", "{w}/s.h5", "-o", "{o}/run", "--head", "protossm", "--taps", "-1", *EPOCHS),
     "finetune": (
         *("finetune", "pebble", "{w}/tones", "-o", "{o}/run", "--epochs", "3", "--folds", "2", "--device", "cpu"),
-        *("--batch-size", "4", *GROUPS),
+        *("--batch-size", "4", "--state-every", "0", *GROUPS),
     ),
     "fuse": ("fuse", "{w}/heads", "{w}/m.onnx", "-o", "{o}/f.onnx"),
     "export": ("export", "{w}/member", "-o", "{o}/e.onnx"),

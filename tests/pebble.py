@@ -12,7 +12,7 @@ from torch import nn
 
 from birdprobe.features.recordings import read_recordings
 from birdprobe.finetune.data.augment import Augment
-from birdprobe.finetune.models import members
+from birdprobe.finetune.models import members, network
 from birdprobe.finetune.models.members import Member, Recipe
 from birdprobe.finetune.models.published_weights import load_strict
 from birdprobe.finetune.training.recipe import Settings
@@ -46,7 +46,7 @@ class Bands(nn.Module):
         return self.finish(self.raw(waveform))
 
 
-class Network(nn.Module):
+class Network(network.Network):
     depth = 1
 
     def __init__(self, n_classes, drop_path=0.0, width=12, norm=True):
@@ -66,8 +66,8 @@ class Network(nn.Module):
     def classifier(self):
         return self.head
 
-    def forward(self, x):
-        return self.head(self.embedding(self.tokens(x)))
+    def logits(self, tokens):
+        return self.head(self.embedding(tokens))
 
     def layer_id(self, name):
         return {"patch_embed": 0, "blocks": 1, "head": 2}[name.split(".")[0]]

@@ -1,9 +1,11 @@
-"""Where the energy peaks of clips are, kept in a file: finding them takes far longer than reading a window.
+"""Where the energy peaks of clips are, kept in the user's cache: finding them takes far longer than reading a window.
 
-A minute of audio costs about 0.3 s of one core, a reading of five seconds about 5 ms. What is kept is what would be
-found again, so the file changes the time of a second fold or of a restart and nothing else.
+A minute of audio costs about 0.3 s of one core, a reading of five seconds about 5 ms. The loader's threads find them in
+the first epoch on these recordings. What is kept is what would be found again, so the file changes the time of every
+later run and nothing else.
 """
 
+import hashlib
 import json
 import threading
 from pathlib import Path
@@ -12,9 +14,18 @@ import numpy as np
 
 from ...features.files import write_json
 from ...features.recordings import Clip
+from ...features.user_cache import caching, user_cache
 
 PEAKS = 5  # candidates a clip, as in Perch's public training code (max_intervals)
 EVERY = 2000  # new clips after which the file is written again
+
+
+def peaks_file(root: Path, sample_rate: int, samples: int) -> Path | None:
+    """Where the peaks of the recordings in this place are kept; None where nothing may be."""
+    if not caching():
+        return None
+    place = hashlib.sha256(f"{Path(root).resolve()}|{sample_rate}|{samples}".encode("utf-8", "surrogateescape"))
+    return user_cache() / "energy-peaks" / f"{place.hexdigest()[:16]}.json"
 
 
 class Peaks:

@@ -1,6 +1,7 @@
 """A teacher's soft labels for windows: from a store's logits, or from a CSV in the form of a submission.
 
-    logits [w, M] -> the columns whose names are classes -> softmax at a temperature -> shares [w, C], one row a window
+    logits [w, M] -> the outputs that are classes, by `features.recordings.class_mapping` -> softmax at a temperature
+                  -> shares [w, C], one row a window
 
 A clip with a teacher is cut at the teacher's windows, so the student hears what the teacher heard. The shares stand
 beside a window's labels as further columns of its target: augmentations mix both alike (the union of what is heard).
@@ -8,7 +9,7 @@ beside a window's labels as further columns of its target: augmentations mix bot
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,9 @@ from ...analysis.predictions import files, read_predictions
 from ...features import InputError
 from ...features.audio import SUFFIXES
 from ...features.recordings import Clip
+from ...features.recordings.class_mapping import map_classes
 from ...features.recordings.clips import some
+from ...features.recordings.taxonomy import taxa_of
 from ...features.store import open_store
 from ...probe.graph.load import load
 from ...probe.models.contracts import labels_of
@@ -31,15 +34,15 @@ CHUNK = 4096  # rows of a store read at a time: a teacher may have many more col
 NEAR_S = 1e-3
 
 
-# file and start (s) of each window, class -> column, and what reads the logits of some columns, in pieces
-Found = tuple[list[str], np.ndarray, dict[int, int], Callable[[list[int]], list[np.ndarray]]]
+# file and start (s) of each window, names of the outputs, and what reads the logits of all of them, in pieces
+Found = tuple[list[str], np.ndarray, Sequence[str], Callable[[], Iterator[np.ndarray]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
     """columns: int64 [C], the classes that the teacher knows. shares: float32 [rows, C], each row sums to 1. windows:
     recording -> (starts in seconds float64 [w], rows int64 [w]), starts sorted. weight: of its loss beside that of the
-    labels. missing: the classes left out."""
+    labels. missing: the classes left out. how: in which way the others were found, in words."""
 
     source: str
     columns: np.ndarray
@@ -48,6 +51,7 @@ class Teacher:
     weight: float
     temperature: float
     missing: tuple[str, ...]
+    how: str = ""
 
     def of_clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         """(starts from the clip's beginning in seconds, rows) of the windows that begin in it; none where it has none.
@@ -96,33 +100,35 @@ class Teacher:
         return {**said, "sha256": digest.hexdigest()}
 
 
-def matches(theirs: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
-    """Class -> column of the teacher, for the classes whose names it has."""
-    at = {label: column for column, label in enumerate(theirs)}
-    return {k: at[label] for k, label in enumerate(classes) if label in at}
-
-
 def read_teacher(
     path: Path,
     classes: Sequence[str],
     window_s: float,
     *,
     labels: Path | None = None,
+    taxonomy: Path | None = None,
+    renames: Path | None = None,
     weight: float = 1.0,
     temperature: float = 2.0,
 ) -> Teacher:
     """The soft labels in a store, or in a CSV (row_id and classes, probabilities).
+
+    A class has the teacher's output of its label, its names or their renames, never those of its genus: they would
+    teach the class what its relatives sing.
 
     Args:
         path: of the store or the CSV.
         classes: of the student, in order.
         window_s: seconds that the student hears; the teacher's windows are as long.
         labels: a file that names the store's logits, one a line; None: as the model that made them says.
+        taxonomy: a taxonomy.csv with the classes' names; None: a label is a name.
+        renames: a table (class, output) of which outputs are a class's, before all names.
         weight, temperature: of the loss.
 
     Raises:
         InputError: a damaged file, no logits or no names for them, fewer than two classes in common, windows of
-            another length, values that are not finite, a weight or temperature that is none.
+            another length, values that are not finite, a weight or temperature that is none; what `taxa_of` and
+            `map_classes` refuse.
     """
     if not 0 < weight < np.inf:
         raise InputError(f"`--distill-weight` must be more than 0, got {weight}.")
@@ -131,31 +137,36 @@ def read_teacher(
     if Path(path).suffix.lower() == ".csv":
         if labels is not None:
             raise InputError(f"--teacher-labels: {path} names its columns itself; they go with a store.")
-        names, starts, column, logits = _of_csv(Path(path), classes, window_s)
+        names, starts, theirs, logits = _of_csv(Path(path), window_s)
     else:
-        names, starts, column, logits = _of_store(Path(path), classes, window_s, labels)
-    if len(column) < 2:
+        names, starts, theirs, logits = _of_store(Path(path), window_s, labels)
+    mapping = map_classes(taxa_of(classes, taxonomy), theirs, renames, genus=False)
+    known = np.flatnonzero(mapping.mapped)
+    if len(known) < 2:
         raise InputError(
             f"--teacher {path}: expected at least two of the {len(classes)} classes ({some(classes)}) among its "
-            f"columns, got {len(column)}. Other names for the same species?"
+            f"columns, got {len(known)}. Other names for the same species? Give a table class,output with --renames."
         )
-    values = np.concatenate([part.astype(np.float64) for part in logits(list(column.values()))]) / temperature
+    outputs = [list(mapping.outputs[k]) for k in known]
+    parts = [np.stack([part[:, each].max(axis=1) for each in outputs], axis=1) for part in logits()]
+    values = np.concatenate(parts).astype(np.float64) / temperature
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise InputError(f"--teacher {path}: expected finite values, got others in row {row} ({names[row]}).")
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return Teacher(
         source=str(path),
-        columns=np.array(list(column), np.int64),
+        columns=known.astype(np.int64),
         shares=(powers / powers.sum(axis=1, keepdims=True)).astype(np.float32),
         windows=_by_recording(names, starts),
         weight=weight,
         temperature=temperature,
-        missing=tuple(name for k, name in enumerate(classes) if k not in column),
+        missing=tuple(name for name, found in zip(classes, mapping.mapped) if not found),
+        how=str(mapping),
     )
 
 
-def _of_csv(path: Path, classes: Sequence[str], window_s: float) -> Found:
+def _of_csv(path: Path, window_s: float) -> Found:
     table = read_predictions(path)
     names = [str(name) for name in files(table.index)]
     try:
@@ -166,10 +177,10 @@ def _of_csv(path: Path, classes: Sequence[str], window_s: float) -> Found:
         raise InputError(f"--teacher {path}: rows of {ends.min():g} s, but windows have {window_s:g} s. Give --row?")
     p = table.to_numpy().clip(CERTAIN, 1 - CERTAIN)
     values = np.log(p) - np.log1p(-p)
-    return names, ends - window_s, matches(list(table.columns), classes), lambda columns: [values[:, columns]]
+    return names, ends - window_s, list(table.columns), lambda: iter([values])
 
 
-def _of_store(path: Path, classes: Sequence[str], window_s: float, labels: Path | None) -> Found:
+def _of_store(path: Path, window_s: float, labels: Path | None) -> Found:
     with open_store(path) as store:
         if TAP not in store.taps:
             raise InputError(f"--teacher {path}: expected the tap {TAP}, got {', '.join(store.taps)}.")
@@ -187,11 +198,12 @@ def _of_store(path: Path, classes: Sequence[str], window_s: float, labels: Path 
             "with --teacher-labels FILE?"
         )
 
-    def logits(columns: list[int]) -> list[np.ndarray]:
+    def logits() -> Iterator[np.ndarray]:
         with open_store(path) as store:
-            return [store.read(TAP, slice(i, i + CHUNK))[:, columns] for i in range(0, len(rows), CHUNK)]
+            for i in range(0, len(rows), CHUNK):
+                yield store.read(TAP, slice(i, i + CHUNK))
 
-    return list(rows["file"]), rows["start_s"].to_numpy(np.float64), matches(theirs, classes), logits
+    return list(rows["file"]), rows["start_s"].to_numpy(np.float64), theirs, logits
 
 
 def _said(store: Path, model: str | None) -> tuple[str, ...]:

@@ -5,15 +5,20 @@ is the share that is replaced: running statistics are those of the last batch, a
 PyTorch's own 0.1 still follows ten batches, and a fixed 0.01 never gets there in a short training from scratch. So the
 share that is replaced by batch n (counted from 0, in the checkpoint as num_batches_tracked) falls as 10 / (n + 10), in
 the steps 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01: a mean over about the last tenth of all batches, at most 100
-(polynomial-decay averaging, Shamir & Zhang 2013; in steps, because a compiled network is compiled anew for each).
-A loaded network starts at 0.01. The count is in the state, so that a resumed training goes on as one never stopped.
+(polynomial-decay averaging, Shamir & Zhang 2013). A loaded network starts at 0.01. The count is in the state, so that a
+resumed training goes on as one never stopped. The averaging is done around the network, whose own momentum is the same
+for all batches: a compiled network would be compiled anew for each.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...features.schema import check_choice
+from .network import Network
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 SETTLED = 491  # batches after which the share is the last of SHARES
@@ -26,9 +31,10 @@ def momentum(seen: int) -> float:
     return next((share for share in SHARES if share <= 10 / (seen + 10)), SHARES[-1])
 
 
-class BatchNormed(nn.Module):
+class BatchNormed(Network):
     """A network that may have BatchNorms. rule: "running" as above; "frozen" keeps the statistics that were loaded,
-    which is the better choice for batches of a few clips. Sub-classes call `track()` before a forward in training."""
+    which is the better choice for batches of a few clips. A forward in training outside of `tracked` leaves the
+    statistics of its batch alone."""
 
     def __init__(self, rule: str):
         super().__init__()
@@ -42,21 +48,30 @@ class BatchNormed(nn.Module):
 
     def train(self, mode: bool = True) -> "BatchNormed":
         super().train(mode)
-        if mode and self.rule == "frozen":
-            for norm in self.norms().values():
+        for norm in self.norms().values():
+            norm.momentum = 1.0  # the batch's own; `tracked` mixes the older ones in
+            if mode and self.rule == "frozen":
                 norm.eval()
         return self
 
-    @torch.compiler.disable
-    def track(self) -> None:
-        norms = self.norms().values()
-        if self.rule == "frozen" or not norms:
+    @contextmanager
+    def tracked(self) -> Iterator[None]:
+        """Running statistics follow the batch of the one forward in the block, if it is one in training.
+
+        The backward belongs into the block, too: autograd keeps statistics and minds if they are changed.
+        """
+        norms = [norm for norm in self.norms().values() if norm.training]
+        if not norms:
+            yield
             return
         if self._seen is None:
-            batches = next(iter(norms)).num_batches_tracked
+            batches = norms[0].num_batches_tracked
             self._seen = 0 if batches is None else int(batches)
-        for norm in norms:
-            norm.momentum = momentum(self._seen)
+        share, both = momentum(self._seen), [(norm.running_mean, norm.running_var) for norm in norms]
+        running = [statistics for pair in both for statistics in pair if statistics is not None]
+        older = [statistics.clone() for statistics in running]
+        yield
+        torch._foreach_lerp_(running, older, 1 - share)
         self._seen += 1
 
     def settled(self, state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ from ...features import InputError
 from ...features.schema import check_choice
 from ..losses import orthogonality
 from .network import Network
-from .precision import float32
 from .published_weights import check_config, load_strict
 from .token_heads import LEARNING_RATE, AttentiveHead, PrototypeHead
 
@@ -148,7 +147,8 @@ class BirdMAE(Network):
     probe in the mean's place), "prototype" (`norm`, then prototypes). drop_path: rate of the last block, rising
     linearly from 0; only in training.
 
-    The residual stream, pooling and heads stay in float32 under any autocast: Large has a channel of 2,000 to 4,600.
+    The residual stream stays in float32 under autocast, and `Mixed` leaves pooling and heads out of it: Large has a
+    channel of 2,000 to 4,600.
     """
 
     head: PrototypeHead | AttentiveHead | nn.Linear
@@ -214,23 +214,17 @@ class BirdMAE(Network):
     def embedding(self, tokens: Tensor) -> Tensor:
         """Raw tokens [N, 257, D] -> one vector a window [N, D]: what enters the linear layer (plain and attentive
         heads); the prototype head has no such vector, there it is the mean of the normalised patch tokens."""
-        with float32(tokens.device):
-            tokens = tokens.float()
-            if isinstance(self.head, PrototypeHead):
-                return self.norm(tokens)[:, 1:].mean(1)
-            patches = tokens[:, 1:]
-            pooled = self.head.pool(patches) if isinstance(self.head, AttentiveHead) else patches.mean(1)
-            return self.fc_norm(pooled)  # published: no norm before the mean, `norm` itself stays unused
+        if isinstance(self.head, PrototypeHead):
+            return self.norm(tokens)[:, 1:].mean(1)
+        patches = tokens[:, 1:]
+        pooled = self.head.pool(patches) if isinstance(self.head, AttentiveHead) else patches.mean(1)
+        return self.fc_norm(pooled)  # published: no norm before the mean, `norm` itself stays unused
 
     def logits(self, tokens: Tensor) -> Tensor:
         """Raw tokens [N, 257, D] -> logits [N, n_classes]."""
-        with float32(tokens.device):
-            if self.classifier is None:
-                return self.head(self.norm(tokens.float()))
-            return self.classifier(self.embedding(tokens))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits(self.tokens(x))
+        if self.classifier is None:
+            return self.head(self.norm(tokens))
+        return self.classifier(self.embedding(tokens))
 
     # --- what the training loop asks ---
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from .batch_norm import BatchNormed
-from .network import Network
 from .published_weights import check_config, load_strict
 from .timm_import import import_timm
 
@@ -35,7 +34,7 @@ CONFIGURATION: dict[str, Any] = {  # of google/efficientnet-b1; what decides the
 }
 
 
-class BirdSetEfficientNet(BatchNormed, Network):
+class BirdSetEfficientNet(BatchNormed):
     """dB mel spectrogram float32 [N, 1, 256, 626] (any size) -> logits [N, n_classes].
 
     drop_path: dropout rate on the last block's residual, growing linearly to it from the first (the published class
@@ -58,8 +57,6 @@ class BirdSetEfficientNet(BatchNormed, Network):
 
     def tokens(self, x: Tensor) -> Tensor:
         """[N, 1, F, T] -> the last map [N, 1280, F / 32, T / 32]."""
-        if self.training:
-            self.track()
         return self.efficientnet.encoder(self.efficientnet.embeddings(x)).last_hidden_state
 
     def embedding(self, tokens: Tensor) -> Tensor:
@@ -68,9 +65,6 @@ class BirdSetEfficientNet(BatchNormed, Network):
 
     def logits(self, tokens: Tensor) -> Tensor:
         return self.classifier(self.dropout(self.embedding(tokens)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits(self.tokens(x))
 
     def layer_id(self, name: str) -> int:
         """BirdSet trains all layers at one rate."""

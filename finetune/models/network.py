@@ -1,6 +1,7 @@
 """What the parts of a member have to offer, whatever library they come from."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
 
@@ -37,6 +38,17 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def logits(self, tokens: Tensor) -> Tensor:
         """[N, K]."""
+
+    def outputs(self, tokens: Tensor) -> Tensor:
+        """[N, K], or in training [M, N, K]."""
+        return self.logits(tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outputs(self.tokens(x))
+
+    def tracked(self) -> AbstractContextManager[None]:
+        """Around a forward and its backward in training: running statistics, if there are any, follow the batch."""
+        return nullcontext()
 
     @abstractmethod
     def layer_id(self, name: str) -> int:

@@ -30,7 +30,7 @@ class FrequencyPool(nn.Module):
         self.power = nn.Parameter(torch.tensor([POWER]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().clamp(min=EPSILON).pow(self.power).mean(2).pow(1 / self.power)
+        return x.clamp(min=EPSILON).pow(self.power).mean(2).pow(1 / self.power)
 
 
 class TimeAttention(nn.Module):
@@ -96,14 +96,13 @@ class SoundEventDetector(TimmBackbone, FrameNetwork):
 
     def detect(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Frame logits [N, T', K], clip logits [N, K]."""
-        frames, clip = self.detector(tokens)
-        return frames.float(), clip.float()
+        return self.detector(tokens)
 
     def logits(self, tokens: Tensor) -> Tensor:
         return mean_of_sigmoids(*self.detect(tokens))
 
-    def forward(self, x: Tensor) -> Tensor:
-        frames, clip = self.detect(self.tokens(x))
+    def outputs(self, tokens: Tensor) -> Tensor:
+        frames, clip = self.detect(tokens)
         learns = self.detector.training  # it does while the backbone is frozen, too
         return torch.stack([clip, frames.amax(1)]) if learns else mean_of_sigmoids(frames, clip)
 

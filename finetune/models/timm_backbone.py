@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from .batch_norm import BatchNormed
-from .network import Network
 from .published_weights import check_config, load_strict
 from .timm_import import import_timm
 
@@ -58,7 +57,7 @@ def near(name: str, count: int = 4) -> list[str]:
     return get_close_matches(name, names, n=count, cutoff=0.75)
 
 
-class TimmBackbone(BatchNormed, Network):
+class TimmBackbone(BatchNormed):
     """float32 [N, 1, F, T] -> logits [N, n_classes]. drop_path has no effect on the few models that have no such thing.
 
     picture: (F, T) that the network is built for. in_chans: 1, or 3 to leave pretrained stems untouched (the picture is
@@ -98,8 +97,6 @@ class TimmBackbone(BatchNormed, Network):
 
     def tokens(self, x: Tensor) -> Tensor:
         """[N, 1, F, T] -> what timm calls features: the last map, or the tokens after the last norm."""
-        if self.training:
-            self.track()
         return self.net.forward_features(self.prepare(x))
 
     def embedding(self, tokens: Tensor) -> Tensor:
@@ -108,9 +105,6 @@ class TimmBackbone(BatchNormed, Network):
 
     def logits(self, tokens: Tensor) -> Tensor:
         return self.net.forward_head(tokens)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits(self.tokens(x))
 
     @property
     def classifier(self) -> nn.Module | None:

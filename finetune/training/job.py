@@ -15,7 +15,6 @@ from .. import checkpoint
 from ..data.folds import NO_CALL, Folds, label_order, make_folds, without_birds
 from ..data.teacher import Teacher, read_teacher
 from ..models.members import Member
-from . import results
 from .recipe import Settings
 
 CACHE = {"auto": 2 << 30, "on": 1 << 50, "off": 0}  # bytes of decoded audio
@@ -23,8 +22,8 @@ CACHE = {"auto": 2 << 30, "on": 1 << 50, "off": 0}  # bytes of decoded audio
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Everything that does not change while a fold is trained. background: clips without birds. unlabelled: recordings
-    that are trained on by what the teacher says alone."""
+    """Everything that does not change while a fold is trained. background: clips without birds. root: where the
+    recordings are. unlabelled: recordings that are trained on by what the teacher says alone."""
 
     member: Member
     settings: Settings
@@ -33,6 +32,7 @@ class Job:
     labels: tuple[str, ...]
     background: tuple[Clip, ...]
     accelerator: Accelerator
+    root: Path = Path()
     teacher: Teacher | None = None
     unlabelled: tuple[Clip, ...] = ()
 
@@ -40,11 +40,19 @@ class Job:
     def of(cls, member, recordings, settings, fold, background, labels, accelerator) -> "Job":
         folds = make_folds(recordings, settings.folds, settings.seed)
         quiet = (*without_birds(folds.train(fold)), *(_birdless(background) if background else ()))
-        return cls(member, settings, folds, fold, tuple(labels or label_order(recordings)), quiet, accelerator)
+        labels = tuple(labels or label_order(recordings))
+        return cls(member, settings, folds, fold, labels, quiet, accelerator, Path(recordings.root))
 
-    def taught(self, teacher: Path, unlabelled: Path | None, **asked) -> "Job":
-        """With a teacher's soft labels, see `read_teacher` for `asked`. InputError: it knows none of the clips."""
-        said = read_teacher(teacher, self.labels, self.member.window_s, **asked)
+    def taught(self, teacher: Path | None, unlabelled: Path | None, **asked) -> "Job":
+        """With a teacher's soft labels, if there is one; see `read_teacher` for `asked`.
+
+        InputError: it knows none of the clips; what belongs to a teacher, without one.
+        """
+        if teacher is None:
+            if unlabelled is not None or asked["labels"] is not None or asked["renames"] is not None:
+                raise InputError("--unlabelled, --teacher-labels and --renames: expected a --teacher, got none.")
+            return self
+        said = read_teacher(Path(teacher), self.labels, self.member.window_s, **asked)
         said.require(self.folds.train(self.fold))
         more: tuple[Clip, ...] = ()
         if unlabelled is not None:
@@ -61,6 +69,11 @@ class Job:
     def seen(self) -> tuple[Clip, ...]:
         """What the fold trains on."""
         return (*self.folds.train(self.fold), *self.unlabelled)
+
+    def said(self) -> tuple[str, ...]:
+        """What is trained on, as lines for the user."""
+        about = f"{len(self.folds.clips)} clips, {len(self.labels)} classes, {self.folds.said}"
+        return (about, f"teacher: {self.teacher.how}") if self.teacher else (about,)
 
     def notes(self) -> tuple[str, ...]:
         """What a teacher does not know, as sentences for the user."""
@@ -99,7 +112,6 @@ class Job:
     def config(self, recordings: Recordings, asked: dict, smoke: bool) -> dict:
         table = [(c.name, c.labels, c.start_s, c.end_s, int(f)) for c, f in zip(self.folds.clips, self.folds.of_clip)]
         return {
-            "format": results.FORMAT,
             "member": self.member.name,
             "source": self.member.source,
             "licence": self.member.licence,

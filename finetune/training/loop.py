@@ -15,10 +15,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import losses
+from ..compiling import compiled
 from ..data import augment
 from ..data.teacher import Teacher
 from ..models.members import Model
 from ..models.network import Network
+from ..models.precision import Mixed
 from . import resume, schedule
 from .averaging import Average
 from .recipe import Settings
@@ -61,9 +63,9 @@ class Loop:
             fused=self.device.type == "cuda",
         )
         self.average = Average(self.network, self.recipe.ema)
-        self.autocast = settings.autocast(self.device)
+        self.mixed = Mixed(self.network, settings.autocast(self.device))
         self.draws = torch.Generator(self.device)
-        self.wrapped: nn.Module = self.network  # until `stage` wraps it for several processes
+        self.wrapped: nn.Module = self.mixed  # until `stage` compiles it, or wraps it for several processes
         self.frozen: bool | None = None
 
     def stage(self, frozen: bool) -> None:
@@ -76,7 +78,7 @@ class Loop:
             parameters = dict(self.network.named_parameters())
             for name in self.trained:
                 parameters[name].requires_grad_(not frozen or self.network.is_head(name))
-            network = torch.compile(self.network) if self.settings.compile else self.network
+            network = compiled(self.mixed) if self.settings.compile else self.mixed
             # Wrapped anew: across processes the wrapper shares gradients of what could learn when it was made.
             self.wrapped = self.accelerator.prepare_model(network)
             self.frozen = frozen
@@ -152,8 +154,7 @@ class Loop:
         found, owners = [], []
         for waveform, owner in waveforms:
             x = self.frontend(waveform.to(self.device, non_blocking=True))
-            with self._mixed():
-                found.append(self.network(x).float().cpu())
+            found.append(self.mixed(x).cpu())
             owners.append(owner)
         return torch.cat(found), torch.cat(owners)
 
@@ -177,19 +178,14 @@ class Loop:
         pieces = list(zip(x.chunk(self.settings.accumulate), targets.chunk(self.settings.accumulate)))
         for i, (piece, wanted) in enumerate(pieces):
             last = i == len(pieces) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                with self._mixed():
-                    logits = self.wrapped(piece)
-                value = self.loss(logits.float(), wanted) * (len(piece) / len(x))
+            together = nullcontext() if last else self.accelerator.no_sync(self.wrapped)
+            with together, self.network.tracked():
+                value = self.loss(self.wrapped(piece), wanted) * (len(piece) / len(x))
                 if last and (extra := self.network.extra_loss()) is not None:
                     value = value + extra
                 self.accelerator.backward(value)
             total += value.detach()
         return total
-
-    def _mixed(self):
-        on = self.autocast is not None
-        return torch.autocast(self.device.type, self.autocast) if on else nullcontext()
 
 
 def _heads(network: Network) -> list[nn.Module]:

@@ -24,9 +24,9 @@ class Settings:
 
     precision: of the network in training; "auto" is bfloat16 autocast on a GPU that has it, else float32. accumulate:
     pieces that a batch is cut into to fit the memory; the gradient stays that of the whole batch (batch normalisation
-    sees a piece). best: which held-out score keeps `best`. state_every_s: seconds between two states to resume from, 0
-    after every step; each epoch ends with one in any case. device: "auto", "cpu", "cuda". threads, cache: of reading
-    audio ahead. compile: torch.compile the network.
+    sees a piece). best: which held-out score keeps `best`. state_every_s: seconds between two states to resume from,
+    which is what a kill loses at most; 0 after every step, waiting for the disk. device: "auto", "cpu", "cuda".
+    threads, cache: of reading audio ahead; None is a thread a core, 16 at most. compile: torch.compile the network.
     """
 
     recipe: Recipe
@@ -38,7 +38,7 @@ class Settings:
     best: str = "macro_auc"
     state_every_s: float = 300.0
     device: str = "auto"
-    threads: int = 4
+    threads: int | None = None
     cache: str = "auto"
     compile: bool = False
 
@@ -56,6 +56,7 @@ class Settings:
             ("--folds", self.folds, 2),
             ("--accumulate", self.accumulate, 1),
             ("--threads", self.threads, 1),
+            ("--state-every", self.state_every_s, 0),
             ("--epochs", recipe.epochs, 1),
             ("--batch-size", recipe.batch_size, 1),
             ("--frozen-epochs", recipe.frozen_epochs, 0),

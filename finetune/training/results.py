@@ -1,7 +1,6 @@
 """The folder of a fine-tuning run: accepted or refused before anything is computed, filled fold by fold.
 
-config.json                       the member and everything resolved; the same for all folds
-peaks.json                        where the energy rule finds something in a clip, sought once
+config.json                       the member and everything resolved, the same for all folds; the files that are ours
 fold0/log.csv                     a line an epoch
 fold0/{best,last}.{safetensors,json}    see `finetune.checkpoint`
 fold0/state/                      while the fold is not finished, see `finetune.training.resume`
@@ -20,11 +19,23 @@ import pandas as pd
 
 from ...analysis import predictions
 from ...features import InputError
-from ...features.files import parse_json, write_json, write_text
+from ...features.files import write_json, write_text
+from ...features.output_folder import Kind, OutputFolder, read_index
 from . import resume
 from .recipe import FREE, flat
 
-FORMAT = "birdprobe members 1"
+KIND = Kind(
+    "finetune",
+    "a run",
+    (
+        *(f"fold*/{name}.{end}" for name in ("best", "last") for end in ("safetensors", "json")),
+        *("fold*/log.csv", "fold*/throughput.json", "oof/*.csv"),
+        "peaks.json",  # of earlier editions; now in the user's cache
+    ),
+    ("member", "settings"),
+    kept=("smoke-audio",),
+    formats=("birdprobe members 1",),
+)
 LOG = ("epoch", "step", "lr", "loss", "macro_auc", "cmap", "accuracy", "seconds", "clips_per_s")
 TAUGHT = ("kl",)  # of a training with a teacher, after them
 
@@ -32,24 +43,18 @@ TAUGHT = ("kl",)  # of a training with a teacher, after them
 def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bool) -> bool:
     """Whether there is an unfinished fold to go on with. Nothing is changed.
 
-    resume: None goes on where there is something to go on from. InputError: not a run's folder; a run of another
-    configuration (named by its first field); a fold that is finished, or begun and not to be resumed, unless
+    resume: None goes on where there is something to go on from. InputError: what `OutputFolder.check` refuses; a run of
+    another configuration (named by its first field); a fold that is finished, or begun and not to be resumed, unless
     `overwrite`, which replaces this fold and no other.
     """
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run}: expected a folder for the run, got a file.")
-    for strange, what in (("ranking.csv", "a sweep's run"), ("heads", "a run of heads")):
-        if (run / strange).exists():
-            raise InputError(f"{run}: expected a folder of its own for the member, got {what}.")
-    own = run / f"fold{fold}"
+    folder = OutputFolder(run, KIND)
+    owned = folder.owned()
+    folder.check(overwrite or owned is not None, _files(fold, config["member"]))
+    own, text = run / f"fold{fold}", run / KIND.index
     begun, finished = (own / "state" / "state.json").is_file(), (run / "oof" / f"fold{fold}.csv").is_file()
     others = [path.name for path in run.glob("fold*") if path != own and any(path.iterdir())]
     bound = others or ((begun or finished) and not overwrite)
-    text = run / "config.json"
-    if text.is_symlink():
-        raise InputError(f"{text}: expected a file, got a symbolic link. Move it away.")
-    found = read_config(text) if text.exists() else None  # of another program's nothing is replaced, whatever is asked
-    if found is not None and bound and (difference := differs(found, config)):
+    if owned is not None and bound and (difference := differs(read_index(text), config)):
         raise InputError(
             f"{text}: {difference}. One run is one configuration: use another folder"
             + (f" ({', '.join(sorted(others))} would not fit)." if others else ", or --overwrite to begin anew.")
@@ -70,20 +75,23 @@ def check(run: Path, fold: int, config: dict, resume: bool | None, overwrite: bo
 
 def prepare(run: Path, fold: int, config: dict) -> None:
     """Make room for a new fold: its old files are removed, config.json is written."""
+    owned = OutputFolder(run, KIND).owned() or (KIND.index,)
     _clear(run, fold)
-    (run / f"fold{fold}").mkdir(parents=True, exist_ok=True)
-    write_json(run / "config.json", config)
+    files = sorted({*owned, *_files(fold, config["member"])} - {KIND.index})
+    write_json(run / KIND.index, {"format": KIND.format} | config | {"files": files})
+    (run / f"fold{fold}").mkdir(exist_ok=True)
 
 
-def read_config(path: Path) -> dict:
-    """InputError: not the config.json of such a run."""
-    try:
-        found = parse_json(path.read_text())
-        if found["format"] != FORMAT:
-            raise ValueError(f"expected {FORMAT!r}, got {found['format']!r}")
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: {error}. The folder of another command?") from None
+def _files(fold: int, member: str) -> tuple[str, ...]:
+    """What training a fold writes, besides config.json and its state."""
+    checkpoints = [f"fold{fold}/{name}.{end}" for name in ("best", "last") for end in ("safetensors", "json")]
+    tables = [f"oof/{name}.csv" for name in (f"fold{fold}", f"truth-fold{fold}", _plain(member), "truth")]
+    return *checkpoints, f"fold{fold}/log.csv", f"fold{fold}/throughput.json", *tables
+
+
+def _plain(member: str) -> str:
+    """A member's name as one of a file."""
+    return re.sub(r"[^\w.-]", "-", member)
 
 
 def differs(found: dict, wanted: dict) -> str | None:
@@ -136,18 +144,14 @@ def write_oof(
     predictions.write(folder / f"truth-fold{fold}.csv", index, truth.astype(int), labels)
     predictions.write(folder / f"fold{fold}.csv", index, values, labels)
     order = sorted(int(m[1]) for path in folder.glob("fold*.csv") if (m := re.fullmatch(r"fold(\d+)", path.stem)))
-    for name, start in ((re.sub(r"[^\w.-]", "-", member), "fold"), ("truth", "truth-fold")):
+    for name, start in ((_plain(member), "fold"), ("truth", "truth-fold")):
         parts = [(folder / f"{start}{i}.csv").read_text().splitlines() for i in order]
         lines = parts[0][:1] + [line for part in parts for line in part[1:]]
         write_text(folder / f"{name}.csv", "\n".join(lines) + "\n")
 
 
 def _clear(run: Path, fold: int) -> None:
-    own = run / f"fold{fold}"
-    resume.clear(own / "state")
-    names = [f"{which}.{end}" for which in ("best", "last") for end in ("safetensors", "json")]
-    for path in (
-        *(own / name for name in (*names, "log.csv", "throughput.json")),
-        *(run / "oof" / f"{name}.csv" for name in (f"fold{fold}", f"truth-fold{fold}")),
-    ):
-        path.unlink(missing_ok=True)
+    resume.clear(run / f"fold{fold}" / "state")
+    for name in _files(fold, ""):
+        if re.search(rf"fold{fold}\b", name):  # not the tables of all folds
+            (run / name).unlink(missing_ok=True)

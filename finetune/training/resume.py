@@ -45,6 +45,11 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: dict) ->
             old.unlink()
 
 
+def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, which the next steps do not change."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
 def load(folder: Path) -> State | None:
     """The state in the folder, None where there is none.
 

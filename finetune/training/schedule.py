@@ -23,7 +23,7 @@ def parameter_groups(
     layer_decay: float = 1.0,
     rates: Mapping[str, float] | None = None,
 ) -> list[dict]:
-    """Groups for an optimiser, input first: dicts of params, names, layer_id, lr_scale, lr, weight_decay.
+    """Groups for an optimiser: dicts of params, names, lr_scale, lr, weight_decay, no two alike in the last two.
 
     lr_scale = layer_decay^(L - id), L = network.depth + 1, id = network.layer_id(name): 0 for cls_token, pos_embed and
     patch_embed, i + 1 for block i, L for norm and head. One-dimensional parameters (biases, norms), cls_token and
@@ -43,11 +43,10 @@ def parameter_groups(
         scale = layer_decay ** (deepest - layer) if own is None else own / lr
         decays = parameter.ndim > 1 and name.rpartition(".")[2] not in NO_DECAY
         group = groups.setdefault(
-            (layer, scale, not decays),
+            (scale, not decays),
             {
                 "params": [],
                 "names": [],
-                "layer_id": layer,
                 "lr_scale": scale,
                 "lr": lr * scale,
                 "weight_decay": weight_decay if decays else 0.0,

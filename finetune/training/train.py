@@ -19,7 +19,9 @@ from accelerate import Accelerator
 from ...features import InputError
 from ...features.progress import Progress
 from ...features.recordings import Recordings
+from .. import compiling
 from .. import smoke as smoke_test
+from ..background import Background
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
@@ -29,12 +31,14 @@ from . import resume as resume_state
 from .fold_training import Training
 from .job import Job
 from .recipe import Settings
+from .resume import State
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A finished fold. best: its description's path. log: the rows of log.csv; metrics: the row of the epoch kept, nan
-    where a score is undefined (no held-out class with and without positives)."""
+    where a score is undefined (no held-out class with and without positives). main: whether this is the only process,
+    or the first of several."""
 
     run: Path
     fold: int
@@ -42,6 +46,7 @@ class Trained:
     log: pd.DataFrame
     metrics: dict
     warnings: tuple[str, ...]
+    main: bool = True
 
 
 def train(
@@ -57,6 +62,8 @@ def train(
     teacher: Path | None = None,
     teacher_labels: Path | None = None,
     unlabelled: Path | None = None,
+    taxonomy: Path | None = None,
+    renames: Path | None = None,
     distill_weight: float = 1.0,
     temperature: float = 2.0,
     labels: Sequence[str] | None = None,
@@ -70,46 +77,43 @@ def train(
 ) -> Trained:
     """Train the member on all folds but `fold`; settings: None is the member's own recipe.
 
-    init, pretrained: see `start.begin`. background: a folder of recordings without birds, beside those labelled
-    "nocall". teacher, teacher_labels, distill_weight, temperature: see `finetune.data.teacher.read_teacher`.
-    unlabelled: a folder of recordings that are learned from by what the teacher says of them alone. labels: the classes
-    in order (a taxonomy), where they are not just those that occur. resume: None goes on with an unfinished fold of the
-    same configuration, False refuses it, True wants one. recordings: may be None with `smoke`, which trains for a
-    minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
+    init, pretrained: see `initial_weights.begin`. background: a folder of recordings without birds, beside those
+    labelled "nocall". teacher, teacher_labels, taxonomy, renames, distill_weight, temperature: see
+    `finetune.data.teacher.read_teacher`. unlabelled: a folder of recordings that are learned from by what the teacher
+    says of them alone. labels: the classes in order, where they are not just those that occur. resume: None goes on
+    with an unfinished fold of the same configuration, False refuses it, True wants one. recordings: may be None with
+    `smoke`, which trains for a minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
     InputError for anything wrong with what the user gave.
     """
     run, own = Path(run), Path(run) / f"fold{fold}"
-    member = members.get(member) if isinstance(member, str) else member
-    settings = settings or Settings(member.recipe)
     tracking.check(track, push_to_hub)
-    if settings.recipe.loss not in member.losses:
-        wanted = " or ".join(member.losses)
-        raise InputError(f"`--loss` must be {wanted} for {member.name}, got {settings.recipe.loss!r}.")
-    if smoke:
-        member, settings = smoke_test.smaller(member, settings)
+    member, settings = _planned(member, settings, smoke)
     accelerator = Accelerator(cpu=_on_cpu(settings))
-    if not accelerator.is_main_process:
-        log = _unheard
+    log = log if accelerator.is_main_process else _unheard
+    if settings.compile:
+        compiling.check(accelerator.device)
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
     if recordings is None:
         raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
     job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
-    if teacher is not None:
-        asked = {"labels": teacher_labels, "weight": distill_weight, "temperature": temperature}
-        job = job.taught(Path(teacher), unlabelled, **asked)
-    elif unlabelled is not None or teacher_labels is not None:
-        raise InputError("--unlabelled and --teacher-labels: expected a --teacher, got none.")
-    log(f"{len(job.folds.clips)} clips, {len(job.labels)} classes, {job.folds.said}")
+    job = job.taught(
+        teacher,
+        unlabelled,
+        labels=teacher_labels,
+        taxonomy=taxonomy,
+        renames=renames,
+        weight=distill_weight,
+        temperature=temperature,
+    )
+    for line in job.said():
+        log(line)
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
     going_on = results.check(run, fold, config, resume, overwrite)
-    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
-        torch.manual_seed(settings.seed * 1000 + fold)
-        model = members.assemble(member, len(job.labels), **job.options)
-        saved = resume_state.load(own / "state") if going_on else None
-        where = saved.facts["init"] if saved else begin(model.network, member, init, pretrained)
-        training = Training(job, model, own, where, smoke or where["source"] != "random")
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), Background() as writer:
+        training, saved = _begun(job, own, writer, going_on, init, pretrained, smoke)
         warnings = (*recordings.warnings, *job.folds.warnings, *job.idle(), *job.notes(), *training.notes)
         for warning in warnings:
             log(f"warning: {warning}")
@@ -120,22 +124,50 @@ def train(
         elif accelerator.is_main_process:
             results.prepare(run, fold, config)
             training.save_state()
-        name, wanted = f"{run.name}-fold{fold}", progress and accelerator.is_main_process
-        with (
-            no_denormals(),
-            tracking.Tracker(track if accelerator.is_main_process else None, name, settings.to_json()) as tracker,
-            Progress("training", training.loop.steps, "steps", training.loop.step, wanted) as bar,
-        ):
-            for row in training.epochs(bar):
-                tracker.log(row, row["step"])
-                log(_told(row, settings.recipe.epochs))
+        _train_through(training, f"{run.name}-fold{fold}", track, log, progress)
         training.finish(run, log)
     if push_to_hub and accelerator.is_main_process:
         tracking.push(push_to_hub, own, fold, log)
     table = results.log_of(training.history)
     metrics = {name: math.nan if value is None else value for name, value in training.best.items()}
     skipped = tuple(f"{name} left out: {why}" for name, why in training.skipped().items())
-    return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped))
+    return Trained(run, fold, own / "best.json", table, metrics, (*warnings, *skipped), accelerator.is_main_process)
+
+
+def _planned(member: Member | str, settings: Settings | None, smoke: bool) -> tuple[Member, Settings]:
+    """The member and how it is trained. InputError: a loss that it cannot learn by."""
+    member = members.get(member) if isinstance(member, str) else member
+    settings = settings or Settings(member.recipe)
+    if settings.recipe.loss not in member.losses:
+        wanted = " or ".join(member.losses)
+        raise InputError(f"`--loss` must be {wanted} for {member.name}, got {settings.recipe.loss!r}.")
+    return smoke_test.smaller(member, settings) if smoke else (member, settings)
+
+
+def _begun(
+    job: Job, own: Path, writer: Background, going_on: bool, init: Path | None, pretrained: bool, smoke: bool
+) -> tuple[Training, State | None]:
+    """The training with its first weights, and the state that it goes on from."""
+    torch.manual_seed(job.settings.seed * 1000 + job.fold)
+    model = members.assemble(job.member, len(job.labels), **job.options)
+    saved = resume_state.load(own / "state") if going_on else None
+    where = saved.facts["init"] if saved else begin(model.network, job.member, init, pretrained)
+    return Training(job, model, own, where, writer, smoke or where["source"] != "random"), saved
+
+
+def _train_through(
+    training: Training, name: str, track: str | None, log: Callable[[str], None], progress: bool
+) -> None:
+    """All epochs, each told to `log` and to the board `track`."""
+    settings, loop, main = training.job.settings, training.loop, training.main
+    with (
+        no_denormals(),
+        tracking.Tracker(track if main else None, name, settings.to_json()) as tracker,
+        Progress("training", loop.steps, "steps", loop.step, progress and main) as bar,
+    ):
+        for row in training.epochs(bar):
+            tracker.log(row, row["step"])
+            log(_told(row, settings.recipe.epochs))
 
 
 def _unheard(line: str) -> None:

@@ -15,6 +15,7 @@ from birdprobe.features.recordings import Clip
 from birdprobe.features.windows import grid
 from birdprobe.finetune.data import waveforms
 from birdprobe.finetune.data.clips import Clips, clip_means
+from birdprobe.finetune.data.energy_peaks import peaks_file
 from birdprobe.finetune.data.waveforms import Waveforms
 
 RATE, WINDOW_S, SAMPLES = 8000, 0.5, 4000
@@ -168,6 +169,13 @@ def test_peaks_are_found_once_and_kept_in_a_file(clips, tmp_path, monkeypatch):
     path.write_text("{")
     assert same(epoch_of(dataset(clips, selection="energy", peaks=path), 0, 4, seed=0), wanted[0])
     assert len(json.loads(path.read_text())["starts"]) == 12
+
+
+def test_peaks_have_a_place_in_the_user_s_cache(tmp_path, monkeypatch):
+    assert peaks_file(tmp_path, 32000, 160000) is None  # tests keep nothing
+    monkeypatch.setenv("BIRDPROBE_CACHE", str(tmp_path / "cache"))
+    places = [peaks_file(tmp_path / name, 32000, samples) for name, samples in (("a", 5), ("b", 5), ("a", 6))]
+    assert len(set(places)) == 3 and {place.parent for place in places} == {tmp_path / "cache" / "energy-peaks"}
 
 
 def test_folds_that_share_a_file_of_peaks_keep_each_others(clips, tmp_path):

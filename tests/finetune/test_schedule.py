@@ -117,6 +117,12 @@ def test_a_network_without_layers_has_two_groups_and_frozen_parameters_stay_in_t
     assert decayed["lr_scale"] == plain["lr_scale"] == 1
 
 
+def test_layers_of_one_rate_share_their_groups():
+    assert len(parameter_groups(BirdMAE(3, "tiny"), LR, WEIGHTS, 1.0)) == 2
+    groups = parameter_groups(BirdMAE(3, "tiny"), LR, WEIGHTS, DECAY)
+    assert len(groups) == len({(group["lr_scale"], group["weight_decay"]) for group in groups}) == 2 * 6
+
+
 def test_set_lr_moves_each_parameter_by_its_scale():
     net = BirdMAE(3, "tiny")
     optimiser = torch.optim.SGD(parameter_groups(net, 1.0, 0.0, 0.5))

@@ -174,7 +174,8 @@ def recordings(tmp_path_factory):
 
 def settings(**changes) -> Settings:
     recipe = {"epochs": 2, "batch_size": 8, "augment": Augment.none()} | changes
-    return Settings(members.get(TINY).recipe, folds=3, device="cpu", threads=1).with_recipe(**recipe)
+    machine = {"device": "cpu", "threads": 1, "state_every_s": 0.0}
+    return Settings(members.get(TINY).recipe, folds=3, **machine).with_recipe(**recipe)
 
 
 class Killed(BaseException):

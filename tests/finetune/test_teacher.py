@@ -86,6 +86,29 @@ def test_a_table_of_predictions_is_a_teacher_too(store, tmp_path):
     assert starts.tolist() == [0.0, 5.0] and rows.tolist() == [0, 1]
 
 
+def test_its_classes_are_found_by_names_renames_and_a_table_never_by_genus(tmp_path):
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.1, 0.9, (3, 6))
+    theirs = ["Turdus merula_Common Blackbird", "Accipiter gentilis", "bowwar1", "Parus major", "gurgle", "hiss"]
+    pd.DataFrame(p, index=["a_5", "a_10", "a_15"], columns=theirs).to_csv(tmp_path / "t.csv", index_label="row_id")
+    (tmp_path / "taxonomy.csv").write_text(
+        "primary_label,scientific_name,common_name\neurbla,Turdus merula,Common Blackbird\n"
+        "norgos,Astur gentilis,Eurasian Goshawk\nbowwar1,,\nsoup,,\nparat,Parus ater,Coal Tit\n"
+    )
+    (tmp_path / "own.csv").write_text("class,output\nsoup,gurgle\nsoup,hiss\n")
+    classes = ("eurbla", "norgos", "bowwar1", "soup", "parat")
+    given = {"taxonomy": tmp_path / "taxonomy.csv", "renames": tmp_path / "own.csv"}
+    teacher = read_teacher(tmp_path / "t.csv", classes, 5.0, **given)
+    assert teacher.columns.tolist() == [0, 1, 2, 3] and teacher.missing == ("parat",)
+    assert "4 of 5 classes" in teacher.how and "without an output: parat" in teacher.how
+    assert "(1 by label, 1 by scientific name, 1 by rename, 1 by own table)" in teacher.how
+    logits = np.log(p) - np.log1p(-p)
+    wanted = np.stack([logits[:, 0], logits[:, 1], logits[:, 2], logits[:, 4:].max(axis=1)], axis=1)
+    np.testing.assert_allclose(teacher.shares, softmax(wanted / 2), atol=1e-6)
+    with pytest.raises(InputError, match=r"at least two of the 5 classes .* got 1\. .* with --renames"):
+        read_teacher(tmp_path / "t.csv", classes, 5.0)  # labels alone are no names of species
+
+
 def test_what_cannot_teach_is_told(store, tmp_path):
     path, logits, labels = store
     for classes, given, match in (

@@ -1,5 +1,6 @@
 """The training loop: it learns, it goes on after a kill as if nothing had been, it never loses what is there."""
 
+import json
 import os
 import signal
 import subprocess
@@ -275,13 +276,73 @@ def test_an_unfinished_fold_is_not_lost_by_mistake(recordings, tmp_path, monkeyp
 def test_refuses_folders_of_other_commands(recordings, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "ranking.csv").touch()
-    with pytest.raises(InputError, match="got a sweep's run"):
+    with pytest.raises(InputError, match=r"sweep: expected a new folder, got other files \(ranking.csv\)"):
         train("pebble", recordings, tmp_path / "sweep", settings())
+    (tmp_path / "sweep" / "config.json").write_text('{"format": "birdprobe/sweep"}')
+    with pytest.raises(InputError, match="expected 'birdprobe/finetune' or another folder, got 'birdprobe/sweep'"):
+        train("pebble", recordings, tmp_path / "sweep", settings(), overwrite=True)
     (tmp_path / "other" / "fold3").mkdir(parents=True)
     (tmp_path / "other" / "fold3" / "x").touch()
     (tmp_path / "other" / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="The folder of another command"):
-        train("pebble", recordings, tmp_path / "other", settings())
+    with pytest.raises(InputError, match="no member in it, so not written by `birdprobe finetune`"):
+        train("pebble", recordings, tmp_path / "other", settings(), overwrite=True)
+
+
+def test_files_of_others_and_links_are_left_alone(recordings, tmp_path):
+    run = tmp_path / "run"
+    train("pebble", recordings, run, settings(epochs=1))
+    about = json.loads((run / "config.json").read_text())
+    there = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert about["format"] == "birdprobe/finetune"
+    assert set(about["files"]) == there - {"config.json"} | {"fold0/throughput.json"}
+    (run / "fold1").mkdir()
+    (run / "fold1" / "log.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"log.csv: exists and was not written by `birdprobe finetune`"):
+        train("pebble", recordings, run, settings(epochs=1), fold=1, overwrite=True)
+    assert (run / "fold1" / "log.csv").read_text() == "mine"
+    (run / "fold1" / "log.csv").unlink()
+    (run / "fold1" / "best.safetensors").symlink_to(run / "fold0" / "best.safetensors")
+    with pytest.raises(InputError, match=r"best.safetensors: a symbolic link found where results go"):
+        train("pebble", recordings, run, settings(epochs=1), fold=1)
+
+
+def test_a_run_of_an_earlier_edition_goes_on(recordings, tmp_path):
+    """It has another format, no list of files, and the peaks of its clips beside its folds."""
+    run = tmp_path / "run"
+    train("pebble", recordings, run, settings(epochs=1))
+    about = json.loads((run / "config.json").read_text())
+    del about["files"]
+    (run / "config.json").write_text(json.dumps(about | {"format": "birdprobe members 1"}))
+    (run / "peaks.json").write_text("{}")
+    with pytest.raises(InputError, match="fold0: expected no finished fold, got one"):
+        train("pebble", recordings, run, settings(epochs=1))
+    train("pebble", recordings, run, settings(epochs=1), fold=1)
+    about = json.loads((run / "config.json").read_text())
+    assert about["format"] == "birdprobe/finetune"
+    assert {"fold0/best.json", "fold1/best.json", "oof/fold0.csv", "peaks.json"} <= set(about["files"])
+    train("pebble", recordings, run, settings(epochs=1), overwrite=True)
+    assert list(checkpoint.of_run(run)) == [0, 1]
+
+
+def test_states_and_the_last_weights_are_written_when_due_and_not_each_epoch(recordings, tmp_path, monkeypatch):
+    written = []
+    for module, function in ((training_module.resume, "save"), (training_module.checkpoint, "save")):
+        real = getattr(module, function)
+        heard = lambda *args, real=real, **more: (written.append(Path(args[0]).name), real(*args, **more))  # noqa: E731
+        monkeypatch.setattr(module, function, heard)
+    train("pebble", recordings, tmp_path / "run", settings(epochs=5))
+    assert written.count("state") == 1 and written.count("last") == 1 and written[-1] == "last"
+    scores = pd.read_csv(tmp_path / "run" / "fold0" / "log.csv")["macro_auc"]
+    assert written.count("best") == (scores > scores.cummax().shift(fill_value=-1.0)).sum()
+
+
+def test_what_goes_wrong_beside_the_training_ends_it(recordings, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise InputError("no space left on the disk")
+
+    monkeypatch.setattr(training_module.checkpoint, "save", full)
+    with pytest.raises(InputError, match="no space left on the disk"):
+        train("pebble", recordings, tmp_path / "run", settings(epochs=2))
 
 
 def test_a_training_that_explodes_says_so(recordings, tmp_path):
@@ -321,19 +382,21 @@ def test_two_processes_train_as_one(audio, recordings, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         "import sys, torch\n"
+        "from accelerate import Accelerator\n"
         "from pathlib import Path\n"
         "from birdprobe.finetune.data.augment import Augment\n"
         "from birdprobe.finetune.training.train import train\n"
         "from tests import pebble\n"
         "torch.set_num_threads(1)\n"
         "pebble.register()\n"
+        "assert Accelerator(cpu=True).num_processes == int(sys.argv[2])\n"
         f"s = pebble.settings(augment=Augment.none(), epochs=3, frozen_epochs=1, **{plain!r})\n"
         f"audio, begun = Path({str(audio)!r}), Path({str(begun)!r})\n"
         "train('pebble', pebble.read_audio(audio), Path(sys.argv[1]), s, init=begun)\n"
     )
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]  # accelerate's own makes one on a CPU
     for n in ("1", "2"):
-        command = [*launch, "--num_processes", n, str(script), str(tmp_path / n)]
+        command = [*launch, "--nproc_per_node", n, str(script), str(tmp_path / n), n]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
