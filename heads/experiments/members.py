@@ -6,7 +6,7 @@ Heads over time read the first pass of a linear head on the embedding. Last the 
 for each fold both the choice and the weights are those of the other sites, so out of fold they are paid for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,7 +106,7 @@ def choose(tables: Tables, truth: pd.DataFrame, seed: int = 0) -> dict[str, str]
     def searched(names: Sequence[str]):
         pair = names[0], names[1]
         if pair not in found:
-            one = search({name: oof[name] for name in pair}, truth, folds=folds, seed=seed, n_boot=2)
+            one = search({name: oof[name] for name in pair}, truth, folds=folds.tolist(), seed=seed, n_boot=2)
             found[pair] = one.nested, tuple(one.weights.values())
         return found[pair]
 
@@ -177,7 +177,7 @@ def _notes(training: Training, folds: pd.Series, chosen: dict[str, str]) -> tupl
     )
 
 
-def _sites(stems: Sequence[str]) -> list[str]:
+def _sites(stems: Iterable[str]) -> list[str]:
     """The site of each recording."""
     names = [SoundscapeName.parse(stem) for stem in dict.fromkeys(stems)]
     return [name.site for name in names if name is not None]

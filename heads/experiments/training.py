@@ -43,7 +43,7 @@ class Training:
             heads=heads,
             labels=here.labels,
             taxonomy=here.competition / "taxonomy.csv",
-            first_pass=first_pass and str(first_pass),
+            first_pass=None if first_pass is None else str(first_pass),
             pseudo_from=teacher.run if teacher else None,
             pseudo_gate=gate,
             overwrite=True,  # of this folder only what a run wrote; the experiment was asked first
