@@ -86,10 +86,9 @@ def run_experiment(
         raise InputError(f"`--repeats` must be at least 1, got {repeats}.")
     wanted = ",".join([taps, *(tap for tap in design.more_taps if tap not in taps.split(","))])
     material = gather(competition, out / "stores", model, wanted, overwrite, progress, log)
-    settings = replace(design.settings, folds=folds, epochs=design.settings.epochs if epochs is None else epochs)
+    base = replace(design.settings, folds=folds, epochs=design.settings.epochs if epochs is None else epochs)
     trainings = [
-        Training(material, out / "runs" / f"seed-{one}", replace(settings, seed=one))
-        for one in range(seed, seed + repeats)
+        Training(material, out / "runs" / f"seed-{one}", replace(base, seed=one)) for one in range(seed, seed + repeats)
     ]
     finding = design.find(trainings)
     seconds = round(time.perf_counter() - started, 1)
