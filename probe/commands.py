@@ -80,8 +80,7 @@ def extract(
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
     from .api import Estimate, extract
 
-    asked = {"unlabelled": unlabelled, "dry_run": dry_run, "price": price}
-    done = extract(model, audio, output, log=say, **asked, **plain(given))
+    done = extract(model, audio, output, unlabelled=unlabelled, dry_run=dry_run, price=price, log=say, **plain(given))
     if isinstance(done, Estimate):
         print(done)
         return

@@ -128,7 +128,7 @@ def compare(
     )  # fmt: skip
     answer = conclude_models(ranking, cells, paired.first.probed.k).to_json()
     table = readouts_table(ranking, cells)
-    found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder and folder.path)
+    found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder.path if folder else None)
     if folder is None:
         return found
     asked = {"readout": readout, "score": score, "seed": seed, "k": paired.first.probed.k, "unit": paired.unit}
