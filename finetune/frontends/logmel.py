@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .spectrum import triangles
+
 SAMPLE_RATE = 32000
 WINDOW_SAMPLES = 160000  # 5.0 s, the backbone's input
 FRAME, HOP, N_FFT = 640, 320, 1024  # samples
@@ -23,10 +25,7 @@ def mel_filters() -> np.ndarray:
     hz = np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT
     mel = 1127.0 * np.log1p(hz / 700.0)
     edges = np.linspace(1127.0 * np.log1p(LOW_HZ / 700.0), 1127.0 * np.log1p(HIGH_HZ / 700.0), MELS + 2)
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising = (mel[:, None] - low) / (centre - low)
-    falling = (high - mel[:, None]) / (high - centre)
-    filters = np.maximum(0.0, np.minimum(rising, falling))
+    filters = triangles(mel, edges)
     filters[0] = 0.0
     return filters
 

@@ -45,6 +45,18 @@ def test_smoke_needs_nothing_and_passes_every_stage(tmp_path):
 
 
 @pytest.mark.slow
+def test_accelerate_launches_it_from_a_folder_of_other_packages(tmp_path):
+    for room in ("analysis", "features"):
+        (tmp_path / f"{room}.py").write_text("raise SystemExit('not this one')")
+    command = ["-m", "accelerate.commands.launch", "--cpu", "-m", "birdprobe", "finetune", "birdmae-large"]
+    done = subprocess.run(
+        [sys.executable, *command, "-o", "run", "--smoke"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("run/fold0/best.json: epoch ")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("member", ["birdmae-tiny", "efficientnet-b1", "sed-b0"])
 def test_a_killed_member_ends_with_the_weights_of_one_that_was_not(member, tmp_path):
     audio = pebble.write_audio(tmp_path / "audio")
