@@ -99,7 +99,7 @@ def check(
         if narrow := narrow_band(files, backbone.sample_rate):
             findings.append(Finding(NOTE, "recordings", narrow))
     tap = "embedding" if "embedding" in backbone.taps else [t for t in backbone.taps if t != "logits"][-1]
-    findings.append(label_lists.finding(whole, path, backbone, entry, said))
+    findings.append(label_lists.finding(path, backbone, entry, said))
     measured: dict[str, list[list[float]]] = {}
     moved: tuple[sensitivity.Moved, ...] = ()
     try:
