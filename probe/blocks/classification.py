@@ -7,17 +7,19 @@ A closed region is classified by its join and by the layers inside (layers on a 
     Add, one branch bare, a pool in the other      mixer of tokens without weights (PoolFormer)
     Concat with layers                             module: inception, fire, shuffle, dense
     Concat of one like layer per part of a Split   not a block but one layer written in parts (grouped, mixed kernels)
-    Concat of a class token and the others         not a block: the token goes round what happens to the others
+    Concat of a class token and the others         not a block: the token goes round what happens to the others; unless
+                                                   it is the token that attends (VOLO)
+    Concat of convolutions and a bare pool         not a block: a subsampling in two ways (stems)
     Mul, Sub, Div, Softmax, ...                    not a block: squeeze-excite, SiLU, GELU, a decomposed LayerNorm, ...
 """
 
 from math import prod
 
-from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, Layer, is_product
+from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, TRANSPARENT, Layer, is_product
 from ..graph.operators import Op
 from .match import BlockMatch
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, Region, RegionSequence, has_identity
+from .regions import SUMS, Region, RegionSequence, has_identity, stripped
 from .unshortcut import role_of
 
 INVERTED = ("pointwise", "depthwise", "pointwise")
@@ -26,7 +28,7 @@ SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
     sequence, region = measured.sequence, measured.sequence.regions[i]
-    if not region.inside or role_of(sequence, i) not in ("", "other") or _keeps_a_token(measured, region):
+    if not region.inside or role_of(sequence, i) not in ("", "other"):
         return None
     join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
     size = prod(sequence.shapes.get(join.tensor, ()))
@@ -34,16 +36,21 @@ def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
     layers = [layer for layer in layers if layer.positions > 1 or layer.channels == size]
     roles = tuple(layer.role for layer in layers)
     span = (i, i, region.fork, region.op)
+    attends = _attends(sequence, ops)
+    if _keeps_a_token(measured, region):
+        return BlockMatch("transformer", *span, roles, "A") if attends else None
     if join.kind == "Concat" and layers:
         kind = _module_kind(sequence, region, layers)
+        if kind == "inception" and len(join.data) == 2 and _bare_pool(sequence, region):
+            return None
         entry = _squeeze(sequence, region.fork) if kind == "fire" else region.fork
         return BlockMatch(kind, i, i, entry, region.op, roles)
-    if join.kind not in SUMS or _squared(sequence, join):
+    if join.kind not in SUMS or _squared(sequence, join) or _adds_heads(measured, region):
         return None
     if not layers:
         pooled = any(op.kind in POOLS or op.kind == "DFT" for op in ops)
         return BlockMatch("mixer", *span, (), "U") if pooled and has_identity(region, sequence.graph) else None
-    if sum(2 if op.kind in ATTENTION else is_product(op) for op in ops) > 1:  # query by key, weights by value
+    if attends:
         return BlockMatch("transformer" if {*roles} == {"pointwise"} else "attention", *span, roles, "A")
     if set(roles) == {"pointwise"} and _weighs_positions(measured, ops):
         return BlockMatch("transformer", *span, roles, "A")
@@ -74,6 +81,32 @@ def _keeps_a_token(measured: MeasuredGraph, region: Region) -> bool:
         return False
     axis = int(join.attribute("axis")) % len(shape)
     return axis != channels and any(measured.shapes.get(name, shape)[axis] == 1 for name in join.data)
+
+
+def _attends(sequence: RegionSequence, ops: list[Op]) -> bool:
+    """True for query by key and weights by value; or for the second alone, after a softmax (outlook attention)."""
+    graph, products = sequence.graph, [op for op in ops if is_product(op)]
+    weights = [stripped(graph, name, TRANSPARENT | LAYOUT) for op in products for name in op.data]
+    weighted = any(k >= 0 and graph.ops[k].kind == "Softmax" for k in weights)
+    return weighted or len(products) > 1 or any(op.kind in ATTENTION for op in ops)
+
+
+def _bare_pool(sequence: RegionSequence, region: Region) -> bool:
+    """True where a pool of the region's input, and nothing else, is a branch."""
+    graph = sequence.graph
+    for k in (graph.producer.get(name, -1) for name in graph.ops[region.op].data):
+        if k in region.inside and graph.ops[k].kind in POOLS:
+            before = graph.parents[k][0]
+            while before in region.inside and graph.ops[before].kind in TRANSPARENT | LAYOUT:
+                before = graph.parents[before][0]
+            return before == region.fork
+    return False
+
+
+def _adds_heads(measured: MeasuredGraph, region: Region) -> bool:
+    """True where the scores of two heads are added: a map enters, and a vector leaves."""
+    vector = len(measured.shapes.get(measured.sequence.graph.ops[region.op].tensor, ())) == 2
+    return vector and measured.positions(region.fork) > 1
 
 
 def _weighs_positions(measured: MeasuredGraph, ops: list[Op]) -> bool:

@@ -1,8 +1,9 @@
 """The two taps behind the last block: the embedding and the logits.
 
-The embedding is the output of that name, when it is a vector; else the pooled vector that enters the classifier, which
-is the last layer in front of the main output. The logits are what the classifier gives, before a final softmax or
-sigmoid. A graph that ends with features instead (a pooled, activated map; an output called embedding) has no logits.
+The embedding is the output of that name, or the one that the file's metadata name, when it is a vector; else the pooled
+vector that enters the classifier, which is the last layer in front of the main output. The logits are what the
+classifier gives, before a final softmax or sigmoid. A graph that ends with features instead (a pooled, activated map;
+an output called embedding) has no logits.
 
 Sound event detection scores every frame and summarises the scores over time. There the logits are the scores of the
 whole clip, and the embedding is the map of frames that enters the classifier:
@@ -23,6 +24,7 @@ from .unshortcut import activated_tail, is_nonlinear
 
 SQUASHING = {"Softmax", "LogSoftmax", "Sigmoid"}
 EMBEDDING = re.compile(r"embed|feature", re.IGNORECASE)
+EMBEDDING_KEYS = ("embedding_outputs_key", "embedding_key")  # where opensoundscape and others write the output's name
 SCORES = re.compile(r"label|logit|class|score|pred|prob", re.IGNORECASE)
 
 
@@ -35,7 +37,10 @@ def head(
     """
     sequence, ops = measured.sequence, measured.sequence.graph.ops
     vectors = [name for name in measured.whole.outputs if len(measured.shapes[name]) == 2]
-    named = next((name for name in vectors if EMBEDDING.search(name) and not SCORES.search(name)), None)
+    said = {prop.value for prop in measured.model.metadata_props if prop.key in EMBEDDING_KEYS}
+    named = next((name for name in vectors if name in said), None) or next(
+        (name for name in vectors if EMBEDDING.search(name) and not SCORES.search(name)), None
+    )
     last = _last_learned(measured)
     end = max((match.last for match in matches), default=-1)
     detects = last is not None and last > end and _summarises_frame_scores(measured, last)

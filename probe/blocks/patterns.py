@@ -7,8 +7,11 @@ before the first layer (the two spectrograms that BirdNET stacks) nor after the 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
+from ..graph.layers import ACTIVATIONS
 from .classification import INVERTED, is_linear_sum, match_region
 from .match import BlockMatch
 from .measured_graph import MeasuredGraph
@@ -16,20 +19,7 @@ from .regions import SUMS, RegionSequence
 from .stages import same_scale, stage_matches
 from .unshortcut import bottlenecks, plain_layers, role_of
 
-NETWORK = {
-    "Relu",
-    "LeakyRelu",
-    "PRelu",
-    "Elu",
-    "Selu",
-    "Gelu",
-    "Sigmoid",
-    "HardSwish",
-    "Swish",
-    "Erf",
-    "Softmax",
-    "Tanh",
-}
+NETWORK = ACTIVATIONS - {"Clip", "Min", "Max", "Exp", "Softplus"}  # those that no spectrogram is made with
 
 
 def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
@@ -40,7 +30,10 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
     sums = {i for i, match in regions.items() if is_linear_sum(sequence, sequence.regions[i])}
     if 2 * len(sums) < len(regions):
         regions = {i: match for i, match in regions.items() if i not in sums}
+    if any("A" in match.mixing for match in regions.values()):  # among transformers a dense module is a wider unit
+        regions = {i: replace(match, mixing="D") if match.kind == "dense" else match for i, match in regions.items()}
     matches = _with_unshortcut(sequence, regions, begin, end)
+    matches = _without_downsampling(_in_step(sequence, matches))
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         note = "an encoder-decoder: each block is a stage between two changes of scale"
         return stage_matches(sequence, begin, end), note
@@ -134,6 +127,42 @@ def _with_unshortcut(
     return matches[first:]  # in front of modules and nothing else, separable convolutions are the stem
 
 
+def _in_step(sequence: RegionSequence, matches: list[BlockMatch]) -> list[BlockMatch]:
+    """Two streams side by side, the one feeding the other at every step (TNT): what a step does is one block."""
+    ancestors = sequence.graph.ancestors
+
+    def follows(i: int, j: int) -> bool:
+        return bool(ancestors[matches[i].exit] >> matches[j].exit & 1)
+
+    alternate = all(follows(i, i - 1) == (i % 2 == 1) for i in range(1, len(matches)))
+    if (
+        len(matches) > 3
+        and len(matches) % 2 == 0
+        and alternate
+        and all(follows(i, i - 2) for i in range(2, len(matches)))
+    ):
+        return [_merged(pair) for pair in zip(matches[::2], matches[1::2])]
+    return matches
+
+
+def _without_downsampling(matches: list[BlockMatch]) -> list[BlockMatch]:
+    """Less the modules between two stages that have a unit before the subsampling and a part of one behind it.
+
+    T is the usual block, F a part of it, B a subsampling: TTT BF TT (RepViT), T FBF TT (EfficientViT).
+    """
+    usual = Counter(match.mixing for match in matches if match.mixing).most_common(1)
+    if not usual:
+        return matches
+    letters = "".join(
+        ("T" if match.mixing == usual[0][0] else "F" if match.mixing in usual[0][0] else "?") if match.mixing else "B"
+        for match in matches
+    )
+    if not re.fullmatch("(T*[TF]BF)+T+", letters):
+        return matches
+    between = [range(*match.span()) for match in re.finditer("[TF]BF", letters)]
+    return [match for i, match in enumerate(matches) if not any(i in span for span in between)]
+
+
 # --- attention and MLP make one block ---------------------------------------------------------------------------------
 
 BLOCK = re.compile(r"[DUT]*A[DUT]*M?|[DUT]+C?M|[DUT]+C|C?M|C|[DUT]")
@@ -152,8 +181,9 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
     both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
-    MaxViT block: MBConv, attention in windows, attention across the grid. Where every feed-forward part of a run has a
-    depthwise convolution in its middle, A C and C are the same block with and without attention (EfficientFormerV2).
+    MaxViT block: MBConv, attention in windows, attention across the grid; D M A D M is an EfficientViT block. Where
+    every feed-forward part of a run has a depthwise convolution in its middle, A C and C are the same block with and
+    without attention (EfficientFormerV2).
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
@@ -162,6 +192,8 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
     for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
         if re.fullmatch(f"({whole})+", kinds) and kinds != "MAM":  # alone, half a block and a whole one
             pattern = re.compile(whole)
+    if "DMADM" in kinds:
+        pattern = re.compile(f"DMADM|{BLOCK.pattern}")
     feeds = {match.roles for match in run if match.mixing == "C"}
     if feeds == {INVERTED} and re.fullmatch(r"C*(AC+){2,}", kinds):
         pattern = re.compile("A?C")

@@ -13,6 +13,7 @@ of HRNet), one that holds most of the network, and the nested skips of an encode
 the one around it.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -169,12 +170,13 @@ def is_wide(region: Region, graph: Graph, shapes: dict[str, Shape], layers: dict
 def has_identity(region: Region, graph: Graph) -> bool:
     """True where the fork's own tensor is a term of the sum."""
     op = graph.ops[region.op]
-    return op.kind in SUMS and any(_stripped(graph, name) == region.fork for name in op.data)
+    return op.kind in SUMS and any(stripped(graph, name) == region.fork for name in op.data)
 
 
-def _stripped(graph: Graph, name: str) -> int:
+def stripped(graph: Graph, name: str, passed: Set[str] = TRANSPARENT) -> int:
+    """The operator that makes a tensor, those of the kinds `passed` looked through; -1 for the audio input."""
     index = graph.producer.get(name, -1)
-    while index >= 0 and graph.ops[index].kind in TRANSPARENT:
+    while index >= 0 and graph.ops[index].kind in passed:
         index = graph.producer.get(graph.ops[index].data[0], -1)
     return index
 

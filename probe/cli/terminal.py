@@ -51,6 +51,7 @@ def store_facts(store) -> dict[str, Any]:
         "skipped": len(store.skipped()),
         "key": {name: value for name, value in json.loads(store.key.to_json()).items() if name != "taps"},
         "taps": {tap: list(store.dims[tap]) for tap in store.taps},
+        "warnings": list(store.meta.get("warnings", [])),
     }
 
 
@@ -63,6 +64,8 @@ def print_store(store, path: Path) -> None:
         print(f"  {name}: {value}")
     for tap, shape in facts["taps"].items():
         print(f"  {tap}: {' x '.join(map(str, shape))}")
+    for line in facts["warnings"]:
+        print(f"  warning: {line}")
 
 
 def print_choice(chosen) -> None:

@@ -20,6 +20,7 @@ from ...features.files import Lock
 from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
 from ...features.recordings import Recordings
+from ...features.recordings.bandwidth import narrow_band
 from ...features.store import FeatureStore, StoreKey
 from ...features.windows import Selection
 from ..runtime.backbone import Backbone
@@ -41,7 +42,8 @@ class Skipped:
 class Extraction:
     """What a store holds: `clips` with rows, their `windows` (rows), the skipped clips; `seconds` this call took.
 
-    warnings: about files read by this call otherwise than their headers or channels would have it, a line each.
+    warnings: about recordings that fill little of the model's band, and files read by this call otherwise than their
+    headers or channels would have it, a line each.
     """
 
     store: Path
@@ -85,7 +87,9 @@ def extract(
     if path.is_dir():
         raise InputError(f"{path}: a folder, wanted the name of a store")
     key = key_of(backbone, selection, seed, dtype, playback)
-    meta = meta_of(backbone, recordings)
+    narrow = narrow_band([clip.path for clip in clips.clips], backbone.sample_rate, playback)
+    noted = (narrow,) if narrow else ()
+    meta = meta_of(backbone, recordings, noted)
     settings = Settings(selection, seed, batch_size or backbone.best_batch, playback)
     with Lock(path):
         target = path
@@ -100,7 +104,7 @@ def extract(
                 warnings = extract_shards(backbone, clips, target, key, meta, settings, jobs, cluster, overwrite, bar)
             else:
                 _, warnings = fill(target, key, backbone, clips, meta, settings, workers_for(backbone), bar)
-        done = replace(_summary(target, time.perf_counter() - started), warnings=warnings)
+        done = replace(_summary(target, time.perf_counter() - started), warnings=(*noted, *warnings))
         if not done.windows:
             _remove(target)
             if target != path:
@@ -142,8 +146,8 @@ def key_of(
     )
 
 
-def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
-    """Where the features come from, for people; and which clips they are of, for `misfit`."""
+def meta_of(backbone: Backbone, recordings: Recordings, noted: tuple[str, ...]) -> dict:
+    """Where the features come from, for people; and which clips they are of, for `misfit`. noted: more warnings."""
     return {
         "model": str(backbone.path),
         "preset": backbone.preset,
@@ -151,7 +155,7 @@ def meta_of(backbone: Backbone, recordings: Recordings) -> dict:
         "audio": str(recordings.root),
         "grouping": recordings.grouping,
         "classes": recordings.classes,
-        "warnings": list(recordings.warnings),
+        "warnings": [*recordings.warnings, *noted],
         "clips": len(recordings.clips),
         "clips_sha256": fingerprint(ClipBatch(0, recordings.clips)),
         "files_look": quick_look(ClipBatch(0, recordings.clips)),

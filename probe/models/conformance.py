@@ -14,6 +14,7 @@ import onnx
 import onnxruntime as ort
 
 from ...features import InputError
+from ...features.recordings.bandwidth import narrow_band
 from ...features.windows import normalise_windows
 from ..graph.load import tensor_outputs
 from ..runtime.backbone import Backbone
@@ -93,9 +94,12 @@ def check(
     windows = golden.golden_windows(backbone.sample_rate, backbone.window_samples)
     heard = windows
     if audio is not None:
-        heard = golden.recorded_windows(audio, backbone.sample_rate, backbone.window_samples)
+        files = golden.recording_files(audio)
+        heard = golden.recorded_windows(files, backbone.sample_rate, backbone.window_samples)
+        if narrow := narrow_band(files, backbone.sample_rate):
+            findings.append(Finding(NOTE, "recordings", narrow))
     tap = "embedding" if "embedding" in backbone.taps else [t for t in backbone.taps if t != "logits"][-1]
-    findings.append(label_lists.finding(whole, path, backbone, entry, said))
+    findings.append(label_lists.finding(path, backbone, entry, said))
     measured: dict[str, list[list[float]]] = {}
     moved: tuple[sensitivity.Moved, ...] = ()
     try:

@@ -1,6 +1,6 @@
 """What other programs' files say of how they are fed, and what the table of models knows of a file.
 
-    opensoundscape    metadata sample_rate, sample_duration, classes, class_outputs_key, embedding_outputs_key
+    opensoundscape    metadata sample_rate, sample_duration, classes (the embedding's name: blocks/head)
     Hugging Face      preprocessor_config.json beside the model (sampling_rate), config.json (id2label)
     others            the same facts under the names that are in use for them, see RATES, SECONDS and LABELS
 
@@ -21,7 +21,6 @@ from . import registry
 RATES = ("sample_rate", "sampling_rate", "samplerate", "audio_sample_rate")
 SECONDS = ("sample_duration", "window_s", "clip_duration", "segment_duration", "chunk_length_s", "duration")
 LABELS = ("classes", "labels", "class_names", "id2label")
-EMBEDDINGS = ("embedding_outputs_key", "embedding_key")
 HUB_FILE, HUB_CONFIG = "preprocessor_config.json", "config.json"
 
 
@@ -34,22 +33,18 @@ class Said:
     window_s: float | None = None
     normalise: str | None = None
     labels: tuple[str, ...] = ()
-    embedding: str | None = None  # name of an output
 
 
 def said_of(model: onnx.ModelProto, path: Path) -> Said:
     """From the table of models, else from the file's metadata, else from the hub's files beside it."""
+    labels = labels_of(model)
     if (entry := registry.of_file(path)) is not None:
-        return Said(f"`birdprobe models`: {entry.name}", entry.sample_rate, entry.window_s, entry.normalise)
+        return Said(f"`birdprobe models`: {entry.name}", entry.sample_rate, entry.window_s, entry.normalise, labels)
     props = {prop.key: prop.value for prop in model.metadata_props}
-    rate = _number(path, props, RATES)
-    if rate is not None:
-        embedding = next((props[key] for key in EMBEDDINGS if props.get(key)), None)
-        return Said(
-            *("the file's metadata", round(rate), _number(path, props, SECONDS), props.get("normalise")),
-            *(labels_of(model), embedding),
-        )
-    return _of_hub(path)
+    if (rate := _number(path, props, RATES)) is not None:
+        seconds = _number(path, props, SECONDS)
+        return Said("the file's metadata", round(rate), seconds, props.get("normalise"), labels)
+    return _of_hub(path, labels)
 
 
 def completed(
@@ -104,17 +99,17 @@ def _listed(found: Any) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
-def _of_hub(path: Path) -> Said:
+def _of_hub(path: Path, labels: tuple[str, ...]) -> Said:
+    """`labels`: of the file's metadata, which go before the hub's."""
     folders = [path.parent, path.parent.parent] if path.parent.name == "onnx" else [path.parent]
     for folder in folders:
         try:
-            found = json.loads((folder / HUB_FILE).read_text(encoding="utf-8"))
-            rate = int(found["sampling_rate"])
+            rate = int(json.loads((folder / HUB_FILE).read_text(encoding="utf-8"))["sampling_rate"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
         try:
-            labels = _listed(json.loads((folder / HUB_CONFIG).read_text(encoding="utf-8")).get("id2label", {}))
+            named = _listed(json.loads((folder / HUB_CONFIG).read_text(encoding="utf-8")).get("id2label", {}))
         except (OSError, ValueError, AttributeError):
-            labels = ()
-        return Said(f"{HUB_FILE} beside it", rate, labels=labels)
-    return Said()
+            named = ()
+        return Said(f"{HUB_FILE} beside it", rate, labels=labels or named)
+    return Said(labels=labels)

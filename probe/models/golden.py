@@ -7,6 +7,7 @@ import numpy as np
 from ...features import InputError
 from ...features.audio import read
 from ...features.recordings import read_recordings
+from ...features.recordings.tables.text import TABLE_SUFFIXES
 
 NAMES = ("tone", "chirp", "clicks", "noise")
 FLOOR = 1e-3  # of noise below the rest: where a spectrum is empty, rounding alone would be compared
@@ -41,22 +42,21 @@ def _noise(samples: int) -> np.ndarray:
     return found.astype(np.float64) / 2**31 - 1
 
 
-def recorded_windows(audio: Path | str, sample_rate: int, samples: int, count: int = 8) -> np.ndarray:
-    """The first window of some recordings, spread over all there are; short ones are padded with silence.
+def recording_files(audio: Path | str) -> list[Path]:
+    """The recordings of AUDIO: one file, or what a sweep takes. InputError: there are none."""
+    path = Path(audio)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; recordings wanted.")
+    single = path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES
+    return [path] if single else [clip.path for clip in read_recordings(path, labelled=path.is_file()).clips]
 
-    Args:
-        audio: one file, or what a sweep takes.
+
+def recorded_windows(files: list[Path], sample_rate: int, samples: int, count: int = 8) -> np.ndarray:
+    """The first window of some recordings, spread over all there are; short ones are padded with silence.
 
     Returns:
         float32 [n, samples], n at most `count`.
     """
-    path = Path(audio)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; recordings wanted.")
-    single = path.is_file() and path.suffix.lower() != ".csv"
-    files = [path] if single else [clip.path for clip in read_recordings(path, labelled=path.is_file()).clips]
-    if not files:
-        raise InputError(f"{path}: no recordings found.")
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, count).astype(int))]
     rows = [read(file, sample_rate)[:samples] for file in chosen]
     return np.stack([np.pad(row, (0, samples - len(row))) for row in rows]).astype(np.float32)

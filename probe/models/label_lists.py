@@ -10,17 +10,17 @@ import onnx
 from ...features import InputError
 from ..assets import WREN
 from ..runtime.backbone import Backbone
-from .contracts import Said, labels_of, said_of
+from .contracts import Said, said_of
 from .findings import FAILED, NOTE, OK, Finding
 from .registry import Entry
 
 BESIDE = ("*abels*.txt", "*abels*.csv", "*lasses*.csv", "*lasses*.txt")
 
 
-def finding(model: onnx.ModelProto, path: Path, backbone: Backbone, entry: Entry | None, said: Said) -> Finding:
+def finding(path: Path, backbone: Backbone, entry: Entry | None, said: Said) -> Finding:
     """The labels of the metadata, else of a file beside the model, against the width of the scores."""
     widths = {int(backbone.dims[tap][-1]) for tap in backbone.taps if tap == "logits" and backbone.dims[tap]}
-    labels, where = said.labels or labels_of(model), "its metadata"
+    labels, where = said.labels, "its metadata"
     if not labels:
         labels, where = beside(path)
     if not labels:
@@ -48,8 +48,7 @@ def find(model: Path, width: int | None = None) -> tuple[str, ...]:
     Raises: InputError where there is no list, or one of another length.
     """
     graph = onnx.load(model, load_external_data=False)
-    labels = said_of(graph, model).labels or labels_of(graph)
-    labels = labels or beside(model)[0]
+    labels = said_of(graph, model).labels or beside(model)[0]
     if not labels and model.is_file() and model.read_bytes() == WREN.read_bytes():
         labels = tuple(json.loads(WREN.with_suffix(".json").read_text())["labels"])
     if not labels:

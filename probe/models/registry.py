@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import onnx
 
 OURS = Path(__file__).with_name("models.toml")
+SHOWN = ("name", "title", "licence", "sample_rate", "window_s", "normalise")  # in `birdprobe models --json`
+SHOWN += ("classes", "kind", "source", "cite")
 KINDS = ("bundled", "download", "convert", "export", "local")
 
 
@@ -87,20 +89,8 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        shown = (
-            "name",
-            "title",
-            "licence",
-            "sample_rate",
-            "window_s",
-            "normalise",
-            "classes",
-            "kind",
-            "source",
-            "cite",
-        )
         more = {"size": self.bytes, "sha256": self.sha256 or None, "url": self.url or None}
-        return {key: getattr(self, key) for key in shown} | more | {"path": str(self.place), "here": self.here}
+        return {key: getattr(self, key) for key in SHOWN} | more | {"path": str(self.place), "here": self.here}
 
 
 def own_file() -> Path | None:

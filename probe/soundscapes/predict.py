@@ -23,6 +23,7 @@ from ...features import InputError
 from ...features.files import Lock, sha256, write_json
 from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
+from ...features.recordings.bandwidth import narrow_band
 from ...features.spelling import composed, printable
 from ..runtime.device_session import BATCH
 from . import journal as journals
@@ -122,6 +123,8 @@ def predict(
     for folder in passed_over(soundscapes):
         say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
     files = _asked(find(soundscapes), form, say)
+    if narrow := narrow_band([file.path for file in files], predictor.sample_rate, played):
+        say(f"warning: {narrow}")
     part = _refuse(out, overwrite)
     known, asked = set(predictor.labels), set(form.columns)
     lacking = tuple(name for name in form.columns if name not in known)

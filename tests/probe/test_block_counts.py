@@ -1,4 +1,4 @@
-"""The truth table: blocks of 96 published architectures through both of torch's exporters, and the known misses.
+"""The truth table: blocks of 110 published architectures through both of torch's exporters, and the known misses.
 
 The numbers are those of the sources (block_counts.json says which). A miss that is none any more fails too.
 """
@@ -15,6 +15,7 @@ from tests.graphs import timm_export
 TABLE = json.loads(Path(__file__).with_name("block_counts.json").read_text())
 FIXED = ("vit", "deit", "beit", "eva", "swin", "nest", "xcit", "cait", "tnt", "pit", "coat", "levit", "mixer", "gmlp")
 FIXED += ("resmlp", "hiera", "mvit", "visformer", "maxvit", "twins", "sequencer", "convit", "efficientformer")
+FIXED += ("volo", "crossvit", "inception_v3")
 
 
 def test_the_table_is_whole():
@@ -38,7 +39,9 @@ def test_blocks_are_those_of_the_source(name, row, dynamo, tmp_path):
     if row.get("library") == "transformers":
         model = audio_export(name, tmp_path, dynamo)
     else:
-        mobile = name.startswith(("mobilevit", "efficientvit"))
+        if not dynamo and row.get("exporter") == "dynamo":
+            pytest.skip("torch's older exporter cannot write it")
+        mobile = name.startswith(("mobilevit", "efficientvit_b"))
         fixed = not mobile and any(part in name for part in FIXED)
         model = timm_export(name, tmp_path, dynamo, None if fixed else 96)
     assert len(find_blocks(model).blocks) == row["blocks"]

@@ -10,7 +10,7 @@ import onnx
 
 from ....features import InputError
 from ...runtime.sessions import audio_like, open_session
-from ..golden import recorded_windows
+from ..golden import recorded_windows, recording_files
 
 LEVELS = (1.0, 0.1, 1e-3)
 TOLERANCE = 1e-2  # in units of the output's largest magnitude, at least 1; float32 rounding stays far below
@@ -95,6 +95,6 @@ def compare(
         return Comparison(runtime, noise)
     if sample_rate is None:
         raise InputError(f"{audio}: the sample rate of {source.name} is not known, so only noise can be compared.")
-    clips = recorded_windows(audio, sample_rate, shape[-1])
+    clips = recorded_windows(recording_files(audio), sample_rate, shape[-1])
     off, own = (np.array(part) for part in zip(*(differ(x.reshape(shape)) for x in clips)))
     return Comparison(runtime, noise, float(off.max()), float(np.median(off)), float(own.max()), len(clips))

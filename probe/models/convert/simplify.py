@@ -15,23 +15,8 @@ from ....features import InputError
 from ...runtime.sessions import audio_like, open_session, reason
 
 BATCHES = (2, 3)
-WHOLE = (
-    "Shape",
-    "Size",
-    "Range",
-    "Div",
-    "Mul",
-    "Add",
-    "Sub",
-    "Max",
-    "Min",
-    "Mod",
-    "Gather",
-    "Concat",
-    "Slice",
-    "Split",
-)
-WHOLE += ("Squeeze", "Unsqueeze", "Reshape", "ReduceProd", "ReduceSum", "ReduceMax", "Cast", "Where", "Expand")
+WHOLE = {"Shape", "Size", "Range", "Div", "Mul", "Add", "Sub", "Max", "Min", "Mod", "Gather", "Concat", "Slice"}
+WHOLE |= {"Split", "Squeeze", "Unsqueeze", "Reshape", "ReduceProd", "ReduceSum", "ReduceMax", "Cast", "Where", "Expand"}
 
 
 def simplify(model: onnx.ModelProto, place: str) -> onnx.ModelProto:

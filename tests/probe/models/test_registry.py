@@ -184,6 +184,17 @@ def test_what_other_programs_write_into_their_files(tmp_path, samples, said, wan
     assert (backbone.sample_rate, backbone.window_samples) == wanted
 
 
+def test_the_embedding_that_the_metadata_name(tmp_path):
+    model = onnx.load(small(tmp_path / "m.onnx", 4000, **OPENSOUNDSCAPE | {"embedding_outputs_key": "squashed"}))
+    model.graph.node.append(helper.make_node("Tanh", ["embedding"], ["squashed"]))
+    model.graph.output.append(helper.make_tensor_value_info("squashed", TensorProto.FLOAT, ["N", 4]))
+    onnx.save(model, tmp_path / "said.onnx")
+    assert bp.find_blocks(tmp_path / "said.onnx").embedding.tensor == "squashed"
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "unsaid.onnx")
+    assert bp.find_blocks(tmp_path / "unsaid.onnx").embedding.tensor == "embedding"
+
+
 def test_a_rate_beside_the_file(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text('{"sampling_rate": 16000, "do_normalize": true}')
     (tmp_path / "onnx").mkdir()
