@@ -78,7 +78,7 @@ def bench_taps(name: str, path: Path, rounds: int, rate: int | None = None, aim:
     print(f"{name}: plain {BATCH / times['plain']:.1f} windows/s")
     for what, most in aims.items():
         ratio = times[what] / times["plain"]
-        row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, f"<= {most:.2g}", ratio <= most)
+        row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, f"<= {most:g}", ratio <= most)
 
 
 def bench_transforms(rounds: int) -> None:

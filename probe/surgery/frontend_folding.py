@@ -19,7 +19,7 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
-from ..graph.dataflow import sort_nodes
+from ..graph.dataflow import constant_node, sort_nodes
 from ..graph.load import audio_input
 from .expose import Rewrite, rebuild
 from .linear_chains import Chain, Finder, Shapes
@@ -104,9 +104,8 @@ def product(
     made = reshape(wave, f"{label}/line", [-1, 1, samples])
     line = f"{label}/line"
     if (samples - kernel.shape[2]) // hop + 1 != frames:
-        bounds = [np.array([v], np.int64) for v in (0, used, 2)]
         names = [f"{label}/{part}" for part in ("from", "to", "axis")]
-        made += [constant(n, v) for n, v in zip(names, bounds)]
+        made += [constant_node(n, [v]) for n, v in zip(names, (0, used, 2))]
         made.append(helper.make_node("Slice", [line, *names], [f"{label}/used"], name=f"{label}/used"))
         line = f"{label}/used"
     lead = constant_shape(shapes[name])
@@ -129,12 +128,7 @@ def constant_shape(measured: tuple[tuple[int, ...], ...]) -> list[int] | None:
 
 def reshape(source: str, output: str, target: list[int]) -> list[NodeProto]:
     name = f"{output}/target"
-    value = numpy_helper.from_array(np.array(target, np.int64), name)
     return [
-        helper.make_node("Constant", [], [name], name=name, value=value),
+        constant_node(name, target),
         helper.make_node("Reshape", [source, name], [output], name=output),
     ]
-
-
-def constant(name: str, value: np.ndarray) -> NodeProto:
-    return helper.make_node("Constant", [], [name], name=name, value=numpy_helper.from_array(value, name))

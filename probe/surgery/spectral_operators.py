@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
+from ..graph.dataflow import constant_node
 from ..graph.load import default_opset, fixed_batch
 from .batch_axis import measure
 from .expose import Rewrite, rebuild
@@ -122,8 +123,7 @@ def nodes_of(node: NodeProto, weight: str, rank: int, bins: int, step: int, fram
     name, source = f"{weight}/", node.input[0]
 
     def constant(what: str, values: list[int]) -> NodeProto:
-        tensor = numpy_helper.from_array(np.array(values, np.int64), name + what)
-        return helper.make_node("Constant", [], [name + what], name=name + what, value=tensor)
+        return constant_node(name + what, values)
 
     def make(kind: str, inputs: list[str], output: str, **attributes) -> NodeProto:
         return helper.make_node(kind, inputs, [output], name=output, **attributes)
