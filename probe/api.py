@@ -91,7 +91,7 @@ def open_backbone(
         threads: of the session; None takes one per core.
         device: auto, cpu, cuda, tensorrt, openvino, coreml or directml; auto is CUDA where it answers, else the CPU.
         precision: float32, tf32 or float16; the first batch is checked against the CPU in float32 (`.device_check`).
-        without: passes to switch off, of `transforms`, `bins` and `chains`; see docs/speed.md.
+        without: passes to switch off, of `transforms`, `chains` and `scales`; see docs/speed.md.
 
     Returns:
         A backbone: call it with windows float32 [N, window_samples] for {tap: float32 [N, d]}.

@@ -1,35 +1,25 @@
-"""`make bench`: the speeds that the design rests on, each as a ratio measured side by side in one run.
-
-How it times. Variants of one comparison take turns in an order shuffled anew each round, with a pause between calls,
-because ONNX Runtime's threads go on spinning after one; figures are medians over the rounds. Where it matters the same
-variant stands in twice as a control: how far that ratio is from 1 is how far to trust the others. Leave the machine
-alone meanwhile. A miss is printed as a miss.
-"""
+"""`make bench`: the speeds that the design rests on, each as a ratio measured side by side in one run (see bench_race)."""
 
 import argparse
-import contextlib
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-import pandas as pd
-import sklearn
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from birdprobe.analysis import knn, readouts
-from birdprobe.analysis.tables import Table
-from birdprobe.features.files import write_text
+from birdprobe.features.audio import read
 from birdprobe.features.recordings import Recordings, choose, read_recordings
 from birdprobe.features.store import FeatureStore
 from birdprobe.features.synthetic.clips import write_dataset
@@ -40,85 +30,19 @@ from birdprobe.probe.extraction.writer import cores
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
 from birdprobe.probe.runtime.opening import build
+from birdprobe.probe.runtime.providers import find_device
 from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 from birdprobe.probe.surgery.expose import rebuild, unpooled
 from birdprobe.probe.sweep.data import fold_clips
 from birdprobe.probe.sweep.score import items_of, score_taps
 from birdprobe.probe.sweep.settings import Settings
+from tests.bench_gpu import export_b3
+from tests.bench_race import BATCH, RESULTS, race, row, save
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
 ESC10 = DATA / "esc10"
-BATCH = 8
-PAUSE_S = 0.15
-CONTROL = "the first once more"
-
-
-class Times(dict[str, float]):
-    """Median seconds of each variant. spread: half the interquartile range over the median, the largest of them.
-    control: the first variant's second copy over the first."""
-
-    spread: float
-    control: float
-
-
-LAST = Times()  # of the race that the next rows are told from
-ROWS: list[dict] = []
-
-
-def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) -> Times:
-    """One warm-up each, then `rounds` rounds in shuffled order; the first variant runs twice a round, as a control."""
-    global LAST
-    rng = np.random.default_rng(seed)
-    first = next(iter(variants))
-    variants = {**variants, CONTROL: variants[first]}
-    for run in variants.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    names = list(variants)
-    for _ in range(rounds):
-        for name in rng.permutation(names):
-            time.sleep(PAUSE_S)
-            began = time.perf_counter()
-            variants[name]()
-            seconds[name].append(time.perf_counter() - began)
-    LAST = Times({name: float(np.median(times)) for name, times in seconds.items()})
-    quartiles = [np.percentile(times, (25, 50, 75)) for times in seconds.values()]
-    LAST.spread = float(max((high - low) / 2 / median for low, median, high in quartiles))
-    LAST.control = LAST.pop(CONTROL) / LAST[first]
-    return LAST
-
-
-def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "") -> None:
-    """Print a figure of the last race, and keep it for `save`."""
-    verdict = "" if met is None else ("met" if met else "MISS")
-    spread, control = getattr(LAST, "spread", np.nan), getattr(LAST, "control", np.nan)
-    told = {"what": what, "figure": round(figure, 3), "aim": aim, "verdict": verdict}
-    ROWS.append(told | {"spread": round(spread, 3), "control": round(control, 3), "note": note})
-    print(f"{what:<72} {figure:>7.2f}  {aim:<8} {verdict:<5} +-{spread:.0%}, control {control:.2f}  {note}", flush=True)
-
-
-def save(folder: Path, rounds: int) -> None:
-    """bench.csv and bench.md: every row with the machine and the versions it was measured on."""
-    table = pd.DataFrame(ROWS)
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "bench.csv", index=False)
-    versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (onnxruntime, onnx, np, sklearn))
-    about = f"{processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
-    lines = (
-        *(f"{about}. Medians of {rounds} rounds or more, batch {BATCH}; spread: half the interquartile range over the",
-          "median; control: the same thing twice in the same rounds, 1 where the machine was quiet.", ""),
-        Table.from_frame(table.astype(str)).to_markdown(),
-    )  # fmt: skip
-    write_text(folder / "bench.md", "\n".join(lines) + "\n")
-
-
-def processor() -> str:
-    """The CPU's name, where the system says it."""
-    with contextlib.suppress(OSError):
-        if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
-            return found[1]
-    return platform.processor() or platform.machine()
+AIMS = {"Wren": 1.05, "BirdNET": 0.39}  # all taps over the plain forward: the second's front end folds
 
 
 class Bare:
@@ -133,28 +57,36 @@ class Bare:
         return list(run_chunks(self.session, self.x, self.chunk))
 
 
-def bench_taps(name: str, path: Path, rounds: int) -> None:
+def bench_taps(name: str, path: Path, rounds: int, rate: int | None = None, aim: float = 1.05) -> None:
     """All taps, pooled, in one pass against the untouched model's plain forward."""
-    backbone = Backbone.open(path, spinning=True)  # as the plain session, which has the machine to itself
+    backbone = Backbone.open(path, sample_rate=rate, spinning=True)  # as the plain session: the machine to itself
     model = backbone.model
     shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
     taps = [backbone.architecture.taps[t] for t in backbone.taps]
-    plain = Bare(model, shape)
-    unfolded = Bare(build(model, taps, "mean", False, shape)[0].pruned().model, shape)
     x = audio_like((BATCH, backbone.window_samples))
-    times = race(
-        {
-            "plain": plain,
-            "all taps": lambda: backbone(x),
-            "all taps, front end not folded": unfolded,
-        },
-        rounds,
-    )
-    windows = BATCH / times["plain"]
-    print(f"{name}: plain {windows:.1f} windows/s")
-    for what in ("all taps", "all taps, front end not folded"):
+    variants = {
+        "plain": Bare(model, shape),
+        "all taps": lambda: backbone(x),
+        "all taps, front end not folded": Bare(build(model, taps, "mean", False, shape)[0].pruned().model, shape),
+    }
+    aims = {"all taps": aim, "all taps, front end not folded": 1.05}
+    if "OpenVINOExecutionProvider" in onnxruntime.get_available_providers():
+        other = Backbone.open(path, sample_rate=rate, spinning=True, device=find_device("openvino"))
+        variants["all taps, OpenVINO"] = lambda: other(x)
+        aims["all taps, OpenVINO"] = 0.33 if name == "BirdNET" else 1.05
+    times = race(variants, rounds)
+    print(f"{name}: plain {BATCH / times['plain']:.1f} windows/s")
+    for what, most in aims.items():
         ratio = times[what] / times["plain"]
-        row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, "<= 1.05", ratio <= 1.05)
+        row(f"{name}: {what} ({len(taps)}) / plain forward, time", ratio, f"<= {most:g}", ratio <= most)
+
+
+def bench_transforms(rounds: int) -> None:
+    """A Perch-shaped EfficientNet-B3 whose front end is a DFT operator, or the same as a matrix product."""
+    with tempfile.TemporaryDirectory() as folder:
+        for transform, aim in (("DFT", 0.2), ("MatMul", 0.9)):
+            path = export_b3(Path(folder) / f"{transform}.onnx", transform)
+            bench_taps(f"B3 with a {transform}", path, rounds, 32_000, aim)
 
 
 def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) -> None:
@@ -176,6 +108,7 @@ def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) ->
                 "extract": whole,
                 "plain": lambda: [plain() for _ in range(calls)],
                 "taps": lambda: [alone(x) for _ in range(calls)],
+                "decoding": lambda: decode([clip.path for clip in recordings.clips], backbone.sample_rate),
             },
             rounds,
         )
@@ -188,6 +121,15 @@ def bench_extract(name: str, path: Path, recordings: Recordings, rounds: int) ->
         f"{rate:.1f} windows/s, {windows} windows",
     )
     row(f"{name}: extraction / bare forward of the opened model", rate / (calls * BATCH / times["taps"]))
+    allowed = (times["taps"] * windows / (calls * BATCH) + times["decoding"]) / times["extract"]
+    row(f"{name}: extraction / what decoding and forward passes allow, throughput", allowed, ">= 0.9", allowed >= 0.9)
+
+
+def decode(paths: Sequence[Path], sample_rate: int) -> None:
+    """Every file, a thread a core."""
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(lambda path: read(path, sample_rate), paths):
+            pass
 
 
 def bench_readouts(name: str, path: Path, recordings: Recordings, rounds: int) -> None:
@@ -320,7 +262,7 @@ def child(*arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder for bench.md and bench.csv")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for bench.md and bench.csv")
     parser.add_argument("--peak", nargs=2, metavar=("HOW", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:  # a child that does one variant and tells its peak memory in MB
@@ -334,16 +276,17 @@ def main() -> None:
         if BIRDNET.exists() and ESC10.exists():
             models["BirdNET"] = (BIRDNET, choose(read_recordings(ESC10), 10, 16, 0))
         for name, (path, recordings) in models.items():
-            bench_taps(name, path, 5 * rounds)  # short calls: more of them
+            bench_taps(name, path, 5 * rounds, aim=AIMS[name])  # short calls: more of them
             bench_extract(name, path, recordings, max(3, rounds // 2))
             bench_opening(name, path, rounds)
         if "BirdNET" in models:
             bench_readouts("BirdNET", BIRDNET, read_recordings(ESC10), max(3, rounds // 2))
+        bench_transforms(rounds)
         bench_one_pass("Wren", WREN, rounds)
         for name, (path, _) in models.items():
             bench_pooling(name, path, rounds)
     bench_knn(rounds)
-    save(arguments.output, rounds)
+    save("bench", rounds, arguments.output)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ from birdprobe.probe.runtime.providers import CPU, PRECISIONS, Device, find_devi
 from birdprobe.probe.runtime.sessions import audio_like
 
 
-def export_b3(path: Path, operator: bool = False) -> Path:
+def export_b3(path: Path, transform: str = "Conv") -> Path:
     """Random weights under Perch v2's shapes: [N, 160000] -> log-mel [N, 1, 500, 128] -> EfficientNet-B3.
 
-    operator: the spectrogram is a DFT operator, as in Perch v2's own file, not a convolution.
+    transform: what makes the spectrogram: Conv, DFT (the operator, as in Perch v2's own file) or MatMul.
     """
     import torch
 
@@ -44,12 +44,16 @@ def export_b3(path: Path, operator: bool = False) -> Path:
             self.body = timm.create_model("efficientnet_b3", in_chans=1, num_classes=14_795)
 
         def forward(self, audio):
-            if operator:
-                frames = torch.nn.functional.pad(audio, (320, 320)).unfold(-1, 640, 320)[:, :500]
-                power = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1)
-            else:
+            if transform == "Conv":
                 parts = torch.nn.functional.conv1d(audio[:, None], self.dft, stride=320, padding=320)[..., :500]
                 power = (parts[:, :321] ** 2 + parts[:, 321:] ** 2).transpose(1, 2)
+            else:
+                frames = torch.nn.functional.pad(audio, (320, 320)).unfold(-1, 640, 320)[:, :500]
+                if transform == "DFT":
+                    power = torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(-1)
+                else:
+                    parts = frames @ self.dft[:, 0].T
+                    power = parts[..., :321].square() + parts[..., 321:].square()
             mel = (power @ self.mel + 1e-4).log()
             return self.body(mel[:, None])
 

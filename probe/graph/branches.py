@@ -6,12 +6,12 @@ one is left, and its blocks can be seen.
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import GraphProto, NodeProto
 
 from ..runtime.sessions import ORT_ERRORS
 from .dataflow import reads_of
 from .load import FLOATS, audio_input, input_dims
+from .shapes import run_once
 
 BRANCHES = {"then_branch", "else_branch"}
 
@@ -99,10 +99,7 @@ def _evaluate(model: onnx.ModelProto, condition: str, needed: set[str]) -> bool 
         kind = FLOATS[audio.type.tensor_type.elem_type]
         feeds = [{audio.name: np.zeros((batch, *row), kind)} for batch in batches]
     try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        values = {bool(np.all(session.run(None, feed)[0])) for feed in feeds}
+        values = {bool(np.all(run_once(part, feed)[0])) for feed in feeds}
     except ORT_ERRORS:
         return None
     return values.pop() if len(values) == 1 else None

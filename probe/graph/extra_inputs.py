@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, helper
 
 from ...features import InputError
+from .dataflow import constant_node
 from .load import input_dims
 
 WORDS = {"zeros": 0.0, "ones": 1.0, "true": 1.0, "false": 0.0}
@@ -58,7 +59,7 @@ def _nodes(value: onnx.ValueInfoProto, text: str, audio: onnx.ValueInfoProto) ->
         size = int(np.prod(fixed, dtype=np.int64))
         if array.size not in (1, size):
             raise InputError(f"`--input {value.name}` wants 1 or {size} numbers, got {array.size}.")
-        return [_constant(value.name, np.broadcast_to(array.reshape(-1), size).reshape(fixed))]
+        return [constant_node(value.name, np.broadcast_to(array.reshape(-1), size).reshape(fixed), None)]
     if array.size != 1:
         raise InputError(f"`--input {value.name}` has free dimensions {dims}: one number wanted, got {array.size}.")
     heard = input_dims(audio)
@@ -67,20 +68,15 @@ def _nodes(value: onnx.ValueInfoProto, text: str, audio: onnx.ValueInfoProto) ->
     for axis, dim in enumerate(dims):
         part = f"{label}/{axis}"
         if isinstance(dim, int):
-            nodes.append(_constant(part, np.array([dim], np.int64)))
+            nodes.append(constant_node(part, [dim]))
         else:
             at = heard.index(dim) if dim is not None and dim in heard else 0
-            nodes.append(_constant(f"{part}/axis", np.array([at], np.int64)))
+            nodes.append(constant_node(f"{part}/axis", [at]))
             nodes.append(helper.make_node("Gather", [f"{label}/audio", f"{part}/axis"], [part], axis=0))
         parts.append(part)
     nodes += [
         helper.make_node("Concat", parts, [f"{label}/shape"], axis=0),
-        _constant(f"{label}/value", array.reshape([1] * len(dims))),
+        constant_node(f"{label}/value", array.reshape([1] * len(dims)), None),
         helper.make_node("Expand", [f"{label}/value", f"{label}/shape"], [value.name]),
     ]
     return nodes
-
-
-def _constant(name: str, value: np.ndarray) -> NodeProto:
-    tensor = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
-    return helper.make_node("Constant", [], [name], value=tensor)

@@ -62,13 +62,14 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
     check_size("model", value.name, shape)
     window = np.random.default_rng(0).normal(0, 0.05, shape).astype(FLOATS[value.type.tensor_type.elem_type])
     try:
-        measured = _run(probed, {value.name: window})
+        measured = run_once(probed, {value.name: window})
     except Exception as error:  # ONNX Runtime raises many classes, none of them public
         raise InputError(f"model: cannot be run on one window of shape {shape}: {reason(error)}") from error
     return {value.name: shape} | {name: tuple(map(int, s)) for name, s in zip(names, measured, strict=True)}
 
 
-def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+def run_once(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Its outputs, from an unoptimised run."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

@@ -19,6 +19,7 @@ from ...features import InputError
 from ..blocks.architecture import Block
 from ..graph.dataflow import reads_of
 from ..surgery.expose import Exposed
+from ..surgery.passes import NAMES
 from ..surgery.pooling import Pooling
 from .input_spec import row_of, waveform_shape
 from .opening import build, candidates
@@ -71,7 +72,7 @@ def ms_per_window(
     row = row_of(waveform_shape(model, "model", window_samples))
     failed: Exception | None = None
     for candidate in candidates(model):
-        whole, _ = build(candidate, taps, pooling, fold, row, proven=True)
+        whole, _ = build(candidate, taps, pooling, fold, row, proven=NAMES)
         try:
             return profile(whole.pruned(), row, threads, budget_s, repeats)
         except ORT_ERRORS as error:  # one window is built into this form of the graph

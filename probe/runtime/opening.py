@@ -13,6 +13,7 @@ from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
+from ..surgery.passes import Folded
 from ..surgery.passes import fold as fold_front
 from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
@@ -22,8 +23,6 @@ from .half import to_float16
 from .input_spec import declared, row_of
 from .providers import Device
 from .sessions import ORT_ERRORS, data_input, open_session, reason, together
-
-FOLDED = " folded ("  # in the note of a front end that was
 
 
 def open_proven(
@@ -45,7 +44,7 @@ def open_proven(
             architecture = Architecture.from_json(found["architecture"])
             blocks, names = select_readings(architecture, taps, pooling)
             candidate = next(islice(candidates(model), found["candidate"], None))
-            whole, _ = build(candidate, blocks, pooling, found["folded"], row_of(shape), True, without)
+            whole, _ = build(candidate, blocks, pooling, True, row_of(shape), found["passes"])
             return architecture, whole.pruned(names), Verification.from_json(found["verification"]), found["note"]
     architecture = find_blocks(model, shape)
     blocks, names = select_readings(architecture, taps, pooling)
@@ -53,7 +52,7 @@ def open_proven(
     record = {
         "architecture": architecture.to_json(),
         "candidate": prepared.candidate,
-        "folded": prepared.folded,
+        "passes": prepared.passes,
         "note": prepared.note,
         "verification": prepared.verification.to_json(),
     }
@@ -98,27 +97,27 @@ def build(
     pooling: str | Pooling,
     fold: bool,
     row: tuple[int, ...],
-    proven: bool = False,
+    proven: Collection[str] | None = None,
     without: Collection[str] = (),
-) -> tuple[Exposed, str]:
-    """Expose (the original outputs kept, so that they can be compared) and fold; and a note on the folding."""
-    whole = expose(candidate, taps, pooling, keep_outputs=not proven)
+) -> tuple[Exposed, Folded]:
+    """Expose and fold. Where no passes are `proven`, the original outputs are kept, so that they can be compared."""
+    whole = expose(candidate, taps, pooling, keep_outputs=proven is None)
     if not fold:
-        return whole, "front end: folding is off"
-    folded, note = fold_front(whole.model, row, proven, without)
-    return whole.holding(folded), note
+        return whole, Folded(whole.model, "front end: folding is off", ())
+    folded = fold_front(whole.model, row, proven, without)
+    return whole.holding(folded.model), folded
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The exposed model ready to run, its verification, a note on the folding. candidate: which form of the graph it
-    is, counted from 0. folded: whether the front end was."""
+    """The exposed model ready to run, its verification, a note on the folding, the passes that changed it. candidate:
+    which form of the graph it is, counted from 0."""
 
     exposed: Exposed
     verification: Verification
     note: str
     candidate: int
-    folded: bool
+    passes: tuple[str, ...]
 
 
 def prepare(
@@ -139,17 +138,17 @@ def prepare(
     failed: InputError | None = None
     for i, candidate in enumerate(candidates(model)):
         for folding in (True, False) if fold else (False,):
-            note = ""
+            passes: tuple[str, ...] = ()
             try:
-                whole, note = build(candidate, taps, pooling, folding, row, without=without)
+                whole, (_, note, passes) = build(candidate, taps, pooling, folding, row, without=without)
                 outputs = compare_outputs(model, whole, row, threads=threads)
                 exposed = whole.pruned(names)
                 del whole
                 verification = Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs)
-                return Prepared(exposed, verification, note, i, FOLDED in note)
+                return Prepared(exposed, verification, note, i, passes)
             except InputError as error:
                 failed = error
-            if FOLDED not in note:
+            if not passes:
                 break  # otherwise once more as it stands: a network may feel the last digit of its spectrogram
     assert failed is not None  # there is at least one candidate
     raise failed

@@ -2,9 +2,10 @@
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, numpy_helper
 
 from ..graph import shapes
+from ..graph.dataflow import constant_node
 from ..graph.load import audio_input, fixed_batch
 from .expose import rebuild
 
@@ -50,11 +51,10 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.output[0] in measured and measured[node.output[0]][0] % batch == 0:
             name = f"birdprobe/batch/{node.output[0]}"
-            target = numpy_helper.from_array(np.array([-1, *measured[node.output[0]][1:]], np.int64), name)
             changed = NodeProto()
             changed.CopyFrom(node)
             changed.input[1] = name
-            nodes += [helper.make_node("Constant", [], [name], name=name, value=target), changed]
+            nodes += [constant_node(name, [-1, *measured[node.output[0]][1:]]), changed]
         else:
             nodes.append(node)
     outputs = []

@@ -12,6 +12,7 @@ pairs stay recognisable to ONNX Runtime's fusions as long as no tap lies on the 
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import onnx
 from onnx import NodeProto, TensorProto, helper
@@ -113,6 +114,14 @@ def expose(
         *(exposed, outputs, dims, tuple(reading.block for reading in read), tuple(places)),
         *(tuple(reading.pooling for reading in read), len(model.graph.node), len(exposed.graph.node)),
     )
+
+
+class Rewrite(NamedTuple):
+    """A model rewritten for speed: the tensors that were put together anew, and what was done in words."""
+
+    model: onnx.ModelProto
+    tensors: tuple[str, ...]
+    what: str
 
 
 def rebuild(

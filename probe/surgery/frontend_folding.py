@@ -14,68 +14,35 @@ folded one 0.7e-3. On noise both agree within 5e-6; recordings with digital sile
 because the power law of that front end (|x| ** 0.38) blows up what is left where sums cancel.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
-from ..graph.dataflow import sort_nodes
+from ..graph.dataflow import constant_node, sort_nodes
 from ..graph.load import audio_input
-from ..runtime.sessions import audio_like, data_input, open_session, together
-from .expose import rebuild
+from .expose import Rewrite, rebuild
 from .linear_chains import Chain, Finder, Shapes
-from .spectral_operators import replace_transforms
-from .verify import Difference, feed_shape, gather
-
-TOLERANCE = 1e-5  # relative L2 of each folded chain's output
-OPERATOR_TOLERANCE = 1e-4  # of a transform: ONNX Runtime's own DFT of 640 points is 3.5e-5 from float64 sums, ours 3e-7
 
 
-def fold_transforms(
-    model: onnx.ModelProto, row: tuple[int, ...] | None = None, proven: bool = False
-) -> tuple[onnx.ModelProto, str]:
-    """The model with its DFT and STFT operators replaced, and a note; checked even where proven, for they are rare."""
-    try:
-        replaced, tensors = replace_transforms(model, row)
-        if not tensors:
-            return model, ""
-        off = agree(model, replaced, tensors, row)
-    except InputError as error:
-        return model, f"front end: its transforms are left as they were ({error})"
-    if off > OPERATOR_TOLERANCE:
-        return model, f"front end: its transforms are left as they were (another form is {off:.1e} relative L2 away)"
-    many = "s" * (len(tensors) > 1)
-    return replaced, f"front end: {len(tensors)} DFT or STFT operator{many} folded (equal within {off:.1e})"
-
-
-def fold_chains(
-    model: onnx.ModelProto, row: tuple[int, ...] | None = None, proven: bool = False
-) -> tuple[onnx.ModelProto, str]:
-    """The model with its linear chains folded, and a note. Unless what every chain gives agrees within 1e-5 relative L2
-    on two seeded windows, the model is returned as it was; `proven` skips the check."""
+def fold_chains(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> Rewrite | str:
+    """The model with its linear chains folded, or why there is none. InputError: its shapes cannot be measured."""
     finder = Finder(model)
     loose = list(finder.runs())
     if not loose or len(audio_input(model).type.tensor_type.shape.dim) < 2:
-        return model, "front end: no linear chain to fold"
-    try:
-        shapes = finder.shapes(loose, row)
-        chains = [c for nodes in loose for c in [finder.compose(nodes, shapes)] if c]
-        chains = [c for c in (finder.frame(chain, shapes) for chain in chains) if worth(c)]
-        if not chains:
-            return model, "front end: no chain whose folding would save work"
-        folded = apply(finder, chains, shapes)
-        off = 0.0 if proven else agree(model, folded, [chain.nodes[-1].output[0] for chain in chains], row)
-    except InputError as error:
-        return model, f"front end: left as it was ({error})"
-    if off > TOLERANCE:
-        return model, f"front end: left as it was (folding changed a chain's result by {off:.1e} relative L2)"
+        return "no linear chain to fold"
+    shapes = finder.shapes(loose, row)
+    chains = [c for nodes in loose for c in [finder.compose(nodes, shapes)] if c]
+    chains = [c for c in (finder.frame(chain, shapes) for chain in chains) if worth(c)]
+    if not chains:
+        return "no chain whose folding would save work"
     before, after = sum(c.macs_before for c in chains), sum(c.macs_after for c in chains)
     framed = sum(c.framing is not None for c in chains)
-    return folded, (
-        f"front end: {len(chains)} linear chain{'s' * (len(chains) > 1)} folded ({framed} with the framing), "
-        f"{before / 1e6:.0f} -> {after / 1e6:.0f} million multiply-accumulates a window, equal within {off:.1e}"
+    return Rewrite(
+        apply(finder, chains, shapes),
+        tuple(chain.nodes[-1].output[0] for chain in chains),
+        f"{len(chains)} linear chain{'s' * (len(chains) > 1)} folded ({framed} with the framing), "
+        f"{before / 1e6:.0f} -> {after / 1e6:.0f} million multiply-accumulates a window",
     )
 
 
@@ -83,20 +50,6 @@ def worth(chain: Chain) -> bool:
     """Two matrices became a cheaper one, or frames need no longer be written out."""
     products = sum(n.op_type == "MatMul" for n in chain.nodes)
     return chain.framing is not None or (products > 1 and chain.macs_after < chain.macs_before)
-
-
-def agree(
-    model: onnx.ModelProto, folded: onnx.ModelProto, tensors: Sequence[str], row: tuple[int, ...] | None
-) -> float:
-    """The worst relative L2 difference of some tensors, on two seeded windows."""
-    infos = [onnx.ValueInfoProto(name=name) for name in tensors]
-    results = []
-    for each in (model, folded):
-        session = open_session(rebuild(each, each.graph.node, infos))
-        spec = data_input(session)
-        x = audio_like((2, *(row or feed_shape(spec))), spec.dtype)
-        results.append(gather(session, x, together(spec)))
-    return max(Difference.between(ours, theirs).rel_l2 for theirs, ours in zip(*results))
 
 
 def apply(finder: Finder, chains: list[Chain], shapes: Shapes) -> onnx.ModelProto:
@@ -151,9 +104,8 @@ def product(
     made = reshape(wave, f"{label}/line", [-1, 1, samples])
     line = f"{label}/line"
     if (samples - kernel.shape[2]) // hop + 1 != frames:
-        bounds = [np.array([v], np.int64) for v in (0, used, 2)]
         names = [f"{label}/{part}" for part in ("from", "to", "axis")]
-        made += [constant(n, v) for n, v in zip(names, bounds)]
+        made += [constant_node(n, [v]) for n, v in zip(names, (0, used, 2))]
         made.append(helper.make_node("Slice", [line, *names], [f"{label}/used"], name=f"{label}/used"))
         line = f"{label}/used"
     lead = constant_shape(shapes[name])
@@ -176,12 +128,7 @@ def constant_shape(measured: tuple[tuple[int, ...], ...]) -> list[int] | None:
 
 def reshape(source: str, output: str, target: list[int]) -> list[NodeProto]:
     name = f"{output}/target"
-    value = numpy_helper.from_array(np.array(target, np.int64), name)
     return [
-        helper.make_node("Constant", [], [name], name=name, value=value),
+        constant_node(name, target),
         helper.make_node("Reshape", [source, name], [output], name=output),
     ]
-
-
-def constant(name: str, value: np.ndarray) -> NodeProto:
-    return helper.make_node("Constant", [], [name], name=name, value=numpy_helper.from_array(value, name))

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.dataflow import constant_node
 
 NCHWC = "com.microsoft.nchwc"
 # operator -> position among its inputs of the scale of its output; the zero point follows
@@ -104,8 +104,7 @@ def plain_nodes(
 
     def constant(label: str, values: Sequence[int]) -> str:
         name = f"{output}/{label}"
-        value = numpy_helper.from_array(np.array(values, np.int64), name)
-        made.append(helper.make_node("Constant", [], [name], name=name, value=value))
+        made.append(constant_node(name, values))
         return name
 
     now, target = block.tensor, plain(block, blocked)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper
 
 from ...features import InputError
 from ..blocks.architecture import Block
+from ..graph.dataflow import constant_node
 
 REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max, "std": np.std}
 LARGE, LONG = 4096, 512  # positions of a map, and of one axis, that float32 adds up in one go
@@ -142,7 +143,7 @@ def nodes(block: Block, pooling: Pooling, source: str, output: str, opset: int) 
         return [helper.make_node("Identity", [source], [output], name=output)]
     axes = map_axes(block)
     if pooling.rule == "cls":
-        first = _constant(f"{output}/first", np.array(0, np.int64))
+        first = constant_node(f"{output}/first", 0)
         return [first, helper.make_node("Gather", [source, f"{output}/first"], [output], name=output, axis=1)]
     if pooling.rule == "grid":
         return _grid_nodes(block, pooling, source, output)
@@ -190,32 +191,32 @@ def _mean(block: Block, source: str, output: str, opset: int, keepdims: int) -> 
                 made += _pad(now, f"{name}/filled", [*ends[0], *ends[1]], opset)
                 now = f"{name}/filled"
             shape = [-1, *sizes[1:axis], rows, row, *sizes[axis + 1 :]]
-            made.append(_constant(f"{name}/rows", np.array(shape, np.int64)))
+            made.append(constant_node(f"{name}/rows", shape))
             made.append(helper.make_node("Reshape", [now, f"{name}/rows"], [f"{name}/cut"], name=f"{name}/cut"))
             made += _reduce("ReduceMean", f"{name}/cut", f"{name}/row", (axis + 1,), opset, keepdims=0)
             made += _reduce("ReduceMean", f"{name}/row", f"{name}/mean", (axis,), opset, keepdims=1)
-            made.append(_constant(f"{name}/share", np.array(rows * row / size, np.float32)))
+            made.append(constant_node(f"{name}/share", rows * row / size, np.float32))
             made.append(helper.make_node("Mul", [f"{name}/mean", f"{name}/share"], [name], name=name))
         else:
             made += _reduce("ReduceMean", now, name, (axis,), opset, keepdims=1)
         now, sizes[axis] = name, 1
     if keepdims:
         return [*made, helper.make_node("Identity", [now], [output], name=output)]
-    made.append(_constant(f"{output}/vector", np.array([-1, block.channels], np.int64)))
+    made.append(constant_node(f"{output}/vector", [-1, block.channels]))
     return [*made, helper.make_node("Reshape", [now, f"{output}/vector"], [output], name=output)]
 
 
 def _pad(source: str, output: str, pads: list[int], opset: int) -> list[NodeProto]:
     if opset < 11:  # pads became an input with opset 11
         return [helper.make_node("Pad", [source], [output], name=output, pads=pads)]
-    constant = _constant(f"{output}/pads", np.array(pads, np.int64))
+    constant = constant_node(f"{output}/pads", pads)
     return [constant, helper.make_node("Pad", [source, f"{output}/pads"], [output], name=output)]
 
 
 def _reduce(kind: str, source: str, output: str, axes: tuple[int, ...], opset: int, keepdims: int) -> list[NodeProto]:
     if opset < 18:  # axes became an input with opset 18
         return [helper.make_node(kind, [source], [output], name=output, axes=list(axes), keepdims=keepdims)]
-    constant = _constant(f"{output}/axes", np.array(axes, np.int64))
+    constant = constant_node(f"{output}/axes", axes)
     return [constant, helper.make_node(kind, [source, f"{output}/axes"], [output], name=output, keepdims=keepdims)]
 
 
@@ -233,18 +234,13 @@ def _grid_nodes(block: Block, pooling: Pooling, source: str, output: str) -> lis
     if order != tuple(range(rank)):
         now = add("Transpose", [now], "channels_first", perm=list(order))
     for axis, bins in enumerate(pooling.grid, start=2):
-        weights = adaptive(block.shape[order[axis]], bins).astype(np.float32)
+        weights = adaptive(block.shape[order[axis]], bins)
         swap = [*range(axis), *range(axis + 1, rank), axis]  # this axis last
         if swap != list(range(rank)):
             now = add("Transpose", [now], f"last_{axis}", perm=swap)
-        made.append(_constant(f"{output}/bins_{axis}", np.ascontiguousarray(weights.T)))
+        made.append(constant_node(f"{output}/bins_{axis}", weights.T, np.float32))
         now = add("MatMul", [now, f"{output}/bins_{axis}"], f"pooled_{axis}")
         if swap != list(range(rank)):
             now = add("Transpose", [now], f"back_{axis}", perm=[int(i) for i in np.argsort(swap)])
     made.append(helper.make_node("Identity", [now], [output], name=output))
     return made
-
-
-def _constant(name: str, value: np.ndarray) -> NodeProto:
-    tensor: TensorProto = numpy_helper.from_array(value, name)
-    return helper.make_node("Constant", [], [name], name=name, value=tensor)

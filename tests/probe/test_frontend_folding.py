@@ -42,7 +42,7 @@ def products(model):
 def test_framed_front_ends_fold(frame, hop, magnitude):
     model, _ = framed(frame, hop, magnitude=magnitude)
     before = model.SerializeToString(deterministic=True)
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert model.SerializeToString(deterministic=True) == before
     onnx.checker.check_model(folded, full_check=True)
     assert "1 linear chain folded (1 with the framing)" in note
@@ -73,7 +73,7 @@ def test_folding_is_as_exact_as_the_plain_graph():
     """Against float64 sums, where it is hard: a loud low tone and an offset over faint noise, so that sums cancel."""
     model, _ = framed(frame=128, hop=16, bins=65)
     model.graph.output.append(onnx.ValueInfoProto(name="mel_rows"))
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert "folded" in note
     rng = np.random.default_rng(0)
     x = (0.3 + 0.7 * np.sin(np.arange(SAMPLES) / 40) + 1e-4 * rng.normal(size=(16, SAMPLES))).astype(np.float32)
@@ -96,7 +96,7 @@ def test_matrices_compose_without_framing():
     b = Builder(17)
     two_products(b, 24, lambda b, now: b.add("Transpose", [now], "turned", perm=[1, 0, 2]))
     model = b.model(["N", SAMPLES], {"result": [8, "N", 4]})
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert "(0 with the framing)" in note and products(folded) < products(model)
     x = audio_like((3, SAMPLES))
     assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
@@ -119,7 +119,7 @@ def test_chains_end_where_rows_are_not_kept(between):
     b = Builder(17)
     two_products(b, 24, between)
     model = b.model(["N", SAMPLES], {"result": None})
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert folded is model and "no " in note
 
 
@@ -128,7 +128,7 @@ def test_a_bottleneck_is_left_alone():
     b = Builder(17)
     two_products(b, 2)
     model = b.model(["N", SAMPLES], {"result": ["N", 8, 4]})
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert folded is model and "no chain whose folding would save work" in note
 
 
@@ -147,7 +147,7 @@ def test_a_gather_that_is_no_framing_stays():
     model, _ = framed()
     index = next(t for t in model.graph.initializer if t.name == "index")
     index.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(index)[::-1].copy(), "index"))
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert "(0 with the framing)" in note and "Gather" in {n.op_type for n in folded.graph.node}
     x = audio_like((2, SAMPLES))
     assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
@@ -156,12 +156,12 @@ def test_a_gather_that_is_no_framing_stays():
 @pytest.mark.parametrize("make", [convolutional, transformer])
 def test_graphs_without_a_chain_are_returned_as_they_are(make):
     model, _ = make()
-    assert fold(model) == (model, "front end: no linear chain to fold")
+    assert fold(model) == (model, "front end: no linear chain to fold", ())
 
 
 def test_taps_behind_the_front_end_do_not_hinder():
     model, taps = framed()
-    folded, note = fold(expose(model, taps).model)
+    folded, note, _ = fold(expose(model, taps).model)
     assert "folded (1 with the framing)" in note
     assert [o.name for o in folded.graph.output] == ["birdprobe/stem"]
 
@@ -171,7 +171,7 @@ def test_birdnet_folds():
     if not BIRDNET.exists():
         pytest.skip("no BirdNET file")
     model = onnx.load(BIRDNET)
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     assert "2 linear chains folded (2 with the framing), 1418 -> 151 million" in note
     x = audio_like((2, 144000), seed=3)
     assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
@@ -203,10 +203,10 @@ def transformed(kind: str, opset: int = 17, frame: int = 64, hop: int = 16, wind
 @pytest.mark.parametrize(("kind", "opset"), [("STFT", 17), ("DFT", 17), ("DFT", 20)])
 def test_transforms_become_one_convolution(kind, opset, window, onesided):
     model = transformed(kind, opset, window=window, onesided=onesided)
-    folded, note = fold(model)
+    folded, note, _ = fold(model)
     kinds = [n.op_type for n in folded.graph.node]
     assert kind not in kinds and kinds.count("Conv") == 1 and "MatMul" not in kinds and "Gather" not in kinds
-    assert "1 DFT or STFT operator folded (equal within" in note
+    assert "1 DFT or STFT operator folded, equal within" in note
     for n in (1, 3):
         x = audio_like((n, SAMPLES), seed=n)
         assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
@@ -220,6 +220,18 @@ def test_transforms_of_another_kind_are_left_alone():
     assert fold(model)[0] is model
 
 
+@pytest.mark.parametrize(
+    ("length", "used", "kept"),
+    [(640, 640, False), (1024, 640, False), (1024, 1024, True), (2048, 2048, True)],
+)
+def test_a_long_transform_of_a_power_of_two_stays_an_fft(length, used, kept):
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("frames", [-1, 2, used, 1])], "framed")
+    b.add("DFT", [now, b.store("length", np.array(length))], "result", axis=2, onesided=1)
+    folded, *_ = fold(b.model(["N", 2 * used], {"result": None}))
+    assert [n.op_type for n in folded.graph.node].count("DFT") == kept
+
+
 def test_each_pass_is_switched_off_by_name():
     model = transformed("DFT")
     x = audio_like((2, SAMPLES))
@@ -230,7 +242,7 @@ def test_each_pass_is_switched_off_by_name():
         (("transforms",), {"Gather", "DFT"}, set()),
         (("transforms", "chains"), {"Gather", "DFT"}, set()),
     ):
-        folded, note = fold(model, without=without)
+        folded, note, _ = fold(model, without=without)
         kinds = {n.op_type for n in folded.graph.node}
         assert kept <= kinds and not gone & kinds
         assert ("passes switched off: " + ", ".join(without) in note) == bool(without)
@@ -238,33 +250,46 @@ def test_each_pass_is_switched_off_by_name():
 
 
 def test_an_unknown_pass_is_named():
-    with pytest.raises(InputError, match="must be one of transforms, bins, chains, got 'mel'"):
+    with pytest.raises(InputError, match="must be one of transforms, chains, scales, got 'mel'"):
         fold(framed()[0], without=("mel",))
 
 
-@pytest.mark.parametrize("operator", [True, False])
-def test_bins_that_no_mel_band_reads_are_not_computed(operator):
-    """A spectrum of 33 bins, of which the mel bands read 20, as transform or as products with cosines and sines."""
+def stacked(also: bool) -> onnx.ModelProto:
+    """Two maps side by side in the last axis, scaled and shifted there, then a Transpose to [N, 2, 16, 8]."""
     b = Builder(17)
-    now = b.add("Reshape", ["audio", b.ints("rows", [-1, 4, 64])], "frames")
-    if operator:
-        now = b.add("DFT", [b.add("Unsqueeze", [now, b.ints("end", [-1])], "real")], "pairs", axis=2, onesided=1)
-        now = b.add("ReduceSum", [b.add("Mul", [now, now], "squares"), b.ints("last", [-1])], "power", keepdims=0)
-    else:
-        re, im = (b.add("MatMul", [now, b.weight(f"w_{part}", 64, 33)], part) for part in ("re", "im"))
-        now = b.add("Add", [b.add("Mul", [re, re], "re2"), b.add("Mul", [im, im], "im2")], "power")
-    mel = np.abs(b.rng.normal(size=(33, 5))).astype(np.float32)
-    mel[:3] = mel[-10:] = 0
-    b.add("MatMul", [b.add("Sqrt", [now], "magnitude"), b.store("mel", mel)], "bands")
-    model = b.model(["N", SAMPLES], {"bands": ["N", 4, 5]})
-    folded, note = fold(model)
-    assert "20 of 33 are computed" in note
-    assert next(t for t in folded.graph.initializer if t.name == "mel").dims == [20, 5]
-    widths = sorted(t.dims[1] for t in folded.graph.initializer if len(t.dims) == 2)
-    assert widths == ([5, 40] if operator else [5, 20, 20])
-    assert "computed" not in fold(model, without=("bins",))[1]
+    now = b.add("Reshape", ["audio", b.ints("rows", [-1, 16, 8, 2])], "maps")
+    now = b.add("Mul", [b.store("scale", np.float32([[[[0.2, 3.2]]]])), now], "scaled")
+    now = b.add("Div", [b.store("over", np.float32([3, 7])), now], "turned_over")
+    now = b.add("Sub", [now, b.store("half", np.array(0.5, np.float32))], "shifted")
+    now = b.add("Transpose", [now], "planes", perm=[0, 3, 1, 2])
+    b.add("Conv", [now, b.weight("w", 4, 2, 3, 3)], "result")
+    if also:
+        b.add("Abs", ["turned_over"], "also")
+    return b.model(["N", SAMPLES], {"result": ["N", 4, 14, 6], **({"also": ["N", 16, 8, 2]} if also else {})})
+
+
+def test_scales_of_the_last_axis_move_behind_the_transpose():
+    model = stacked(also=False)
+    folded, note, passes = fold(model)
+    onnx.checker.check_model(folded, full_check=True)
+    assert "scales of channels moved behind 1 transpose, equal within 0.0e+00" in note and passes == ("scales",)
+    assert [n.op_type for n in folded.graph.node] == ["Reshape", "Transpose", "Mul", "Div", "Sub", "Conv"]
+    assert next(t for t in folded.graph.initializer if t.name.endswith("/0/values")).dims == [2, 1, 1]
+    assert fold(model, without=("scales",))[2] == ()
     x = audio_like((3, SAMPLES))
-    assert Difference.between(run(folded, x)[0], run(model, x)[0]).rel_l2 < 1e-5
-    b.add("Abs", ["power"], "also")  # read elsewhere: every bin is wanted
-    model = b.model(["N", SAMPLES], {"bands": ["N", 4, 5], "also": None})
-    assert "computed" not in fold(model)[1]
+    assert np.array_equal(run(folded, x)[0], run(model, x)[0])
+
+
+def test_scales_that_something_else_reads_stay():
+    folded, *_ = fold(stacked(also=True))
+    kinds = [n.op_type for n in folded.graph.node]
+    assert kinds.index("Div") < kinds.index("Transpose")
+
+
+def test_what_was_proven_runs_again_and_nothing_else():
+    model, _ = framed()
+    folded, _, passes = fold(model)
+    assert passes == ("chains",)
+    again = fold(model, proven=passes)
+    assert [n.op_type for n in again.model.graph.node] == [n.op_type for n in folded.graph.node]
+    assert fold(model, proven=("scales",)).model is model
