@@ -107,7 +107,11 @@ def test_the_published_recipe_and_a_copy_of_it_with_a_step_less(place, tmp_path)
     mine = tmp_path / "mine.toml"
     whole = (Path(recipes.__file__).parent / "eos7.toml").read_text()
     mine.write_text(whole[: whole.rindex("[[step]]")].replace('name = "eos7"', 'name = "mine"'))
-    run = done("blend", first, second, "-o", tmp_path / "mine.csv", "--recipe", mine, *truth)
+    groups, pair = tmp_path / "groups.csv", sample_table.columns[:2]
+    groups.write_text("primary_label,sonotype_group\n" + "".join(f"{label},same\n" for label in pair))
+    run = done("blend", first, second, "-o", tmp_path / "mine.csv", "--recipe", mine, "--sonotypes", groups, *truth)
+    shared = json.loads((tmp_path / "mine.json").read_text())["steps"][4]
+    assert shared["step"] == "shared maximum" and 0 < shared["values_changed"] <= 2 * len(sample_table)
     assert "warning: recipe mine, left out: mix: member 3 is not given" in run.stderr
     assert "taxonomic" not in run.stdout
     line = one_line(birdprobe("blend", first, second, "-o", tmp_path / "no.csv", "--recipe", mine, "--gaussian", 1))
