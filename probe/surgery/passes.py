@@ -89,8 +89,9 @@ def fold(
             model = found.model
             notes.append(f"{found.what}, equal within {away:.1e}")
             done.append(one.name)
-    notes += [f"passes switched off: {', '.join(off)}"] if off else []
-    return Folded(model, "front end: " + "; ".join(notes), tuple(done))
+    told = ["front end: " + "; ".join(notes)] if notes else []
+    told += [f"passes switched off: {', '.join(off)}"] if off else []
+    return Folded(model, "; ".join(told), tuple(done))
 
 
 def difference(

@@ -317,5 +317,5 @@ def test_a_pass_is_switched_off_by_name(saved):
     assert "1 linear chain folded" in plain.folding and plain.without == ()
     assert off.folding == "passes switched off: chains" and off.without == ("chains",)
     assert all(np.allclose(off(x)[tap], plain(x)[tap], rtol=1e-4, atol=1e-6) for tap in plain.taps)
-    with pytest.raises(InputError, match="passes to switch off must be one of transforms, bins, chains, got 'mel'"):
+    with pytest.raises(InputError, match="passes to switch off must be one of transforms, chains, scales, got 'mel'"):
         opened(path, without=["mel"])
