@@ -1,4 +1,4 @@
-"""The truth table: blocks of 110 published architectures through both of torch's exporters, and the known misses.
+"""The truth table: blocks of 113 published architectures through both of torch's exporters, and the known misses.
 
 The numbers are those of the sources (block_counts.json says which). A miss that is none any more fails too.
 """
@@ -15,7 +15,7 @@ from tests.graphs import timm_export
 TABLE = json.loads(Path(__file__).with_name("block_counts.json").read_text())
 FIXED = ("vit", "deit", "beit", "eva", "swin", "nest", "xcit", "cait", "tnt", "pit", "coat", "levit", "mixer", "gmlp")
 FIXED += ("resmlp", "hiera", "mvit", "visformer", "maxvit", "twins", "sequencer", "convit", "efficientformer")
-FIXED += ("volo", "crossvit", "inception_v3")
+FIXED += ("volo", "crossvit", "inception_v")
 
 
 def test_the_table_is_whole():
