@@ -80,17 +80,18 @@ def method(one: Sweep) -> str:
     config = one.config
     model, audio, settings = config["model"], config["audio"], config["settings"]
     read = readouts(one)
+    folds = config["folds"]["description"]
     groups = (
-        f"Groups ({config['grouping']}) are kept whole."
+        ("" if "kept whole" in folds else f"Groups ({config['grouping']}) are kept whole. ")
         if one.run.n_groups
-        else "No grouping was known: clips of one recording may be on both sides of a split, and scores too high."
+        else "No grouping was known: clips of one recording may be on both sides of a split, and scores too high. "
     )
     return (
         f"Run {one.name}: {one.model} ({Path(model['path']).name}, sha256 {str(model['sha256'])[:12]}) takes windows "
         f"of {model['window_s']:g} s at {model['sample_rate']:,} Hz (normalisation: {model['normalise']}). The data, "
         f"{one.data}, are {audio['clips']:,} clips of {audio['classes']} classes ({audio['windows']:,} windows, "
         f"selected: {settings.get('select', 'all')}); ranked are {counted(one)}, over "
-        f"{config['folds']['description']}. {groups} "
+        f"{folds}. {groups}"
         f"{len(one.ranking)} taps were read, pooled by {settings.get('pool', 'mean')}, under {len(read)} "
         f"read-out{'s' if len(read) != 1 else ''} ({', '.join(read)}); the score is {score_name(one)}. Chance is "
         f"{one.run.chance:.3f}."
