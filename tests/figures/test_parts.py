@@ -99,7 +99,7 @@ def test_published_figure_1_is_of_perch_alone(birdnet):
 def test_published_figure_2_numbers_the_paths_on_the_map(birdnet):
     (chart,) = trajectories.draw_published(birdnet).axes
     numbers = [text.get_text() for text in chart.texts]
-    assert numbers.count("11") == numbers.count("15") == 6  # start and end of each
+    assert numbers.count("15") == 6 and {"11", "12", "13", "14"} <= set(numbers)  # an end hides what lies under it
 
 
 def test_trajectories_colour_the_six_longest(birdnet):
