@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -92,7 +93,7 @@ def as_published(like: Sweep | None, published: Published):
     if like is None or len(like.run.architecture["blocks"]) != architecture.PUBLISHED_BLOCKS:
         return
     accuracy = {f"block_{block:02d}": knn for block, knn in published.table1[["block", "knn"]].itertuples(index=False)}
-    head = [f"block_{block:02d}" for block in published["figure1.outlined"].value]
+    head = [f"block_{block:02d}" for block in cast(tuple, published["figure1.outlined"].value)]
     yield "figure1", ["figure1"], lambda: architecture.draw_published(like.path, accuracy, head)
     if like.run.has_paths:
         yield "figure2", ["figure2"], lambda: trajectories.draw_published(like.path)

@@ -159,7 +159,7 @@ def draw_row(axes: Axes, row: list[Group], base: float, look: Look, first: bool,
 
 def draw_waveform(axes: Axes, box: Box, x: float, base: float) -> None:
     """The audio: a little waveform."""
-    behind = {"fc": style.PAPER, "ec": "none", "zorder": 2}
+    behind: dict[str, Any] = {"fc": style.PAPER, "ec": "none", "zorder": 2}
     axes.add_patch(FancyBboxPatch((x, base - box.height / 2), box.width, box.height, "square,pad=0", **behind))
     heights = np.array([0.25, 0.6, 1.0, 0.5, 0.8, 0.35, 0.15]) * box.height / 2
     at = x + box.width * (np.arange(len(heights)) + 0.5) / len(heights)
@@ -186,7 +186,8 @@ def words_above(tap: str, look: Look) -> list[tuple[str, dict[str, Any]]]:
         best = tap == look.data.best.partition("/")[0]
         words = f"best {look.data.ranking.knn[look.data.best]:.3f}"
         return [(words, {"fontsize": 7.5, "color": style.BEST, "weight": "bold"})] if best else []
-    known, small = look.accuracy(tap), {"fontsize": 6}
+    known = look.accuracy(tap)
+    small: dict[str, Any] = {"fontsize": 6}
     ours = "" if known is None else f"{known:.3f}".removeprefix("0")
     told = f"{look.published[tap]:.3f}".removeprefix("0") if tap in look.published else ""
     return [(ours, small | {"color": style.PROBE}), (told, small | {"color": style.INK, "weight": "bold"})]

@@ -22,7 +22,8 @@ from .. import style
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))  # a line a pooling
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
 LEFT_IN, RIGHT_IN, HEIGHT_IN = 0.605, 0.997, 4.8  # room for the scale, for the numbers beside
-WIDE = {"ncols": 3, "columnspacing": 1.6}
+WIDE: dict[str, Any] = {"ncols": 3, "columnspacing": 1.6}  # the key, and in one column
+NARROW: dict[str, Any] = {"ncols": 2, "fontsize": 7, "columnspacing": 0.8, "handlelength": 1.4}
 NARROW_IN = (0.5, 0.74, 3.9)  # the same of one column
 
 
@@ -100,7 +101,7 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
         (line,) = axes.plot(x[mask], knn[mask], color=style.PROBE, lw=1.6, ls=dashes, zorder=3)
         handles[f"{rule or data.neighbours}, 95 % interval"] = (interval, line)
     if data.control is not None:
-        handles["untrained"] = draw_control(data, axes, x)
+        handles["untrained"] = draw_control(data.control, table.tap, axes, x)
     if len(handles) < 2 + (data.control is not None):
         (quiet,) = axes.plot(x[inside], table.linear[inside], color=style.LINEAR, lw=1.1, ls=(0, (3, 1.2)))
         handles["linear probe"] = quiet
@@ -125,17 +126,17 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
         (dot,) = axes.plot([], [], "o", ms=4.4, color=style.PROBE)
         handles["not separable from the best"] = dot
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.09 if style.narrow() else 1.045)}
-    small = {"ncols": 2, "fontsize": 7, "columnspacing": 0.8, "handlelength": 1.4} if style.narrow() else WIDE
+    small = NARROW if style.narrow() else WIDE
     axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place, **small)
 
 
-def draw_control(data: Run, axes: Axes, x: np.ndarray) -> Any:
+def draw_control(control: pd.DataFrame, taps: pd.Series, axes: Axes, x: np.ndarray) -> Any:
     """The same network with random weights: grey and dashed, marks in place of the line outside the blocks."""
-    untrained = data.control.set_index("tap")["knn"].reindex(data.ranking.tap).to_numpy()
+    untrained = control.set_index("tap")["knn"].reindex(list(taps)).to_numpy()
     look: dict[str, Any] = {"color": style.QUIET, "zorder": 2}
-    for _, mask, _ in poolings(data.ranking.tap):
+    for _, mask, _ in poolings(taps):
         (line,) = axes.plot(x[mask], untrained[mask], lw=1.2, ls=(0, (4, 2)), **look)
-    outside = ~data.ranking.tap.str.startswith("block_").to_numpy()
+    outside = ~taps.str.startswith("block_").to_numpy()
     axes.plot(x[outside], untrained[outside], marker="_", ms=7, mew=1.6, ls="", **look)
     return line
 

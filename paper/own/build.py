@@ -106,7 +106,7 @@ def made_tables(sources: Sources) -> dict[str, Table]:
 
 def sections(sources: Sources, drawn: dict[str, tuple[str, str]]) -> list[text.Section]:
     """The paper from its methods to its limits."""
-    found = []
+    found: list[text.Section] = []
     if sources.sweeps:
         methods = [text.STATISTICS, *map(text.method, sources.sweeps), *text.versions(sources)]
         found.append(text.Section("Methods", methods))

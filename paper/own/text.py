@@ -104,7 +104,7 @@ def versions(sources: Sources) -> list[str]:
     for one in sources.sweeps:
         words = ", ".join(f"{name} {number}" for name, number in one.config.get("versions", {}).items())
         used.setdefault(words, []).append(one.name)
-    found = []
+    found: list[str] = []
     for words, names in used.items():
         of = f" ({', '.join(names)})" if len(used) > 1 else ""
         found += [f"Made with {words}{of}."] if words else []
