@@ -134,15 +134,17 @@ class Jackknife:
         """Some of the C rows."""
         return Jackknife(self.value[rows], self.left_out[rows], self.shares)
 
-    def difference_interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high), each [C]: 95 % intervals of differences of scores, clipped to -1..1.
-
-        No width where no group differs.
-        """
+    def interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high), each [C]: 95 % intervals of values without bounds. No width where no group differs."""
         from scipy.stats import t as student  # slow to import, and reading predictions needs none of it
 
         half = student.ppf(0.5 + LEVEL / 2, self.degrees) * self.standard_error
-        return np.clip(self.value - half, -1.0, 1.0), np.clip(self.value + half, -1.0, 1.0)
+        return self.value - half, self.value + half
+
+    def difference_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high), each [C]: 95 % intervals of differences of scores, clipped to -1..1."""
+        low, high = self.interval()
+        return np.clip(low, -1.0, 1.0), np.clip(high, -1.0, 1.0)
 
     def score_interval(self) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each [C]: 95 % intervals of scores in 0..1, on the logit scale, so that they stay there.

@@ -19,6 +19,7 @@ READOUT_COLUMNS = (
     *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
     *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
 )
+CONTROL_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "linear")
 PREDICTION_COLUMNS = ("file", "label", "group", "fold")
 _BLOCK = {"name": str, "index?": int, "kind?": str, "stage?": int, "channels?": int, "map?": list[int], "macs?": int}
 # What config.json must say for a picture or a page to be made of it.
@@ -78,6 +79,11 @@ class Run:
     def readouts(self) -> pd.DataFrame:
         """`readouts.csv`, one row a tap and read-out; runs of the first edition have none."""
         return self._table("readouts.csv", READOUT_COLUMNS)
+
+    @cached_property
+    def control(self) -> pd.DataFrame | None:
+        """`control.csv`, one row a tap of the same network with random weights; None where there was no control."""
+        return self._table("control.csv", CONTROL_COLUMNS) if (self.folder / "control.csv").is_file() else None
 
     @property
     def has_readouts(self) -> bool:

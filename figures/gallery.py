@@ -28,11 +28,17 @@ from .sweeps import (
 )
 
 STYLES = SCREEN, PRINT = "screen", "print"
+BROAD = ("agreement", "comparison", "experiment", "budget", "leakage", "models", "planes")  # too wide for one column
+FOLDERS = {1: "column", 2: "print"}  # columns -> where printed figures are
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
     "architecture": architecture.draw,
     "trajectories": trajectories.draw,
     "classes": classes.draw,
+}
+AS_PUBLISHED: dict[str, Callable[..., Figure]] = {  # by name only
+    "figure1": architecture.draw_published,
+    "figure2": trajectories.draw_published,
 }
 WHERE_DATA: dict[str, Any] = {  # each drawn where its module finds its tables
     "agreement": agreement,
@@ -63,14 +69,17 @@ def drawable(run: Path) -> tuple[str, ...]:
     return tuple(name for name in FIGURES if name != "trajectories" or data.has_paths) + others
 
 
-def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN) -> list[Path]:
+def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN, columns: int = 2) -> list[Path]:
     """Draw the figures of a run into it. The same run gives the same bytes.
 
     Args:
         run: the folder.
-        names: of the figures; otherwise every one that the run has data for.
+        names: of the figures; otherwise every one that the run has data for. "figure1" and "figure2" are drawn by name
+            only, in the layout of the published figures.
         style: "screen", figures/NAME.png (200 dpi) and .pdf with their captions; or "print", figures/print/NAME.pdf
-            and .svg for both columns of a page, without captions or titles, and NAME.txt, what the caption must say.
+            and .svg without captions or titles, and NAME.txt, what the caption must say.
+        columns: of a page of two that a printed figure fills: 1 (88 mm, then in figures/column, without those that
+            need both) or 2 (178 mm).
 
     Returns:
         The paths, in order.
@@ -81,14 +90,19 @@ def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN) -> 
     """
     if style not in STYLES:
         raise InputError(f"`--style` must be {' or '.join(STYLES)}, got '{style}'.")
-    run, place = Path(run), Path("figures", *(["print"] if style == PRINT else []))
-    every = FIGURES | {name: module.draw for name, module in WHERE_DATA.items()}
+    if columns not in look.PRINT_IN:
+        raise InputError(f"`--columns` must be 1 or 2, got {columns}.")
+    run, place = Path(run), Path("figures", *([FOLDERS[columns]] if style == PRINT else []))
+    every = FIGURES | AS_PUBLISHED | {name: module.draw for name, module in WHERE_DATA.items()}
     for name in names or ():
         if name not in every:
             raise InputError(f"figures: expected one of {', '.join(every)}, got {name!r}")
+    if columns == 1 and (broad := [name for name in names or () if name in BROAD]):
+        raise InputError(f"figures: {broad[0]} needs both columns of a page, got --columns 1.")
+    fitting = [name for name in names or drawable(run) if columns == 2 or name not in BROAD]
     written: list[Path] = []
-    for name in dict.fromkeys(names or drawable(run)):
-        with look.printing() if style == PRINT else nullcontext():
+    for name in dict.fromkeys(fitting):
+        with look.printing(columns) if style == PRINT else nullcontext():
             figure = every[name](run)
         with adding(run) as draft:
             (draft / place).mkdir(parents=True)

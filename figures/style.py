@@ -2,8 +2,8 @@
 
 Colours are Okabe & Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/), given by role rather than by name,
 so that "best" has one colour in every picture. Figures are 5.6 inches wide: they fit the text of an A4 page, and
-8-point type can still be read when a phone shrinks the picture to its 390 pixels. In print they are 7 inches wide, two
-columns of a journal, and their captions stand in a text beside them.
+8-point type can still be read when a phone shrinks the picture to its 390 pixels. In print they are as wide as one or
+both columns of a journal, and their captions stand in a text beside them.
 """
 
 import textwrap
@@ -15,14 +15,16 @@ from weakref import WeakKeyDictionary
 
 import matplotlib
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from ..features.files import replacing
 
 WIDTH_IN = SCREEN_IN = 5.6
-PRINT_IN = 7.0  # both columns of a page of two
+PRINT_IN = {1: 3.46, 2: 7.0}  # columns of a page of two -> width: 88 and 178 mm
 DPI = 200
 
 INK = "#1d2730"
@@ -81,10 +83,10 @@ def styled(draw):
 
 
 @contextmanager
-def printing() -> Iterator[None]:
-    """Figures drawn inside are as wide as `PRINT_IN` and carry neither captions nor titles."""
+def printing(columns: int = 2) -> Iterator[None]:
+    """Figures drawn inside are as wide as `PRINT_IN` of one column or both, and carry neither captions nor titles."""
     global WIDTH_IN
-    WIDTH_IN = PRINT_IN
+    WIDTH_IN = PRINT_IN[columns]
     try:
         yield
     finally:
@@ -93,7 +95,12 @@ def printing() -> Iterator[None]:
 
 def in_print() -> bool:
     """Whether what is drawn now is for print."""
-    return WIDTH_IN == PRINT_IN
+    return WIDTH_IN != SCREEN_IN
+
+
+def narrow() -> bool:
+    """Whether what is drawn now is one column wide."""
+    return WIDTH_IN < SCREEN_IN
 
 
 def new_figure(height_in: float, width_in: float | None = None) -> Figure:
@@ -159,6 +166,16 @@ def caption(figure: Figure, words: str) -> int:
         if size_in(text)[0] < 0.976 * figure.get_figwidth():
             break
     return len(lines)
+
+
+def forest_axis(axes: Axes) -> None:
+    """Axes of dots with their intervals: no heights, a few lines down."""
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def trimmed(name: str, limit: int = 26) -> str:

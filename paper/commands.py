@@ -14,7 +14,7 @@ NOTE, MINE = "note", "mine"  # what a paper is about
 
 def paper(
     given: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN]...", help="Runs of any kind, as many as there are.")
+        list[Path] | None, typer.Argument(metavar="RUN", help="Runs of any kind, as many as there are.")
     ] = None,
     output: Annotated[Path, out("DIR", "The folder to write: paper.pdf, tables, figures, macros.")] = Path(
         "paper/build"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -64,6 +65,7 @@ def plan(sources: Sources, roles: Roles, published: Published, evidence: Evidenc
                 continue
             names = [f"{part[one.name]}.{kind}"] if one.name in part else []
             yield f"{kind}-{one.name}", names, lambda make=make, one=one: make(one.path)
+    yield from as_published(roles.perch or roles.standin, published)
     for name, frame in evidence.budgets.items():
         yield f"budget-{name}", ["budget"] * _is(main, name), lambda frame=frame: sample_size.draw(frame)
     for name, frame in evidence.leaks.items():
@@ -84,6 +86,17 @@ def plan(sources: Sources, roles: Roles, published: Published, evidence: Evidenc
         blend = blend if blend is not None and blend.is_file() else None
         yield "pipelines", ["pipelines"], lambda: pipelines.draw(roles.pipeline.path, blend)
     yield "leaderboard", ["leaderboard"], lambda: leaderboard.draw(attempts(published), "Tables 3 and 4 of the note.")
+
+
+def as_published(like: Sweep | None, published: Published):
+    """Published Figures 1 and 2 of a sweep with the blocks of Perch v2, the published accuracies beside its own."""
+    if like is None or len(like.run.architecture["blocks"]) != architecture.PUBLISHED_BLOCKS:
+        return
+    accuracy = {f"block_{block:02d}": knn for block, knn in published.table1[["block", "knn"]].itertuples(index=False)}
+    head = [f"block_{block:02d}" for block in cast(tuple, published["figure1.outlined"].value)]
+    yield "figure1", ["figure1"], lambda: architecture.draw_published(like.path, accuracy, head)
+    if like.run.has_paths:
+        yield "figure2", ["figure2"], lambda: trajectories.draw_published(like.path)
 
 
 def series(sources: Sources, published: Published) -> list[pd.DataFrame]:

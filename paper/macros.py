@@ -58,8 +58,3 @@ class Macros:
             for name, text in sorted(self.values.items())
         ]
         return "\n".join(lines) + "\n"
-
-
-def verdict(low: float, high: float) -> str:
-    """What an interval of a difference says."""
-    return "better" if low > 0 else "worse" if high < 0 else "not separable"

@@ -16,6 +16,7 @@ from .schema import Work
 
 TEXT = Path(__file__).with_name("text")
 NARROW, LONG = 18, 140  # characters: up to NARROW a column is as wide as its widest cell; no wider after LONG
+LINE, GAP = 100, 3  # of a page's line, and between columns: a table that fits has no column wider than its cells
 
 
 def table(one: Table) -> str:
@@ -28,11 +29,12 @@ def table(one: Table) -> str:
     cells = one.cells()
     titles = [column.title for column in one.columns]
     longest = [max([len(title), *(len(row[j]) for row in cells)]) for j, title in enumerate(titles)]
+    fits = sum(width + GAP for width in longest) <= LINE
     whole = {
         "caption": one.caption,
         "header": titles,
         "align": [column.align for column in one.columns],
-        "widths": [0 if width <= NARROW else round(min(width, LONG) ** 0.6) for width in longest],
+        "widths": [0 if fits or width <= NARROW else round(min(width, LONG) ** 0.6) for width in longest],
         "rows": [[soft(minus(" ".join(cell.split()))) for cell in row] for row in cells],
         "bold": sorted(one.bold),
     }

@@ -8,14 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..analysis.studies import sample_size
 from ..analysis.wording import interval, p_value, points, tap_label, tap_name
 from .claims import Claim
 from .claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED
-from .macros import verdict
 from .published import Published
 from .runs.derived import Evidence, order_kept
 from .runs.discovery import Sources
@@ -36,9 +34,9 @@ def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]
     if main is not None and main.name in evidence.budgets:
         frame = evidence.budgets[main.name]
         if (frame["n_clips"] < frame["n_all"]).any():  # too few clips have one size alone, and no curve
-            found |= of_budget(frame) | {"budget.name": main.name}
+            found |= of_budget(frame)
     if main is not None and main.name in evidence.leaks:
-        found |= of_leakage(evidence.leaks[main.name], main.run.reference) | {"leakage.name": main.name}
+        found |= of_leakage(evidence.leaks[main.name], main.run.reference)
     if roles.weights is not None:
         found |= of_weights(roles.weights)
     if roles.heads is not None:
@@ -56,33 +54,25 @@ def of_sweep(sweep: Sweep) -> dict[str, str]:
     blocks = sweep.blocks
     top, last, linear = str(blocks["knn"].idxmax()), str(blocks.index[-1]), str(table["linear"].idxmax())
     best, reference = table.loc[run.best].to_dict(), table.loc[run.reference].to_dict()
-    found = {
-        "name": sweep.name,
+    return {
         "model": sweep.model,
         "data": sweep.data,
         "n": f"{run.n_units:,}",
         "unit": run.unit,
         "groups": f"{run.n_groups:,} groups" if run.n_groups else "unknown groups",
         "classes": str(run.n_classes),
-        "folds": str(run.config["folds"]["description"]),
-        "grouping": str(run.config.get("grouping", "none")),
-        "k": str(run.config["settings"]["k"]),
-        "blocks": str(len(run.architecture["blocks"])),
         "taps": str(len(table)),
         "chance": f"{run.chance:.3f}",
         "best": tap_name(run.best),
         "best.knn": interval(best["knn"], best["knn_lo"], best["knn_hi"]),
-        "best.point": f"{best['knn']:.3f}",
         "best.share": f"{best['p_best']:.2f}",
         "reference": tap_name(run.reference),
         "reference.knn": interval(reference["knn"], reference["knn_lo"], reference["knn_hi"]),
         "gain": points(answer["difference"], answer["lo"], answer["hi"]),
         "p": p_value(float(answer["p_adjusted"])),
-        "verdict": "the same tap" if run.best == run.reference else verdict(answer["lo"], answer["hi"]),
         "tied": str(len(run.tied)),
         "top-block": tap_name(top),
         "top-block.knn": _interval(table.loc[[top]].iloc[0], "knn"),
-        "top-block.depth": f"{100 * blocks['depth'].loc[top]:.0f} %",
         "last-block": tap_name(last),
         "last-block.knn": _interval(table.loc[[last]].iloc[0], "knn"),
         "linear.best": tap_name(linear),
@@ -90,9 +80,6 @@ def of_sweep(sweep: Sweep) -> dict[str, str]:
         "linear.at-best": f"{best['linear']:.3f}",
         "linear.reference": f"{reference['linear']:.3f}",
     }
-    if "logits" in table.index:
-        found["logits.knn"] = _interval(table.loc[["logits"]].iloc[0], "knn")
-    return found
 
 
 def _interval(row: pd.Series, name: str, digits: int = 3) -> str:
@@ -108,7 +95,6 @@ def of_budget(frame) -> dict[str, str]:
     found = {
         "budget.n": f"{first['n_all']:,}",
         "budget.draws": str(first["draws"]),
-        "budget.top": tap_name(first["top"]),
         "budget.tied": str(len(str(first["tied"]).split(";"))),
         "budget.largest.n": f"{smaller['n_clips'].iloc[-1]:,}",
         "budget.largest.same": _interval(smaller.iloc[-1], "p_same_top", 2),
@@ -124,9 +110,6 @@ def of_budget(frame) -> dict[str, str]:
             "budget.two.order": _interval(last, "spearman_two", 2),
             "budget.two.reading": reading(last["p_two_agree_lo"], last["p_two_agree_hi"], last["spearman_two_lo"]),
         }
-    at = np.flatnonzero(frame["n_clips"] == enough)
-    if len(at):
-        found["budget.enough.loss"] = f"{100 * frame['loss'].iloc[at[0]]:.1f} points"
     return found
 
 
@@ -165,16 +148,13 @@ def of_leakage(frame, reference: str) -> dict[str, str]:
     best = {kind: frame.loc[frame[kind].idxmax(), "tap"] for kind in ("random", "grouped")}
     found = {
         "leakage.n": f"{first['n']:,}",
-        "leakage.groups": f"{first['n_groups']:,}",
         "leakage.siblings.n": f"{first['n_siblings']:,}",
-        "leakage.repeats": str(first["repeats"]),
         "leakage.taps": str(len(frame)),
         "leakage.apart": str(apart),
         "leakage.widest": tap_name(widest["tap"]),
         "leakage.widest.difference": points(*widest[["difference", "difference_lo", "difference_hi"]]),
         "leakage.best.random": tap_name(best["random"]),
         "leakage.best.grouped": tap_name(best["grouped"]),
-        "leakage.best.difference": points(*rows.loc[best["grouped"], ["difference", "difference_lo", "difference_hi"]]),
     }
     if reference in rows.index:
         row = rows.loc[reference]
@@ -187,10 +167,9 @@ def of_leakage(frame, reference: str) -> dict[str, str]:
 def of_weights(run: Heads) -> dict[str, str]:
     if run.tap_scores is None or run.agreement is None:
         return {}
-    found = {"weights.name": run.name, "weights.taps": str(weighed_taps(run))}
+    found = {"weights.taps": str(weighed_taps(run))}
     probe = run.tap_scores[run.tap_scores["score"] == "knn"].set_index("tap")["value"].astype(float)
-    probed = str(probe.idxmax())
-    found["weights.probe.best"] = tap_name(probed)
+    found["weights.probe.best"] = tap_name(str(probe.idxmax()))
     rows = run.agreement[(run.agreement["against"] == "knn") & (run.agreement["head"] != "")]
     means = run.weights.groupby(["head", "tap"], sort=False)["weight"].mean()
     said = []
@@ -199,9 +178,6 @@ def of_weights(run: Heads) -> dict[str, str]:
         head = row.head
         agreed = interval(row.spearman, row.spearman_lo, row.spearman_hi, 2)
         tap = str(means[head].idxmax())
-        found |= {f"weights.{head}.spearman": agreed, f"weights.{head}.heaviest": tap_name(tap)}
-        found[f"weights.{head}.heaviest.weight"] = f"{means[head][tap]:.3f}"
-        found[f"weights.{head}.probe-best.weight"] = f"{means[head].get(probed, np.nan):.3f}"
         said.append(f"{head} {agreed}, heaviest {tap_name(tap)} ({means[head][tap]:.3f})")
     if said:
         found["weights.sentence"] = "; ".join(said)
@@ -211,18 +187,12 @@ def of_weights(run: Heads) -> dict[str, str]:
 def of_heads(run: Heads) -> dict[str, str]:
     scored = run.config["scored"]
     table = run.pooled[(run.pooled["source"] == scored["source"]) & (run.pooled["unit"] == scored["unit"])]
-    table = table.set_index("head")
     taps = [tap for tap in dict.fromkeys(run.weights["tap"]) if tap.startswith("block_")]
     found = {
-        "heads.name": run.name,
         "heads.n": f"{int(table['n'].iloc[0]):,}",
         "heads.unit": f"{scored['unit']}s",
         "heads.taps": ", ".join(map(tap_label, taps)) or "none",
     }
-    for head, row in table.iterrows():
-        found[f"heads.{head}.accuracy"] = interval(row["accuracy"], row["acc_lo"], row["acc_hi"])
-        found[f"heads.{head}.auc"] = interval(row["macro_auc"], row["auc_lo"], row["auc_hi"])
-        found[f"heads.{head}.parameters"] = f"{int(row['parameters']):,}"
     rows: Iterable[Any] = run.differences.itertuples()
     gains = [
         f"{row.head} {points(row.accuracy, row.accuracy_lo, row.accuracy_hi)} and "
@@ -240,7 +210,6 @@ def of_comparison(run: Comparison) -> dict[str, str]:
     cells: Iterable[Any] = raw.itertuples()
     rows = [f"{row.member} {interval(row.macro_auc, row.lo, row.hi)}" for row in cells]
     found = {
-        "comparison.name": run.name,
         "comparison.rows": f"{int(first['n_rows']):,}",
         "comparison.files": f"{int(first['n_files']):,}",
         "comparison.raw": "; ".join(rows),
@@ -259,4 +228,4 @@ def of_comparison(run: Comparison) -> dict[str, str]:
 
 
 def of_experiment(run: Experiment) -> dict[str, str]:
-    return {f"{run.kind}.name": run.name, f"{run.kind}.sentence": run.sentence}
+    return {f"{run.kind}.sentence": run.sentence}

@@ -8,11 +8,9 @@ import typer
 from ..features import InputError
 from .cli.options import (
     EXTRACTION,
-    MACHINE,
-    RANKING,
-    RECORDINGS,
     Audio,
     Classes,
+    Control,
     Folds,
     FrontEnd,
     Inputs,
@@ -35,8 +33,11 @@ from .cli.options import (
     TestGroups,
     Unit,
     Window,
+    machine,
     out,
     plain,
+    ranking,
+    recordings,
     with_options,
 )
 from .cli.terminal import command_line, print_blocks, print_json, print_table, records, say, warn
@@ -68,8 +69,7 @@ def extract(
     audio: Audio,
     output: Annotated[Path | None, out("STORE.h5", "The store to write or to resume.")] = None,
     unlabelled: Annotated[
-        bool,
-        typer.Option("--unlabelled", help="Every audio file below AUDIO, labels unknown.", rich_help_panel=RECORDINGS),
+        bool, recordings("--unlabelled", help="Every audio file below AUDIO, labels unknown.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Try a part: seconds, bytes and money of all, and of 1,000 hours like it.")
@@ -95,35 +95,22 @@ def sweep(
     audio: Audio,
     output: Annotated[Path, out("RUN", "The folder to write the run into.")],
     test: Test = None,
-    readout: Readout = "all",
-    score: Annotated[
-        ScoreName, typer.Option(help="What read-outs are ranked by.", rich_help_panel=RANKING)
-    ] = ScoreName.auto,
-    min_per_class: MinPerClass = None,
     test_column: TestColumn = None,
-    test_groups: Annotated[
-        TestGroups, typer.Option(help="What is resampled of the test recordings.", rich_help_panel=RANKING)
-    ] = TestGroups.file,
-    k: K = 5,
+    test_groups: Annotated[TestGroups, recordings(help="What is resampled of the test recordings.")] = TestGroups.file,
+    min_per_class: MinPerClass = None,
     folds: Folds = 5,
-    metric: Annotated[
-        Metric, typer.Option(help="Distance of the k-NN in ranking.csv.", rich_help_panel=RANKING)
-    ] = Metric.euclidean,
-    unit: Annotated[
-        Unit, typer.Option(help="What is ranked: a clip's mean vector, or every window.", rich_help_panel=RANKING)
-    ] = Unit.clip,
-    timing: Annotated[
-        bool, typer.Option("--timing/--no-timing", help="Measure milliseconds up to each tap.", rich_help_panel=MACHINE)
-    ] = True,
-    projection: Annotated[
-        Projection,
-        typer.Option(
-            help="Plane of the trajectories picture; umap, the published one, takes some 20 s more.",
-            rich_help_panel=RANKING,
-        ),
-    ] = Projection.pca,
+    readout: Readout = "all",
+    score: Annotated[ScoreName, ranking(help="What read-outs are ranked by.")] = ScoreName.auto,
+    k: K = 5,
+    metric: Annotated[Metric, ranking(help="Distance of the k-NN in ranking.csv.")] = Metric.euclidean,
+    unit: Annotated[Unit, ranking(help="What is ranked: a clip's mean vector, or every window.")] = Unit.clip,
     shots: Shots = None,
     planes: Planes = False,
+    control: Control = False,
+    projection: Annotated[
+        Projection, ranking(help="Plane of the trajectories picture; umap, the published one, takes some 20 s more.")
+    ] = Projection.pca,
+    timing: Annotated[bool, machine("--timing/--no-timing", help="Measure milliseconds up to each tap.")] = True,
     as_json: Json = False,
     **given,
 ) -> None:

@@ -36,9 +36,9 @@ def choose(
     warnings = list(recordings.warnings)
     small = sorted(label for label in labels if per_class and len(members[label]) < per_class)
     if (classes and len(labels) < classes) or small:
-        asked = f"{classes or 'all'} classes x {per_class or 'all'} clips"
         few = f", {len(small)} of them with fewer than {per_class} clips ({some(small)})" if small else ""
-        warnings.append(f"asked for {asked}, found {len(labels)} classes{few}: {len(kept)} clips are used.")
+        most = f"`--classes` and `--per-class` would take {classes or 'all'} x {per_class or 'all'}"
+        warnings.append(f"{len(kept)} clips of {len(labels)} classes{few} are used; {most}.")
     return replace(recordings, clips=tuple(recordings.clips[i] for i in sorted(kept)), warnings=tuple(warnings))
 
 

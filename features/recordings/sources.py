@@ -230,5 +230,5 @@ def _require_files(path: Path, clips: list[Clip]) -> None:
     if missing := [clip.name for clip in clips if not (is_there(clip.path) and clip.path.is_file())]:
         raise InputError(
             f"{path}: {len(missing)} of {len(clips)} files are not there: {some(missing)}. "
-            f"Paths are taken relative to {path.parent}; was the audio moved?"
+            f"Paths are taken from the folder that {path.name} is in; was the audio moved?"
         )

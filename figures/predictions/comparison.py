@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from ...analysis.predictions import comparison
 from .. import style
@@ -120,12 +120,7 @@ def forest(axes: Axes, cells: list, fields: tuple[str, str, str], line: float) -
             axes.plot([low, high], [y, y], color=colour, lw=1.5, solid_capstyle="butt", zorder=3)
         filled = fields[0] == "macro_auc" or low > 0 or high < 0
         axes.plot(value, y, "o", ms=5, mfc=colour if filled else style.PAPER, mec=colour, mew=1.2, zorder=4)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.06)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    style.forest_axis(axes)
 
 
 def signed(value: float) -> str:

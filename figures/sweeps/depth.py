@@ -21,7 +21,10 @@ from .. import style
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))  # a line a pooling
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
-LEFT, RIGHT, HEIGHT_IN = 0.108, 0.822, 4.8
+LEFT_IN, RIGHT_IN, HEIGHT_IN = 0.605, 0.997, 4.8  # room for the scale, for the numbers beside
+WIDE: dict[str, Any] = {"ncols": 3, "columnspacing": 1.6}  # the key, and in one column
+NARROW: dict[str, Any] = {"ncols": 2, "fontsize": 7, "columnspacing": 0.8, "handlelength": 1.4}
+NARROW_IN = (0.5, 0.74, 3.9)  # the same of one column
 
 
 @style.styled
@@ -30,11 +33,14 @@ def draw(run: Path) -> Figure:
     data = Run(Path(run))
     places = positions(list(data.ranking.tap), len(data.architecture["blocks"]))
     x = np.array([places[tap] for tap in data.ranking.tap])
-    figure = style.new_figure(HEIGHT_IN)
+    left, right, height = NARROW_IN if style.narrow() else (LEFT_IN, RIGHT_IN, HEIGHT_IN)
+    figure = style.new_figure(height)
     lines = style.caption(figure, caption(data))
-    foot = (0.5 + 0.14 * lines) / HEIGHT_IN
-    top = figure.add_axes((LEFT, foot + 0.225, RIGHT - LEFT, 0.9 - foot - 0.225))
-    bottom = figure.add_axes((LEFT, foot, RIGHT - LEFT, 0.185), sharex=top)
+    foot = (0.5 + 0.14 * lines + 0.4 * style.narrow()) / height
+    left, width = left / style.WIDTH_IN, 1 - (left + right) / style.WIDTH_IN
+    roof = 0.9 - 0.03 * (style.narrow() or data.control is not None)  # two rows in the key
+    top = figure.add_axes((left, foot + 0.225, width, roof - foot - 0.225))
+    bottom = figure.add_axes((left, foot, width, 0.185), sharex=top)
     top.set_xlim(limits(places))
     shade_stages(data, top, bottom)
     draw_accuracy(data, top, x)
@@ -72,7 +78,7 @@ def shade_stages(data: Run, top: Axes, bottom: Axes) -> None:
         if number % 2 == 0:
             for axes in (top, bottom):
                 axes.axvspan(first - 0.5, end - 0.5, color=style.SHADE, lw=0, zorder=0)
-        words = f"{'stage ' if number == 0 and end - first > 1 else ''}{stages[first]}"
+        words = f"{'stage ' if number == 0 and end - first > 1 and not style.narrow() else ''}{stages[first]}"
         at = ((first + end - 1) / 2, 1.012)
         top.annotate(
             words, at, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=style.QUIET
@@ -84,7 +90,7 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     inside = table.tap.str.startswith("block_").to_numpy()
     knn, low, high = table.knn.to_numpy(), table.knn_lo.to_numpy(), table.knn_hi.to_numpy()
     axes.set_ylim(0, min(1.0, float(np.nanmax([*high, *table.linear])) + 0.12))
-    axes.set_ylabel("top-1 accuracy, cross-validated")
+    axes.set_ylabel("top-1 accuracy" if style.narrow() else "top-1 accuracy, cross-validated")
     axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
     axes.set_axisbelow(True)
     axes.axhline(data.chance, color=style.QUIET, lw=0.9, ls=(0, (1, 2)))
@@ -94,7 +100,9 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
         interval = axes.fill_between(x[mask], low[mask], high[mask], color=style.PROBE, alpha=0.16, lw=0)
         (line,) = axes.plot(x[mask], knn[mask], color=style.PROBE, lw=1.6, ls=dashes, zorder=3)
         handles[f"{rule or data.neighbours}, 95 % interval"] = (interval, line)
-    if len(handles) < 2:
+    if data.control is not None:
+        handles["untrained"] = draw_control(data.control, table.tap, axes, x)
+    if len(handles) < 2 + (data.control is not None):
         (quiet,) = axes.plot(x[inside], table.linear[inside], color=style.LINEAR, lw=1.1, ls=(0, (3, 1.2)))
         handles["linear probe"] = quiet
     aside = x[~inside] + 0.012 * np.ptp(axes.get_xlim())  # beside the interval's cap, not on it
@@ -117,8 +125,20 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     if near.any():
         (dot,) = axes.plot([], [], "o", ms=4.4, color=style.PROBE)
         handles["not separable from the best"] = dot
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.045), "ncols": 3, "columnspacing": 1.6}
-    axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place)
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.09 if style.narrow() else 1.045)}
+    small = NARROW if style.narrow() else WIDE
+    axes.legend(handles.values(), handles.keys(), frameon=False, borderpad=0, **place, **small)
+
+
+def draw_control(control: pd.DataFrame, taps: pd.Series, axes: Axes, x: np.ndarray) -> Any:
+    """The same network with random weights: grey and dashed, marks in place of the line outside the blocks."""
+    untrained = control.set_index("tap")["knn"].reindex(list(taps)).to_numpy()
+    look: dict[str, Any] = {"color": style.QUIET, "zorder": 2}
+    for _, mask, _ in poolings(taps):
+        (line,) = axes.plot(x[mask], untrained[mask], lw=1.2, ls=(0, (4, 2)), **look)
+    outside = ~taps.str.startswith("block_").to_numpy()
+    axes.plot(x[outside], untrained[outside], marker="_", ms=7, mew=1.6, ls="", **look)
+    return line
 
 
 def poolings(taps: pd.Series) -> list[tuple[str, np.ndarray, Any]]:
@@ -151,10 +171,9 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
             solid_capstyle="butt",
         )
     notes.append((f"chance\n{data.chance:.3f}", data.chance, style.QUIET, "normal"))
+    look: dict[str, Any] = {"va": "center", "fontsize": 7 if style.narrow() else 8}
     texts = [
-        axes.annotate(
-            words, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour, weight=weight
-        )
+        axes.annotate(words, (1.03, y), xycoords=("axes fraction", "data"), color=colour, weight=weight, **look)
         for words, y, colour, weight in notes
     ]
     low, high = axes.get_ylim()
@@ -182,7 +201,8 @@ def draw_cost(data: Run, axes: Axes, x: np.ndarray) -> None:
     axes.plot(x[best], cost[best], "o", ms=6, mfc=style.BEST, mec=style.PAPER, mew=1)
     share = f"\n{100 * cost[best] / cost[last]:.0f} % of the\n{name(data.reference)}'s" if best != last else ""
     words = f"{style.number(cost[best])} {unit.split()[0]}{share}"
-    axes.annotate(words, (1.03, 0.5), xycoords="axes fraction", va="center", fontsize=8, color=style.BEST)
+    size = 7 if style.narrow() else 8
+    axes.annotate(words, (1.03, 0.5), xycoords="axes fraction", va="center", fontsize=size, color=style.BEST)
 
 
 def costs(data: Run) -> tuple[np.ndarray, str]:
@@ -207,6 +227,8 @@ def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
     for label, place in zip(axes.get_xticklabels(), [*shown, *others.values()]):
         if place == places[data.best]:
             label.set(color=style.BEST, fontweight="bold")
+        if style.narrow() and place in others.values():
+            label.set(rotation=90)
     middle = (min(blocks, default=0) + max(blocks, default=0)) / 2
     axes.annotate(
         "block",
@@ -245,4 +267,5 @@ def caption(data: Run) -> str:
     return (
         f"{data.counted}, {data.config['folds']['n']} folds. Intervals: 95 %{how} over {what}. "
         f"Grouping: {data.config.get('grouping', 'none')}."
+        f"{' Untrained: the same network with random weights.' if data.control is not None else ''}"
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from ...analysis import wording
 from ...analysis.studies import leakage
@@ -81,12 +81,7 @@ def gains(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def finish(axes: Axes, words: str) -> None:
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.06)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    style.forest_axis(axes)
     axes.set_xlabel(words, labelpad=3)
 
 

@@ -56,10 +56,10 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))
     figure = style.new_figure(1)
     foot = 0.16 + 0.13 * style.caption(figure, _caption(scores, reference))
-    height = foot + row_in * len(scores) + HEAD_IN
+    height = foot + row_in * len(scores) + _head_in()
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)
-    size = min(9.0, row_in * 72 * 0.8)
+    size = min(7.0 if style.narrow() else 9.0, row_in * 72 * 0.8)
     left = SIDE_IN + _widest(figure, scores.index, size) + 0.1
     room = style.WIDTH_IN - left - SIDE_IN
     axes = figure.add_axes((left / style.WIDTH_IN, foot / height, room / style.WIDTH_IN, row_in * len(scores) / height))
@@ -68,10 +68,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     axes.set_ylim(len(scores), 0)
     axes.hlines(np.arange(1, len(scores)), 0, scores.shape[1], color=style.PAPER, lw=0.7)
     axes.vlines(np.arange(1, scores.shape[1]), 0, len(scores), color=style.PAPER, lw=2.5)
-    axes.set_xticks(
-        np.arange(scores.shape[1]) + 0.5, [NAMES.get(name, name) for name in map(str, scores)], fontsize=8.5
-    )
-    axes.xaxis.tick_top()
+    _name_columns(axes, np.arange(scores.shape[1]) + 0.5, scores)
     axes.set_yticks(np.arange(len(scores)) + 0.5, [wording.tap_title(tap) for tap in scores.index], fontsize=size)
     axes.tick_params(length=0, pad=3)
     for side in axes.spines.values():
@@ -99,7 +96,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed)."
     )
     body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
-    height = foot + body + HEAD_IN
+    height = foot + body + _head_in()
     figure.set_figheight(height)
     figure.texts[0].set_y(0.07 / height)
     side = SIDE_IN + _widest(figure, colours, 9) + 0.1
@@ -113,8 +110,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         dashes = (0, (4, 1.5)) if tap == reference else "-"
         axes.plot(x, y, color=colour, lw=2.2 if strong else 0.9, ls=dashes, zorder=3 if strong else 1)
         axes.plot(x, y, "o", ms=5 if strong else 2.5, color=colour, zorder=4 if strong else 2)
-    axes.set_xticks(x, [NAMES.get(name, name) for name in map(str, ranks)], fontsize=8.5)
-    axes.xaxis.tick_top()
+    _name_columns(axes, x, ranks)
     shown = sorted({1, *range(5, len(ranks) - 1, 5), len(ranks)})
     axes.set_yticks(shown, [str(rank) for rank in shown])
     axes.set_ylabel("rank", labelpad=1)
@@ -123,6 +119,21 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         edge.set_visible(False)
     _name_lines(axes, ranks.iloc[:, -1], colours, body)
     return figure
+
+
+def _head_in() -> float:
+    """Inches above the columns: in one column of a page their names stand upright."""
+    return 2 * HEAD_IN if style.narrow() else HEAD_IN
+
+
+def _name_columns(axes: Axes, places: np.ndarray, table: pd.DataFrame) -> None:
+    """The read-outs' names above their columns."""
+    names = [NAMES.get(name, name) for name in map(str, table)]
+    if style.narrow():
+        axes.set_xticks(places, [name.replace("\n", " ") for name in names], fontsize=7, rotation=90)
+    else:
+        axes.set_xticks(places, names, fontsize=8.5)
+    axes.xaxis.tick_top()
 
 
 def _scores(source, reference) -> tuple[pd.DataFrame, str]:

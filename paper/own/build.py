@@ -106,12 +106,15 @@ def made_tables(sources: Sources) -> dict[str, Table]:
 
 def sections(sources: Sources, drawn: dict[str, tuple[str, str]]) -> list[text.Section]:
     """The paper from its methods to its limits."""
-    found = [text.Section("Methods", [text.STATISTICS, *map(text.method, sources.sweeps)])] if sources.sweeps else []
+    found: list[text.Section] = []
+    if sources.sweeps:
+        methods = [text.STATISTICS, *map(text.method, sources.sweeps), *text.versions(sources)]
+        found.append(text.Section("Methods", methods))
     for sweep in sources.sweeps:
         pictures = [drawn[name] for name in (f"readouts-{sweep.name}", f"depth-{sweep.name}") if name in drawn]
         names = [f"readouts-{slug(sweep.name)}", f"taps-{slug(sweep.name)}"]
         words = text.lines(sweep) or [text.headline(sweep)]
-        found.append(text.Section(f"{sweep.model} on {sweep.data}", words, pictures, names))
+        found.append(text.Section(text.heading(sweep, sources), words, pictures, names))
     if sources.heads:
         names = [f"heads-{slug(one.name)}" for one in sources.heads]
         found.append(text.Section("Heads on cached vectors", [text.heads(one) for one in sources.heads], (), names))

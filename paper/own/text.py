@@ -40,7 +40,7 @@ class Section:
 
 def title(sources: Sources) -> str:
     """What the paper is about, from its sweeps; "Own runs" where there is none."""
-    pairs = [f"{one.model} on {one.data}" for one in sources.sweeps]
+    pairs = list(dict.fromkeys(f"{one.model} on {one.data}" for one in sources.sweeps))
     if not pairs:
         return "Heads, blends and experiments on cached audio features"
     more = f" and {len(pairs) - 2} more" if len(pairs) > 2 else ""
@@ -49,7 +49,7 @@ def title(sources: Sources) -> str:
 
 def abstract(sources: Sources) -> str:
     """The headline of each sweep, and how many runs of other kinds there are."""
-    words = [f"{one.model} on {one.data} ({counted(one)}): {headline(one)}" for one in sources.sweeps]
+    words = [f"{heading(one, sources)} ({counted(one)}). {headline(one)}" for one in sources.sweeps]
     others = {"run of heads": sources.heads, "comparison of predictions": sources.comparisons}
     others |= {"experiment": sources.experiments, "fine-tuned model": sources.members}
     for what, ones in others.items():
@@ -78,24 +78,43 @@ def counted(one: Sweep) -> str:
 def method(one: Sweep) -> str:
     """What was read in a sweep, and with what."""
     config = one.config
-    model, audio, settings, versions = config["model"], config["audio"], config["settings"], config.get("versions", {})
+    model, audio, settings = config["model"], config["audio"], config["settings"]
     read = readouts(one)
+    folds = config["folds"]["description"]
     groups = (
-        f"Groups ({config['grouping']}) are kept whole."
+        ("" if "kept whole" in folds else f"Groups ({config['grouping']}) are kept whole. ")
         if one.run.n_groups
-        else "No grouping was known: clips of one recording may be on both sides of a split, and scores too high."
+        else "No grouping was known: clips of one recording may be on both sides of a split, and scores too high. "
     )
-    used = ", ".join(f"{name} {number}" for name, number in versions.items())
     return (
-        f"{one.name}. {one.model} ({Path(model['path']).name}, sha256 {str(model['sha256'])[:12]}) takes windows of "
-        f"{model['window_s']:g} s at {model['sample_rate']:,} Hz (normalisation: {model['normalise']}). The data, "
+        f"Run {one.name}: {one.model} ({Path(model['path']).name}, sha256 {str(model['sha256'])[:12]}) takes windows "
+        f"of {model['window_s']:g} s at {model['sample_rate']:,} Hz (normalisation: {model['normalise']}). The data, "
         f"{one.data}, are {audio['clips']:,} clips of {audio['classes']} classes ({audio['windows']:,} windows, "
         f"selected: {settings.get('select', 'all')}); ranked are {counted(one)}, over "
-        f"{config['folds']['description']}. {groups} "
+        f"{folds}. {groups}"
         f"{len(one.ranking)} taps were read, pooled by {settings.get('pool', 'mean')}, under {len(read)} "
         f"read-out{'s' if len(read) != 1 else ''} ({', '.join(read)}); the score is {score_name(one)}. Chance is "
-        f"{one.run.chance:.3f}. Made with {used}."
+        f"{one.run.chance:.3f}."
     )
+
+
+def versions(sources: Sources) -> list[str]:
+    """What the sweeps were made with, once where it was the same for all."""
+    used: dict[str, list[str]] = {}
+    for one in sources.sweeps:
+        words = ", ".join(f"{name} {number}" for name, number in one.config.get("versions", {}).items())
+        used.setdefault(words, []).append(one.name)
+    found: list[str] = []
+    for words, names in used.items():
+        of = f" ({', '.join(names)})" if len(used) > 1 else ""
+        found += [f"Made with {words}{of}."] if words else []
+    return found
+
+
+def heading(one: Sweep, sources: Sources) -> str:
+    """What a section is about; the run's name too where another is of the same model and data."""
+    same = [other for other in sources.sweeps if (other.model, other.data) == (one.model, one.data)]
+    return f"{one.model} on {one.data}{f' ({one.name})' if len(same) > 1 else ''}"
 
 
 def readouts(one: Sweep) -> list[str]:
@@ -112,11 +131,11 @@ def score_name(one: Sweep) -> str:
 
 
 STATISTICS = (
-    "birdprobe finds the blocks of a network from the graph of its ONNX file, makes the pooled output of each an "
-    "additional output, and proves the opened network against the untouched one. Scores are cross-validated. Brackets "
-    "are 95 % intervals, by the jackknife over groups; differences from the final embedding are paired. p-values are "
-    "those of sign flips over groups, family-wise over all taps and read-outs [2]. Scores called corrected take off "
-    "what choosing the best of many adds."
+    "The program birdprobe finds the blocks of a network from the graph of its ONNX file, makes the pooled output of "
+    "each an additional output, and proves the opened network against the untouched one. Scores are cross-validated. "
+    "Brackets are 95 % intervals, by the jackknife over groups; differences from the final embedding are paired. "
+    "p-values are those of sign flips over groups, family-wise over all taps and read-outs [2]. Scores called "
+    "corrected take off what choosing the best of many adds."
 )
 
 

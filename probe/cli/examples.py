@@ -11,6 +11,7 @@ EXAMPLES = {
     "sweep": (
         "model.onnx clips/ -o runs/mine --group-regex '^(XC\\d+)'",
         "model.onnx clips.csv -o runs/mine --groups recordist --taps 12-25,embedding",
+        "model.onnx clips/ -o runs/mine --control",
         "perch_v2.onnx birdclef-2026 -o runs/perch --select center",
     ),
     "compare": ("runs/perch runs/birdnet -o runs/both", "runs/birdnet perch.h5 -o runs/both"),
@@ -49,7 +50,7 @@ EXAMPLES = {
     ),
     "score": ("submission.csv truth.csv", "submission.csv truth.csv --json"),
     "kernel": ("runs/heads -o kernel --tta-shifts 0,1,-1",),
-    "figures": ("runs/mine", "runs/mine depth readouts --style print"),
+    "figures": ("runs/mine", "runs/mine depth readouts --style print --columns 1", "runs/perch figure1 figure2"),
     "atlas": ("runs/* -o atlas", "paper/results/atlas -o atlas"),
     "paper": ("runs/mine runs/heads --about mine -o paper/mine", "-o paper/build --run runs/mine --run runs/heads"),
     "demo": ("", "-o runs/small --species 8 --clips 10", "--competition runs/comp"),

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,61 +12,23 @@ import typer
 from ...features import InputError
 from ...features.seeds import MOST_SEED
 
-RECORDINGS, FEATURES, RANKING, MACHINE = "Recordings", "Backbone and features", "Ranking", "Machine"  # panels of --help
+# An option in a panel of --help.
+recordings = partial(typer.Option, rich_help_panel="Recordings")
+features = partial(typer.Option, rich_help_panel="Backbone and features")
+ranking = partial(typer.Option, rich_help_panel="Ranking")
+machine = partial(typer.Option, rich_help_panel="Machine")
 
 
-class Metric(StrEnum):
-    euclidean = "euclidean"
-    cosine = "cosine"
-
-
-class Unit(StrEnum):
-    clip = "clip"
-    window = "window"
-
-
-class DType(StrEnum):
-    float32 = "float32"
-    float16 = "float16"
-
-
-class DeviceName(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    tensorrt = "tensorrt"
-    openvino = "openvino"
-    coreml = "coreml"
-    directml = "directml"
-
-
-class PrecisionName(StrEnum):
-    float32 = "float32"
-    tf32 = "tf32"
-    float16 = "float16"
-
-
-class Projection(StrEnum):
-    umap = "umap"
-    pca = "pca"
-    none = "none"
-
-
-class ScoreName(StrEnum):
-    auto = "auto"
-    top1 = "top1"
-    auc = "auc"
-    cmap = "cmap"
-
-
-class TestGroups(StrEnum):
-    file = "file"
-    site = "site"
-
-
+Metric = StrEnum("Metric", ["euclidean", "cosine"])
+Unit = StrEnum("Unit", ["clip", "window"])
+DType = StrEnum("DType", ["float32", "float16"])
+DeviceName = StrEnum("DeviceName", ["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"])
+PrecisionName = StrEnum("PrecisionName", ["float32", "tf32", "float16"])
+Projection = StrEnum("Projection", ["umap", "pca", "none"])
+ScoreName = StrEnum("ScoreName", ["auto", "top1", "auc", "cmap"])
+TestGroups = StrEnum("TestGroups", ["file", "site"])
 Model = Annotated[
-    Path,
-    typer.Argument(metavar="MODEL", help="An ONNX file that takes a waveform, or a name of `birdprobe models`."),
+    Path, typer.Argument(metavar="MODEL", help="An ONNX file that takes a waveform, or a name of `birdprobe models`.")
 ]
 Audio = Annotated[
     Path,
@@ -75,186 +38,102 @@ Audio = Annotated[
     ),
 ]
 Taps = Annotated[
-    str,
-    typer.Option(
-        help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.",
-        rich_help_panel=FEATURES,
-    ),
+    str, features(help="`all`, or block numbers (negatives count from the end), names and ranges, comma-separated.")
 ]
 Pool = Annotated[
-    str,
-    typer.Option(
-        help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.",
-        rich_help_panel=FEATURES,
-    ),
+    str, features(help="How a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several are taps each.")
 ]
-Select = Annotated[
-    str, typer.Option(help="Windows of a clip: all, center, first, random:N or energy:N.", rich_help_panel=FEATURES)
-]
-Dtype = Annotated[DType, typer.Option(help="Number type of the cached features.", rich_help_panel=FEATURES)]
-SampleRate = Annotated[
-    int | None,
-    typer.Option(metavar="HZ", help="The model's sample rate, where it is not known.", rich_help_panel=FEATURES),
-]
-Hop = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="From one window to the next, with --select all.", rich_help_panel=FEATURES),
-]
-Overlap = Annotated[
-    float | None,
-    typer.Option(metavar="PART", help="Or by which part of a window they overlap: 0.5.", rich_help_panel=FEATURES),
-]
-Speed = Annotated[
-    float, typer.Option(help="0.1 plays recordings ten times slower, for bats and insects.", rich_help_panel=FEATURES)
-]
+Select = Annotated[str, features(help="Windows of a clip: all, center, first, random:N or energy:N.")]
+Dtype = Annotated[DType, features(help="Number type of the cached features.")]
+SampleRate = Annotated[int | None, features(metavar="HZ", help="The model's sample rate, where it is not known.")]
+Hop = Annotated[float | None, features(metavar="SECONDS", help="From one window to the next, with --select all.")]
+Overlap = Annotated[float | None, features(metavar="PART", help="Or by which part of a window they overlap: 0.5.")]
+Speed = Annotated[float, features(help="0.1 plays recordings ten times slower, for bats and insects.")]
 Bandpass = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LOW,HIGH", help="Hz of the recording that a filter lets through: 1000,12000.", rich_help_panel=FEATURES
-    ),
+    str | None, features(metavar="LOW,HIGH", help="Hz of the recording that a filter lets through: 1000,12000.")
 ]
 Column = Annotated[
     str | None,
-    typer.Option(
+    recordings(
         metavar="FIELD=COLUMN,...",
-        help="Of any table: label=species,path=filename,start=onset,end=offset (duration, group, fold).",
-        rich_help_panel=RECORDINGS,
+        help="Of any table: label=species,path=file; also start, end, duration, group, fold.",
     ),
 ]
-TestColumn = Annotated[
-    str | None,
-    typer.Option(metavar="FIELD=COLUMN,...", help="The same of the test's table.", rich_help_panel=RECORDINGS),
-]
+TestColumn = Annotated[str | None, recordings(metavar="FIELD=COLUMN,...", help="The same of the test's table.")]
 Window = Annotated[
-    float | None,
-    typer.Option(
-        "--window", metavar="SECONDS", help="The model's window, where it is not known.", rich_help_panel=FEATURES
-    ),
+    float | None, features("--window", metavar="SECONDS", help="The model's window, where it is not known.")
 ]
 Normalise = Annotated[
-    str | None,
-    typer.Option(
-        help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).", rich_help_panel=FEATURES
-    ),
+    str | None, features(help="none, peak (per window: mean off, peak to 0.25) or file-peak (whole file to 1).")
 ]
-Jobs = Annotated[
-    int,
-    typer.Option(min=1, help="Local processes, each with its own shard of the recordings.", rich_help_panel=MACHINE),
-]
-Cluster = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Run the shards on this Dask cluster.", rich_help_panel=MACHINE)
-]
-Classes = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Take at most N classes (seeded choice).", rich_help_panel=RECORDINGS),
-]
-PerClass = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Take at most N clips a class (seeded choice).", rich_help_panel=RECORDINGS),
-]
+Jobs = Annotated[int, machine(metavar="N", min=1, help="Local processes, each with its own shard of the recordings.")]
+Cluster = Annotated[str | None, machine(metavar="ADDRESS", help="Run the shards on this Dask cluster.")]
+Classes = Annotated[int | None, recordings(min=1, metavar="N", help="Take at most N classes (seeded choice).")]
+PerClass = Annotated[int | None, recordings(min=1, metavar="N", help="Take at most N clips a class (seeded choice).")]
 FrontEnd = Annotated[
     str | None,
-    typer.Option(
+    features(
         metavar="SPEC",
-        help="What makes the spectrogram that MODEL takes, such as mel:n_fft=2048,hop=512,n_mels=128,fmin=20,db; or "
+        help="What makes the spectrogram that MODEL takes, such as mel:n_fft=2048,n_mels=128,db; or "
         "a convention: timm-birdclef, ast, beats, panns, librosa, torchaudio, kaldi, batdetect2.",
-        rich_help_panel=FEATURES,
     ),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="NAME=VALUE",
-        help="Value of another input of MODEL: a number, zeros or ones.",
-        rich_help_panel=FEATURES,
-    ),
+    features("--input", metavar="NAME=VALUE", help="Value of another input of MODEL: a number, zeros or ones."),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Windows a forward pass; 8 on a CPU otherwise, found by a short trial on a GPU.",
-        rich_help_panel=MACHINE,
-    ),
+    machine(min=1, metavar="N", help="Windows a forward pass; 8 on a CPU otherwise, found by a short trial on a GPU."),
 ]
 Device = Annotated[
     DeviceName,
-    typer.Option(help="Where it computes; auto: CUDA where it answers, else the CPU.", rich_help_panel=MACHINE),
+    machine(
+        metavar="NAME",
+        help="auto (CUDA where it answers, else CPU), cpu, cuda, tensorrt, openvino, coreml or directml.",
+    ),
 ]
 Precision = Annotated[
     PrecisionName,
-    typer.Option(
-        help="What it computes in; checked against the CPU in float32 before it is believed.", rich_help_panel=MACHINE
-    ),
+    machine(metavar="TYPE", help="float32, tf32 or float16; checked against the CPU in float32 before it is believed."),
 ]
 GroupRegex = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RE",
-        help="Searched in the file name; its first group names clips not to be split.",
-        rich_help_panel=RECORDINGS,
-    ),
+    str | None, recordings(metavar="RE", help="Searched in the file name; its first group names clips not to be split.")
 ]
-Groups = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="The table's column that names the group.", rich_help_panel=RECORDINGS),
-]
+Groups = Annotated[str | None, recordings(metavar="COLUMN", help="The table's column that names the group.")]
 FoldRegex = Annotated[
     str | None,
-    typer.Option(
-        metavar="RE",
-        help="Searched in the file name; its first group is the clip's fold, as given.",
-        rich_help_panel=RECORDINGS,
-    ),
+    recordings(metavar="RE", help="Searched in the file name; its first group is the clip's fold, as given."),
 ]
-Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed of every random choice.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Readout = Annotated[
-    str,
-    typer.Option(
-        help="`all`, or some of knn, knn-cosine, knn-standard, centroid, linear, logistic, attentive, comma-separated.",
-        rich_help_panel=RANKING,
-    ),
+    str, ranking(help="`all`, or some of knn, knn-cosine, knn-standard, centroid, linear, logistic, attentive.")
 ]
 MinPerClass = Annotated[
-    int | None,
-    typer.Option(
-        min=2,
-        metavar="N",
-        help="Classes with fewer clips are left out; the folds otherwise.",
-        rich_help_panel=RECORDINGS,
-    ),
+    int | None, recordings(min=2, metavar="N", help="Classes with fewer clips are left out; the folds otherwise.")
 ]
 Test = Annotated[
     Path | None,
-    typer.Option(
-        metavar="AUDIO",
-        help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone.",
-        rich_help_panel=RANKING,
-    ),
+    recordings(metavar="AUDIO", help="Labelled recordings to test on, such as soundscapes; fitted on AUDIO alone."),
 ]
 Shots = Annotated[
     str | None,
-    typer.Option(
+    ranking(
         metavar="N,N,...",
         help="Also score against training clips a class, such as 1,2,4,8,16,32: the embedding and the best taps.",
-        rich_help_panel=RANKING,
     ),
 ]
 Planes = Annotated[
+    bool, ranking("--planes", help="Also score every tap in a plane of its own, by the method of --projection.")
+]
+Control = Annotated[
     bool,
-    typer.Option(
-        "--planes",
-        help="Also score every tap in a plane of its own, by the method of --projection.",
-        rich_help_panel=RANKING,
-    ),
+    ranking("--control", help="Also sweep the same architecture with random weights: how much of a score was learned?"),
 ]
-K = Annotated[int, typer.Option(min=1, help="Neighbours that vote.", rich_help_panel=RANKING)]
-Folds = Annotated[
-    int, typer.Option(min=2, help="Folds, unless they are given with the clips.", rich_help_panel=RECORDINGS)
-]
+K = Annotated[int, ranking(metavar="N", min=1, help="Neighbours that vote.")]
+Folds = Annotated[int, recordings(metavar="N", min=2, help="Folds, unless they are given with the clips.")]
 
 Head = Annotated[str | None, typer.Option(help="Which of the run's heads; its only one otherwise.")]
 OneFold = Annotated[int | None, typer.Option("--fold", min=0, help="One fold's model; all of them averaged otherwise.")]

@@ -1,5 +1,6 @@
 """Commands on predictions: tables of one row a window, one column a class."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ from ...features import InputError
 from .options import Json, Overwrite, Seed, numbers, out
 from .terminal import command_line, print_blend, print_json, print_scores, say
 
-STEPS, WEIGHTS = "Post-processing", "Weights"  # panels of --help
+# An option in a panel of --help.
+step = partial(typer.Option, rich_help_panel="Post-processing")
+weighing = partial(typer.Option, rich_help_panel="Weights")
 
 
 def blend(
@@ -18,60 +21,34 @@ def blend(
         typer.Argument(metavar="A.csv B.csv...", help="Submissions of any pipeline; one to post-process it."),
     ],
     output: Annotated[Path, out("OUT.csv", "The submission to write; OUT.json beside it says how.")],
-    weights: Annotated[
-        str | None, typer.Option(help="0.6,0.4 (any scale), or `search`; equal otherwise.", rich_help_panel=WEIGHTS)
-    ] = None,
-    space: Annotated[
-        str, typer.Option(help="What is averaged: prob, logit or rank.", rich_help_panel=WEIGHTS)
-    ] = "prob",
-    oof: Annotated[
-        str | None,
-        typer.Option(help="search: the members' out-of-fold tables, comma-separated.", rich_help_panel=WEIGHTS),
-    ] = None,
-    oof_truth: Annotated[Path | None, typer.Option(help="search: their 0/1 table.", rich_help_panel=WEIGHTS)] = None,
+    weights: Annotated[str | None, weighing(help="0.6,0.4 (any scale), or `search`; equal otherwise.")] = None,
+    space: Annotated[str, weighing(help="What is averaged: prob, logit or rank.")] = "prob",
+    oof: Annotated[str | None, weighing(help="search: the members' out-of-fold tables, comma-separated.")] = None,
+    oof_truth: Annotated[Path | None, weighing(help="search: their 0/1 table.")] = None,
     names: Annotated[str | None, typer.Option(help="Of the members, comma-separated; the files' otherwise.")] = None,
     missing: Annotated[
         str, typer.Option(help="A member without some classes: error, or skip (blended from the others there).")
     ] = "error",
-    taxonomy: Annotated[
-        Path | None, typer.Option(help="taxonomy.csv: pull classes to their genus and class.", rich_help_panel=STEPS)
-    ] = None,
-    genus: Annotated[float, typer.Option(help="Pull to the genus' mean.", rich_help_panel=STEPS)] = 0.15,
-    group: Annotated[
-        float, typer.Option("--class", help="Pull to the class_name's mean.", rich_help_panel=STEPS)
-    ] = 0.05,
-    prior: Annotated[
-        Path | None,
-        typer.Option(help="Site/hour prior of these labels (train_soundscapes_labels.csv).", rich_help_panel=STEPS),
-    ] = None,
-    prior_kind: Annotated[str, typer.Option(help="laplace or shrunk.", rich_help_panel=STEPS)] = "laplace",
-    prior_weight: Annotated[
-        float | None, typer.Option(help="laplace 0.5, shrunk 0.4 otherwise.", rich_help_panel=STEPS)
-    ] = None,
-    gaussian: Annotated[
-        float | None, typer.Option(help="Smooth over a file's windows: sigma in windows.", rich_help_panel=STEPS)
-    ] = None,
-    kernel: Annotated[str | None, typer.Option(help="Or weights such as .1,.8,.1", rich_help_panel=STEPS)] = None,
-    power: Annotated[
-        float | None, typer.Option(help="Times the file's confidence to this power: 0.4.", rich_help_panel=STEPS)
-    ] = None,
-    power_top: Annotated[int, typer.Option(min=1, help="Which is the mean of so many.", rich_help_panel=STEPS)] = 2,
-    no_call: Annotated[
-        float | None, typer.Option(help="Rows whose maximum is below this are damped...", rich_help_panel=STEPS)
-    ] = None,
-    no_call_factor: Annotated[float, typer.Option(help="... by this factor.", rich_help_panel=STEPS)] = 0.5,
-    no_call_class: Annotated[
-        str | None, typer.Option(help="A column that says no-call itself.", rich_help_panel=STEPS)
-    ] = None,
+    taxonomy: Annotated[Path | None, step(help="taxonomy.csv: pull classes to their genus and class.")] = None,
+    genus: Annotated[float, step(help="Pull to the genus' mean.")] = 0.15,
+    group: Annotated[float, step("--class", help="Pull to the class_name's mean.")] = 0.05,
+    prior: Annotated[Path | None, step(help="Site/hour prior of these labels (train_soundscapes_labels.csv).")] = None,
+    prior_kind: Annotated[str, step(help="laplace or shrunk.")] = "laplace",
+    prior_weight: Annotated[float | None, step(help="laplace 0.5, shrunk 0.4 otherwise.")] = None,
+    gaussian: Annotated[float | None, step(help="Smooth over a file's windows: sigma in windows.")] = None,
+    kernel: Annotated[str | None, step(help="Or weights such as .1,.8,.1")] = None,
+    power: Annotated[float | None, step(help="Times the file's confidence to this power: 0.4.")] = None,
+    power_top: Annotated[int, step(min=1, help="Which is the mean of so many.")] = 2,
+    no_call: Annotated[float | None, step(help="Rows whose maximum is below this are damped...")] = None,
+    no_call_factor: Annotated[float, step(help="... by this factor.")] = 0.5,
+    no_call_class: Annotated[str | None, step(help="A column that says no-call itself.")] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             help="eos7, the published chain, or a TOML file: instead of weights and steps.", metavar="NAME|TOML"
         ),
     ] = None,
-    sonotypes: Annotated[
-        Path | None, typer.Option(help="recipe: a CSV with primary_label and sonotype_group.", rich_help_panel=STEPS)
-    ] = None,
+    sonotypes: Annotated[Path | None, step(help="recipe: a CSV with primary_label and sonotype_group.")] = None,
     truth: Annotated[
         Path | None, typer.Option(help="0/1 table: adds the comparison of members and steps, with intervals.")
     ] = None,

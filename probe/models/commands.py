@@ -21,16 +21,15 @@ def models(as_json: Json = False) -> None:
     rows = [("name", "licence", "rate", "window", "size", "here")]
     for entry in known:
         size = "-" if entry.bytes is None else f"{entry.bytes / 1e6:,.1f} MB"
-        here = str(entry.place) if entry.here else f"no: birdprobe fetch {entry.name}"
-        rows.append(
-            (entry.name, entry.licence, f"{entry.sample_rate / 1000:g} kHz", f"{entry.window_s:g} s", size, here)
-        )
+        rate, window, here = f"{entry.sample_rate / 1000:g} kHz", f"{entry.window_s:g} s", "yes" if entry.here else "no"
+        rows.append((entry.name, entry.licence, rate, window, size, here))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[5]]))
     for entry in known:
         also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
         print(f"\n{entry.name}{also}: {entry.title}\n  from {entry.source or '-'}\n  cite {entry.cite or '-'}")
+        print(f"  here: {entry.place}" if entry.here else f"  birdprobe fetch {entry.name}")
 
 
 def fetch(

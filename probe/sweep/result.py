@@ -35,6 +35,11 @@ class SweepResult:
         return Run(self.path).readouts
 
     @cached_property
+    def control(self) -> pd.DataFrame | None:
+        """`control.csv`, the ranking of the same network with random weights; None without `control=True`."""
+        return Run(self.path).control
+
+    @cached_property
     def answer(self) -> dict[str, Any]:
         """`answer.json`: which tap to read for each use, the published protocol's, and the sentence."""
         return read_json(self.path / "answer.json", ANSWER)

@@ -29,6 +29,8 @@ TABLES = (
     "shots.csv",
     "planes.csv",
     "plane_scores.csv",
+    "control.csv",
+    "control_readouts.csv",
     "report.html",
 )
 FIGURES = (
@@ -40,7 +42,7 @@ KIND = Kind(
     "a finished run",
     (*TABLES, *(f"figures/{name}.{end}" for name in FIGURES for end in ("png", "pdf"))),
     ("model", "audio", "settings", "answer"),
-    kept=("features.h5", ".features.h5", "test.h5", ".test.h5"),
+    kept=("features.h5", ".features.h5", "test.h5", ".test.h5", "control.h5", ".control.h5"),
 )
 
 

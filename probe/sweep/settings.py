@@ -61,6 +61,7 @@ class Settings:
     test_groups: str = "file"
     shots: str | None = None
     planes: bool = False
+    control: bool = False
     timing: bool = True
     projection: str = "pca"
     seed: int = 0

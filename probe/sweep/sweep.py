@@ -9,7 +9,7 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from ..runtime.cost import Timing, ms_per_window
 from ..runtime.providers import find_device
+from .control import STORE as CONTROL
+from .control import check_trained, extract_control, study_control
 from .data import Data, FoldedClips, fold_clips, group_clips, read_data
 from .result import SweepResult
 from .run_folder import describe_audio, describe_model, describe_skipped, finish, prepare, write
@@ -137,6 +139,8 @@ def run_sweep(
             log(f"{part.root}: {part.kind}")
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
+    if settings.control:
+        check_trained(backbone)
     if backbone.device_check:
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
@@ -155,8 +159,16 @@ def run_sweep(
     }
     extraction = extract(backbone, data.recordings, run / "features.h5", **given)
     tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
+    untrained = None
+    if settings.control:
+        log("the same network with random weights")
+        untrained = extract_control(backbone, data.recordings, run, settings, **given)
     cost = time_taps(backbone, settings, log)
     found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
+    if untrained is not None:
+        log("ranking the control")
+        of = (found.units, found.verdict, found.folded, backbone.blocks, settings, data.score)
+        found = replace(found, beside=joined([found.beside, study_control(untrained.store, *of)]))
     config = {
         "command": command,
         "model": describe_model(backbone),
@@ -178,6 +190,8 @@ def run_sweep(
     publish(extraction.store, run / "features.h5")
     if tested is not None:
         publish(tested.store, run / "test.h5")
+    if untrained is not None:
+        publish(untrained.store, run / CONTROL)
     return SweepResult(run)
 
 
@@ -319,6 +333,8 @@ def conclusion_json(verdict: Verdict, shift: Shift | None, beside: Finding) -> d
         found["parts"] = found["parts"] | {"shifted": shift.sentence}
         found["shifted"] = shift.to_json()
     found["lines"] = [*found["lines"], *beside.lines]
+    if "control" in beside.answer:
+        found["parts"] = found["parts"] | {"control": beside.answer["control"]["sentence"]}
     return found
 
 

@@ -80,6 +80,28 @@ def test_architecture_outlines_the_best_and_dashes_what_was_not_read(tmp_path):
     assert sum(patch.get_linestyle() not in ("solid", "-") for patch in patches) == 16 - 3 + 1  # and the stem
 
 
+def test_published_figure_1_outlines_what_the_head_reads_and_sets_both_accuracies_above(tmp_path):
+    run = make_run(tmp_path / "run", PERCH)
+    figure = architecture.draw_published(run, {"block_24": 0.648, "block_01": 0.072})
+    outlined = [p for p in figure.axes[0].patches if to_hex(p.get_edgecolor()) == style.BEST and p.get_width() > 0.2]
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert len(outlined) == 3 and {".648", ".072"} <= set(words)
+    ours = Run(run).ranking.knn
+    assert {f"{ours[tap]:.3f}"[1:] for tap in ("block_00", "block_24", "embedding")} <= set(words)
+    assert not cut_off(figure) and not colliding(figure)
+
+
+def test_published_figure_1_is_of_perch_alone(birdnet):
+    with pytest.raises(InputError, match="16 blocks, and published Figure 1 is of Perch v2, which has 26"):
+        architecture.draw_published(birdnet)
+
+
+def test_published_figure_2_numbers_the_paths_on_the_map(birdnet):
+    (chart,) = trajectories.draw_published(birdnet).axes
+    numbers = [text.get_text() for text in chart.texts]
+    assert numbers.count("15") == 6 and {"11", "12", "13", "14"} <= set(numbers)  # an end hides what lies under it
+
+
 def test_trajectories_colour_the_six_longest(birdnet):
     items = Run(birdnet).projection
     centres = items.groupby(["label", "tap"])[["x", "y"]].mean()

@@ -136,7 +136,7 @@ def test_the_numbers_are_those_of_the_runs(built, runs):
     said = json.loads((built.out / "numbers.json").read_text(encoding="utf-8"))["values"]
     (one,) = recognise(runs[:1]).sweeps
     best = one.ranking["knn"].max()
-    assert said["sweep.best.point"] == f"{best:.3f}" and said["sweep.taps"] == str(len(one.ranking)) == "6"
+    assert said["sweep.best.knn"].startswith(f"{best:.3f} [") and said["sweep.taps"] == str(len(one.ranking)) == "6"
     assert said["sweep.n"] == said["budget.n"] == said["leakage.n"] == "48"
     assert said["regrouped.common"] == "6"
     verdicts = [int(said[f"claims.{name}"]) for name in ("holds", "fails", "undecided", "untested")]

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from birdprobe.features import InputError
-from birdprobe.paper.macros import Macros, Missing, verdict
+from birdprobe.paper.macros import Macros, Missing
 from birdprobe.paper.typeset import TEXT, minus, soft
 
 typst = pytest.importorskip("typst")
@@ -63,15 +63,6 @@ def test_latex_defines_every_name_once_and_escapes_its_text():
 def test_an_empty_number_is_refused():
     with pytest.raises(InputError, match=r"macros: sweep\.best is ' '"):
         Macros({"sweep.best": " "})
-
-
-def test_what_an_interval_of_a_difference_says():
-    assert [verdict(*ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0.0, 0.1))] == [
-        "better",
-        "worse",
-        "not separable",
-        "not separable",
-    ]
 
 
 def test_a_hyphen_becomes_a_minus_only_where_it_means_one():

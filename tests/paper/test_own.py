@@ -70,21 +70,31 @@ def test_figures_for_print_are_vectors_without_captions(sweep):
     assert b"/FontFile2" in pdf and b"/Subtype /Type3" not in pdf
     assert b"<text" not in svg and b'width="504pt"' in svg  # 7 inches, letters as outlines
     assert gallery.save(sweep, ["depth"], style="print")[1].read_bytes() == svg
+    column = gallery.save(sweep, ["depth"], style="print", columns=1)
+    assert all(path.parent == sweep / "figures" / "column" for path in column)
+    assert b'width="249.12pt"' in column[1].read_bytes()  # 88 mm
+    with pytest.raises(InputError, match="comparison needs both columns of a page, got --columns 1"):
+        gallery.save(sweep, ["depth", "comparison"], style="print", columns=1)
+    with pytest.raises(InputError, match="`--columns` must be 1 or 2, got 3"):
+        gallery.save(sweep, ["depth"], style="print", columns=3)
     with pytest.raises(InputError, match="`--style` must be screen or print, got 'poster'"):
         gallery.save(sweep, style="poster")
 
 
-@pytest.mark.parametrize("name", ["depth", "architecture", "classes", "readouts", "ranks", "trajectories"])
-def test_nothing_is_cut_off_or_covered_in_print(sweep, name):
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", ["depth", "architecture", "classes", "readouts", "ranks", "trajectories", "figure2"])
+def test_nothing_is_cut_off_or_covered_in_print(sweep, name, columns):
     from birdprobe.figures import style
-    from tests.pictures import colliding, cut_off
+    from tests.pictures import colliding, cut_off, written
 
-    every = gallery.FIGURES | {key: module.draw for key, module in gallery.WHERE_DATA.items()}
-    with style.printing():
+    every = gallery.FIGURES | gallery.AS_PUBLISHED
+    every |= {key: module.draw for key, module in gallery.WHERE_DATA.items()}
+    with style.printing(columns):
         figure = every[name](sweep)
-    assert figure.get_figwidth() == style.PRINT_IN and style.WIDTH_IN == style.SCREEN_IN
+    assert figure.get_figwidth() == style.PRINT_IN[columns] and style.WIDTH_IN == style.SCREEN_IN
     assert not cut_off(figure)
-    assert name == "trajectories" or not colliding(figure)
+    assert name in ("trajectories", "figure2") or not colliding(figure)
+    assert all(text.get_fontsize() >= 6 for text in written(figure))
 
 
 def test_the_scale_of_scores_can_be_read_in_grey():

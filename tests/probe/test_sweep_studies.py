@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import birdprobe as bp
 from birdprobe.analysis.runs import PLANE_COLUMNS, Run
 from birdprobe.features import InputError
 from birdprobe.probe.assets import WREN
@@ -41,7 +42,9 @@ def audio(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(model, audio, tmp_path_factory):
-    return sweep(model, audio, tmp_path_factory.mktemp("runs") / "run", shots="1,2,64", planes=True, **GIVEN)
+    return sweep(
+        model, audio, tmp_path_factory.mktemp("runs") / "run", shots="1,2,64", planes=True, control=True, **GIVEN
+    )
 
 
 def test_few_labels_are_scored_for_the_taps_in_question(result):
@@ -50,8 +53,37 @@ def test_few_labels_are_scored_for_the_taps_in_question(result):
     assert "embedding" in set(table["tap"]) and 2 <= table["tap"].nunique() <= 4
     told = result.answer["shots"]
     assert told["taps"] == list(table["tap"].unique())
-    assert result.answer["lines"][-1].lower().endswith(told["sentence"].lower())
+    assert result.answer["lines"][-2].lower().endswith(told["sentence"].lower())
     assert any(words.startswith("--shots: Left out") and "64 clips" in words for words in result.config["warnings"])
+
+
+def test_the_control_is_the_sweep_of_the_randomised_file(result, model, audio, tmp_path):
+    bp.randomise(model, tmp_path / "untrained.onnx", sample_rate=8000, window_s=1.0, progress=False)
+    untrained = sweep(tmp_path / "untrained.onnx", audio, tmp_path / "run", readout="knn,linear", **GIVEN)
+    pd.testing.assert_frame_equal(result.control, untrained.ranking[list(result.control)])
+    found = pd.read_csv(result.path / "control_readouts.csv")
+    wanted = untrained.readouts[list(found)]
+    found = found[found["readout"].isin(["knn", "linear"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, wanted)
+    assert untrained.control is None and (result.path / "control.h5").is_file()
+    with pytest.raises(InputError, match=r"untrained\.onnx has random weights itself"):
+        sweep(tmp_path / "untrained.onnx", audio, tmp_path / "other", control=True, **GIVEN)
+
+
+def test_the_control_tells_what_share_of_the_gain_over_chance_was_not_learned(result):
+    control = result.answer["control"]
+    assert result.answer["lines"][-1] == control["sentence"]
+    trained, untrained = result.readouts, pd.read_csv(result.path / "control_readouts.csv")
+    for use in ("training_free", "linear"):
+        one = control[use]
+        best = trained[trained["readout"] == one["readout"]]["score"].max()
+        other = untrained[untrained["readout"] == one["readout"]]["score"].max()
+        assert (one["tap"], one["readout"]) == (result.answer[use]["tap"], result.answer[use]["readout"])
+        assert one["difference"] == pytest.approx(best - other, abs=1e-5)
+        share = (other - control["chance"]) / (best - control["chance"])
+        assert one["share"] == pytest.approx(share, abs=1e-4)
+        assert one["share_lo"] <= one["share"] <= one["share_hi"] and one["lo"] <= one["difference"] <= one["hi"]
+        assert f"{one['control_score']:.3f} at {one['control_tap']} by" in control["sentence"]
 
 
 def test_every_tap_has_a_plane(result):

@@ -74,6 +74,7 @@ def depth_said(data: Run) -> Said:
     return alt, (
         f"<b>Accuracy against depth.</b> What each tap knows about these classes, and what it costs to get there.{how} "
         "The band and the bars are 95 % intervals; filled points cannot be told from the best on these clips."
+        f"{' Grey, dashed: the same network with random weights.' if data.control is not None else ''}"
     )
 
 
