@@ -38,6 +38,7 @@ from .cli.options import (
     out,
     plain,
     with_options,
+    writable,
 )
 from .cli.terminal import command_line, print_blocks, print_json, print_table, records, say, warn
 
@@ -176,7 +177,9 @@ def demo(
     clips: Annotated[int | None, typer.Option(min=5, help="Clips a species; 20, in a competition 12.")] = None,
     competition: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a made-up competition into DIR instead; no sweep is run."),
+        typer.Option(
+            metavar="DIR", help="Write a made-up competition into DIR instead; no sweep is run.", callback=writable
+        ),
     ] = None,
     soundscapes: Annotated[int | None, typer.Option(min=1, help="Labelled soundscapes of the competition; 24.")] = None,
     seed: Seed = 0,

@@ -7,9 +7,10 @@ import typer
 
 from ...features import InputError
 from .options import Json, Overwrite, Seed, numbers, out
+from .prediction_options import STEPS, Gaussian, Genus, Group, Power, PriorWeight, SampleSubmission, Smoothed
 from .terminal import command_line, print_blend, print_json, print_scores, say
 
-STEPS, WEIGHTS = "Post-processing", "Weights"  # panels of --help
+WEIGHTS = "Weights"  # a panel of --help
 
 
 def blend(
@@ -33,28 +34,18 @@ def blend(
     missing: Annotated[
         str, typer.Option(help="A member without some classes: error, or skip (blended from the others there).")
     ] = "error",
-    taxonomy: Annotated[
-        Path | None, typer.Option(help="taxonomy.csv: pull classes to their genus and class.", rich_help_panel=STEPS)
-    ] = None,
-    genus: Annotated[float, typer.Option(help="Pull to the genus' mean.", rich_help_panel=STEPS)] = 0.15,
-    group: Annotated[
-        float, typer.Option("--class", help="Pull to the class_name's mean.", rich_help_panel=STEPS)
-    ] = 0.05,
+    taxonomy: Smoothed = None,
+    genus: Genus = 0.15,
+    group: Group = 0.05,
     prior: Annotated[
         Path | None,
         typer.Option(help="Site/hour prior of these labels (train_soundscapes_labels.csv).", rich_help_panel=STEPS),
     ] = None,
     prior_kind: Annotated[str, typer.Option(help="laplace or shrunk.", rich_help_panel=STEPS)] = "laplace",
-    prior_weight: Annotated[
-        float | None, typer.Option(help="laplace 0.5, shrunk 0.4 otherwise.", rich_help_panel=STEPS)
-    ] = None,
-    gaussian: Annotated[
-        float | None, typer.Option(help="Smooth over a file's windows: sigma in windows.", rich_help_panel=STEPS)
-    ] = None,
+    prior_weight: PriorWeight = None,
+    gaussian: Gaussian = None,
     kernel: Annotated[str | None, typer.Option(help="Or weights such as .1,.8,.1", rich_help_panel=STEPS)] = None,
-    power: Annotated[
-        float | None, typer.Option(help="Times the file's confidence to this power: 0.4.", rich_help_panel=STEPS)
-    ] = None,
+    power: Power = None,
     power_top: Annotated[int, typer.Option(min=1, help="Which is the mean of so many.", rich_help_panel=STEPS)] = 2,
     no_call: Annotated[
         float | None, typer.Option(help="Rows whose maximum is below this are damped...", rich_help_panel=STEPS)
@@ -75,9 +66,7 @@ def blend(
     truth: Annotated[
         Path | None, typer.Option(help="0/1 table: adds the comparison of members and steps, with intervals.")
     ] = None,
-    sample_submission: Annotated[
-        Path | None, typer.Option(help="A CSV whose rows and columns the result gets.")
-    ] = None,
+    sample_submission: SampleSubmission = None,
     rows_per_file: Annotated[
         int | None, typer.Option(min=1, help="12 for BirdCLEF+ test soundscapes; unchecked else.")
     ] = None,
