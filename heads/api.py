@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..features.csv_files import write_csv
 from ..features.output_folder import adding
+from ..features.progress import working
 from ..features.recordings.taxonomy import read_classes
 
 if TYPE_CHECKING:
@@ -78,11 +79,12 @@ def train(
     Returns: the tables of the run, and what was chosen and compared on the way.
     Raises: InputError for anything wrong with what the user gave.
     """
-    from .training import results
-    from .training.loop import Settings
-    from .training.pseudo_labels import Gate
-    from .training.tap_selection import choose_taps, wanted
-    from .training.train import train
+    with working("loading torch", log):
+        from .training import results
+        from .training.loop import Settings
+        from .training.pseudo_labels import Gate
+        from .training.tap_selection import choose_taps, wanted
+        from .training.train import train
 
     settings = Settings(
         loss=loss,

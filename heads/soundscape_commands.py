@@ -149,8 +149,10 @@ def kernel(
 ) -> None:
     """An offline Kaggle notebook that predicts with this run, with its metadata and a packed folder."""
     given = locals()
-    from ..probe.soundscapes.placement import shifts_of
-    from .kaggle import write_kernel
+    from ..features.progress import working
 
+    with working("loading", say):
+        from ..probe.soundscapes.placement import shifts_of
+        from .kaggle import write_kernel
     given["tta_shifts"] = shifts_of(tta_shifts)
     print(write_kernel(**given, log=say))

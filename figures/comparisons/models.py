@@ -86,6 +86,8 @@ def draw(run: Path) -> Figure:
 def read(run: Path) -> pd.DataFrame:
     """The table of a comparison's taps."""
     check_run(run, "compare", TABLE)
+    if not has_data(run):
+        raise InputError(f"{run}: expected a run of `birdprobe compare`, got a {TABLE} of another kind.")
     table = read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
     missing = [name for name in (*COLUMNS, *USES) if name not in table]
     if missing:

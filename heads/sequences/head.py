@@ -46,6 +46,7 @@ class SequenceHead(nn.Module):
 
     dim: ClassVar[int] = 192  # as published
     gates: ClassVar[bool] = True  # whether a first pass is weighed against the logits, class by class
+    __signature__: ClassVar[Signature]
 
     def __init_subclass__(cls) -> None:
         """The signature of a kind: what all have, then its own options."""

@@ -7,7 +7,7 @@ Every labelled row is predicted exactly once, by the model of the fold that held
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..ensemble import load_members
 from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import mapping_of, read_first_pass
+from ..sequences.first_pass import Naming, mapping_of, with_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .folds import ALWAYS, make_folds
@@ -76,7 +76,7 @@ def train(
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
     taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
-    `sequences.first_pass.read_first_pass`.
+    `sequences.first_pass`.
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
     (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
@@ -86,23 +86,21 @@ def train(
     started, run = time.perf_counter(), Path(run)
     results.check(run, overwrite)
     specs = wanted_heads(stores[0], heads, taps, first_pass)
-    naming = {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
+    naming = Naming(taxonomy, backbone_labels, renames)
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
-    data, origin = load(stores, list(tokens), labels=labels, names=names), None
+    data, origin, outputs = load(stores, list(tokens), labels=labels, names=names), None, None
     if first_pass is not None:
-        given = read_first_pass(first_pass, data, stores, **naming, log=log)
-        data = replace(data, first_pass=torch.from_numpy(given))
-        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, **naming)
+        data = with_first_pass(data, first_pass, stores, naming, log)
+        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
-    outputs = None
     if any(spec.maps_logits for spec in specs):
-        mapping = mapping_of(stores[0], data.labels, **naming)
+        mapping = mapping_of(stores[0], data.labels, naming)
         log(f"logits: {mapping}")
         outputs = mapping.outputs
     job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
