@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from .finetune.api import fine_tune
     from .finetune.export import export
     from .finetune.predictor import open_member
-    from .heads.api import find_events, open_predictor, predict, train
+    from .heads.api import train
     from .heads.estimator import HeadClassifier
     from .heads.experiments import run_experiment
     from .heads.fuse import fuse
     from .heads.kaggle import write_kernel
+    from .heads.soundscapes import find_events, open_predictor, predict
     from .paper.atlas import atlas as build_atlas
     from .paper.build import build as build_paper
     from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
@@ -56,7 +57,7 @@ _PUBLIC = {
     "draw_figures": "figures.gallery:save",
     "fetch": "probe.models.fetch:fetch",
     "find_blocks": "probe.api:find_blocks",
-    "find_events": "heads.api:find_events",
+    "find_events": "heads.soundscapes:find_events",
     "import_features": "features.store:import_features",
     "join_features": "features.store:join_features",
     "rank_stores": "probe.stores:rank_stores",
@@ -64,12 +65,12 @@ _PUBLIC = {
     "fuse": "heads.fuse:fuse",
     "open_backbone": "probe.api:open_backbone",
     "open_member": "finetune.predictor:open_member",
-    "open_predictor": "heads.api:open_predictor",
+    "open_predictor": "heads.soundscapes:open_predictor",
     "open_store": "features.store:open_store",
     "open_sweep": "probe.sweep.result:open_sweep",
     "build_atlas": "paper.atlas:atlas",
     "build_paper": "paper.build:build",
-    "predict": "heads.api:predict",
+    "predict": "heads.soundscapes:predict",
     "randomise": "probe.models.randomise:randomise",
     "rank": "probe.api:rank",
     "run_experiment": "heads.experiments:run_experiment",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
-from ..features.files import read_json
+from ..features.files import check_run, read_json
 
 RANKING_COLUMNS = (
     *("tap", "index", "stage", "dim", "knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi"),
@@ -184,11 +184,8 @@ class Run:
         return (self.folder / "projection.csv").is_file() and self.projection.tap.nunique() > 1
 
     def _need(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.is_file():
-            found = "no such folder" if not self.folder.is_dir() else f"no {name} in it"
-            raise InputError(f"{self.folder}: {found}; expected the folder that `birdprobe sweep -o` wrote")
-        return path
+        check_run(self.folder, "sweep", name)
+        return self.folder / name
 
     def _points(self, name: str) -> pd.DataFrame:
         table = self._table(name, PROJECTION_COLUMNS)

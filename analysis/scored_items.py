@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..features import InputError
 from ..features.csv_files import read_csv
-from ..features.files import read_json
+from ..features.files import check_run, read_json
 from ..features.store import FeatureStore
 
 _COLUMNS = ("clip", "file", "label", "group", "fold")
@@ -104,9 +104,7 @@ def read_run(run: Path | str) -> Probed:
     InputError: a folder that is no finished sweep, or features.h5 and predictions.csv that are of different clips.
     """
     run = Path(run)
-    for name in ("config.json", "predictions.csv", "features.h5"):
-        if not (run / name).is_file():
-            raise InputError(f"{run}: expected the folder of a finished sweep, got one without {name}.")
+    check_run(run, "sweep", "config.json", "predictions.csv", "features.h5")
     config = read_json(run / "config.json", {"settings": {"k": int, "metric": str, "unit": str}, "grouping?": str})
     k, metric, unit = (config["settings"][name] for name in ("k", "metric", "unit"))
     text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}

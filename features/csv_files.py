@@ -5,12 +5,20 @@ be called `=HYPERLINK(...)`. Such text gets an apostrophe in front, unless it is
 again: what was written comes back unchanged, apostrophes of the user's too.
 """
 
+import csv
 import re
 from typing import Any
 
 import pandas as pd
 
 RUN = re.compile(r"'*[=+\-@\t\r]")  # apostrophes in front, so that escaping twice can be undone twice
+
+
+def fault_of(error: Exception) -> str:
+    """What Python's reader says of a CSV, in words that help."""
+    if "field larger than field limit" in str(error):
+        return f"a cell longer than {csv.field_size_limit():,} characters. A quotation mark that is never closed?"
+    return str(error)
 
 
 def escape(value: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -79,8 +80,8 @@ def check_new(path: Path, overwrite: bool) -> None:
     """Refuse a path that cannot be written, or holds something already unless `overwrite`. Nothing is changed.
 
     Raises:
-        InputError: a folder of that name, a parent that is a file, a name too long; an existing file or link, unless
-            `overwrite`.
+        InputError: a folder of that name, a parent that is a file or takes no files, a name too long; an existing file
+            or link, unless `overwrite`.
     """
     path = Path(path)
     with explained(path):
@@ -92,6 +93,43 @@ def check_new(path: Path, overwrite: bool) -> None:
         check_parents(path.parent)
         with suppress(FileNotFoundError):
             os.lstat(path)  # a name too long is said now, not after the work
+
+
+def check_exists(path: Path | str, expected: str) -> None:
+    """Refuse an input that is not there, in the words that every command has for it.
+
+    Args:
+        path: of a file or folder.
+        expected: what it should have been, such as "an ONNX model".
+
+    Raises:
+        InputError: nothing there.
+    """
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file or folder, expected {expected}.")
+
+
+def check_file(path: Path | str, expected: str) -> None:
+    """Refuse an input that is not there, see `check_exists`, a folder, or what `check_regular` refuses."""
+    check_exists(path, expected)
+    check_regular(path)
+    if Path(path).is_dir():
+        raise InputError(f"{path}: expected {expected}, got a folder.")
+
+
+def check_run(path: Path | str, command: str, *files: str) -> None:
+    """Refuse what is no run of a command, see `check_exists`. files: patterns of what such a run holds.
+
+    Raises:
+        InputError: nothing there, a file, or a folder without such files.
+    """
+    expected = f"a run of `birdprobe {command}`"
+    check_exists(path, expected)
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: expected {expected}, got a file.")
+    for file in files:
+        if not any(Path(path).glob(file)):
+            raise InputError(f"{path}: expected {expected}, got no {file} in it.")
 
 
 @contextmanager
@@ -282,9 +320,14 @@ def _create_beside(path: Path) -> Path:
 
 
 def check_parents(folder: Path) -> None:
-    """NotADirectoryError where the nearest of `folder` and its parents that exists is no folder."""
+    """OSError where the nearest of `folder` and its parents that exists is no folder, or takes no new names: tried,
+    because what permissions say is not all that there is to it."""
     for parent in (folder, *folder.parents):
         if os.path.lexists(parent):
             if not parent.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, "", str(parent))
+            try:
+                Path(tempfile.mkdtemp(prefix=".birdprobe-", dir=parent)).rmdir()
+            except FileNotFoundError:  # as below /proc
+                raise PermissionError(errno.EACCES, "", str(parent)) from None
             return

@@ -1,9 +1,13 @@
 """The one progress bar: on stderr, gone when it is done; in a log, where no bar can be drawn, a line now and then."""
 
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+BEAT_S = 2.0  # seconds after which work that cannot be counted says that it goes on
 LINE_S = 20.0  # seconds between lines where stderr is no terminal
 _silent = False  # for the whole process, as `--quiet` wishes
 
@@ -17,6 +21,29 @@ def silence(wanted: bool) -> None:
 def silent() -> bool:
     """Whether the user asked for results, warnings and errors only."""
     return _silent
+
+
+@contextmanager
+def working(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """For work that has no steps to count: every two seconds of it, a line with the time that it has taken.
+
+    Args:
+        what: the words before the time, such as "exporting".
+        say: hears the lines, from a thread of their own.
+    """
+    began, over = time.perf_counter(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            say(f"{what}: {time.perf_counter() - began:.0f} s")
+
+    thread = threading.Thread(target=beat, name="working", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class Progress:

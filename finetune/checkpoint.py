@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..features import InputError
-from ..features.files import read_json, replacing, sha256
+from ..features.files import check_run, read_json, replacing, sha256
 from ..features.schema import record
 
 if TYPE_CHECKING:
@@ -210,12 +210,11 @@ def of_run(run: Path) -> dict[int, Path]:
 
     InputError: the folder holds none.
     """
+    check_run(run, "finetune", "fold*/best.json")
     found = {}
     for text in Path(run).glob("fold*/best.json"):
         if match := re.fullmatch(r"fold(\d+)", text.parent.name):
             found[int(match[1])] = text
-    if not found:
-        raise InputError(f"{run}: expected the folder of `birdprobe finetune`, got no fold*/best.json.")
     return dict(sorted(found.items()))
 
 

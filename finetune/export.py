@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..features import InputError
 from ..features.drafts import draft_folder
-from ..features.files import check_new
+from ..features.files import check_exists, check_new
 from . import checkpoint, initial_weights
 from .checkpoint import Description
 from .exporter import program_of, quiet
@@ -32,6 +32,7 @@ from .models.network import FrameNetwork
 from .models.sed import mean_of_sigmoids
 from .predictor import chosen
 
+EXPECTED = "a run of `birdprobe finetune`, a checkpoint in it or a member's name"
 OPSET = 18  # the least that torch's exporter writes
 TOLERANCE = 1e-4  # largest difference to torch, in units of a window's largest magnitude, at least 1
 LOUDNESS = (0.5, 0.1, 1e-2, 1e-4)  # standard deviation of the noise that is compared
@@ -123,6 +124,8 @@ def export(
     else:
         if fold is not None:
             raise InputError(f"`--fold`: expected a folder of `birdprobe finetune`, got {what}.")
+        if len(path.parts) > 1 and ":" not in str(what):
+            check_exists(path, EXPECTED)
         model, said = fresh(str(what), init, pretrained, log)
     log(f"exporting {said.member}: a minute for large ones")
     return write(model, said, out)
@@ -142,7 +145,10 @@ def fresh(name: str, init: Path | None, pretrained: bool, log: Callable[[str], N
     """A member as it is before training: published weights, or random ones, and no labels."""
     if name not in members.MEMBERS and timm_backbone.known(name):
         name = members.TIMM + name
-    member = members.get(name)
+    try:
+        member = members.get(name)
+    except InputError as error:
+        raise InputError(f"{name}: no such file or folder, expected {EXPECTED}; {error}") from None
     model = members.assemble(member, 1).eval()
     began = initial_weights.begin(model.network, member, init, pretrained)
     if began["source"] == "random":

@@ -27,7 +27,7 @@ from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
 from ..features.csv_files import read_csv, write_csv
-from ..features.files import parse_json
+from ..features.files import check_run, parse_json
 from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
@@ -115,9 +115,7 @@ def compare(one: Score, other: Score, seed: int) -> dict | None:
 
 def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """(config.json, the arrays of oof.npz) of a train run."""
-    for name in ("config.json", "oof.npz", "tap_weights.csv"):
-        if not (run / name).is_file():
-            raise InputError(f"{run}: expected the folder of `birdprobe train`, got no {name} in it.")
+    check_run(run, "train", "config.json", "oof.npz", "tap_weights.csv")
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
         return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
 
@@ -218,9 +216,7 @@ def score_of(name: str, correct: dict[str, np.ndarray], groups: np.ndarray, n_bo
 
 def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
     """A sweep's k-NN accuracies with draws from its predictions, and its ridge accuracies as they are."""
-    for name in ("ranking.csv", "predictions.csv"):
-        if not (sweep / name).is_file():
-            raise InputError(f"{sweep}: expected the folder of `birdprobe sweep`, got no {name} in it.")
+    check_run(sweep, "sweep", "ranking.csv", "predictions.csv")
     table = read_csv(sweep / "ranking.csv", dtype={"tap": str})
     said = read_csv(sweep / "predictions.csv", dtype=str, keep_default_na=False)
     if missing := [tap for tap in table["tap"] if tap not in said.columns]:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..probe.cli.options import Folds, Head, Model, OneFold, Overwrite, Seed, Unit, numbers, out
+from ..probe.cli.options import Folds, Model, Overwrite, Seed, Unit, numbers, out
+from ..probe.cli.prediction_options import Head, OneFold
 from ..probe.cli.terminal import command_line, print_choice, say
 
 TRAINING, PSEUDO, FIRST = "Training", "Pseudo-labels", "First pass"  # panels of --help
@@ -115,11 +116,15 @@ def fuse(
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
     given = locals()
-    from .fuse import fuse
+    from ..features.progress import working
 
+    with working("loading torch", say):
+        from .fuse import fuse
     fused = fuse(**given, log=say)
-    print(fused)
-    print(fused.timing())
+    print(fused, flush=True)
+    with working("timing the file and the whole model", say):
+        timing = fused.timing()
+    print(timing)
 
 
 def experiment(

@@ -3,6 +3,7 @@
 The mean is taken over probabilities, not logits.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from ..features import InputError
+from ..features.files import check_run
 from ..finetune.losses import probabilities
 from ..probe.runtime.backbone import sha256
 from . import sequences
@@ -90,15 +92,12 @@ class Members:
 
 def names_of(run: Path) -> dict[str, list[Path]]:
     """RUN/heads/NAME-fold<k>.json -> {NAME: its files in the order of the folds}. InputError: none there."""
+    check_run(run, "train", "heads/*-fold*.json")
     found: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted((Path(run) / "heads").glob("*-fold*.json")):
         name, fold = path.stem.rsplit("-fold", 1)
         if fold.isdecimal():
             found.setdefault(name, []).append((int(fold), path))
-    if not Path(run).exists():
-        raise InputError(f"{run}: no such folder; expected the folder of `birdprobe train`.")
-    if not found:
-        raise InputError(f"{run}: expected the folder of `birdprobe train`, got no heads/*-fold*.json in it.")
     return {name: [path for _, path in sorted(files)] for name, files in found.items()}
 
 
@@ -107,7 +106,7 @@ def load_members(run: Path, head: str | None = None, fold: int | None = None) ->
 
     Args:
         run: the folder that `birdprobe train` wrote.
-        head: its name in the run; None for the only one there is.
+        head: its name in the run, as `train --head` took it, or a beginning that no other has; None for the only one.
         fold: one fold; None for all of them.
 
     Raises: InputError for no such head or fold, several heads and none named, folds that do not belong together.
@@ -115,9 +114,11 @@ def load_members(run: Path, head: str | None = None, fold: int | None = None) ->
     there = names_of(run)
     if head is None and len(there) > 1:
         raise InputError(f"{run}: expected one head, got {', '.join(there)}. Choose it with --head.")
-    name = next(iter(there)) if head is None else head.replace(":", "-")
-    if name not in there:
-        raise InputError(f"{run}: `--head` must be one of {', '.join(there)}, got {head}.")
+    wanted = re.sub("[:+]", "-", head or "")
+    fitting = [wanted] if wanted in there else [name for name in there if name.startswith(wanted)]
+    if len(fitting) != 1:
+        raise InputError(f"{run}: `--head` must be one of {', '.join(fitting or there)}, got {head}.")
+    name = fitting[0]
     files = there[name]
     if fold is not None:
         files = [path for path in files if path.stem == f"{name}-fold{fold}"]

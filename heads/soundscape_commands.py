@@ -7,45 +7,54 @@ import typer
 
 from ..probe.cli.options import (
     Bandpass,
-    Budget,
     Device,
     DeviceName,
     FrontEnd,
-    Head,
     Inputs,
     Normalise,
-    OneFold,
     Overwrite,
     Precision,
     PrecisionName,
-    RowSeconds,
     SampleRate,
     Window,
     out,
 )
+from ..probe.cli.prediction_options import (
+    ROWS,
+    Activation,
+    Budget,
+    Gaussian,
+    Genus,
+    Group,
+    Head,
+    Labels,
+    ModelOrRun,
+    OneFold,
+    Power,
+    PriorWeight,
+    RowSeconds,
+    RunModel,
+    SampleSubmission,
+    Shifts,
+    Smoothed,
+    Soundscapes,
+    Workers,
+)
 from ..probe.cli.terminal import command_line, say
-
-ROWS, CLASSIFIER = "Rows and columns", "Any ONNX classifier"  # panels of --help
 
 
 def predict(
-    model_or_run: Annotated[
-        Path, typer.Argument(metavar="MODEL_OR_RUN", help="A fused ONNX file, or a run of `train` or `finetune`.")
-    ],
-    soundscapes: Annotated[Path, typer.Argument(metavar="SOUNDSCAPES", help="A folder of recordings, or one file.")],
+    model_or_run: ModelOrRun,
+    soundscapes: Soundscapes,
     output: Annotated[Path, out("OUT.csv", "The submission to write; OUT.json beside it says how.")],
-    model: Annotated[
-        Path | None, typer.Option(help="The run's backbone, where it is no longer where its store was made from.")
-    ] = None,
+    model: RunModel = None,
     head: Head = None,
     fold: OneFold = None,
     first_pass: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Other predictions, for a head trained with --first-pass CSV.")
     ] = None,
     row_s: RowSeconds = None,
-    tta_shifts: Annotated[
-        str, typer.Option(help="Test-time shifts in seconds, averaged: 0,1,-1.", rich_help_panel=ROWS)
-    ] = "0",
+    tta_shifts: Shifts = "0",
     tta: Annotated[
         str, typer.Option(help="Of a fine-tuned member: reverse, gain, gain:DB; empty for none.", rich_help_panel=ROWS)
     ] = "reverse,gain",
@@ -56,18 +65,9 @@ def predict(
     taxonomy: Annotated[
         Path | None, typer.Option(help="taxonomy.csv: the columns, in its order.", rich_help_panel=ROWS)
     ] = None,
-    sample_submission: Annotated[
-        Path | None, typer.Option(help="A CSV whose rows and columns the result gets.", rich_help_panel=ROWS)
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="One label a line: makes any ONNX classifier of waveforms a predictor.", rich_help_panel=CLASSIFIER
-        ),
-    ] = None,
-    activation: Annotated[
-        str, typer.Option(help="With --labels: sigmoid, softmax or none.", rich_help_panel=CLASSIFIER)
-    ] = "sigmoid",
+    sample_submission: SampleSubmission = None,
+    labels: Labels = None,
+    activation: Activation = "sigmoid",
     sample_rate: SampleRate = None,
     window_s: Window = None,
     normalise: Normalise = None,
@@ -80,7 +80,7 @@ def predict(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a forward pass; 8, on a GPU 32.")] = None,
     device: Device = DeviceName.auto,
     precision: Precision = PrecisionName.float32,
-    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time; one a core otherwise.")] = None,
+    workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Soundscapes in, a validated submission out: one row a window, within a budget, resumable."""
@@ -89,17 +89,15 @@ def predict(
 
     started = time.monotonic()  # a budget counts from here
     from ..probe.soundscapes.placement import shifts_of
-    from .api import predict
+    from .soundscapes import predict
 
     given["tta_shifts"], given["tta"] = shifts_of(tta_shifts), tuple(part for part in tta.split(",") if part)
     print(predict(**given, command=command_line(), started=started, log=say))
 
 
 def events(
-    model_or_run: Annotated[
-        Path, typer.Argument(metavar="MODEL_OR_RUN", help="A run of `finetune` or `train`, or an ONNX file.")
-    ],
-    soundscapes: Annotated[Path, typer.Argument(metavar="SOUNDSCAPES", help="A folder of recordings, or one file.")],
+    model_or_run: ModelOrRun,
+    soundscapes: Soundscapes,
     output: Annotated[Path, out("OUT", "The table: OUT.txt for Raven, OUT.csv with onset and offset.")],
     threshold: Annotated[float, typer.Option(help="Probability that an event has to reach.")] = 0.5,
     release: Annotated[
@@ -111,24 +109,20 @@ def events(
     shortest_s: Annotated[
         float, typer.Option("--shortest", metavar="SECONDS", help="Shorter events are left out.")
     ] = 0.0,
-    model: Annotated[Path | None, typer.Option(help="The run's backbone, where it has moved.")] = None,
+    model: RunModel = None,
     head: Head = None,
     fold: OneFold = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="One label a line: any ONNX classifier.", rich_help_panel=CLASSIFIER)
-    ] = None,
-    activation: Annotated[
-        str, typer.Option(help="With --labels: sigmoid, softmax or none.", rich_help_panel=CLASSIFIER)
-    ] = "sigmoid",
+    labels: Labels = None,
+    activation: Activation = "sigmoid",
     sample_rate: SampleRate = None,
     window_s: Window = None,
     normalise: Normalise = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time; one a core otherwise.")] = None,
+    workers: Workers = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Soundscapes in, a table of events out: which class, from when to when, for Raven or as CSV."""
     given = locals()
-    from .api import find_events
+    from .soundscapes import find_events
 
     print(find_events(**given, log=say))
 
@@ -136,27 +130,29 @@ def events(
 def kernel(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of `train`, or a fused ONNX file.")],
     output: Annotated[Path, out("DIR", "The folder to write: notebook, metadata, package.")],
-    model: Annotated[Path | None, typer.Option(help="The run's backbone, where it has moved.")] = None,
+    model: RunModel = None,
     head: Head = None,
     fold: OneFold = None,
     competition: Annotated[str, typer.Option(help="Its name on Kaggle.")] = "birdclef-2026",
     user: Annotated[str, typer.Option(help="Your name on Kaggle.")] = "YOUR-KAGGLE-NAME",
     row_s: Annotated[float, typer.Option("--row", metavar="SECONDS", help="Of a row.")] = 5.0,
-    tta_shifts: Annotated[str, typer.Option(help="Test-time shifts in seconds: 0,1,-1.")] = "0",
+    tta_shifts: Shifts = "0",
     budget_minutes: Annotated[float, typer.Option(help="What the competition allows.")] = 90.0,
-    taxonomy: Annotated[Path | None, typer.Option(help="taxonomy.csv, for taxonomic smoothing.")] = None,
-    genus: Annotated[float, typer.Option(help="Pull to the genus' mean.")] = 0.15,
-    group: Annotated[float, typer.Option("--class", help="Pull to the class_name's mean.")] = 0.05,
+    taxonomy: Smoothed = None,
+    genus: Genus = 0.15,
+    group: Group = 0.05,
     prior: Annotated[Path | None, typer.Option(help="JSON of a site/hour prior, as `blend --prior` leaves it.")] = None,
-    prior_weight: Annotated[float | None, typer.Option(help="laplace 0.5, shrunk 0.4 otherwise.")] = None,
-    gaussian: Annotated[float | None, typer.Option(help="Smooth over a file's rows: sigma in rows.")] = None,
-    power: Annotated[float | None, typer.Option(help="Times the file's confidence to this power.")] = None,
+    prior_weight: PriorWeight = None,
+    gaussian: Gaussian = None,
+    power: Power = None,
     overwrite: Overwrite = False,
 ) -> None:
     """An offline Kaggle notebook that predicts with this run, with its metadata and a packed folder."""
     given = locals()
-    from ..probe.soundscapes.placement import shifts_of
-    from .kaggle import write_kernel
+    from ..features.progress import working
 
+    with working("loading", say):
+        from ..probe.soundscapes.placement import shifts_of
+        from .kaggle import write_kernel
     given["tta_shifts"] = shifts_of(tta_shifts)
     print(write_kernel(**given, log=say))

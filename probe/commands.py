@@ -39,6 +39,7 @@ from .cli.options import (
     ranking,
     recordings,
     with_options,
+    writable,
 )
 from .cli.terminal import command_line, print_blocks, print_json, print_table, records, say, warn
 
@@ -163,7 +164,9 @@ def demo(
     clips: Annotated[int | None, typer.Option(min=5, help="Clips a species; 20, in a competition 12.")] = None,
     competition: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a made-up competition into DIR instead; no sweep is run."),
+        typer.Option(
+            metavar="DIR", help="Write a made-up competition into DIR instead; no sweep is run.", callback=writable
+        ),
     ] = None,
     soundscapes: Annotated[int | None, typer.Option(min=1, help="Labelled soundscapes of the competition; 24.")] = None,
     seed: Seed = 0,

@@ -5,7 +5,6 @@ demo's species are others. What the demo shows is the tool, on a curve that is n
 made-up competition of yet other species is written instead.
 """
 
-import os
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,11 +56,10 @@ def competition(
     write_competition(folder, size, seed, overwrite=overwrite)
     focal, table = read_recordings(folder), folder / "train_soundscapes_labels.csv"
     windows = read_recordings(table)
-    model = WREN if (short := os.path.relpath(WREN)).startswith(os.pardir) else short
     commands = (
-        ("sweep", model, folder, "-o", "runs/competition"),
-        ("extract", model, folder, "-o", "focal.h5"),
-        ("extract", model, table, "-o", "soundscapes.h5"),
+        ("sweep", WREN.stem, folder, "-o", "runs/competition"),
+        ("extract", WREN.stem, folder, "-o", "focal.h5"),
+        ("extract", WREN.stem, table, "-o", "soundscapes.h5"),
         (
             *("train", "focal.h5", "soundscapes.h5", "-o", "runs/heads", "--taps", "auto:3", "--fold-by", "file"),
             *("--taxonomy", folder / "taxonomy.csv"),

@@ -26,8 +26,8 @@ from birdprobe.features.synthetic.clips import write_dataset
 from birdprobe.features.windows import Selection
 from birdprobe.probe.demo import GROUP_REGEX, WREN
 from birdprobe.probe.extraction.extract import extract
-from birdprobe.probe.extraction.writer import cores
 from birdprobe.probe.runtime.backbone import Backbone
+from birdprobe.probe.runtime.cores import cores
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
 from birdprobe.probe.runtime.opening import build
 from birdprobe.probe.runtime.providers import find_device

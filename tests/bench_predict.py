@@ -23,13 +23,13 @@ from birdprobe.features.store import StoreKey
 from birdprobe.features.synthetic.competition import Size, write_competition
 from birdprobe.features.windows import normalise_windows
 from birdprobe.finetune.checkpoint import save as save_weights
-from birdprobe.heads.api import open_predictor
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.modules import build
+from birdprobe.heads.soundscapes import open_predictor
 from birdprobe.heads.training import checkpoint
 from birdprobe.probe.demo import WREN
-from birdprobe.probe.extraction.writer import cores
 from birdprobe.probe.runtime.backbone import Backbone
+from birdprobe.probe.runtime.cores import cores
 from birdprobe.probe.runtime.sessions import audio_like
 from birdprobe.probe.soundscapes import predict
 from tests.bench import BIRDNET, Bare, decode
@@ -40,7 +40,7 @@ FEW = 20  # files that the memory of many is compared with
 CHILD = """
 import sys
 from pathlib import Path
-from birdprobe.heads.api import open_predictor
+from birdprobe.heads.soundscapes import open_predictor
 from birdprobe.probe.soundscapes import predict
 predict(open_predictor(sys.argv[1]), sys.argv[2], sys.argv[3], progress=False)
 print(Path("/proc/self/status").read_text())

@@ -19,7 +19,7 @@ import pandas as pd
 
 from birdprobe.analysis.tables import Table
 from birdprobe.features.files import write_text
-from birdprobe.probe.extraction.writer import cores
+from birdprobe.probe.runtime.cores import cores
 
 BATCH = 8
 PAUSE_S = 0.15

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError
-from birdprobe.features.files import check_regular
+from birdprobe.features.files import check_new, check_regular
+from birdprobe.features.recordings.tables.text import read_table
 from birdprobe.probe.api import extract
+from birdprobe.probe.cli.app import app
 from birdprobe.probe.soundscapes.placement import Placement
 from birdprobe.probe.sweep.settings import Settings
 from birdprobe.probe.sweep.sweep import sweep
@@ -93,6 +96,49 @@ def test_outputs_are_refused_before_the_model_is_opened(made, output, said):
     with pytest.raises(InputError, match=said):
         extract(made / "m.onnx", made / "clips", made / output, log=lines.append, **GIVEN)
     assert not lines
+
+
+OUTPUTS = {
+    "extract": ("m.onnx", "clips"),
+    "sweep": ("m.onnx", "clips"),
+    "train": ("s.h5",),
+    "fuse": ("nowhere", "m.onnx"),
+    "predict": ("nowhere", "clips"),
+    "events": ("nowhere", "clips"),
+    "kernel": ("nowhere",),
+    "blend": ("nowhere.csv",),
+    "export": ("nowhere",),
+    "finetune": ("clips",),
+    "compare": ("nowhere", "nowhere"),
+    "paper": ("nowhere",),
+    "convert": ("nowhere.tflite",),
+    "randomise": ("m.onnx",),
+    "experiment": ("priors", "nowhere"),
+    "store export": ("s.h5",),
+    "demo": (),
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_an_output_that_cannot_be_written_is_the_first_thing_said(made, command):
+    """/proc takes no files, not even from the superuser."""
+    words = [str(made / word) for word in OUTPUTS[command]]
+    done = CliRunner().invoke(app, [*command.split(), *words, "-o", "/proc/nope/out.csv"])
+    assert isinstance(done.exception, InputError), done.output
+    assert str(done.exception).startswith("/proc/nope/out.csv: no permission to write there")
+
+
+def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path):
+    check_new(tmp_path / "a" / "b.csv", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("read", [predictions.read, read_table])
+def test_a_cell_without_an_end(tmp_path, read):
+    path = tmp_path / "long.csv"
+    path.write_text(f"row_id,{'x' * 140_000}\na_5,0\n")
+    with pytest.raises(InputError, match=r"long\.csv: not a readable CSV: a cell longer than 131,072 characters"):
+        read(path)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...features import InputError
+from ...features.files import check_file
 from .. import predictions
 from . import file_confidence, nocall, site_hour, step, taxonomic, temporal
 
@@ -92,6 +93,7 @@ def prior_step(wanted: Wanted, row_ids, classes, say) -> site_hour.SiteHour | si
 
 def read_labels(path: Path, classes: Sequence[str], say: Callable[[str], None] = lambda line: None):
     """bool table [rows, classes]: of a truth table (first column row_id), or of train_soundscapes_labels.csv."""
+    check_file(path, "a CSV of labels")
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline().split(",")[0].strip().strip('"')

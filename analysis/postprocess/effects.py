@@ -80,13 +80,12 @@ def table(effects: Sequence[Effect], caption: str = "") -> Table:
     frame = pd.DataFrame([asdict(effect) for effect in effects], columns=list(Effect.__dataclass_fields__))
     columns = [
         Column("Step", "{step}", "left"),
-        Column("Applied to rows", "{applied_rows:,} of {rows:,}"),
-        Column("Rows changed", "{rows_changed:,}"),
-        Column("Values changed", "{values_changed:,} of {values:,}"),
+        Column("Rows applied to", "{applied_rows:,} of {rows:,}"),
+        Column("Values changed", "{values_changed:,}"),
         Column("Ranks changed", "{ranks_changed:,}"),
     ]
     if frame["gain"].notna().any():
-        columns.append(Column("Macro AUC", "{auc_after:.4f}"))
+        columns.append(Column("AUC", "{auc_after:.4f}"))
         columns.append(Column("Gain", "{gain:+.4f}"))
     if frame["gain_lo"].notna().any():
         columns.append(Column("95 % interval", "{gain_lo:+.4f} to {gain_hi:+.4f}"))

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.csv_files import read_csv
-from ...features.files import replacing
+from ...features.files import check_file, replacing
 from .. import metrics, predictions
 from ..tables import Column, Table
 
@@ -226,6 +226,7 @@ def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:
 def read(path: Path | str) -> pd.DataFrame:
     """The long frame that `write` left as CSV. InputError: no such file, no comparison, no row, no baseline."""
     path = Path(path)
+    check_file(path, "the CSV of a comparison")
     try:
         frame = read_csv(
             path,

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import unescaped, write_csv
-from ...features.files import check_regular, write_text
+from ...features.csv_files import fault_of, unescaped, write_csv
+from ...features.files import check_file, write_text
 from .. import metrics
 from .row_ids import files
 
@@ -36,7 +36,7 @@ def read(path: Path | str) -> pd.DataFrame:
     class, no row, a row with too many cells, a cell that is no number.
     """
     path = Path(path)
-    check_regular(path)
+    check_file(path, "a CSV of predictions")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file), [])
@@ -74,7 +74,9 @@ def read(path: Path | str) -> pd.DataFrame:
         raise InputError(
             f"{path}: not UTF-8 text, expected a CSV of predictions. A spreadsheet or an archive?"
         ) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+    except csv.Error as error:
+        raise InputError(f"{path}: not a readable CSV: {fault_of(error)}") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: rows that do not fit the header of {len(header)} columns: {error}") from error
     if not len(table):
         raise InputError(f"{path}: no rows found below the header.")

@@ -167,7 +167,7 @@ def one_line(path: Path):
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path}: not found") from None
+        raise InputError(f"{path}: no such file or folder, expected a store.") from None
     except (OSError, RuntimeError) as error:
         text = str(error)
         if "unable to lock file" in text or "already open" in text:

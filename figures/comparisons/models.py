@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from ...analysis import wording
 from ...features import InputError
 from ...features.csv_files import read_csv
+from ...features.files import check_run
 from .. import style
 
 TABLE = "ranking.csv"
@@ -84,8 +85,9 @@ def draw(run: Path) -> Figure:
 
 def read(run: Path) -> pd.DataFrame:
     """The table of a comparison's taps."""
+    check_run(run, "compare", TABLE)
     if not has_data(run):
-        raise InputError(f"{run}: expected the folder of `birdprobe compare`, got one without {TABLE}.")
+        raise InputError(f"{run}: expected a run of `birdprobe compare`, got a {TABLE} of another kind.")
     table = read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
     missing = [name for name in (*COLUMNS, *USES) if name not in table]
     if missing:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...features import InputError
 from ...features.csv_files import read_csv
-from ...features.files import parse_json
+from ...features.files import check_run, parse_json
 from .. import style
 
 TABLE, CONFIG = "outcome.csv", "config.json"
@@ -62,8 +62,7 @@ def draw(run: Path) -> Figure:
 def read(run: Path) -> pd.DataFrame:
     """The arms of outcome.csv that have gains."""
     path = run / TABLE
-    if not path.is_file():
-        raise InputError(f"{run}: no {TABLE} in it; expected the folder of an experiment.")
+    check_run(run, "experiment", TABLE)
     table = read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
     if missing := [column for column in COLUMNS if column not in table]:
         raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from ...analysis import wording
 from ...features import InputError
-from ...features.files import parse_json
+from ...features.files import check_file, parse_json
 from .. import style
 
 SIDE_IN, BETWEEN_IN, GAP_IN, HEAD_IN, PAD_IN = 0.14, 0.3, 0.2, 0.36, 0.075
@@ -77,7 +77,7 @@ def draw(run: Path, blend: Path | None = None, head: str | None = None, backbone
 
 def standalone(run: Path, head: str | None, backbone: str) -> Column:
     """The steps of a trained head, from its run's configuration."""
-    config = read(run / "config.json", "the folder of `birdprobe train`")
+    config = read(run / "config.json", "a run of `birdprobe train`")
     try:
         key, settings, heads = config["store_key"], config["settings"], config["heads"]
         names = [entry["name"] for entry in heads]
@@ -145,8 +145,7 @@ def worth(step: dict) -> tuple[str, ...]:
 
 
 def read(path: Path, wanted: str) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected {wanted}.")
+    check_file(path, wanted)
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -6,7 +6,6 @@ and numpy release the GIL, so threads decode beside the training.
 """
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from ...features import InputError
 from ...features.recordings import Clip
 from ...features.schema import check_choice
 from ...features.windows import Selection
+from ...probe.runtime.cores import cores
 from .energy_peaks import Peaks
 from .folds import UNKNOWN, clip_targets
 from .teacher import Teacher
@@ -62,7 +62,7 @@ class Clips:
         self.sample_rate, self.window_samples = sample_rate, round(window_s * sample_rate)
         self.window_s, self.selection = window_s, selection
         self.waveforms = Waveforms(self.clips, sample_rate, cache_bytes)
-        self.workers = workers or min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+        self.workers = workers or min(16, cores())
         self._peaks = Peaks(sample_rate, self.window_samples, peaks if selection == "energy" else None)
         self.skipped: dict[str, str] = {}
 

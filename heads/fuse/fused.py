@@ -11,8 +11,9 @@ import torch
 from onnx import helper
 
 from ...features import InputError
-from ...features.files import check_new, write_bytes
+from ...features.files import check_file, check_new, write_bytes
 from ...features.playback import AS_RECORDED
+from ...features.progress import working
 from ...features.windows import normalise_windows
 from ...probe.graph.external_data import data_files
 from ...probe.graph.load import audio_input, default_opset
@@ -105,6 +106,7 @@ def fuse(
     """
     run, model, output = Path(run), resolve(model), Path(output)
     check_new(output, overwrite)
+    check_file(model, "the ONNX model that gave the heads their features")
     members = load_members(run, head, fold)
     key = members.description.store_key
     members.require_model(model, run)
@@ -112,7 +114,8 @@ def fuse(
     inside = key.normalise if normalise_inside else "none"
     about = metadata(members, inside)
     made = over_recordings if members.over_time else over_windows
-    fused, exposed, off = made(members, model, inside, about, log)
+    with working(f"fusing {members.name}", log):
+        fused, exposed, off = made(members, model, inside, about, log)
     write(fused, output)
     return Fused(
         path=output,

@@ -1,6 +1,7 @@
 """What fusing saves: the fused file and the full model, timed in turns."""
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,15 +35,26 @@ def speeds(fused: "Fused", model: Path | str, threads: int = 1, budget_s: float 
     del whole
     specs = {name: sessions.data_input(session) for name, session in opened.items()}
     inputs = {name: sessions.audio_like((TIMED_BATCH, *row), spec.dtype) for name, spec in specs.items()}
-    times: dict[str, list[float]] = {name: [] for name in opened}
+
+    def run(name: str) -> None:
+        for _ in sessions.run_chunks(opened[name], inputs[name], together(specs[name])):
+            pass
+
+    return {name: ms / TIMED_BATCH for name, ms in in_turns(opened, run, budget_s).items()}
+
+
+def in_turns(names: Iterable[str], run: Callable[[str], object], budget_s: float) -> dict[str, float]:
+    """Median milliseconds of each, the first call left out: at most 50 calls, 3 at least however long they take."""
+    times: dict[str, list[float]] = {name: [] for name in names}
     started = time.perf_counter()
-    while len(times["full"]) < 3 or (len(times["full"]) < 50 and time.perf_counter() - started < budget_s):
-        for name, session in opened.items():
+    for done in range(50):
+        if done >= 3 and time.perf_counter() - started >= budget_s:
+            break
+        for name, each in times.items():
             begun = time.perf_counter()
-            for _ in sessions.run_chunks(session, inputs[name], together(specs[name])):
-                pass
-            times[name].append(time.perf_counter() - begun)
-    return {name: float(np.median(each[1:])) / TIMED_BATCH * 1000 for name, each in times.items()}
+            run(name)
+            each.append(time.perf_counter() - begun)
+    return {name: float(np.median(each[1:])) * 1000 for name, each in times.items()}
 
 
 FILES, WINDOWS = 600, 12  # of a BirdCLEF+ test set: one-minute files in 5-s windows
@@ -94,12 +106,5 @@ def head_cost(fused: "Fused", threads: int = 1, budget_s: float = 20.0) -> HeadC
     audio = {spec.name: sessions.audio_like((fused.recording, *row), spec.dtype)}
     names = [value.name for value in opened["fused"].get_inputs()[1:]]
     given = {"fused": audio | {name: np.array([0]) for name in names}, "alone": audio}
-    times: dict[str, list[float]] = {name: [] for name in opened}
-    started = time.perf_counter()
-    while len(times["alone"]) < 3 or (len(times["alone"]) < 50 and time.perf_counter() - started < budget_s):
-        for name, session in opened.items():
-            begun = time.perf_counter()
-            session.run(None, given[name])
-            times[name].append(time.perf_counter() - begun)
-    medians = {name: float(np.median(each[1:])) * 1000 for name, each in times.items()}
+    medians = in_turns(opened, lambda name: opened[name].run(None, given[name]), budget_s)
     return HeadCost(fused.recording, medians["fused"], medians["alone"])

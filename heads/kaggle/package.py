@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from ...analysis.postprocess.site_hour import Prior, SiteHour
-from ...analysis.postprocess.taxonomic import Taxonomic
 from ...features import InputError
-from ...features.files import write_json, write_text
+from ...features.files import check_exists, write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
+from ...features.progress import working
 from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
 from . import metadata, notebook
+from .steps import Steps
 from .wheel import NEEDED, build_wheel
 
 COMPETITION = "birdclef-2026"
@@ -100,22 +100,14 @@ def write_kernel(
     source, out = Path(run), Path(output)
     check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)
-    steps = {"genus": genus, "group": group, "prior_weight": prior_weight, "gaussian": gaussian, "power": power}
-    if not source.exists():
-        raise InputError(f"{source}: expected a run of `birdprobe train` or a fused file, got no such file or folder.")
-    if source.is_file() and not (model is head is fold is None):
-        raise InputError(f"{source}: a fused file, to which --model, --head and --fold cannot be added.")
-    if source.is_file():
-        fused_metadata(source)
-    if prior is not None:  # read before the model is fused, which takes a while
-        Prior.read(prior)
-    if taxonomy is not None:
-        Taxonomic.read(taxonomy, genus, group)
+    check_sources(source, model, head, fold)
+    steps = Steps(taxonomy, genus, group, prior, prior_weight, gaussian, power)  # read before a slow fusing
     with OutputFolder(out, KIND).replacing() as draft:
         package = draft / "package"
         (package / "wheels").mkdir(parents=True)
         place = pack_model(source, package, model, head, fold, log)
         about = fused_metadata(place)
+        log("packing the wheel")
         config = {
             "birdprobe": version("birdprobe"),
             "model": place.name,
@@ -131,15 +123,30 @@ def write_kernel(
             "dry_run_files": 4,
             "needed": list(NEEDED),
             "wheel": build_wheel(package / "wheels").name,
-            "postprocess": pack_postprocess(package, about["labels"], taxonomy, prior, steps),
+            "postprocess": steps.pack(package, about["labels"]),
         }
-        write_json(package / "config.json", config)
-        write_text(package / "wheels.txt", metadata.wheels())
-        write_json(package / "dataset-metadata.json", metadata.dataset(user, competition))
-        write_json(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
-        notebook.save(notebook.notebook(config), draft / notebook.NAME)
+        write_files(draft, config, user)
     size = sum(path.stat().st_size for path in (out / "package").rglob("*") if path.is_file())
     return Kernel(out, out / notebook.NAME, out / "package", size, config)
+
+
+def write_files(draft: Path, config: dict, user: str) -> None:
+    """The notebook, the packed settings and Kaggle's own files."""
+    package, competition = draft / "package", config["competition"]
+    write_json(package / "config.json", config)
+    write_text(package / "wheels.txt", metadata.wheels())
+    write_json(package / "dataset-metadata.json", metadata.dataset(user, competition))
+    write_json(draft / "kernel-metadata.json", metadata.kernel(user, competition, notebook.NAME))
+    notebook.save(notebook.notebook(config), draft / notebook.NAME)
+
+
+def check_sources(source: Path, model: Path | None, head: str | None, fold: int | None) -> None:
+    """InputError: neither a run nor a fused file, or a fused file with what only a run has."""
+    check_exists(source, "a run of `birdprobe train` or a fused ONNX file")
+    if source.is_file():
+        if not (model is head is fold is None):
+            raise InputError(f"{source}: a fused file, to which --model, --head and --fold cannot be added.")
+        fused_metadata(source)
 
 
 def check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group) -> None:
@@ -171,16 +178,11 @@ def pack_model(source: Path, package: Path, model, head, fold, log) -> Path:
         if beside.is_file():
             shutil.copyfile(beside, package / beside.name)
         return package / "model.onnx"
-    # torch: seconds to import, and not needed for a fused file
-    from ..ensemble import load_members
-    from ..fuse import fuse
-
-    if model is None:
+    with working("loading torch", log):  # not needed for a fused file
+        from ..ensemble import load_members
+        from ..fuse import fuse
         from ..head_predictor import find_model
-
-        model = find_model(source, load_members(source, head, fold).description.store_key)
-    elif not Path(model).is_file():
-        raise InputError(f"{model}: expected the backbone of {source}, got no such file.")
+    model = model or find_model(source, load_members(source, head, fold).description.store_key)
     return fuse(source, Path(model), package / "model.onnx", head=head, fold=fold, log=log).path
 
 
@@ -201,30 +203,3 @@ def fused_metadata(path: Path) -> dict:
     if about["normalise"] not in NORMALISATIONS:
         raise InputError(f"{path}: normalise: expected one of {NORMALISATIONS}, got {about['normalise']!r}.")
     return about
-
-
-def pack_postprocess(
-    package: Path, labels: Sequence[str], taxonomy: Path | None, prior: Path | None, settings: dict
-) -> dict:
-    """The `postprocess` of config.json: the settings of the steps that are wanted, their files copied into the package.
-
-    InputError: a file that is none, or that knows none of the labels.
-    """
-    wanted = {name: settings[name] for name in ("gaussian", "power") if settings[name] is not None}
-    if taxonomy is not None:
-        known = set(Taxonomic.read(taxonomy, settings["genus"], settings["group"]).genus)
-        check_overlap(labels, known, taxonomy)
-        shutil.copyfile(taxonomy, package / "taxonomy.csv")
-        wanted |= {"taxonomy": "taxonomy.csv", "genus": settings["genus"], "group": settings["group"]}
-    if prior is not None:
-        step = SiteHour(Prior.read(prior), settings["prior_weight"])
-        check_overlap(labels, set(step.prior.counts.classes), prior)
-        step.prior.write(package / "prior.json")
-        wanted |= {"prior": "prior.json", "prior_weight": step.strength}
-    return wanted
-
-
-def check_overlap(labels: Sequence[str], known: set[str], place: Path) -> None:
-    """InputError where a file knows none of the model's labels."""
-    if not set(labels) & known:
-        raise InputError(f"{place}: none of the model's {len(labels)} classes in it. Another competition's?")

@@ -8,10 +8,12 @@ All as logits, NaN where a class or a row has none.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ...analysis import predictions
 from ...analysis.predictions.row_ids import window_ids
@@ -27,14 +29,28 @@ LOGITS = "logits"
 EPS = 1e-6  # probabilities are kept so far from 0 and 1
 
 
+@dataclass(frozen=True)
+class Naming:
+    """How classes and a backbone's outputs find each other.
+
+    taxonomy: the taxonomy.csv that names the classes; None: the one beside the store's recordings, else labels are
+    names. backbone_labels: the backbone's list of labels; None: of its metadata or beside it. renames: a table of the
+    user's own, see `map_classes`.
+    """
+
+    taxonomy: Path | None = None
+    backbone_labels: Path | None = None
+    renames: Path | None = None
+
+
+BY_NAME = Naming()
+
+
 def read_first_pass(
     text: str,
     data: Data,
     stores: Sequence[Path],
-    *,
-    taxonomy: Path | str | None = None,
-    backbone_labels: Path | str | None = None,
-    renames: Path | str | None = None,
+    naming: Naming = BY_NAME,
     log: Callable[[str], None] = lambda line: None,
 ) -> np.ndarray:
     """The first pass of every row of `data`.
@@ -43,7 +59,7 @@ def read_first_pass(
         text: `logits`, a tap's name, or the path of a CSV of probabilities.
         data: what was loaded from `stores`; its labels are the K classes.
         stores: in the order of data's sources.
-        taxonomy, backbone_labels, renames: see `mapping_of`.
+        naming: of `logits`, see `mapping_of`.
         log: told how the classes were mapped, or how many rows a CSV has.
 
     Returns: float32 [n rows, K], logits; NaN where a class or a row has none.
@@ -66,42 +82,38 @@ def read_first_pass(
                 f"`--first-pass {text}`: {values.shape[1]} numbers a window, expected {len(data.labels)}, one a class."
             )
         return values
-    mapping = mapping_of(stores[0], data.labels, taxonomy=taxonomy, backbone_labels=backbone_labels, renames=renames)
+    mapping = mapping_of(stores[0], data.labels, naming)
     log(f"first pass: {mapping}")
     return mapping(values)
 
 
-def mapping_of(
-    store: Path,
-    classes: Sequence[str],
-    *,
-    taxonomy: Path | str | None = None,
-    backbone_labels: Path | str | None = None,
-    renames: Path | str | None = None,
-) -> ClassMapping:
+def with_first_pass(data: Data, text: str, stores: Sequence[Path], naming: Naming, log: Callable[[str], None]) -> Data:
+    """The same data with a first pass, see `read_first_pass`."""
+    return replace(data, first_pass=torch.from_numpy(read_first_pass(text, data, stores, naming, log)))
+
+
+def mapping_of(store: Path, classes: Sequence[str], naming: Naming = BY_NAME) -> ClassMapping:
     """Which of the logits in a store are whose of `classes`.
 
     Args:
         store: a store with the tap `logits`.
         classes: labels of the taxonomy, in order.
-        taxonomy: the taxonomy.csv that names them; None: the one beside the store's recordings, else labels are names.
-        backbone_labels: the backbone's list of labels; None: of its metadata or beside it.
-        renames: a table of the user's own, see `map_classes`.
+        naming: how they are found among the backbone's labels.
 
     Raises: InputError: no list of labels, or of another length; no class that has an output.
     """
     with FeatureStore.open(store) as opened:
         meta, width = opened.meta, int(np.prod(opened.dims[LOGITS]))
-    if backbone_labels is None:
+    if naming.backbone_labels is None:
         model = model_of(meta, store)
         if model is None:
             raise InputError(f"{store}: its backbone {meta.get('model')} is not there. Name its list of labels.")
         labels = label_lists.find(model, width)
     else:
-        labels = label_lists.read_list(Path(backbone_labels), width)
+        labels = label_lists.read_list(Path(naming.backbone_labels), width)
     beside = Path(str(meta.get("audio", ""))) / "taxonomy.csv"
-    table = taxonomy or (beside if beside.is_file() else None)
-    mapping = map_classes(taxa_of(classes, table), labels, renames)
+    table = naming.taxonomy or (beside if beside.is_file() else None)
+    mapping = map_classes(taxa_of(classes, table), labels, naming.renames)
     if not mapping.mapped.any():
         raise InputError(
             f"{store}: none of the {len(classes)} classes ({', '.join(classes[:3])}, ...) has an output of the "

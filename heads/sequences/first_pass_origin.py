@@ -27,11 +27,11 @@ class FirstPassOrigin:
     outputs: tuple[tuple[int, ...], ...] | None = None
 
     @classmethod
-    def of(cls, text: str, store: Path, labels: tuple[str, ...], **names: Path | None) -> "FirstPassOrigin":
-        """As `first_pass.read_first_pass` reads it from the first store. names: see `first_pass.mapping_of`."""
+    def of(cls, text: str, store: Path, labels: tuple[str, ...], naming: first_pass.Naming) -> "FirstPassOrigin":
+        """As `first_pass.read_first_pass` reads it from the first store. naming: see `first_pass.mapping_of`."""
         if text != first_pass.LOGITS:
             return cls(text)
-        return cls(text, first_pass.mapping_of(store, labels, **names).outputs)
+        return cls(text, first_pass.mapping_of(store, labels, naming).outputs)
 
     @property
     def tap(self) -> str | None:

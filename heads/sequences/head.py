@@ -1,6 +1,8 @@
 """What all sequence heads share: windows of a recording in their order, embedded; when and where they were recorded."""
 
 from collections.abc import Mapping, Sequence
+from inspect import Parameter, Signature, signature
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from ...features import InputError
 from ..modules import Head, Projections, TokenReader
 from .layers import Gate, Place
 
-DIM, DROPOUT, LENGTH = 192, 0.2, 12  # as published
+DROPOUT, LENGTH = 0.2, 12  # as published
 
 
 class OneTap(Head):
@@ -30,14 +32,27 @@ class OneTap(Head):
 class SequenceHead(nn.Module):
     """Windows of recordings in, a list of one float [B, T, width] per token; logits [B, T, K] out.
 
+    A kind of head adds its layers, with the options that it alone has, and says what `encode` and `classify` do.
+
     Args:
         widths: token -> width. Several tokens are mixed by the attention head's reader, window by window.
         n_classes: K.
         sites: names of the sites, numbered from 1; None: neither site nor hour is read.
         first_pass: whether logits of a first pass are read.
         length: windows of a sequence, at most.
-        dim, dropout: of the embedded windows.
+        dim, dropout: of the embedded windows; dim None: the kind's own.
+        own: options of the kind, see its `add_layers`.
     """
+
+    dim: ClassVar[int] = 192  # as published
+    gates: ClassVar[bool] = True  # whether a first pass is weighed against the logits, class by class
+    __signature__: ClassVar[Signature]
+
+    def __init_subclass__(cls) -> None:
+        """The signature of a kind: what all have, then its own options."""
+        shared = [one for one in signature(SequenceHead).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+        own = [one for one in signature(cls.add_layers).parameters.values() if one.kind is Parameter.KEYWORD_ONLY]
+        cls.__signature__ = Signature([*shared, *own])
 
     def __init__(
         self,
@@ -46,10 +61,12 @@ class SequenceHead(nn.Module):
         sites: Sequence[str] | None = None,
         first_pass: bool = False,
         length: int = LENGTH,
-        dim: int = DIM,
+        dim: int | None = None,
         dropout: float = DROPOUT,
+        **own: Any,
     ):
         super().__init__()
+        dim = dim or self.dim
         if length < 1:
             raise InputError(f"`--sequence-length` must be at least 1, got {length}.")
         self.widths, self.n_classes, self.length = dict(widths), n_classes, length
@@ -64,7 +81,12 @@ class SequenceHead(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(length, dim))
         self.place = None if sites is None else Place(len(sites), dim)
         self.needs_first_pass = first_pass
-        self.gate = Gate(n_classes) if first_pass else None
+        self.gate = Gate(n_classes) if first_pass and self.gates else None
+        self.add_layers(dim, dropout, **own)
+
+    def add_layers(self, dim: int, dropout: float) -> None:
+        """The layers behind the embedded windows."""
+        raise NotImplementedError
 
     def embed(self, xs: list[Tensor]) -> Tensor:
         """Windows before time is read, [B, T, dim]."""

@@ -1,11 +1,9 @@
 """Plain heads over windows, with the inputs that ProtoSSM has: what its parts are worth is measured against these."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import nn
 
-from .head import DIM, DROPOUT, LENGTH, SequenceHead
+from .head import SequenceHead
 from .layers import WindowAttention
 from .selective_scan import turned
 
@@ -13,20 +11,10 @@ from .selective_scan import turned
 class SequenceGRU(SequenceHead):
     """One recurrent layer forwards and one backwards, a linear classifier of both. Arguments: see `SequenceHead`."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        n_classes: int,
-        sites: Sequence[str] | None = None,
-        first_pass: bool = False,
-        length: int = LENGTH,
-        dim: int = DIM,
-        dropout: float = DROPOUT,
-    ):
-        super().__init__(widths, n_classes, sites, first_pass, length, dim, dropout)
+    def add_layers(self, dim: int, dropout: float) -> None:
         self.forwards = nn.GRU(dim, dim, batch_first=True)
         self.backwards = nn.GRU(dim, dim, batch_first=True)
-        self.output = nn.Linear(2 * dim, n_classes)
+        self.output = nn.Linear(2 * dim, self.n_classes)
 
     def encode(self, xs, mask, site, hour, first_pass):
         x = self.placed(self.embed(xs), site, hour)
@@ -40,22 +28,10 @@ class SequenceGRU(SequenceHead):
 class SequenceAttention(SequenceHead):
     """Pre-norm transformer blocks over the windows, a linear classifier. Arguments: see `SequenceHead`."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        n_classes: int,
-        sites: Sequence[str] | None = None,
-        first_pass: bool = False,
-        length: int = LENGTH,
-        dim: int = DIM,
-        dropout: float = DROPOUT,
-        layers: int = 2,
-        heads: int = 4,
-    ):
-        super().__init__(widths, n_classes, sites, first_pass, length, dim, dropout)
+    def add_layers(self, dim: int, dropout: float, *, layers: int = 2, heads: int = 4) -> None:
         self.blocks = nn.ModuleList(WindowAttention(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
-        self.output = nn.Linear(dim, n_classes)
+        self.output = nn.Linear(dim, self.n_classes)
 
     def encode(self, xs, mask, site, hour, first_pass):
         x = self.placed(self.embed(xs), site, hour)

@@ -6,13 +6,13 @@ The strongest public head of BirdCLEF+ 2026, second version, as its notebooks de
     logit_c = softplus(temperature) x cos(window, prototype_c) + bias_c, gated per class against the first pass
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .head import DIM, DROPOUT, LENGTH, SequenceHead
+from .head import SequenceHead
 from .layers import WindowAttention
 from .selective_scan import BidirectionalScan
 
@@ -23,26 +23,21 @@ class ProtoSSM(SequenceHead):
     """The head. groups: of each class its taxonomic group, whose presence in a recording is a second task while
     training; None: no such task. Other arguments: see `SequenceHead`."""
 
-    def __init__(
+    def add_layers(
         self,
-        widths: Mapping[str, int],
-        n_classes: int,
-        sites: Sequence[str] | None = None,
-        first_pass: bool = False,
-        length: int = LENGTH,
-        dim: int = DIM,
-        dropout: float = DROPOUT,
+        dim: int,
+        dropout: float,
+        *,
         state: int = 16,
         layers: int = 2,
         heads: int = 4,
         groups: Sequence[str] | None = None,
-    ):
-        super().__init__(widths, n_classes, sites, first_pass, length, dim, dropout)
+    ) -> None:
         self.scans = nn.ModuleList(BidirectionalScan(dim, state, dropout) for _ in range(layers))
         self.attention = WindowAttention(dim, heads, dropout)
-        self.prototypes = nn.Parameter(F.normalize(torch.randn(n_classes, dim), dim=-1))
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(self.n_classes, dim), dim=-1))
         self.temperature = nn.Parameter(torch.tensor(TEMPERATURE))
-        self.bias = nn.Parameter(torch.zeros(n_classes))
+        self.bias = nn.Parameter(torch.zeros(self.n_classes))
         self.groups = None if groups is None else tuple(groups)
         self.group = None if groups is None else nn.Linear(dim, len(set(groups)))
 

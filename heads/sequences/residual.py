@@ -1,6 +1,5 @@
 """Residual SSM: what the windows and their neighbours say about the mistakes of a first pass."""
 
-from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 
 from ...features import InputError
 from ..modules import Standardise
-from .head import DROPOUT, LENGTH, SequenceHead
+from .head import SequenceHead
 from .selective_scan import BidirectionalScan
 
 
@@ -19,27 +18,16 @@ class ResidualSSM(SequenceHead):
     weight: of the correction. Other arguments: see `SequenceHead`.
     """
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        n_classes: int,
-        sites: Sequence[str] | None = None,
-        first_pass: bool = False,
-        length: int = LENGTH,
-        dim: int = 128,
-        dropout: float = DROPOUT,
-        state: int = 16,
-        layers: int = 2,
-        weight: float = 0.35,
-    ):
-        if not first_pass:
+    dim = 128
+    gates = False
+
+    def add_layers(self, dim: int, dropout: float, *, state: int = 16, layers: int = 2, weight: float = 0.35) -> None:
+        if not self.needs_first_pass:
             raise InputError("head residual-ssm: corrects a first pass, got none. Give --first-pass.")
-        super().__init__(widths, n_classes, sites, False, length, dim, dropout)
-        self.needs_first_pass = True
-        self.standardise = Standardise(n_classes)
-        self.scores = nn.Linear(n_classes, dim)
+        self.standardise = Standardise(self.n_classes)
+        self.scores = nn.Linear(self.n_classes, dim)
         self.scans = nn.ModuleList(BidirectionalScan(dim, state, dropout) for _ in range(layers))
-        self.correct = nn.Linear(dim, n_classes)
+        self.correct = nn.Linear(dim, self.n_classes)
         self.weight = weight
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)

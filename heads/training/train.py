@@ -7,9 +7,10 @@ Every labelled row is predicted exactly once, by the model of the fold that held
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -26,14 +27,14 @@ from ..ensemble import load_members
 from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import mapping_of, read_first_pass
+from ..sequences.first_pass import Naming, mapping_of, with_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .folds import ALWAYS, make_folds
 from .job import Job
-from .loop import Settings
+from .loop import Fitted, Settings
 from .scores import COLUMNS
-from .specs import parse_heads
+from .specs import HeadSpec, parse_heads
 
 DEFAULTS = Settings()
 
@@ -75,7 +76,7 @@ def train(
 ) -> Trained:
     """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
     taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
-    `sequences.first_pass.read_first_pass`.
+    `sequences.first_pass`.
 
     With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
     (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
@@ -84,50 +85,29 @@ def train(
     """
     started, run = time.perf_counter(), Path(run)
     results.check(run, overwrite)
-    with FeatureStore.open(stores[0]) as store:
-        stored = store.taps
-    specs = parse_heads(heads, parse_tokens(taps, stored), stored, first_pass is not None)
-    if first_pass is not None and not any(spec.over_time for spec in specs):
-        raise InputError("`--first-pass`: only heads over time read one, got none of them. Add --head protossm?")
-    origin, naming = None, {"taxonomy": taxonomy, "backbone_labels": backbone_labels, "renames": renames}
+    specs = wanted_heads(stores[0], heads, taps, first_pass)
+    naming = Naming(taxonomy, backbone_labels, renames)
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
-    data = load(stores, list(tokens), labels=labels, names=names)
+    data, origin, outputs = load(stores, list(tokens), labels=labels, names=names), None, None
     if first_pass is not None:
-        given = read_first_pass(first_pass, data, stores, **naming, log=log)
-        data = replace(data, first_pass=torch.from_numpy(given))
-        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, **naming)
+        data = with_first_pass(data, first_pass, stores, naming, log)
+        origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
     data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
-    outputs = None
     if any(spec.maps_logits for spec in specs):
-        mapping = mapping_of(stores[0], data.labels, **naming)
+        mapping = mapping_of(stores[0], data.labels, naming)
         log(f"logits: {mapping}")
         outputs = mapping.outputs
     job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
     finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
-    scores, weights, logits, checkpoints = [], [], {}, []
-    with Progress("training", len(specs) * folds.n * settings.epochs, "epochs", wanted=progress) as bar:
-        for spec in specs:
-            module, fitted = job.fit(spec, bar, finished)
-            logits[spec.name] = job.out_of_fold(fitted)
-            log(f"{spec.name}: {parameters_count(module):,} parameters, epochs kept {[f.epoch for f in fitted]}")
-            scores += job.scores(spec, parameters_count(module), logits[spec.name])
-            for fold, one in enumerate(fitted):
-                weights += job.tap_weights(spec, fold, one)
-                checkpoints.append((f"{spec.name}-fold{fold}", one.module, job.describe(spec, fold, one)))
-    trained = Trained(
-        run,
-        pd.DataFrame(scores, columns=list(COLUMNS)),
-        pd.DataFrame(job.differences(logits, specs)),
-        pd.DataFrame(weights),
-        warnings,
-    )
+    fitted = fit_heads(job, specs, finished, log, progress)
+    trained = trained_of(run, job, fitted, warnings)
     config = {
         "command": command,
         "stores": [{"path": str(path), "source": name} for path, name in zip(stores, names)],
@@ -137,16 +117,69 @@ def train(
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    kept = folds.of_row != ALWAYS
-    rows = data.rows[kept].assign(fold=folds.of_row[kept])
-    predicted = {
-        name: probabilities(torch.from_numpy(values[kept]), settings.activation).numpy()
-        for name, values in logits.items()
-    }
-    with results.replacing(run) as draft:
-        for name, head, description in checkpoints:
-            save(draft / "heads" / name, head, description)
-        tables = trained.scores, trained.differences, trained.tap_weights
-        results.write(draft, config, rows, predicted, data.labels, *tables)
+    write(trained, job, fitted, config)
     finished.remove()
     return trained
+
+
+def wanted_heads(store: Path, heads: str, taps: str, first_pass: str | None) -> tuple[HeadSpec, ...]:
+    """What to train on the taps of a store. InputError: see `parse_heads`; a first pass that no head reads."""
+    with FeatureStore.open(store) as opened:
+        stored = opened.taps
+    specs = parse_heads(heads, parse_tokens(taps, stored), stored, first_pass is not None)
+    if first_pass is not None and not any(spec.over_time for spec in specs):
+        raise InputError("`--first-pass`: only heads over time read one, got none of them. Add --head protossm?")
+    return specs
+
+
+@dataclass(frozen=True, eq=False)
+class FittedHead:
+    """One head: its model a fold, their out-of-fold logits float32 [n, K], its number of parameters."""
+
+    spec: HeadSpec
+    folds: list[Fitted]
+    logits: np.ndarray
+    parameters: int
+
+
+def fit_heads(
+    job: Job, specs: Sequence[HeadSpec], finished: FinishedFolds, log: Callable[[str], None], progress: bool
+) -> list[FittedHead]:
+    """Each head in turn, over all folds."""
+    found = []
+    total = len(specs) * job.folds.n * job.settings.epochs
+    with Progress("training", total, "epochs", wanted=progress) as bar:
+        for spec in specs:
+            module, fitted = job.fit(spec, bar, finished)
+            found.append(FittedHead(spec, fitted, job.out_of_fold(fitted), parameters_count(module)))
+            log(f"{spec.name}: {found[-1].parameters:,} parameters, epochs kept {[one.epoch for one in fitted]}")
+    return found
+
+
+def trained_of(run: Path, job: Job, fitted: Sequence[FittedHead], warnings: tuple[str, ...]) -> Trained:
+    """The tables of a run."""
+    scores = [row for head in fitted for row in job.scores(head.spec, head.parameters, head.logits)]
+    weights = [
+        row for head in fitted for fold, one in enumerate(head.folds) for row in job.tap_weights(head.spec, fold, one)
+    ]
+    differences = job.differences({head.spec.name: head.logits for head in fitted}, [head.spec for head in fitted])
+    return Trained(
+        run, pd.DataFrame(scores, columns=list(COLUMNS)), pd.DataFrame(differences), pd.DataFrame(weights), warnings
+    )
+
+
+def write(trained: Trained, job: Job, fitted: Sequence[FittedHead], config: dict) -> None:
+    """The run's folder: checkpoints, out-of-fold probabilities, tables; config.json last."""
+    kept = job.folds.of_row != ALWAYS
+    rows = job.data.rows[kept].assign(fold=job.folds.of_row[kept])
+    predicted = {
+        head.spec.name: probabilities(torch.from_numpy(head.logits[kept]), job.settings.activation).numpy()
+        for head in fitted
+    }
+    with results.replacing(trained.run) as draft:
+        for head in fitted:
+            for fold, one in enumerate(head.folds):
+                description = job.describe(head.spec, fold, one)
+                save(draft / "heads" / f"{head.spec.name}-fold{fold}", one.module, description)
+        tables = trained.scores, trained.differences, trained.tap_weights
+        results.write(draft, config, rows, predicted, job.data.labels, *tables)

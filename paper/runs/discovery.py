@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...features import InputError
+from ...features.files import check_exists
 from .readers import COMPARED, Comparison, Experiment, Heads, Member, Sweep
 
 WANTED = (
@@ -60,8 +61,7 @@ def runs_in(path: Path) -> dict[str, list]:
     """kind -> the runs of that kind in a folder, or in the CSV of a comparison."""
     if path.is_file():
         return {"comparisons": [Comparison.of(path)]}
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder, expected a run.")
+    check_exists(path, "a run")
     found: dict[str, list] = {
         kind: [of(path)] for kind, files, of in READERS if all((path / name).is_file() for name in files)
     }

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ...features import InputError
+from ...features.files import check_parents, explained
 from ...features.seeds import MOST_SEED
 
 # An option in a panel of --help.
@@ -135,13 +136,6 @@ Control = Annotated[
 K = Annotated[int, ranking(metavar="N", min=1, help="Neighbours that vote.")]
 Folds = Annotated[int, recordings(metavar="N", min=2, help="Folds, unless they are given with the clips.")]
 
-Head = Annotated[str | None, typer.Option(help="Which of the run's heads; its only one otherwise.")]
-OneFold = Annotated[int | None, typer.Option("--fold", min=0, help="One fold's model; all of them averaged otherwise.")]
-RowSeconds = Annotated[
-    float | None, typer.Option("--row", metavar="SECONDS", help="Of a row; the model's window otherwise.")
-]
-Budget = Annotated[float | None, typer.Option(help="Stop before so many minutes and still write a whole, valid file.")]
-
 
 # What `extract` and `sweep` are told about clips, backbone and machine: name -> (option, default).
 EXTRACTION: dict[str, tuple[Any, Any]] = {
@@ -198,7 +192,16 @@ def plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def out(metavar: str, text: str):
-    return typer.Option("--output", "-o", metavar=metavar, help=text)
+    """The option of a command's output, whose place is tried before anything else is done."""
+    return typer.Option("--output", "-o", metavar=metavar, help=text, callback=writable)
+
+
+def writable(output: Path | None) -> Path | None:
+    """The same. InputError: nothing can be written there."""
+    if output is not None:
+        with explained(output):
+            check_parents(output if output.is_dir() else output.parent)
+    return output
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

@@ -8,11 +8,10 @@ import typer
 
 from ...features import InputError
 from .options import Json, Overwrite, Seed, numbers, out
+from .prediction_options import STEPS, Gaussian, Genus, Group, Power, PriorWeight, SampleSubmission, Smoothed
 from .terminal import command_line, print_blend, print_json, print_scores, say
 
-# An option in a panel of --help.
-step = partial(typer.Option, rich_help_panel="Post-processing")
-weighing = partial(typer.Option, rich_help_panel="Weights")
+WEIGHTS = "Weights"  # a panel of --help
 
 
 def blend(
@@ -29,19 +28,26 @@ def blend(
     missing: Annotated[
         str, typer.Option(help="A member without some classes: error, or skip (blended from the others there).")
     ] = "error",
-    taxonomy: Annotated[Path | None, step(help="taxonomy.csv: pull classes to their genus and class.")] = None,
-    genus: Annotated[float, step(help="Pull to the genus' mean.")] = 0.15,
-    group: Annotated[float, step("--class", help="Pull to the class_name's mean.")] = 0.05,
-    prior: Annotated[Path | None, step(help="Site/hour prior of these labels (train_soundscapes_labels.csv).")] = None,
-    prior_kind: Annotated[str, step(help="laplace or shrunk.")] = "laplace",
-    prior_weight: Annotated[float | None, step(help="laplace 0.5, shrunk 0.4 otherwise.")] = None,
-    gaussian: Annotated[float | None, step(help="Smooth over a file's windows: sigma in windows.")] = None,
-    kernel: Annotated[str | None, step(help="Or weights such as .1,.8,.1")] = None,
-    power: Annotated[float | None, step(help="Times the file's confidence to this power: 0.4.")] = None,
-    power_top: Annotated[int, step(min=1, help="Which is the mean of so many.")] = 2,
-    no_call: Annotated[float | None, step(help="Rows whose maximum is below this are damped...")] = None,
-    no_call_factor: Annotated[float, step(help="... by this factor.")] = 0.5,
-    no_call_class: Annotated[str | None, step(help="A column that says no-call itself.")] = None,
+    taxonomy: Smoothed = None,
+    genus: Genus = 0.15,
+    group: Group = 0.05,
+    prior: Annotated[
+        Path | None,
+        typer.Option(help="Site/hour prior of these labels (train_soundscapes_labels.csv).", rich_help_panel=STEPS),
+    ] = None,
+    prior_kind: Annotated[str, typer.Option(help="laplace or shrunk.", rich_help_panel=STEPS)] = "laplace",
+    prior_weight: PriorWeight = None,
+    gaussian: Gaussian = None,
+    kernel: Annotated[str | None, typer.Option(help="Or weights such as .1,.8,.1", rich_help_panel=STEPS)] = None,
+    power: Power = None,
+    power_top: Annotated[int, typer.Option(min=1, help="Which is the mean of so many.", rich_help_panel=STEPS)] = 2,
+    no_call: Annotated[
+        float | None, typer.Option(help="Rows whose maximum is below this are damped...", rich_help_panel=STEPS)
+    ] = None,
+    no_call_factor: Annotated[float, typer.Option(help="... by this factor.", rich_help_panel=STEPS)] = 0.5,
+    no_call_class: Annotated[
+        str | None, typer.Option(help="A column that says no-call itself.", rich_help_panel=STEPS)
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -52,9 +58,7 @@ def blend(
     truth: Annotated[
         Path | None, typer.Option(help="0/1 table: adds the comparison of members and steps, with intervals.")
     ] = None,
-    sample_submission: Annotated[
-        Path | None, typer.Option(help="A CSV whose rows and columns the result gets.")
-    ] = None,
+    sample_submission: SampleSubmission = None,
     rows_per_file: Annotated[
         int | None, typer.Option(min=1, help="12 for BirdCLEF+ test soundscapes; unchecked else.")
     ] = None,

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,20 +124,32 @@ def warn(lines) -> None:
 
 
 def print_table(table: "Table") -> None:
-    """A table in the terminal's width, 80 columns where there is none: cells that are too wide go on below."""
+    """A table in the terminal's width, 80 columns where there is none: cells that are too wide go on below, between
+    words wherever the longest words of all columns fit side by side."""
     from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
     drawn = Drawn(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for column in table.columns:
-        drawn.add_column(Text(column.title), justify=JUSTIFY[column.align], overflow="fold")
-    for row in table.cells():
+    console, rows = Console(width=None if sys.stdout.isatty() else WIDTH), table.cells()
+    titles = [column.title for column in table.columns]
+    for column, width in zip(table.columns, widths([titles, *rows], console.width - 2 * len(titles))):
+        drawn.add_column(Text(column.title), justify=JUSTIFY[column.align], overflow="fold", width=width)
+    for row in rows:
         drawn.add_row(*map(Text, row))
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(drawn)
     if table.caption:
         console.print(Text(table.caption), style="dim")
+
+
+def widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of each column, so that all have room: the widest give way first, none to less than its longest word."""
+    columns = list(zip(*rows))
+    found = [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    least = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    while sum(found) > room and any(now > word for now, word in zip(found, least)):
+        found[max(range(len(found)), key=lambda i: (found[i] > least[i], found[i]))] -= 1
+    return found
 
 
 def records(frame: "pd.DataFrame") -> list[dict]:

@@ -13,8 +13,8 @@ from ...features.store import FeatureStore
 from ...features.store.file import feature_bytes
 from ...features.windows import Selection
 from ..runtime.backbone import Backbone
+from ..runtime.cores import cores
 from .extract import extract
-from .writer import cores
 
 TRIAL_S = 12.0  # the trial goes on until one extraction takes so long, or everything was tried
 FIRST_S = 30.0  # seconds of audio of the first try, which only warms up

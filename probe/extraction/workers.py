@@ -16,9 +16,10 @@ from ...features import InputError
 from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
 from ..runtime.backbone import Backbone
+from ..runtime.cores import cores
 from ..runtime.providers import Device
 from .clip_batches import ClipBatch, Settings
-from .writer import cores, fill, fingerprint, misfit, quick_look
+from .writer import fill, fingerprint, misfit, quick_look
 
 SHARD_CLIPS, MOST_SHARDS = 32, 64  # so that the shards do not depend on --jobs, and any number of jobs resumes them
 

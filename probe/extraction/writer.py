@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from ...features import InputError, audio
 from ...features.files import sha256
 from ...features.progress import Progress
 from ...features.store import FeatureStore, Locked, StoreKey
+from ..runtime.cores import threads_beside
 from .clip_batches import BatchFeatures, ClipBatch, Settings, compute
 
 AHEAD = 3  # clip batches under way or waiting for the writer, for each worker: this bounds the memory
@@ -152,12 +152,6 @@ def _in_order(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def workers_for(backbone) -> int:
-    """One thread per core when the session computes with one; never fewer than two, so that one decodes meanwhile."""
-    threads = backbone._session.get_session_options().intra_op_num_threads or cores()
-    return max(2, cores() // threads)
+    """Threads that a backbone's session leaves room for."""
+    return threads_beside(backbone._session.get_session_options().intra_op_num_threads)

@@ -11,6 +11,7 @@ from onnx import TensorProto
 from onnx.inliner import inline_local_functions
 
 from ...features import InputError
+from ...features.files import check_file
 from .external_data import read_external_data
 from .soundness import check_inlined, check_model
 
@@ -68,8 +69,7 @@ def read_file(path: Path) -> onnx.ModelProto:
 
     Raises InputError: no such file; not an ONNX file.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; wanted an ONNX model")
+    check_file(path, "an ONNX model")
     try:
         with path.open("rb") as file:  # by name, onnx would leave it open after an error
             model = onnx.load(file, format="protobuf", load_external_data=False)

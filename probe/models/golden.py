@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...features import InputError
 from ...features.audio import read
+from ...features.files import check_exists
 from ...features.recordings import read_recordings
 from ...features.recordings.tables.text import TABLE_SUFFIXES
 
@@ -45,8 +45,7 @@ def _noise(samples: int) -> np.ndarray:
 def recording_files(audio: Path | str) -> list[Path]:
     """The recordings of AUDIO: one file, or what a sweep takes. InputError: there are none."""
     path = Path(audio)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; recordings wanted.")
+    check_exists(path, "recordings")
     single = path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES
     return [path] if single else [clip.path for clip in read_recordings(path, labelled=path.is_file()).clips]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from ...features import InputError
+from ...features.csv_files import fault_of
 from ..assets import WREN
 from ..runtime.backbone import Backbone
 from .contracts import Said, said_of
@@ -91,7 +92,10 @@ def read(file: Path) -> tuple[str, ...]:
         raise InputError(f"{file}: {error}, a list of labels wanted.") from None
     if file.suffix != ".csv":
         return tuple(line.strip() for line in lines)
-    rows = list(csv.reader(lines, delimiter=";" if lines and lines[0].count(";") else ","))
+    try:
+        rows = list(csv.reader(lines, delimiter=";" if lines and lines[0].count(";") else ","))
+    except csv.Error as error:
+        raise InputError(f"{file}: not a readable list of labels: {fault_of(error)}") from None
     heading = [cell.strip().lower() for cell in rows[0]] if rows else []
     column = next((i for i, cell in enumerate(heading) if cell in ("sci_name", "scientific_name", "label")), None)
     return tuple(row[column or 0].strip() for row in rows[0 if column is None and len(rows[0]) > 1 else 1 :])

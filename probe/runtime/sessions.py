@@ -143,7 +143,12 @@ def open_session(
             save(model, path)
             return ort.InferenceSession(str(path), options, providers=providers)
     except ORT_ERRORS as error:
-        raise InputError(f"ONNX Runtime {ort.__version__} cannot open the model: {reason(error)}") from error
+        what = (
+            f"{model}: ONNX Runtime {ort.__version__} cannot open it"
+            if isinstance(model, Path)
+            else (f"ONNX Runtime {ort.__version__} cannot open the model")
+        )
+        raise InputError(f"{what}: {reason(error)}") from error
 
 
 def release_memory() -> None:

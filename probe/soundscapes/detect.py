@@ -19,14 +19,15 @@ from ...features import InputError, audio
 from ...features.files import check_new
 from ...features.playback import Playback
 from ...features.progress import Progress
-from ...features.spelling import printable
 from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
 from .placement import Placement, probabilities
-from .predict import Skipped, played_as, usual_workers
+from .predicted import Skipped
 from .predictor import Predictor
-from .rows import Soundscape, find, passed_over
+from .predictor.protocol import played_as, usual_workers
+from .rows import Soundscape
+from .task import files_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,7 @@ def detect(
     check_name(out)
     check_new(out, overwrite)
     played = played_as(predictor, None)
-    for folder in passed_over(soundscapes):
-        say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
-    files = find(soundscapes)
+    files = files_of(soundscapes, say)
     if not getattr(predictor, "has_frames", False):
         window_s = predictor.window_samples / played.rate(predictor.sample_rate)
         say(f"the model has no frames: events begin and end with its windows of {window_s:g} s")

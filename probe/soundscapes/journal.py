@@ -64,6 +64,11 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         return cls(path, header, {}, 0)
 
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio in all entries."""
+        return sum(entry.audio_s for entry in self.entries.values())
+
     def __enter__(self) -> "Journal":
         return self
 

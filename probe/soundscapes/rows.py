@@ -9,6 +9,7 @@ from pathlib import Path
 from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
 from ...features.audio import SUFFIXES, info
+from ...features.files import check_file
 from ...features.recordings.folders import audio_files
 from ...features.spelling import printable
 from ...features.windows import grid
@@ -44,7 +45,7 @@ def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ..
     if not paths:
         raise InputError(f"{place}: no audio files found, soundscapes wanted ({', '.join(sorted(SUFFIXES))}).")
     if missing := [path for path in paths if not path.is_file()]:
-        raise InputError(f"{missing[0]}: no such file or folder, soundscapes wanted.")
+        check_file(missing[0], "soundscapes")
     stems = _stems(paths)
     if doubled := [stem for stem, n in Counter(stems).items() if n > 1]:
         both = " and ".join(str(path) for path, stem in sorted(zip(paths, stems)) if stem == min(doubled))

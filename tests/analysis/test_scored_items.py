@@ -39,7 +39,7 @@ def test_a_clips_vector_is_the_mean_of_its_windows():
 def test_an_unfinished_sweep_is_told(run, name, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / name).unlink()
-    with pytest.raises(InputError, match=f"expected the folder of a finished sweep.*got one without {name}"):
+    with pytest.raises(InputError, match=f"expected a run of `birdprobe sweep`, got no {name} in it"):
         read_run(copy)
 
 

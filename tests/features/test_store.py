@@ -275,7 +275,7 @@ def test_key_survives_json_and_misses_nothing():
 
 
 def test_what_is_no_store_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none.h5: not found"):
+    with pytest.raises(InputError, match=r"none.h5: no such file or folder, expected a store"):
         FeatureStore.open(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("hello" * 1000)
     with pytest.raises(InputError, match=r"text.h5: not an HDF5 file"):

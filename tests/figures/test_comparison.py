@@ -103,9 +103,7 @@ def test_one_recording_has_dots_and_no_bars(tmp_path):
 def test_it_belongs_to_folders_with_a_comparison(tmp_path):
     sweep = make_run(tmp_path / "sweep")
     assert "comparison" not in gallery.drawable(sweep)
-    with pytest.raises(
-        InputError, match=r"comparison\.csv: No such file or directory, expected the CSV of a comparison"
-    ):
+    with pytest.raises(InputError, match=r"comparison\.csv: no such file or folder, expected the CSV of a comparison"):
         gallery.save(sweep, ["comparison"])
     write(sweep, LAYOUTS["one cell"])
     assert gallery.drawable(sweep)[-1] == "comparison" and len(gallery.drawable(sweep)) == len(gallery.FIGURES) + 1

@@ -62,7 +62,7 @@ def test_the_caption_counts_what_it_stands_on(tmp_path):
 
 def test_only_where_there_is_something_to_compare(tmp_path):
     assert not experiments.has_data(tmp_path)
-    with pytest.raises(InputError, match=r"no outcome\.csv in it; expected the folder of an experiment"):
+    with pytest.raises(InputError, match=r"expected a run of `birdprobe experiment`, got no outcome\.csv in it"):
         experiments.draw(tmp_path)
     alone = make_outcome(tmp_path / "alone", names=("teacher",))
     assert not experiments.has_data(alone)

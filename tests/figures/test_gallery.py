@@ -107,9 +107,9 @@ def test_short_class_names_leave_the_word_beside_the_colour_bar_whole(birdnet, t
 
 
 def test_no_folder_and_no_files_are_input_errors(tmp_path):
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="no such file or folder, expected a run of `birdprobe sweep`"):
         gallery.save(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no ranking\.csv in it; expected the folder that `birdprobe sweep -o` wrote"):
+    with pytest.raises(InputError, match=r"expected a run of `birdprobe sweep`, got no ranking\.csv in it"):
         gallery.save(tmp_path, ["depth"])
 
 

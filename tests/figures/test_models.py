@@ -66,7 +66,7 @@ def test_dots_stand_where_the_table_has_them(tmp_path):
 def test_it_is_the_figure_of_a_comparison_alone(tmp_path):
     sweep = make_run(tmp_path / "sweep")
     assert "models" not in gallery.drawable(sweep)
-    with pytest.raises(InputError, match="expected the folder of `birdprobe compare`"):
+    with pytest.raises(InputError, match="expected a run of `birdprobe compare`"):
         gallery.save(sweep, ["models"])
     write(tmp_path / "both", ["a", "b"])
     (tmp_path / "both" / "readouts.csv").write_text("model,tap,readout\n")  # not a sweep's

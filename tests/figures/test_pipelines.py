@@ -88,14 +88,14 @@ def test_input_errors(tmp_path):
     run, blend = make_run(tmp_path / "run"), make_blend(tmp_path / "submission.json")
     with pytest.raises(InputError, match=r"expected one of attention, linear-embedding, all.*got head 'best'"):
         pipelines.draw(run, head="best")
-    with pytest.raises(InputError, match=r"no such file; expected the JSON that `birdprobe blend`"):
+    with pytest.raises(InputError, match=r"no such file or folder, expected the JSON that `birdprobe blend`"):
         pipelines.draw(run, tmp_path / "none.json")
     blend.write_text("{}")
     with pytest.raises(InputError, match="expected the JSON of a blend"):
         pipelines.draw(run, blend)
     (run / "config.json").write_text("{")
     assert not pipelines.has_data(run)
-    with pytest.raises(InputError, match=r"not JSON .*expected the folder of `birdprobe train`"):
+    with pytest.raises(InputError, match=r"not JSON .*expected a run of `birdprobe train`"):
         pipelines.draw(run)
     (run / "config.json").write_text("{}")
     assert not pipelines.has_data(run)

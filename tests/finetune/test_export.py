@@ -12,7 +12,7 @@ from birdprobe.features import InputError
 from birdprobe.finetune import checkpoint, export
 from birdprobe.finetune.checkpoint import Description
 from birdprobe.finetune.models import birdmae, members
-from birdprobe.heads.api import open_predictor
+from birdprobe.heads.soundscapes import open_predictor
 from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.graph.load import load
 from birdprobe.probe.runtime.backbone import Backbone

@@ -141,9 +141,9 @@ def test_a_run_without_a_head_over_three_taps_is_refused(store, tmp_path):
 
 
 def test_other_folders_are_refused(run, tmp_path):
-    with pytest.raises(InputError, match=r"expected the folder of `birdprobe train`, got no config\.json in it"):
+    with pytest.raises(InputError, match=r"expected a run of `birdprobe train`, got no config\.json in it"):
         agree(tmp_path)
-    with pytest.raises(InputError, match=r"expected the folder of `birdprobe sweep`, got no ranking\.csv in it"):
+    with pytest.raises(InputError, match=r"expected a run of `birdprobe sweep`, got no ranking\.csv in it"):
         agree(run, tmp_path)
 
 

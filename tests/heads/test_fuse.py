@@ -233,7 +233,7 @@ def test_what_does_not_belong_together_is_refused(attention, tiny, tmp_path):
         fuse(run, tiny, out, fold=7)
     with pytest.raises(InputError, match=r"no heads/\*-fold\*\.json in it"):
         fuse(tmp_path, tiny, out)
-    with pytest.raises(InputError, match="gone: no such folder; expected the folder of `birdprobe train`"):
+    with pytest.raises(InputError, match=r"gone: no such file or folder, expected a run of `birdprobe train`"):
         fuse(tmp_path / "gone", tiny, out)
     assert not out.exists()
     out.write_bytes(b"mine")
@@ -286,7 +286,7 @@ def test_a_front_end_becomes_part_of_the_fused_file(tmp_path):
     import soundfile
 
     import birdprobe as bp
-    from birdprobe.heads.api import open_predictor
+    from birdprobe.heads.soundscapes import open_predictor
     from birdprobe.heads.training.loop import Settings
     from birdprobe.heads.training.train import train
     from tests.probe.test_frontend import CLIPS, FRONT, network

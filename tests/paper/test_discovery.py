@@ -245,7 +245,7 @@ def test_no_run_is_told_in_one_line(tmp_path):
     a_sweep(tmp_path / "runs" / "esc10")
     with pytest.raises(InputError, match=r"expected a run \(.*\), got none\. .* in a folder further down\?"):
         recognise([tmp_path / "runs"])
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="no such file or folder, expected a run"):
         recognise([tmp_path / "nothing"])
     with pytest.raises(InputError, match="expected the CSV of a comparison"):
         recognise([tmp_path / "runs" / "esc10" / "ranking.csv"])

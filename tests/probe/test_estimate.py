@@ -12,8 +12,8 @@ from birdprobe.features.store import FeatureStore
 from birdprobe.features.windows import Selection
 from birdprobe.probe.extraction.estimate import Load, estimate
 from birdprobe.probe.extraction.extract import extract
-from birdprobe.probe.extraction.writer import cores
 from birdprobe.probe.runtime.backbone import Backbone
+from birdprobe.probe.runtime.cores import cores
 from tests.tiny import SAMPLE_RATE, tiny_backbone, tiny_dataset
 
 

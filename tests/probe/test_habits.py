@@ -2,12 +2,14 @@
 
 import json
 import shlex
+import threading
 
 import pandas as pd
 import pytest
 import soundfile
 import typer
 
+from birdprobe.analysis.postprocess import effects
 from birdprobe.features import InputError, progress
 from birdprobe.features.recordings import read_recordings
 from birdprobe.probe.cli.app import app
@@ -106,7 +108,7 @@ def test_mistakes_are_told_before_the_model_is_opened(place, tmp_path):
     assert "k = 13, but only 12 training rows are left" in one_line(birdprobe(*sweep, "--k", "13", "--folds", "3"))
     assert "`--pool` must be one of mean" in one_line(birdprobe(*sweep, "--pool", "middle"))
     predict = ("predict", place / "none.onnx", tmp_path / "sounds", "-o", tmp_path / "out.csv")
-    assert "sounds: expected a folder of soundscapes or a file" in one_line(birdprobe(*predict))
+    assert "sounds: no such file or folder, expected a folder of soundscapes" in one_line(birdprobe(*predict))
     (tmp_path / "sounds").mkdir()
     assert "taxonomy.csv: " in one_line(birdprobe(*predict, "--taxonomy", tmp_path / "taxonomy.csv"))
     with pytest.raises(InputError, match="only 12 training rows"):
@@ -176,3 +178,31 @@ def test_a_taxonomy_that_lacks_a_label_is_left_behind(place, tmp_path):
     (tmp_path / "taxonomy.csv").write_text("primary_label\nspecies 1\n")
     found = read_recordings(tmp_path)
     assert found.classes is None and any("taxonomy.csv does not have" in line for line in found.warnings)
+
+
+def test_no_word_of_the_table_of_steps_is_broken_at_80_columns(capsys):
+    names = ["taxonomic 0.15/0.05", "site/hour prior, laplace 0.5", "no-call window < 0.05: x 0.5"]
+    numbers = {"rows_changed": 7200, "values": 1_684_800, "values_changed": 1_684_800, "ranks_changed": 1_084_800}
+    gain = {"auc_before": 0.7, "auc_after": 0.8, "gain": 0.0429, "gain_lo": -0.1154, "gain_hi": 0.1169}
+    table = effects.table([effects.Effect(name, 7200, 7200, **numbers, **gain) for name in names])
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    rows = ([column.title for column in table.columns], *table.cells())
+    assert max(map(len, lines)) <= 80
+    assert sorted(" ".join(lines).split()) == sorted(word for row in rows for cell in row for word in cell.split())
+
+
+def test_work_without_steps_says_that_it_goes_on(monkeypatch):
+    monkeypatch.setattr(progress, "BEAT_S", 0.01)
+    heard, twice = [], threading.Event()
+
+    def say(line):
+        heard.append(line)
+        if len(heard) == 2:
+            twice.set()
+
+    with progress.working("exporting", say):
+        assert twice.wait(60)
+    said = len(heard)
+    assert all(line.startswith("exporting: ") and line.endswith(" s") for line in heard)
+    assert not [thread for thread in threading.enumerate() if thread.name == "working"] and len(heard) == said

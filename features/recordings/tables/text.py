@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ... import InputError
+from ...csv_files import fault_of
 from ...files import check_regular
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -82,7 +83,7 @@ def read_table(path: Path) -> TextTable:
             raise InputError(f"{path}: {len(columns):,} columns, expected at most {MOST_CLASSES:,}. Predictions?")
         rows = [(reader.line_num + skipped, fields) for fields in reader if any(field.strip() for field in fields)]
     except csv.Error as error:
-        raise InputError(f"{path}: not a readable UTF-8 CSV ({error}).") from error
+        raise InputError(f"{path}: not a readable CSV: {fault_of(error)}") from error
     while columns and not columns[-1].strip() and not any("".join(fields[len(columns) - 1 :]) for _, fields in rows):
         columns = columns[:-1]
         rows = [(line, fields[: len(columns)]) for line, fields in rows]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ... import InputError
 from ...csv_files import read_csv
+from ...files import check_file
 from .anndata import read_h5ad
 from .hoplite import read_hoplite
 
@@ -27,8 +28,7 @@ def read_embeddings(source: Path) -> Read:
     if source.is_dir():
         table, vectors = read_hoplite(source)
         return table, {"embedding": vectors}
-    if not source.is_file():
-        raise InputError(f"{source}: no such file or folder.")
+    check_file(source, "embeddings, or a folder of them")
     suffix = source.suffix.lower()
     if suffix == ".h5ad":
         return read_h5ad(source)

@@ -10,8 +10,9 @@ import torch
 
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore
-from birdprobe.heads.api import open_predictor, predict, train
+from birdprobe.heads.api import train
 from birdprobe.heads.ensemble import load_members
+from birdprobe.heads.soundscapes import open_predictor, predict
 from birdprobe.probe.api import extract
 from tests.probe.test_cli import birdprobe
 from tests.tiny import SAMPLE_RATE, tiny_backbone

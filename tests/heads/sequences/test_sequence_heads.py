@@ -1,5 +1,8 @@
 """Sequence heads against their own definitions: equations, sizes, padding, what they start from."""
 
+import hashlib
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +183,24 @@ def test_every_parameter_learns(kind):
 def test_bad_heads(kind, options, match):
     with pytest.raises(InputError, match=match):
         build(kind, WIDTHS, CLASSES, **options)
+
+
+EARLIER = {  # tensors of a checkpoint, and a hash of their names and shapes, as version 0.2 wrote them
+    "protossm": (96, "bceed1ec4ff09c67"),
+    "residual-ssm": (86, "d15e8e08753d08ac"),
+    "sequence-gru": (47, "314dc7dd4ba6f105"),
+    "sequence-attention": (65, "3c2061a645e8602c"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpoints_of_earlier_runs_still_fit(kind):
+    state = build(kind, {"x": 3, "y": 2}, 2, sites=["s"], first_pass=True, length=4, dim=8).state_dict()
+    text = " ".join(f"{name}{list(tensor.shape)}" for name, tensor in sorted(state.items()))
+    assert (len(state), hashlib.sha256(text.encode()).hexdigest()[:16]) == EARLIER[kind]
+
+
+def test_the_options_of_a_kind_are_those_of_all_and_its_own():
+    shared = ["widths", "n_classes", "sites", "first_pass", "length", "dim", "dropout"]
+    assert list(signature(ProtoSSM).parameters) == [*shared, "state", "layers", "heads", "groups"]
+    assert list(signature(KINDS["sequence-gru"]).parameters) == shared

@@ -14,7 +14,7 @@ from birdprobe.finetune.data.augment import Augment
 from birdprobe.finetune.models import members
 from birdprobe.finetune.training.recipe import Settings
 from birdprobe.finetune.training.train import train
-from birdprobe.heads.api import find_events
+from birdprobe.heads.soundscapes import find_events
 from birdprobe.probe.assets import WREN
 from birdprobe.probe.cli.app import app
 from birdprobe.probe.soundscapes.events import Event, Rule, events_of, write
@@ -181,7 +181,7 @@ def test_faults_are_one_line_and_lose_nothing(detector, tmp_path):
     with pytest.raises(InputError, match=r"e.txt: exists"):
         find_events(run, audio, tmp_path / "e.txt")
     assert (tmp_path / "e.txt").read_text() == "mine"
-    with pytest.raises(InputError, match="expected a folder of soundscapes or a file, got nothing"):
+    with pytest.raises(InputError, match="no such file or folder, expected a folder of soundscapes or a file"):
         find_events(run, tmp_path / "no", tmp_path / "f.txt")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.wav").write_text("no audio")

@@ -11,7 +11,7 @@ import soundfile
 
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
-from birdprobe.heads.api import open_predictor
+from birdprobe.heads.soundscapes import open_predictor
 from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.predictor import read_labels
 from birdprobe.probe.soundscapes.rows import duration, find

@@ -16,14 +16,15 @@ import soundfile
 from birdprobe.analysis import predictions
 from birdprobe.features import InputError, audio
 from birdprobe.features.playback import Playback
-from birdprobe.heads.api import open_predictor
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.head_predictor import find_model
+from birdprobe.heads.soundscapes import open_predictor
 from birdprobe.probe.assets import WREN
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.journal import read
-from birdprobe.probe.soundscapes.predictor import activated, read_labels
+from birdprobe.probe.soundscapes.predictor import read_labels
+from birdprobe.probe.soundscapes.predictor.onnx_file import activated
 from tests.heads.test_fuse import LABELS, make_run, opened, two_steps
 from tests.tiny import SAMPLE_RATE, tiny_backbone
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...features import InputError
-from ...features.recordings.names import place_of
-from ..runtime import sessions
-from ..runtime.sessions import ORT_ERRORS, reason
-from .predictor import OnnxPredictor
+from ....features import InputError
+from ....features.recordings.names import place_of
+from ...runtime import sessions
+from ...runtime.sessions import ORT_ERRORS, reason
+from .onnx_file import OnnxPredictor
 
 SEQUENCE = "sequence"  # the metadatum that tells such a file
 

@@ -1,0 +1,88 @@
+"""An ONNX file that ends in class scores, as a predictor."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....features import InputError
+from ....features.playback import Playback
+from ...runtime import sessions
+from ...runtime.device_session import DeviceCheck, DeviceSession, check_noise, steady_batch
+from ...runtime.providers import Device
+from ...runtime.sessions import ORT_ERRORS, reason, run_chunks, together
+
+FRAMES = "frames"  # the output of an exported sound event detector
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxPredictor:
+    """A file that ends in class scores. activation: what is still to be done to them; "none" after fusing."""
+
+    path: Path
+    labels: tuple[str, ...]
+    sample_rate: int
+    window_samples: int
+    normalise: str
+    identity: str
+    activation: str = "none"
+    threads: int | None = 1
+    playback: Playback | None = None
+    _session: Any = field(default=None, repr=False)
+    _output: str = ""
+    device_check: DeviceCheck | None = None
+
+    def on(self, device: Device) -> "OnnxPredictor":
+        """The same file on another device, checked against the CPU. InputError: it fails there or is off."""
+        if device.plain:
+            return self
+        if hasattr(self, "predict_recording"):
+            raise InputError(f"`--device {device.name}`: {self.path} reads whole recordings, on the CPU alone.")
+        if device.precision == "float16":
+            raise InputError(f"{self.path}: `--precision float16` is for backbones, use float32 or tf32.")
+        cpu = sessions.open_session(self.path, None, spinning=False)
+        spec = sessions.data_input(cpu)
+        there = sessions.open_session(self.path, self.threads, spinning=False, device=device)
+        opened = DeviceSession(there, cpu, {self._output: self._output}, device, together(spec))
+        row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
+        try:
+            check = check_noise(opened, row, steady_batch(opened) or 1)
+        except ORT_ERRORS as error:
+            raise InputError(f"`--device {device.name}`: ONNX Runtime fails there: {reason(error)}") from error
+        identity = self.identity if device.precision == "float32" else f"{self.identity}-{device.precision}"
+        return replace(self, identity=identity, _session=opened, device_check=check)
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        scores = self._run(windows, self._output).reshape(-1, len(self.labels))
+        return activated(scores.astype(np.float32, copy=False), self.activation)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the file says when, too: it was exported of a sound event detector, and is run on the CPU."""
+        outputs = {} if self.device_check else {node.name: node.shape for node in self._session.get_outputs()}
+        return self.activation == "none" and len(outputs.get(FRAMES, ())) == 3
+
+    def frames(self, windows: np.ndarray) -> np.ndarray:
+        """float32 [n, window_samples] -> float32 [n, T, K], probabilities over T frames of equal length."""
+        return self._run(windows, FRAMES).astype(np.float32, copy=False)
+
+    def _run(self, windows: np.ndarray, output: str) -> np.ndarray:
+        spec = sessions.data_input(self._session)
+        row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
+        x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
+        try:
+            return np.concatenate([out for (out,) in run_chunks(self._session, x, together(spec), [output])])
+        except ORT_ERRORS as error:
+            raise InputError(f"{self.path.name}: ONNX Runtime fails on {len(x)} windows: {reason(error)}") from error
+
+
+def activated(scores: np.ndarray, activation: str) -> np.ndarray:
+    """[n, K] -> [n, K]. Both written so that they cannot overflow."""
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(scores))
+        return np.where(scores >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+    if activation == "softmax":
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scores
