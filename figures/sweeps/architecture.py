@@ -169,7 +169,7 @@ def draw_waveform(axes: Axes, box: Box, x: float, base: float) -> None:
 def draw_box(axes: Axes, box: Box, x: float, base: float, look: Look) -> None:
     """Outline and fill say whether the tap was read and how well it did."""
     known, edge = look.accuracy(box.tap), look.edge(box.tap)
-    face = (1.0, 1.0, 1.0, 1.0) if known is None else look.colours.to_rgba(known)
+    face = (1.0, 1.0, 1.0, 1.0) if known is None else look.colours.to_rgba(np.array([known]))[0]
     shape = "round,pad=0,rounding_size=0.035"
     size, zorder = (box.width, box.height), 4 if edge is BEST else 3
     axes.add_patch(FancyBboxPatch((x, base - box.height / 2), *size, shape, fc=face, zorder=zorder, **edge))

@@ -11,7 +11,8 @@ from .options import Json, Overwrite, Seed, numbers, out
 from .prediction_options import STEPS, Gaussian, Genus, Group, Power, PriorWeight, SampleSubmission, Smoothed
 from .terminal import command_line, print_blend, print_json, print_scores, say
 
-WEIGHTS = "Weights"  # a panel of --help
+weighing = partial(typer.Option, rich_help_panel="Weights")  # a panel of --help
+step = partial(typer.Option, rich_help_panel=STEPS)
 
 
 def blend(
@@ -33,21 +34,17 @@ def blend(
     group: Group = 0.05,
     prior: Annotated[
         Path | None,
-        typer.Option(help="Site/hour prior of these labels (train_soundscapes_labels.csv).", rich_help_panel=STEPS),
+        step(help="Site/hour prior of these labels (train_soundscapes_labels.csv)."),
     ] = None,
-    prior_kind: Annotated[str, typer.Option(help="laplace or shrunk.", rich_help_panel=STEPS)] = "laplace",
+    prior_kind: Annotated[str, step(help="laplace or shrunk.")] = "laplace",
     prior_weight: PriorWeight = None,
     gaussian: Gaussian = None,
-    kernel: Annotated[str | None, typer.Option(help="Or weights such as .1,.8,.1", rich_help_panel=STEPS)] = None,
+    kernel: Annotated[str | None, step(help="Or weights such as .1,.8,.1")] = None,
     power: Power = None,
-    power_top: Annotated[int, typer.Option(min=1, help="Which is the mean of so many.", rich_help_panel=STEPS)] = 2,
-    no_call: Annotated[
-        float | None, typer.Option(help="Rows whose maximum is below this are damped...", rich_help_panel=STEPS)
-    ] = None,
-    no_call_factor: Annotated[float, typer.Option(help="... by this factor.", rich_help_panel=STEPS)] = 0.5,
-    no_call_class: Annotated[
-        str | None, typer.Option(help="A column that says no-call itself.", rich_help_panel=STEPS)
-    ] = None,
+    power_top: Annotated[int, step(min=1, help="Which is the mean of so many.")] = 2,
+    no_call: Annotated[float | None, step(help="Rows whose maximum is below this are damped...")] = None,
+    no_call_factor: Annotated[float, step(help="... by this factor.")] = 0.5,
+    no_call_class: Annotated[str | None, step(help="A column that says no-call itself.")] = None,
     recipe: Annotated[
         str | None,
         typer.Option(

@@ -74,11 +74,13 @@ def extract_control(
     with TemporaryDirectory() as folder:
         trained, untrained = (Path(folder) / name for name in ("trained.onnx", "untrained.onnx"))
         trained.write_bytes(backbone.model.SerializeToString())  # with its front end and other inputs bound
-        known = {"sample_rate": backbone.sample_rate, "window_s": backbone.window_s}
-        randomise(trained, untrained, seed=settings.seed, progress=given["progress"], **known)
+        rate, window_s = backbone.sample_rate, backbone.window_s
+        randomise(
+            trained, untrained, seed=settings.seed, progress=given["progress"], sample_rate=rate, window_s=window_s
+        )
         control = Backbone.open(
             untrained, settings.taps, settings.pool, normalise=backbone.normalise, device=backbone.device,
-            threads=backbone.threads, without=backbone.without, **known,
+            threads=backbone.threads, without=backbone.without, sample_rate=rate, window_s=window_s,
         )  # fmt: skip
         return extract(control, recordings, run / STORE, **given)
 
