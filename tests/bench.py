@@ -207,9 +207,9 @@ def bench_pooling(name: str, path: Path, rounds: int) -> None:
             onnx.save(opened, file)
             peak[how], fetched[how] = map(float, child("--peak", how, str(file)).split())
     note = f"{peak['numpy']:.0f} against {peak['graph']:.0f} MB, most of it the session's own"
-    row(f"{name}: the same, peak memory of the process", peak["numpy"] / peak["graph"], note=note)
+    row(f"{name}: the same, peak memory of the process", peak["numpy"] / peak["graph"], note=note, timed=False)
     note = f"{1000 * fetched['numpy'] / BATCH / 4:.0f} against {1000 * fetched['graph'] / BATCH / 4:.1f} kB a window"
-    row(f"{name}: the same, memory fetched", fetched["numpy"] / fetched["graph"], note=note)
+    row(f"{name}: the same, memory fetched", fetched["numpy"] / fetched["graph"], note=note, timed=False)
 
 
 def averaged(runs: list[list[np.ndarray]]) -> list[np.ndarray]:

@@ -63,12 +63,12 @@ def race(variants: dict[str, Callable[[], object]], rounds: int, seed: int = 0) 
     return LAST
 
 
-def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "") -> None:
-    """Print a figure of the last race, and keep it for `save`."""
+def row(what: str, figure: float, aim: str = "", met: bool | None = None, note: str = "", timed: bool = True) -> None:
+    """Print a figure of the last race (of none: not `timed`), and keep it for `save`."""
     verdict = "" if met is None else ("met" if met else "MISS")
-    spread, control = getattr(LAST, "spread", np.nan), getattr(LAST, "control", np.nan)
+    spread, control = (LAST.spread, LAST.control) if timed else (np.nan, np.nan)
     told = {"what": what, "figure": round(figure, 3), "aim": aim, "verdict": verdict}
-    medians = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in LAST.items())
+    medians = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in LAST.items() if timed)
     ROWS.append(told | {"spread": round(spread, 3), "control": round(control, 3), "medians": medians, "note": note})
     print(f"{what:<72} {figure:>7.2f}  {aim:<8} {verdict:<5} +-{spread:.0%}, control {control:.2f}  {note}", flush=True)
 
