@@ -112,7 +112,7 @@ def test_folds_of_a_run(saved, tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_folder_of_another_program_is_refused(tmp_path, overwrite):
     (tmp_path / "config.json").write_text('{"theirs": 1}')
-    with pytest.raises(InputError, match="The folder of another command"):
+    with pytest.raises(InputError, match="no member in it, so not written by `birdprobe finetune`"):
         results.check(tmp_path, 0, {}, None, overwrite)
     assert (tmp_path / "config.json").read_text() == '{"theirs": 1}'
 

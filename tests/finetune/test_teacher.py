@@ -238,7 +238,9 @@ def test_unlabelled_recordings_teach_no_labels(taught):
 
 def test_options_without_a_teacher_are_told(taught, tmp_path):
     recordings, more, store, labels = taught
-    with pytest.raises(InputError, match="--unlabelled and --teacher-labels: expected a --teacher, got none"):
+    with pytest.raises(
+        InputError, match="--unlabelled, --teacher-labels and --renames: expected a --teacher, got none"
+    ):
         train("pebble", recordings, tmp_path / "run", pebble.settings(), unlabelled=more)
     (tmp_path / "quiet").mkdir()
     soundfile.write(tmp_path / "quiet" / "z.wav", np.zeros(16_000), 32_000)
