@@ -8,6 +8,7 @@ import soundfile
 
 from .. import InputError
 from ..decoding.headers import check_plausible
+from ..decoding.pieces import openable
 from ..playback import AS_RECORDED, Playback
 
 LOOKED_AT = 1000  # headers, spread over all recordings
@@ -50,7 +51,7 @@ def header_rate(path: Path) -> int:
             return 0
         with path.open("rb") as file:
             head = file.read(64)
-        rate = _ogg_rate(head) or soundfile.info(str(path)).samplerate
+        rate = _ogg_rate(head) or soundfile.info(openable(path)).samplerate
         check_plausible(path, rate, 1)
     except (OSError, RuntimeError, InputError):
         return 0
