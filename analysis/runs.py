@@ -118,6 +118,11 @@ class Run:
         return table
 
     @property
+    def model_name(self) -> str:
+        """The model file's name, without its ending."""
+        return Path(self.config["model"]["path"]).stem
+
+    @property
     def architecture(self) -> dict:
         return self.config["model"]["architecture"]
 

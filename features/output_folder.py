@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import InputError
-from .files import KEPT, Lock, check_parents, explained, write_bytes, write_json
+from .files import KEPT, check_parents, explained, write_bytes, write_json
+from .locks import Lock
 
 DRAFT = ".unfinished-"
 

@@ -11,6 +11,7 @@ from . import InputError
 
 Record = TypeVar("Record")
 LARGEST = 2**53  # whole numbers up to here are exact in JSON
+MOST_SEED = 2**31 - 1  # scikit-learn takes no more than 32 bits, and folds add to it
 NAMES = {
     dict: "an object",
     list: "a list",
@@ -108,6 +109,12 @@ def check_least(option: str, value: float | None, least: float) -> None:
     """InputError, naming the option, where a setting is smaller than it may be; None is left to the program."""
     if value is not None and value < least:
         raise InputError(f"`{option}` must be at least {least}, got {value}.")
+
+
+def check_seed(seed: int) -> None:
+    """InputError unless it is a whole number from 0 to MOST_SEED."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"`--seed` must be a whole number from 0 to {MOST_SEED}, got {seed}.")
 
 
 def _name(found: object) -> str:

@@ -164,7 +164,7 @@ def name_runs(runs: Sequence[Run]) -> dict[tuple[str, str, bool], Run]:
     trained: dict[str, str] = {}
     named: dict[tuple[str, str, bool], Run] = {}
     for run in sorted(runs, key=is_control):
-        stem, graph = Path(run.config["model"]["path"]).stem, repr(run.architecture["blocks"])
+        stem, graph = run.model_name, repr(run.architecture["blocks"])
         if is_control(run):
             if graph not in trained:
                 raise InputError(

@@ -15,7 +15,7 @@ from ..features import InputError
 from ..features.files import check_new
 from ..features.playback import Playback
 from ..features.recordings import assign_folds, choose, read_recordings
-from ..features.seeds import check_seed
+from ..features.schema import check_seed
 from ..features.windows import Selection
 from .blocks.architecture import Architecture
 from .extraction.estimate import Estimate, estimate

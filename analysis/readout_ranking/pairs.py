@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ..resampling import Jackknife, share_at_least, sign_patterns
+from ..paired_test import share_at_least, sign_patterns
+from ..resampling import Jackknife
 from .cells import Cell
 from .ranking import ReadoutRanking
 

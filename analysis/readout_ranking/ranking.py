@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ..resampling import Jackknife, fold_inflation, sign_flip, smallest_p
+from ..paired_test import fold_inflation, sign_flip, smallest_p
+from ..resampling import Jackknife
 from .cells import Cell, make_cells
 from .selection_bias import corrected_score
 

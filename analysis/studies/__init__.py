@@ -1,1 +1,1 @@
-"""Studies of the probe itself: how many clips it needs, and what folds that split groups inflate."""
+"""Studies beside a ranking: how many clips it needs, what split groups inflate, which taps to concatenate."""

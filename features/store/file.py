@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from .. import InputError
-from ..files import FULL, Locked, replacing
+from ..files import FULL, replacing
+from ..locks import Locked
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS
 

@@ -117,11 +117,11 @@ def draw_blocks(look: Look) -> Figure:
 
 
 def title(data: Run) -> str:
-    table, model = data.architecture, data.config["model"]
+    table = data.architecture
     blocks = table["blocks"]
     kinds = sorted({SPELLED.get(block["kind"], block["kind"]) for block in blocks})
     stages = {block["stage"] for block in blocks} - {None}
-    words = [model.get("preset") or Path(model["path"]).stem, f"{len(blocks)} {'/'.join(kinds)} blocks"]
+    words = [data.model_name, f"{len(blocks)} {'/'.join(kinds)} blocks"]
     words += [f"{len(stages)} stages"] if len(stages) > 1 else []
     macs = max(row["macs"] for row in [*blocks, *(table[key] for key in ENDS if table.get(key))])
     return " · ".join([*words, f"{style.number(macs / 1e9)} GMAC a window"])

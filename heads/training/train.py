@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...analysis.selection import Selection
+from ...analysis.studies.forward_selection import Selection
 from ...features import InputError
 from ...features.progress import Progress
 from ...features.recordings.taxonomy import read_groups

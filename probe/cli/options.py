@@ -11,7 +11,7 @@ import typer
 
 from ...features import InputError
 from ...features.files import check_parents, explained
-from ...features.seeds import MOST_SEED
+from ...features.schema import MOST_SEED
 
 # An option in a panel of --help.
 recordings = partial(typer.Option, rich_help_panel="Recordings")

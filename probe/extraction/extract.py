@@ -16,7 +16,7 @@ from pathlib import Path
 import onnxruntime
 
 from ...features import InputError
-from ...features.files import Lock
+from ...features.locks import Lock
 from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
 from ...features.recordings import Recordings

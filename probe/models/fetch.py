@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ...features import InputError
-from ...features.files import Lock, sha256
+from ...features.files import sha256
+from ...features.locks import Lock
 from .download import download
 from .registry import Entry, entries, find
 

@@ -10,7 +10,7 @@ import onnx
 from ...features import InputError
 from ...features.files import check_new, replacing
 from ...features.progress import Progress
-from ...features.seeds import check_seed
+from ...features.schema import check_seed
 from ..blocks.detection import find_blocks
 from ..graph.load import FLOATS, audio_input, fixed_batch
 from ..graph.shapes import window_shape

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...features import InputError
-from ...features.files import Lock, check_new, sha256, write_json
+from ...features.files import check_new, sha256, write_json
+from ...features.locks import Lock
 from ...features.playback import Playback
 from . import journal as journals
 from .journal import Journal

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from ...analysis import readouts
 from ...features import InputError
-from ...features.schema import check_choice, check_least
-from ...features.seeds import check_seed
+from ...features.schema import check_choice, check_least, check_seed
 from ..runtime.providers import DEVICES, PRECISIONS
 from ..surgery.pooling import parse_all
 

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from birdprobe.features import InputError, drafts, files
-from birdprobe.features.files import Lock, Locked, check_new, replacing, write_json, write_text
+from birdprobe.features import InputError, drafts, files, locks
+from birdprobe.features.files import check_new, replacing, write_json, write_text
+from birdprobe.features.locks import Lock, Locked
 
 
 def test_hashes_are_those_of_hashlib(tmp_path):
@@ -127,10 +128,10 @@ def test_existing_files_and_links_are_refused_unless_told_otherwise(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="no advisory locks on this system")
+@pytest.mark.skipif(locks.fcntl is None, reason="no advisory locks on this system")
 def test_a_lock_names_its_holder_and_outlives_nobody(tmp_path):
     code = (
-        "import sys, time\nfrom birdprobe.features.files import Lock\n"
+        "import sys, time\nfrom birdprobe.features.locks import Lock\n"
         f"with Lock({str(tmp_path / 'a')!r}):\n print('held', flush=True)\n sys.stdin.read()\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

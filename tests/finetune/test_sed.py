@@ -19,7 +19,7 @@ from birdprobe.finetune.training import fold_training
 from birdprobe.finetune.training.loop import Loop
 from birdprobe.finetune.training.recipe import Settings
 from birdprobe.finetune.training.train import train
-from birdprobe.heads.api import find_events, open_predictor
+from birdprobe.heads.soundscapes import find_events, open_predictor
 from birdprobe.probe.runtime.backbone import Backbone
 from tests import pebble, textures
 

@@ -75,7 +75,7 @@ def a_comparison(folder: Path, stem: str = "submission-comparison", beside: str 
 def a_member(folder: Path, finished=(0,), begun=(0, 1)) -> Path:
     from birdprobe.finetune.training import results as member_folder
 
-    config = {"format": member_folder.FORMAT, "member": "timm:resnet18", "labels": LABELS, "data": {}}
+    config = {"format": member_folder.KIND.format, "member": "timm:resnet18", "labels": LABELS, "data": {}}
     config["settings"] = {"recipe": {"learning_rate": 3e-4}}
     for fold in begun:
         member_folder.prepare(folder, fold, config)

@@ -56,9 +56,10 @@ def test_a_file_that_is_no_onnx_model_is_told_in_one_line(tmp_path, content, mat
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    for path in (tmp_path / "nowhere.onnx", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
-            load(path)
+    with pytest.raises(InputError, match="nowhere.onnx: no such file or folder, expected an ONNX model"):
+        load(tmp_path / "nowhere.onnx")
+    with pytest.raises(InputError, match="expected an ONNX model, got a folder"):
+        load(tmp_path)
 
 
 def test_every_truncation_of_a_file_is_refused(tmp_path):

@@ -74,9 +74,9 @@ def write_report(run: Path) -> Path:
     """
     data = Run(Path(run))
     page = PAGE.substitute(
-        title=escape(f"{model_name(data)} on {audio_name(data)}: {title(data)}"),
+        title=escape(f"{data.model_name} on {audio_name(data)}: {title(data)}"),
         css=REPORT_CSS.read_text(encoding="utf-8"),
-        kicker=f"birdprobe sweep <span>·</span> {escape(model_name(data))} <span>·</span> {escape(audio_name(data))}",
+        kicker=f"birdprobe sweep <span>·</span> {escape(data.model_name)} <span>·</span> {escape(audio_name(data))}",
         print=running_head(title(data)),
         js=REPORT_JS.read_text(encoding="utf-8"),
         head=head(data),
@@ -108,11 +108,6 @@ def tables(data: Run) -> list[tuple[str, str]]:
         found.append(("In domain and on the test recordings", shift_table(data)))
     heading = f"The published ranking: {escape(published.readout(data))}"
     return [*found, (heading, f"{published.answer(data)}\n{published.ranking_table(data)}")]
-
-
-def model_name(data: Run) -> str:
-    model = data.config["model"]
-    return model.get("preset") or Path(model["path"]).stem
 
 
 def audio_name(data: Run) -> str:

@@ -213,7 +213,7 @@ def test_a_truth_without_positives_is_refused():
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (None, "No such file"),
+        (None, "no such file or folder"),
         ("", "No columns to parse"),
         ("row_id,a\nx,1\n", "no column member, step, .*Another table"),
         (",".join(comparison.COLUMNS) + "\n", "0 rows without exactly one baseline"),

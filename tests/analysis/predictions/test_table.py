@@ -228,9 +228,9 @@ def test_the_validator_rejects_with_the_reason(tmp_path_factory, fault, row, col
 
 
 def test_files_that_are_no_text(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         predictions.read(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="got a folder"):
         predictions.read(tmp_path)
     (tmp_path / "p.csv").write_bytes(b"\x89PNG\xff\xfe\x00\x80")
     with pytest.raises(InputError, match="not UTF-8"):

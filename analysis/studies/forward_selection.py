@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..features import InputError
-from . import knn
-from .resampling import bootstrap_ratio, percentile_interval
-from .vectors import check_taps
+from ...features import InputError
+from .. import knn
+from ..resampling import bootstrap_ratio, percentile_interval
+from ..vectors import check_taps
 
 NEIGHBOURS = 5
 MAX_ROWS = 2000  # a tap takes time n^2: half a minute for 28 taps, nested too

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from birdprobe.analysis import knn, selection
+from birdprobe.analysis import knn
+from birdprobe.analysis.studies import forward_selection as selection
 from birdprobe.features import InputError
 
 
