@@ -56,7 +56,7 @@ def test_a_file_that_is_no_onnx_model_is_told_in_one_line(tmp_path, content, mat
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere.onnx: no such file or folder, expected an ONNX model"):
+    with pytest.raises(InputError, match=r"nowhere\.onnx: no such file or folder, expected an ONNX model"):
         load(tmp_path / "nowhere.onnx")
     with pytest.raises(InputError, match="expected an ONNX model, got a folder"):
         load(tmp_path)
