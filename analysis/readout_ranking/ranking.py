@@ -88,7 +88,7 @@ class ReadoutRanking:
         return tuple(zip(self.table["tap"], self.table["readout"]))
 
     def best(self, readouts: Sequence[str]) -> Choice:
-        """The best cell of some read-outs, the first given of equals.
+        """The best cell of some read-outs; of equals a tap that others are compared with, else the first given.
 
         Raises:
             InputError: no read-outs, or one that was not ranked.
@@ -97,7 +97,10 @@ class ReadoutRanking:
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
-        row = self.table.iloc[among[np.argmax(self.jackknife.value[among])]]
+        values = self.jackknife.value[among]
+        equals = self.table.iloc[among[values >= np.nanmax(values)]]
+        kept = equals[[self.references[tap] == tap for tap in equals["tap"]]]
+        row = (equals if kept.empty else kept).iloc[0]
         numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
         p_adjusted = float(row["vs_last_p_adjusted"])
         last = self.cells.index((self.references[row["tap"]], row["readout"]))

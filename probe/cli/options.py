@@ -76,7 +76,7 @@ FrontEnd = Annotated[
     features(
         metavar="SPEC",
         help="What makes the spectrogram that MODEL takes, such as mel:n_fft=2048,n_mels=128,db; or "
-        "a convention: timm-birdclef, ast, beats, panns, librosa, torchaudio, kaldi, batdetect2.",
+        "stft:..., or a convention: timm-birdclef, ast, beats, whisper, panns, librosa, torchaudio, kaldi, batdetect2.",
     ),
 ]
 Inputs = Annotated[

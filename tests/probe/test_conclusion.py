@@ -76,7 +76,10 @@ def test_a_lead_of_several_points_is_not_called_worthless():
     found = conclude(ranked({"knn-standard": taps, "linear": taps}, 8, 20, rough=("knn-standard", "linear")), 5)
     assert not found.beating
     assert "worth having" not in found.sentence
-    assert found.lines[0] == "block_11 leads the final embedding under every read-out, nowhere beyond chance."
+    assert (
+        found.lines[0]
+        == "block_11 leads the final embedding under every read-out, nowhere beyond chance: not enough to leave it."
+    )
 
 
 def test_an_inner_tap_leads_under_every_readout_with_what_few_groups_can_show():

@@ -125,7 +125,7 @@ def _inner(found: Findings) -> str:
         where = _listed(taps, "or") if apart else f"{taps[0]} to {taps[-1]}"
         told = f"An inner tap ({where}) leads {last} under every read-out"
     if not found.beating:
-        return f"{told}, nowhere beyond chance."
+        return f"{told}, nowhere beyond chance: not enough to leave it."
     return f"{told}, beyond chance only {_cells(found, found.beating)}."
 
 
