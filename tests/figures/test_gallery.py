@@ -65,6 +65,7 @@ def test_save_writes_png_and_pdf_of_every_figure(birdnet):
             assert path.read_bytes().startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_bytes_without_a_date(birdnet, tmp_path):
     again = shutil.copytree(birdnet, tmp_path / "elsewhere")
     for one, other in zip(gallery.save(birdnet), gallery.save(again)):

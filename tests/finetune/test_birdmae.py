@@ -71,7 +71,7 @@ def timms(size, net, pool):
     return other
 
 
-@pytest.mark.parametrize("size", ["tiny", "base"])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("base", marks=pytest.mark.slow)])
 def test_plain_network_equals_timms(size):
     net, x = network(size), pictures()
     with torch.no_grad():
@@ -333,6 +333,7 @@ def learn(net, x, y, steps=25):
     return np.mean(losses[:3]), np.mean(losses[-3:])
 
 
+@pytest.mark.slow
 def test_a_tiny_network_learns_where_a_sound_is():  # a head of 2e-5 once left the blocks without a signal
     x, y = 0.3 * pictures(8), torch.arange(8) % 4
     for picture, mel in zip(x, y):

@@ -114,7 +114,7 @@ def test_the_probe_opens_it_at_every_block(tiny):
         np.testing.assert_allclose(found[tap], wanted.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("head", ["attentive", "prototype"])
+@pytest.mark.parametrize("head", ["attentive", pytest.param("prototype", marks=pytest.mark.slow)])
 def test_heads_that_read_tokens_are_exported_too(head, tmp_path):
     options = {"head": head}
     model = trained("birdmae-tiny", **options)

@@ -150,6 +150,7 @@ def test_it_runs_where_nothing_of_ours_is_imported(attention, tiny, tmp_path):
     np.testing.assert_allclose(answer["p"], two_steps(run, backbone, windows, fold=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_fold_is_that_fold_and_all_are_the_mean(attention, tiny, tmp_path):
     run, backbone = attention
     windows = audio_like((3, 8000), seed=6)

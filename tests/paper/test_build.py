@@ -78,6 +78,7 @@ def test_every_file_is_there_and_in_the_index(built):
     assert (built.out / "paper.pdf").read_bytes().startswith(b"%PDF-") and built.pages > 5
 
 
+@pytest.mark.slow
 def test_a_second_build_gives_the_same_bytes(built, runs, tmp_path):
     again = build(runs, tmp_path / "out", draws=5, say=silent)
     assert hashes(again) == hashes(built)
