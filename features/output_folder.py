@@ -113,6 +113,29 @@ class OutputFolder:
         return tuple(dict.fromkeys((self.kind.index, *names)))
 
     @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Mark a new folder as ours while its first files are made, so that a killed run is known as ours.
+
+        Not where files that the kind keeps are there already: whose they are is not known. The mark goes again where
+        the block fails and leaves none.
+        """
+        index, fresh = self.path / self.kind.index, not self.path.exists()
+        new = self.owned() is None and not self._keeps_some()
+        if new:
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_json(index, {"format": self.kind.format, "unfinished": True, "files": []})
+        try:
+            yield
+        except BaseException:
+            if new and not self._keeps_some():
+                index.unlink(missing_ok=True)
+                if fresh:
+                    with suppress(OSError):
+                        self.path.rmdir()
+            raise
+
+    @contextmanager
     def replacing(self) -> Iterator[Path]:
         """A draft folder, whose files take the place of the older results when the block ends.
 
@@ -197,6 +220,9 @@ class OutputFolder:
         if not self.path.is_dir():
             return []
         return [path.relative_to(self.path).as_posix() for path in sorted(self.path.glob(pattern))]
+
+    def _keeps_some(self) -> bool:
+        return any(name.startswith(self.kind.kept) for name in self._names())
 
     def _names(self) -> list[str]:
         return [path.name for path in self.path.iterdir()] if self.path.is_dir() else []

@@ -183,7 +183,7 @@ def demo(
     from .sweep.run_folder import prepare
 
     species, clips = species or 30, clips or 20
-    prepare(output, overwrite)
+    prepare(output, overwrite, ())
     audio = demo.write_audio(output, species, clips, seed, say)
     rank_and_tell(demo.WREN, audio, output, overwrite=overwrite, **demo.settings(species, clips, seed))
 

@@ -93,15 +93,44 @@ def test_another_sweep_takes_the_place_of_a_finished_one(work):
     assert {*config["files"], "config.json", "features.h5", "figures/thesis.png", "notes.txt"} == set(after)
 
 
-@pytest.mark.parametrize("name", ["report.html", "predictions.csv", "figures/depth.png", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["report.html", "predictions.csv", "figures/depth.png", "config.json", "features.h5", "control.h5"]
+)
 def test_a_sweep_into_somebody_elses_folder(work, name):
     place = work / "proj" / name
     place.parent.mkdir(parents=True)
     place.write_text("theirs")
     before = tree(work)
-    code, text = birdprobe("sweep", work / "m.onnx", work / "clips", "-o", work / "proj", "--overwrite")
+    code, text = birdprobe("sweep", work / "m.onnx", work / "clips", "-o", work / "proj", "--overwrite", "--control")
     assert code == 1 and "proj" in text
     assert tree(work) == before
+
+
+def test_a_sweep_replaces_only_stores_that_a_sweep_began(work):
+    (work / "proj").mkdir()
+    shutil.copy(work / "s.h5", work / "proj" / "features.h5")  # somebody's own, of all taps
+    before, words = tree(work), ("sweep", work / "m.onnx", work / "clips", "-o", work / "proj", "--taps", "-1")
+    code, text = birdprobe(*words, "--overwrite")
+    assert code == 1 and "features.h5: taps" in text
+    assert tree(work) == before
+    config = {"format": "birdprobe/sweep", "unfinished": True, "files": []}  # what a killed sweep leaves
+    (work / "proj" / "config.json").write_text(json.dumps(config))
+    assert birdprobe(*words, "--overwrite", "--projection", "pca")[0] == 0
+    assert json.loads((work / "proj" / "config.json").read_text())["files"]
+
+
+def test_a_killed_sweep_is_known_as_a_sweep(work, monkeypatch):
+    from birdprobe.probe.sweep import sweep
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "time_taps", killed)
+    words = ("sweep", work / "m.onnx", work / "clips", "-o", work / "new", "--projection", "pca")
+    assert birdprobe(*words)[0] == 130
+    assert json.loads((work / "new" / "config.json").read_text())["unfinished"]
+    monkeypatch.undo()
+    assert birdprobe(*words, "--taps", "-1", "--overwrite")[0] == 0
 
 
 def test_a_sweep_into_a_folder_of_pictures_leaves_them(work):

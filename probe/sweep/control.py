@@ -82,7 +82,15 @@ def extract_control(
             untrained, settings.taps, settings.pool, normalise=backbone.normalise, device=backbone.device,
             threads=backbone.threads, without=backbone.without, sample_rate=rate, window_s=window_s,
         )  # fmt: skip
-        return extract(control, recordings, run / STORE, **given)
+        try:
+            return extract(control, recordings, run / STORE, **given)
+        except InputError as error:
+            if "model_sha256" not in str(error):
+                raise
+            raise InputError(
+                f"{run / STORE}: features of another untrained network than this model with --seed {settings.seed} "
+                "gives. Was --seed another? The same command with --overwrite makes them anew."
+            ) from None
 
 
 def study_control(

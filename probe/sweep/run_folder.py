@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ...analysis.tables import Table
 from ...features.csv_files import write_csv
 from ...features.files import write_json, write_text
 from ...features.output_folder import Kind, OutputFolder, read_index
+from ...features.store import FeatureStore
 from ..extraction.extract import Extraction
 from ..runtime.backbone import Backbone
 
@@ -46,9 +47,25 @@ KIND = Kind(
 )
 
 
-def prepare(run: Path, overwrite: bool) -> None:
-    """Accept the run folder, or refuse it; see `OutputFolder.check`. Nothing is changed."""
-    OutputFolder(run, KIND).check(overwrite)
+def prepare(run: Path, overwrite: bool, stores: Iterable[str]) -> tuple[OutputFolder, bool]:
+    """Accept the run folder, or refuse it; see `OutputFolder.check`. Nothing is changed.
+
+    Args:
+        stores: names of the stores that the sweep fills. In a folder that no sweep began they are never replaced.
+
+    Returns:
+        The folder, and whether its stores may be replaced.
+
+    Raises:
+        InputError: the folder is refused, or one of the stores would not be replaced and is none.
+    """
+    folder = OutputFolder(run, KIND)
+    folder.check(overwrite)
+    replaced = overwrite and folder.owned() is not None
+    for name in stores:
+        if not replaced and (run / name).exists():
+            FeatureStore.open(run / name).close()
+    return folder, replaced
 
 
 def write(run: Path, tables: Mapping[str, pd.DataFrame], config: dict) -> None:

@@ -132,7 +132,8 @@ def run_sweep(
     settings.check()
     selection = Selection.parse(settings.select, settings.hop, settings.overlap)
     playback = Playback.parse(settings.speed, settings.bandpass)
-    prepare(run, overwrite)
+    wanted = {"features.h5": True, "test.h5": test is not None, CONTROL: settings.control}
+    folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
     for part in filter(None, (data.recordings, data.held_out)):
         if part.kind:
@@ -151,18 +152,20 @@ def run_sweep(
         "batch_size": settings.batch_size,
         "jobs": settings.jobs,
         "seed": settings.seed,
-        "overwrite": overwrite,
+        "overwrite": replaced,
         "cluster": settings.cluster,
         "progress": progress,
         "publish": False,
         "playback": playback,
     }
-    extraction = extract(backbone, data.recordings, run / "features.h5", **given)
-    tested = None if data.held_out is None else extract(backbone, data.held_out, run / "test.h5", **given)
-    untrained = None
-    if settings.control:
-        log("the same network with random weights")
-        untrained = extract_control(backbone, data.recordings, run, settings, **given)
+    tested = untrained = None
+    with folder.begun():
+        extraction = extract(backbone, data.recordings, run / "features.h5", **given)
+        if data.held_out is not None:
+            tested = extract(backbone, data.held_out, run / "test.h5", **given)
+        if settings.control:
+            log("the same network with random weights")
+            untrained = extract_control(backbone, data.recordings, run, settings, **given)
     cost = time_taps(backbone, settings, log)
     found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
     if untrained is not None:

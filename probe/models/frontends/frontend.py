@@ -182,7 +182,9 @@ def _pair(part: str, text: str) -> tuple[str, Any]:
         return FLAGS[key]
     types: dict[str, Any] = {field.name: type(field.default) for field in fields(FrontEnd) if field.name != "kind"}
     if not equals or key not in types:
-        raise InputError(f"`--frontend {text}`: {part!r} is not known; known are {', '.join((*FLAGS, *types))}.")
+        raise InputError(
+            f"`--frontend {text}`: {part!r} is not known; known are {', '.join(dict.fromkeys((*FLAGS, *types)))}."
+        )
     try:
         if types[key] is bool:
             return key, {"true": True, "false": False, "1": True, "0": False}[value.lower()]
