@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from ..features import InputError
+from ..features.recordings.clips import some
+from ..features.wording import agree, counted
 from .cli.options import (
     EXTRACTION,
     Audio,
@@ -197,7 +199,9 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     config = done.config
     warn(config["warnings"])
     if config["skipped"]:
-        warn([f"{len(config['skipped'])} clips could not be used; the report lists them with the reasons"])
+        names = [one["file"] for one in config["skipped"]]
+        them = agree(len(names), "it with the reason", "them with the reasons")
+        warn([f"{counted(len(names), 'clip')} could not be used: {some(names)}; the report lists {them}"])
     if as_json:
         print_json({"answer": done.answer, "ranking": records(done.ranking), "report": done.report})
         return

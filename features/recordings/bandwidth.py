@@ -10,6 +10,7 @@ from .. import InputError
 from ..decoding.headers import check_plausible
 from ..decoding.pieces import openable
 from ..playback import AS_RECORDED, Playback
+from ..wording import agree, counted
 
 LOOKED_AT = 1000  # headers, spread over all recordings
 FAR_BELOW = 0.5  # of the rate that the model is fed with
@@ -37,8 +38,9 @@ def narrow_band(paths: Sequence[Path], sample_rate: int, playback: Playback = AS
     low = [rate for file in files if 0 < (rate := header_rate(file)) <= FAR_BELOW * wanted]
     if not low:
         return None
+    hold = f"{counted(len(files), 'recording')}{looked} {agree(len(low), 'holds', 'hold')}"
     return (
-        f"{len(low)} of {len(files)} recordings{looked} hold nothing above {max(low) / 2000:g} kHz; the model reads up "
+        f"{len(low)} of {hold} nothing above {max(low) / 2000:g} kHz; the model reads up "
         f"to {wanted / 2000:g} kHz: it hears silence there. A model made for their rate may suit them better, and "
         "where classes differ in rate, the rate alone tells them apart."
     )

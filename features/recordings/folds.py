@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .. import InputError
+from ..wording import counted
 from .clips import some
 
 
@@ -41,7 +42,8 @@ def assign_folds(
     if counts[smallest] < n_folds:
         advice = f"try --folds {counts[smallest]}" if counts[smallest] > 1 else "leave it out, or add clips"
         raise InputError(
-            f"class '{classes[smallest]}': {_n(counts[smallest], 'clip')}, fewer than the {n_folds} folds; {advice}."
+            f"class '{classes[smallest]}': {counted(counts[smallest], 'clip')}, fewer than the {n_folds} folds; "
+            f"{advice}."
         )
     if groups is None:
         from sklearn.model_selection import StratifiedKFold
@@ -67,7 +69,7 @@ def _given_folds(
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     known = [fold for fold in given if fold is not None]
     if missing := len(given) - len(known):
-        raise InputError(f"given folds: {_n(missing, 'clip')} without one, expected one each, or none at all.")
+        raise InputError(f"given folds: {counted(missing, 'clip')} without one, expected one each, or none at all.")
     names = sorted(set(known), key=lambda name: (len(name), name) if name.isdigit() else (math.inf, name))
     if len(names) < 2:
         raise InputError(f"given folds: expected at least 2, got only {some(names)}. Does the pattern find the fold?")
@@ -78,14 +80,14 @@ def _given_folds(
     if torn:
         raise InputError(
             f"group '{torn[0]}': in the given folds {some(sorted(homes[torn[0]]))}, expected one "
-            f"({_n(len(torn), 'group')} of {len(homes)} split). Clips of one group on both sides would leak."
+            f"({counted(len(torn), 'group')} of {len(homes)} split). Clips of one group on both sides would leak."
         )
     folds = np.array([names.index(name) for name in known], dtype=np.int64)
     if lost := _unlearnable(labels, folds):
         clips = labels == lost[0]
         raise InputError(
-            f"class '{lost[0]}': all {_n(clips.sum(), 'clip')} in the given fold '{known[int(clips.argmax())]}', so "
-            "none is left to learn from. Leave the class out, or use --folds without given folds?"
+            f"class '{lost[0]}': all {counted(clips.sum(), 'clip')} in the given fold '{known[int(clips.argmax())]}', "
+            "so none is left to learn from. Leave the class out, or use --folds without given folds?"
         )
     source = f" ({folding})" if folding not in ("", "none") else ""
     return folds, f"{len(names)} given folds{source}", ()
@@ -105,8 +107,8 @@ def _grouped_folds(
     scarcest = min(per_class, key=per_class.__getitem__)
     if per_class[scarcest] < 2:
         raise InputError(
-            f"class '{scarcest}': all {_n((labels == scarcest).sum(), 'clip')} in one group, so the fold that tests "
-            "them leaves none to learn from, whatever --folds is. Leave it out, or is the grouping too coarse?"
+            f"class '{scarcest}': all {counted((labels == scarcest).sum(), 'clip')} in one group, so the fold that "
+            "tests them leaves none to learn from, whatever --folds is. Leave it out, or is the grouping too coarse?"
         )
     # The splitter is greedy: a shuffle can leave a fold empty, or put both groups of a class into one fold. The first
     # of 50 that does neither is taken.
@@ -120,7 +122,7 @@ def _grouped_folds(
         where = f"class '{lost[0]}': its groups fall into one fold" if lost else "groups: a fold stays empty"
         raise InputError(f"{where} in each of 50 shuffles ({len(names)} groups, {n_folds} folds); try fewer --folds.")
     few = sorted(label for label, count in per_class.items() if count < n_folds)
-    warnings = [f"{_n(len(few), 'class')} with fewer groups than the {n_folds} folds: {some(few)}."] if few else []
+    warnings = [f"{counted(len(few), 'class')} with fewer groups than the {n_folds} folds: {some(few)}."] if few else []
     source = f", {grouping}" if grouping not in ("", "none") else ""
     words = f"{n_folds} stratified folds, shuffled with seed {seed}, {len(names)} groups kept whole{source}"
     return folds, words, tuple(warnings)
@@ -137,8 +139,3 @@ def _numbered(splits: Iterable[tuple[np.ndarray, np.ndarray]], n: int) -> np.nda
 def _unlearnable(labels: np.ndarray, folds: np.ndarray) -> list[str]:
     """Classes that lie in one fold alone."""
     return [str(label) for label in np.unique(labels) if len(np.unique(folds[labels == label])) < 2]
-
-
-def _n(count: int, noun: str) -> str:
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{plural}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import InputError
 from ..spelling import composed, printable
+from ..wording import counted, share
 from .clips import Clip, Recordings, some
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
 from .tables.labelled import Labelled, is_audacity, label_files, label_folder, label_table
@@ -76,7 +77,7 @@ def read_recordings(
         replace(clip, labels=tuple(dict.fromkeys(composed(label.strip()) for label in clip.labels))) for clip in clips
     ]
     clips, grouping, more = _complete_groups(clips, grouping)
-    warnings = (*warnings, *more, *_look_alikes(clips), *_doubles(clips))
+    warnings = (*warnings, *more, *_look_alikes(clips))
     return Recordings(root, tuple(clips), grouping, warnings, folding, _taxonomy(root, clips), found.kind)
 
 
@@ -164,9 +165,8 @@ def _complete_groups(clips: list[Clip], grouping: str) -> tuple[list[Clip], str,
         return [replace(clip, group=clip.name if pieces else None) for clip in clips], "file" if pieces else "none", []
     warnings = []
     if alone := [clip.name for clip in clips if clip.group is None]:
-        warnings.append(
-            f"{len(alone)} of {len(clips)} clips have no group ({grouping}); each is its own: {some(alone)}."
-        )
+        have = share(len(alone), len(clips), "clip", "has", "have")
+        warnings.append(f"{have} no group ({grouping}); each is its own: {some(alone)}.")
     clips = [replace(clip, group=clip.name) if clip.group is None else clip for clip in clips]
     groups = defaultdict(set)
     for clip in clips:
@@ -184,12 +184,6 @@ def _look_alikes(clips: list[Clip]) -> list[str]:
     warnings = []
     for labels in alike.values():
         if len(labels) > 1:
-            both = " and ".join(f"'{label}' ({counts[label]} clips)" for label in labels)
+            both = " and ".join(f"'{label}' ({counted(counts[label], 'clip')})" for label in labels)
             warnings.append(f"labels {both} differ only by case or spaces and count as different classes. Mistyped?")
     return warnings
-
-
-def _doubles(clips: list[Clip]) -> list[str]:
-    counts = Counter((clip.name, clip.start_s, clip.end_s) for clip in clips)
-    twice = [name for (name, _, _), count in counts.items() if count > 1]
-    return [f"{len(twice)} files are listed more than once: {some(twice)}."] if twice else []

@@ -4,10 +4,12 @@ import math
 import zlib
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from .. import InputError
+from ..wording import agree, counted
 from .clips import Recordings, some
 
 
@@ -42,12 +44,13 @@ def choose(
     return replace(recordings, clips=tuple(recordings.clips[i] for i in sorted(kept)), warnings=tuple(warnings))
 
 
-def drop_rare(recordings: Recordings, least: int) -> Recordings:
+def drop_rare(recordings: Recordings, least: int, place: Path | str) -> Recordings:
     """Leave out the classes that cross-validation could not learn.
 
     Args:
         recordings: labelled clips; every label of a clip counts, not only its first.
         least: clips that a class needs; where groups or given folds are known it needs two of each as well.
+        place: the table or folder that the clips are of, for the message.
 
     Returns:
         The clips whose primary class is kept, with a warning that lists the classes left out.
@@ -66,12 +69,26 @@ def drop_rare(recordings: Recordings, least: int) -> Recordings:
         return recordings
     kept = tuple(clip for clip in recordings.clips if clip.label not in set(rare))
     if len(clips) - len(rare) < 2:
-        raise InputError(
-            f"{recordings.root}: {len(clips) - len(rare)} of {len(clips)} classes have {least} clips in two groups, at "
-            "least two are needed. Too many --folds, or is the grouping too coarse?"
-        )
+        raise _too_rare({name: len(found) for name, found in clips.items()}, least, len(clips) - len(rare), place)
     warning = (
-        f"{len(rare)} classes with fewer than {least} clips, or all of them in one group or fold, are left out: "
+        f"{counted(len(rare), 'class')} with fewer than {least} clips, or all of them in one group or fold, "
+        f"{agree(len(rare), 'is', 'are')} left out: "
         f"{some(rare, 10)}."
     )
     return replace(recordings, clips=kept, warnings=(*recordings.warnings, warning))
+
+
+def _too_rare(sizes: dict[str, int], least: int, kept: int, place: Path | str) -> InputError:
+    """What to say where fewer than two classes can be cross-validated: too few clips, or all in one group."""
+    enough = sum(size >= least for size in sizes.values())
+    if enough > 1:
+        return InputError(
+            f"{place}: got {kept} of {counted(len(sizes), 'class')} with clips in two groups and folds or more, "
+            "expected at least two. Is the grouping too coarse?"
+        )
+    most = sorted(sizes.values())[-2:][0]
+    advice = f"Try {most}?" if most > 1 else "Add clips?"
+    return InputError(
+        f"{place}: got {enough} of {counted(len(sizes), 'class')} with {least} clips or more, as --folds or "
+        f"--min-per-class asks, expected at least two. {advice}"
+    )

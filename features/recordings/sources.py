@@ -10,12 +10,14 @@ from pathlib import Path
 
 from .. import InputError
 from ..audio import SUFFIXES
-from ..spelling import is_text, is_there, on_disk, printable
+from ..spelling import is_text, on_disk, printable
+from ..wording import agree, counted, share
 from .clips import Clip, some
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
-from .tables.audio_paths import AudioPaths
+from .tables.audio_paths import AudioPaths, told_moved
 from .tables.labelled import seconds
+from .tables.rows import drop_missing, merge
 from .tables.text import TextTable, read_csv, require_columns
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
@@ -43,11 +45,12 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
         clips += [Clip(file, _name(file, root), (folder.name,)) for file in files]
         empty += [] if files else [folder.name]
     if not clips:
-        found = f"{loose} audio files beside each other" if loose else "no audio files"
+        found = f"{counted(loose, 'audio file')} beside each other" if loose else "no audio files"
         raise InputError(f"{root}: expected a sub-folder of audio files for every class, got {found}.")
     warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
     if loose:
-        warnings.append(f"{root}: {loose} audio files lie outside the class folders; left out.")
+        lie = f"{counted(loose, 'audio file')} {agree(loose, 'lies', 'lie')}"
+        warnings.append(f"{root}: {lie} outside the class folders; left out.")
     return clips, "none", warnings + _passed_over(root, hidden)
 
 
@@ -83,7 +86,7 @@ def unlabelled(root: Path) -> tuple[list[Clip], str, list[str]]:
 def manifest(table: TextTable, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """Columns path, label and, if known, group, fold, start_s, end_s; any other may serve as groups_column."""
     wanted, optional = ("path", "label"), ("group", "fold", "start_s", "end_s")
-    require_columns(table, (*wanted, *((groups_column,) if groups_column else ())), optional)
+    require_columns(table, wanted, optional, groups_column)
     path, paths, comma = table.path, AudioPaths(table.path), table.delimiter != ","
     column = groups_column or ("group" if "group" in table.columns else None)
     clips = []
@@ -104,20 +107,19 @@ def manifest(table: TextTable, groups_column: str | None) -> tuple[list[Clip], s
             name = Path(os.path.relpath(name, path.parent))
         group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
         clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
-    _require_files(path, clips)
+    clips, again = merge(path, clips)
+    clips, gone = drop_missing(path, clips, _taken_from(path))
     without = [clip.name for clip in clips if clip.fold is None]
     if 0 < len(without) < len(clips):
         raise InputError(f"{path}: no fold for {some(without)}, expected one for every clip or for none.")
-    moved = sorted(set(paths.moved))
-    told = [f"{path}: {len(moved)} recordings are not where it says, and were found by name: {some(moved, 1)}."]
-    return clips, f"column {column}" if column else "none", [*table.warnings, *(told if moved else ())]
+    told = [*table.warnings, *again, *gone, *told_moved(path, paths)]
+    return clips, f"column {column}" if column else "none", told
 
 
 def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, list[str]]:
     """train.csv names the clips of train_audio/; taxonomy.csv, where there is one, names the labels that exist."""
     path = root / "train.csv"
-    needed = ("primary_label", "filename", *((groups_column,) if groups_column else ()))
-    columns, rows = read_csv(path, needed)
+    columns, rows = read_csv(path, ("primary_label", "filename"), groups_column=groups_column)
     column = groups_column or ("author" if "author" in columns else None)
     clips = []
     for line, row in rows:
@@ -129,8 +131,9 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
         name = f"train_audio/{row['filename']}"
         group = (row.get(column, "").strip() if column else "") or None
         clips.append(Clip(on_disk(root, name), name, tuple(dict.fromkeys(labels)), group))
-    _require_files(path, clips)
-    return clips, f"column {column}" if column else "none", _strangers(path, clips)
+    clips, again = merge(path, clips)
+    clips, gone = drop_missing(path, clips, _taken_from(path))
+    return clips, f"column {column}" if column else "none", [*again, *gone, *_strangers(path, clips)]
 
 
 def _strangers(path: Path, clips: list[Clip]) -> list[str]:
@@ -155,8 +158,7 @@ def soundscapes(table: TextTable, groups_column: str | None) -> tuple[list[Clip]
     A window that is listed again counts once. The group is the site where every file name tells it, else the file;
     groups_column may name any column, `filename` for one.
     """
-    wanted = ("filename", "start", "end", "primary_label", *((groups_column,) if groups_column else ()))
-    require_columns(table, wanted)
+    require_columns(table, ("filename", "start", "end", "primary_label"), groups_column=groups_column)
     path, rows = table.path, table.rows
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
@@ -182,10 +184,11 @@ def soundscapes(table: TextTable, groups_column: str | None) -> tuple[list[Clip]
         Clip(files[name], f"{prefix}{name}", tuple(about["labels"]), about["group"], None, *times)
         for (name, *times), about in windows.items()
     ]
-    _require_files(path, clips)
-    warnings = list(table.warnings)
+    clips, gone = drop_missing(path, clips, _taken_from(path))
+    warnings = [*table.warnings, *gone]
     if again := len(rows) - len(windows):
-        warnings.append(f"{path}: {again} of {len(rows)} rows list a window again; {len(windows)} windows are used.")
+        used = f"{counted(len(windows), 'window')} {agree(len(windows), 'is', 'are')} used"
+        warnings.append(f"{path}: {share(again, len(rows), 'row', 'lists', 'list')} a window again; {used}.")
     if clashes:
         warnings.append(f"{path}: windows listed twice with different labels have them all: {some(sorted(clashes))}.")
     warnings += _strangers(path, clips)
@@ -226,9 +229,5 @@ def _list(path: Path, line: int, text: str) -> list[str]:
     return [item.strip() for item in items if item.strip()]
 
 
-def _require_files(path: Path, clips: list[Clip]) -> None:
-    if missing := [clip.name for clip in clips if not (is_there(clip.path) and clip.path.is_file())]:
-        raise InputError(
-            f"{path}: {len(missing)} of {len(clips)} files are not there: {some(missing)}. "
-            f"Paths are taken from the folder that {path.name} is in; was the audio moved?"
-        )
+def _taken_from(table: Path) -> str:
+    return f"Paths are taken from the folder that {table.name} is in."

@@ -74,7 +74,7 @@ def training_clips(audio: Path | str, settings: Settings) -> Recordings:
         column=settings.column,
     )
     least = settings.min_per_class or (2 if recordings.folding != "none" else settings.folds)
-    return choose(drop_rare(recordings, least), settings.classes, settings.per_class, settings.seed)
+    return choose(drop_rare(recordings, least, audio), settings.classes, settings.per_class, settings.seed)
 
 
 def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[str]) -> Recordings:

@@ -95,7 +95,7 @@ def test_opensoundscape_boxes(tmp_path):
 def test_opensoundscape_one_hot_clips(tmp_path):
     path = place(tmp_path, "opensoundscape/clips.csv", "dawn.wav")
     assert found(path) == [("dawn.wav", ("NOCA", "BLJA"), 0.0, 2.0), ("dawn.wav", ("NOCA",), 4.0, 6.0)]
-    assert read_recordings(path).warnings == (f"{path}: 1 of 3 rows have no label; left out.",)
+    assert read_recordings(path).warnings == (f"{path}: 1 of 3 rows has no label; left out.",)
 
 
 def test_one_hot_by_pandas_with_a_multiindex(tmp_path):
@@ -126,7 +126,7 @@ def test_raven_of_several_recordings_counts_in_each_file(tmp_path):
         "2\tSpectrogram 1\t1\t61.0\t62.5\tC:\\Users\\Ada\\audio\\b.wav\t1.0\trobin",
     )
     assert found(path) == [("a.wav", ("wren",), 2.0, 3.0), ("b.wav", ("robin",), 1.0, 2.5)]
-    assert "1 recordings are not where it says, and were found by name" in read_recordings(path).warnings[0]
+    assert "1 recording is not where it says, and was found by name" in read_recordings(path).warnings[0]
 
 
 def test_raven_without_an_annotation_column_lists_what_is_there(tmp_path):
@@ -246,11 +246,31 @@ def test_excel_semicolons_decimal_commas_and_its_first_line(tmp_path):
 
 def test_a_recording_that_is_nowhere_is_named(tmp_path):
     path = place(tmp_path, "opensoundscape/boxes.csv", "dusk.wav")
-    with pytest.raises(InputError, match=r"1 of 1 recordings are not there: 'dawn\.wav'"):
+    with pytest.raises(InputError, match=r"1 of 1 file is not there: 'dawn\.wav'"):
         read_recordings(path)
+
+
+def test_a_few_recordings_that_are_nowhere_are_skipped(tmp_path):
+    place(tmp_path, None, "a.wav")
+    path = text(tmp_path / "t.csv", "filename,species", "a.wav,wren", "gone.wav,wren", "a.wav,robin")
+    recordings = read_recordings(path, column="label=species,path=filename")
+    assert [(clip.name, clip.labels) for clip in recordings.clips] == [("a.wav", ("wren", "robin"))]
+    looked = f"Looked beside, above and below {tmp_path}."
+    assert recordings.warnings == (f"{path}: 1 of 2 files is not there and skipped: 'gone.wav'. {looked}",)
+
+
+def test_missing_recordings_of_a_folder_of_label_files_are_counted_together(tmp_path):
+    place(tmp_path, None, "a.wav", "b.wav")
+    for name in ("a", "b", "gone"):
+        header = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies"
+        text(tmp_path / f"{name}.selections.txt", header, f"1\t0\t1\t{name}.wav\twren")
+    recordings = read_recordings(tmp_path)
+    assert [clip.name for clip in recordings.clips] == ["a.wav", "b.wav"]
+    (warning,) = recordings.warnings
+    assert warning.startswith(f"{tmp_path}: 1 of 3 files is not there and skipped: 'gone.wav'.")
 
 
 def test_two_recordings_of_one_name_are_not_guessed_between(tmp_path):
     path = place(tmp_path, "opensoundscape/boxes.csv", "x/dawn.wav", "y/dawn.wav")
-    with pytest.raises(InputError, match="are not there"):
+    with pytest.raises(InputError, match="is not there"):
         read_recordings(path)

@@ -19,6 +19,7 @@ from birdprobe.features.recordings import (
     SoundscapeName,
     assign_folds,
     choose,
+    drop_rare,
     read_recordings,
     sampling,
 )
@@ -109,7 +110,7 @@ def test_what_a_folder_leaves_out_is_said(tmp_path):
     touch(tmp_path, "wren/1.wav", "robin/readme.txt", "loose.wav")
     assert read_recordings(tmp_path).warnings == (
         f"{tmp_path}: no audio files in 'robin'; left out.",
-        f"{tmp_path}: 1 audio files lie outside the class folders; left out.",
+        f"{tmp_path}: 1 audio file lies outside the class folders; left out.",
     )
 
 
@@ -146,7 +147,7 @@ def test_labels_that_look_alike_stay_apart_and_are_named(tmp_path, other):
     found = read_recordings(touch(tmp_path, f"{name}/1.wav", f"{other}/2.wav", f"{other}/3.wav", "robin/4.wav"))
     assert set(found.labels) == {name, other, "robin"}
     (warning,) = found.warnings
-    assert f"'{name}' (1 clips)" in warning and f"'{other}' (2 clips)" in warning and "case or spaces" in warning
+    assert f"'{name}' (1 clip)" in warning and f"'{other}' (2 clips)" in warning and "case or spaces" in warning
 
 
 # patterns
@@ -209,8 +210,11 @@ def test_any_column_of_a_manifest_can_be_the_group(tmp_path):
     rows = ["path", "label", "group", "site"], ["a.wav", "x", "g1", "s1"], ["b.wav", "y", "g2", "s1"]
     found = read_recordings(table(tmp_path / "c.csv", *rows), groups_column="site")
     assert [clip.group for clip in found.clips] == ["s1", "s1"] and found.grouping == "column site"
-    with pytest.raises(InputError, match=r"got columns path, label, group, site.*No column sites"):
-        read_recordings(tmp_path / "c.csv", groups_column="sites")
+    wanted = r"c\.csv: got --groups sitee, expected one of its columns path, label, group, site\. Meant site\?"
+    with pytest.raises(InputError, match=wanted):
+        read_recordings(tmp_path / "c.csv", groups_column="sitee")
+    with pytest.raises(InputError, match=r"expected one of its columns path, label, group, site\.$"):
+        read_recordings(tmp_path / "c.csv", groups_column="night")
     with pytest.raises(InputError, match=r"expected one source of groups.*got both"):
         read_recordings(tmp_path / "c.csv", groups_column="site", group_regex="(.)")
     with pytest.raises(InputError, match="is no table with columns"):
@@ -230,10 +234,104 @@ def test_pieces_of_one_file_are_a_group_when_nothing_else_is_known(tmp_path):
 
 def test_doubles_and_torn_files_are_named(tmp_path):
     touch(tmp_path, "a.wav", "b.wav")
-    rows = ["path", "label", "group"], ["a.wav", "x", "1"], ["a.wav", "x", "2"], ["b.wav", "y", "3"]
-    torn, double = read_recordings(table(tmp_path / "c.csv", *rows)).warnings
+    rows = ["a.wav", "x", "1", "5"], ["a.wav", "x", "2", ""], ["a.wav", "x", "3", ""], ["b.wav", "y", "3", ""]
+    path = table(tmp_path / "c.csv", ["path", "label", "group", "end_s"], *rows)
+    again, elsewhere, torn = read_recordings(path).warnings
+    assert again == f"{path}: 1 of 4 rows lists a clip again; 3 clips are used."
+    assert elsewhere == f"{path}: clips listed again in another group stay in the first: 'a.wav'."
     assert torn == "pieces of one file lie in different groups (column group): 'a.wav'."
-    assert double == "1 files are listed more than once: 'a.wav'."
+
+
+@pytest.mark.parametrize("times", [["", ""], ["0", "5"]])
+def test_rows_about_one_clip_are_one_clip_with_all_their_labels(tmp_path, times):
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    rows = [["a.wav", "Hund"], ["b.wav", "Hund"], ["./a.wav", "Rain;Hund"], ["b.wav", "Hund"], ["c.wav", "Rain"]]
+    path = table(tmp_path / "c.csv", ["path", "label", "start_s", "end_s"], *([*row, *times] for row in rows))
+    found = read_recordings(path)
+    assert [(clip.name, clip.labels) for clip in found.clips] == [
+        ("a.wav", ("Hund", "Rain")),
+        ("b.wav", ("Hund",)),
+        ("c.wav", ("Rain",)),
+    ]
+    assert found.warnings == (
+        f"{path}: 2 of 5 rows list a clip again; 3 clips are used.",
+        f"{path}: clips listed again with other labels have them all: 'a.wav'.",
+    )
+    assert found.grouping == "none"  # the same file twice tells nothing of groups
+
+
+def test_a_clip_in_two_given_folds_is_a_contradiction(tmp_path):
+    touch(tmp_path, "a.wav")
+    path = table(tmp_path / "c.csv", ["path", "label", "fold"], ["a.wav", "x", "1"], ["a.wav", "x", "2"])
+    with pytest.raises(InputError, match=r"c\.csv: 'a\.wav' in the folds '1' and '2', expected one"):
+        read_recordings(path)
+
+
+def test_a_few_missing_files_are_skipped_with_one_warning(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav")
+    rows = [["a.wav", "x"], ["gone.wav", "x"], ["b.wav", "y"], ["lost.wav", "y"]]
+    path = table(tmp_path / "c.csv", ["path", "label"], *rows)
+    found = read_recordings(path)
+    assert [clip.name for clip in found.clips] == ["a.wav", "b.wav"]
+    assert found.warnings == (
+        f"{path}: 2 of 4 files are not there and skipped: 'gone.wav', 'lost.wav'. "
+        "Paths are taken from the folder that c.csv is in.",
+    )
+    table(path, ["path", "label"], *rows, ["too.wav", "x"])
+    with pytest.raises(
+        InputError, match=r"3 of 5 files are not there: .*folder that c\.csv is in\. Was the audio moved"
+    ):
+        read_recordings(path)
+
+
+def test_a_missing_file_counts_once_however_many_pieces_it_has(tmp_path):
+    touch(tmp_path, "a.wav")
+    pieces = [["gone.wav", "x", str(i)] for i in range(9)]
+    found = read_recordings(table(tmp_path / "c.csv", ["path", "label", "start_s"], *pieces, ["a.wav", "y", ""]))
+    assert [clip.name for clip in found.clips] == ["a.wav"]
+    assert "c.csv: 1 of 2 files is not there and skipped: 'gone.wav'." in found.warnings[0]
+
+
+def test_a_missing_file_of_a_birdclef_folder_or_a_soundscape_is_skipped(tmp_path):
+    root = birdclef(tmp_path, *([f"x{i}", "[]", "Ann", "s", f"x/{i}.ogg"] for i in range(3)))
+    (root / "train_audio/x/1.ogg").unlink()
+    found = read_recordings(root)
+    assert [clip.path.name for clip in found.clips] == ["0.ogg", "2.ogg"]
+    assert "1 of 3 files is not there and skipped: 'train_audio/x/1.ogg'" in found.warnings[0]
+    touch(root, f"train_soundscapes/{NAME}")
+    rows = [NAME, "00:00:00", "00:00:05", "x1"], [OTHER, "00:00:00", "00:00:05", "x1"]
+    found = read_recordings(table(root / "w.csv", WINDOWS, *rows))
+    assert [clip.path.name for clip in found.clips] == [NAME] and f"train_soundscapes/{OTHER}" in found.warnings[0]
+
+
+def test_a_clip_of_a_train_table_that_is_listed_again_counts_once(tmp_path):
+    root = birdclef(tmp_path, ["x", "['y']", "Ann", "s", "x/1.ogg"], ["y", "[]", "Bo", "s", "y/1.ogg"])
+    text = (root / "train.csv").read_text()
+    (root / "train.csv").write_text(text + text.splitlines()[1] + "\n")
+    found = read_recordings(root)
+    assert [clip.labels for clip in found.clips] == [("x", "y"), ("y",)]
+    assert found.warnings[0].endswith("train.csv: 1 of 3 rows lists a clip again; 2 clips are used.")
+
+
+def test_an_empty_table_is_said_to_be_empty(tmp_path):
+    for content in ("", "\n\n", "sep=;\n"):
+        (tmp_path / "c.csv").write_text(content)
+        with pytest.raises(InputError) as caught:
+            read_recordings(tmp_path / "c.csv")
+        assert str(caught.value) == f"{tmp_path / 'c.csv'}: the file is empty, expected a header and rows."
+
+
+def test_too_many_folds_are_said_with_what_would_do():
+    with pytest.raises(InputError) as caught:
+        drop_rare(of({"Hund": 10, "Rain": 12, "Wind": 3}), 50, "clips.csv")
+    assert str(caught.value) == (
+        "clips.csv: got 0 of 3 classes with 50 clips or more, as --folds or --min-per-class asks, expected at least "
+        "two. Try 10?"
+    )
+    recordings = of({"Hund": 10, "Rain": 12})
+    coarse = replace(recordings, clips=tuple(replace(clip, group="night") for clip in recordings.clips))
+    with pytest.raises(InputError, match=r"0 of 2 classes with clips in two groups and folds or more.*too coarse"):
+        drop_rare(coarse, 5, "clips.csv")
 
 
 @pytest.mark.parametrize(
@@ -249,12 +347,11 @@ def test_doubles_and_torn_files_are_named(tmp_path):
         ([["path", "label", "end"], ["a.wav", "x", "1"]], "expected 'end_s'.*got column 'end'"),
         ([["path", "label", "label"], ["a.wav", "x", "y"]], "expected every name once"),
         ([["path", "label"]], "no rows below the header"),
-        ([], r"got columns \(none\)"),
         ([["path", "label"], ["a.wav", "x", "y"]], "line 2: 3 fields, expected 2. An unquoted comma"),
         ([["path", "label"], ["a.wav", ""]], "line 2: path 'a.wav' and label '', expected both filled"),
         ([["path", "label"], ["a.wav", "x;"]], "expected both filled"),
         ([["path", "label"], ["", "x"]], "expected both filled"),
-        ([["path", "label"], ["gone/b.wav", "x"], ["a.wav", "x"]], "1 of 2 files are not there: 'gone/b.wav'"),
+        ([["path", "label"], ["gone/b.wav", "x"]], "1 of 1 file is not there: 'gone/b.wav'"),
         ([["path", "label", "start_s"], ["a.wav", "x", "soon"]], "line 2: start_s 'soon', expected seconds from 0"),
         ([["path", "label", "end_s"], ["a.wav", "x", "-1"]], "end_s '-1', expected seconds from 0"),
         ([["path", "label", "end_s"], ["a.wav", "x", "inf"]], "end_s 'inf', expected seconds from 0"),
@@ -263,7 +360,7 @@ def test_doubles_and_torn_files_are_named(tmp_path):
             "start_s 3, end_s 2, expected start_s < end_s",
         ),
         (
-            [["path", "label", "fold"], ["a.wav", "x", "1"], ["a.wav", "y", ""]],
+            [["path", "label", "fold", "start_s"], ["a.wav", "x", "1", ""], ["a.wav", "y", "", "3"]],
             "no fold for 'a.wav', expected one for every",
         ),
     ],
@@ -316,8 +413,8 @@ def test_birdclef_tables_that_are_wrong(tmp_path):
     table(root / "train.csv", ["label", "filename"], ["x", "x/1.ogg"])
     with pytest.raises(InputError, match=r"train\.csv: expected primary_label, filename.*got columns label, filename"):
         read_recordings(root)
-    table(root / "train.csv", ["primary_label", "filename"], ["x", "x/1.ogg"], ["x", "x/2.ogg"])
-    with pytest.raises(InputError, match=r"1 of 2 files are not there: 'train_audio/x/2\.ogg'"):
+    table(root / "train.csv", ["primary_label", "filename"], ["x", "x/2.ogg"])
+    with pytest.raises(InputError, match=r"1 of 1 file is not there: 'train_audio/x/2\.ogg'"):
         read_recordings(root)
 
 
@@ -325,7 +422,7 @@ def test_birdclef_labels_outside_the_taxonomy_and_clips_without_author(tmp_path)
     root = birdclef(tmp_path, ["x", "['y']", "", "s", "x/1.ogg"], ["z", "[]", "Ann", "s", "z/1.ogg"])
     strange, alone = read_recordings(root).warnings
     assert strange.endswith("labels that taxonomy.csv does not have: 'y'.")
-    assert alone.startswith("1 of 2 clips have no group (column author)")
+    assert alone.startswith("1 of 2 clips has no group (column author)")
 
 
 def test_spaces_around_a_taxonomy_label_make_no_stranger(tmp_path):
@@ -428,7 +525,7 @@ def test_a_window_listed_with_two_opinions_has_all_their_labels(tmp_path):
     rows = [[NAME, "00:00:00", "00:00:05", "a;b"], [NAME, "00:00:00", "00:00:05", "b;a"]]
     path = table(tmp_path / "w.csv", WINDOWS, *rows)
     (same,) = read_recordings(path).warnings  # another order is no other opinion
-    assert "1 of 2 rows list a window again" in same
+    assert "1 of 2 rows lists a window again" in same
     path = table(tmp_path / "w.csv", WINDOWS, *rows, [NAME, "00:00:00", "00:00:05", "c"])
     found = read_recordings(path)
     assert [clip.labels for clip in found.clips] == [("a", "b", "c")]
@@ -444,7 +541,7 @@ def test_a_window_listed_with_two_opinions_has_all_their_labels(tmp_path):
         ([NAME, "00:00:05", "00:00:05", "x"], "start 00:00:05, end 00:00:05, expected start before end"),
         ([NAME, "00:00:00", "00:00:05", ""], "primary_label '', expected both filled"),
         ([NAME, "00:00:00", "00:00:05", "x;"], "primary_label 'x;', expected both filled"),
-        (["gone.ogg", "00:00:00", "00:00:05", "x"], "1 of 1 files are not there: 'train_soundscapes/gone.ogg'"),
+        (["gone.ogg", "00:00:00", "00:00:05", "x"], "1 of 1 file is not there: 'train_soundscapes/gone.ogg'"),
     ],
 )
 def test_labelled_soundscapes_that_are_wrong(tmp_path, row, message):
@@ -494,9 +591,10 @@ def test_every_row_twice_is_every_window_once(tmp_path_factory, windows, seed):
     }
     assert len(found.clips) == len(windows) and all(clip.end_s == clip.start_s + 5 for clip in found.clips)
     n = len(windows)
-    assert found.warnings == (
-        f"{folder / 'labels.csv'}: {n} of {2 * n} rows list a window again; {n} windows are used.",
+    said = (
+        "rows lists a window again; 1 window is used" if n == 1 else f"rows list a window again; {n} windows are used"
     )
+    assert found.warnings == (f"{folder / 'labels.csv'}: {n} of {2 * n} {said}.",)
 
 
 @settings(max_examples=60, deadline=None)

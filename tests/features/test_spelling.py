@@ -56,7 +56,7 @@ def test_soundscapes_in_another_form_of_unicode(spelled):
 
 def test_a_file_that_is_not_there_stays_so(tmp_path):
     assert on_disk(tmp_path, "é/nothing.wav") == tmp_path / "é/nothing.wav"
-    with pytest.raises(InputError, match="1 of 1 files are not there"):
+    with pytest.raises(InputError, match="1 of 1 file is not there"):
         (tmp_path / "m.csv").write_text(f"path,label\n{'x' * 300}.wav,a\n")
         read_recordings(tmp_path / "m.csv")
 

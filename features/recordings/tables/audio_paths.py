@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
 from ...spelling import is_there, on_disk
+from ...wording import agree, counted
+from ..clips import some
 from ..folders import audio_files
 
 ABOVE = 4  # folders above a table from which its paths may count
@@ -78,6 +80,15 @@ class AudioPaths:
         for file in self._files:
             found[file.stem].append(file)
         return found
+
+
+def told_moved(table: Path, paths: AudioPaths) -> list[str]:
+    """A warning about the recordings that were found elsewhere than the table says; [] where there are none."""
+    if not (moved := sorted(set(paths.moved))):
+        return []
+    count = f"{counted(len(moved), 'recording')} {agree(len(moved), 'is', 'are')}"
+    were = agree(len(moved), "was", "were")
+    return [f"{table}: {count} not where it says, and {were} found by name: {some(moved, 1)}."]
 
 
 def _is_file(path: Path) -> bool:

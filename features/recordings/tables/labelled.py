@@ -9,14 +9,16 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ... import InputError
-from ..clips import Clip, some
-from .audio_paths import AudioPaths
+from ...wording import share
+from ..clips import Clip
+from .audio_paths import AudioPaths, told_moved
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
-from .text import TextTable, read_table, read_text
+from .rows import drop_missing, merge
+from .text import TextTable, no_group, read_table, read_text
 
 CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 AUDACITY = re.compile(r"\d+(?:[.,]\d+)?\t\d+(?:[.,]\d+)?(?:\t.*)?")
@@ -51,8 +53,19 @@ def label_table(path: Path, groups_column: str | None = None, columns: Mapping[s
     """The clips of one table of another tool, or of any table with `columns` (field -> column).
 
     Raises:
-        InputError: no columns that are understood, no label, a time that is none, recordings that are not there.
+        InputError: no columns that are understood, no label, a time that is none, most recordings are not there.
     """
+    return _there(path, _read(path, groups_column, columns))
+
+
+def _there(place: Path, found: Labelled) -> Labelled:
+    """Without the clips whose recordings are not there."""
+    folder = place if place.is_dir() else place.parent
+    clips, gone = drop_missing(place, found.clips, f"Looked beside, above and below {folder}.")
+    return replace(found, clips=clips, warnings=[*found.warnings, *gone])
+
+
+def _read(path: Path, groups_column: str | None, columns: Mapping[str, str] | None = None) -> Labelled:
     paths = AudioPaths(path)
     if is_audacity(path) and not columns:
         return _labelled(path, paths, _audacity(path, paths), "Audacity labels", None)
@@ -69,7 +82,7 @@ def label_table(path: Path, groups_column: str | None = None, columns: Mapping[s
         raise unknown(path, table.columns)
     spelled = {fold(name): name for name in table.columns}
     if groups_column is not None and fold(groups_column) not in spelled:
-        raise InputError(f"{path}: `--groups {groups_column}`, but its columns are {', '.join(table.columns)}.")
+        raise no_group(path, table.columns, groups_column)
     group = fold(groups_column) if groups_column else next((name for name in layout.group if name in spelled), None)
     label = _label_columns(table, layout, spelled)
     rows = _rows(table, layout, spelled, label, group, paths)
@@ -87,11 +100,13 @@ def label_folder(folder: Path, files: Iterable[Path], groups_column: str | None)
     """A folder of label files, one a recording: the clips of all of them."""
     clips, warnings, kinds = [], [], {}
     for path in files:
-        found = label_table(path, groups_column)
+        found = _read(path, groups_column)
         clips += found.clips
         warnings += found.warnings
         kinds[found.kind.partition(",")[0]] = found.kind
-    return Labelled(clips, f"column {groups_column}" if groups_column else "none", warnings, ", ".join(kinds.values()))
+    clips, _ = merge(folder, clips)
+    grouping = f"column {groups_column}" if groups_column else "none"
+    return _there(folder, Labelled(clips, grouping, warnings, ", ".join(kinds.values())))
 
 
 def is_audacity(path: Path) -> bool:
@@ -243,7 +258,7 @@ def _beans_events(path: Path, paths: AudioPaths) -> Iterator[Row]:
 def _labelled(
     path: Path, paths: AudioPaths, rows: Iterable[Row], kind: str, group: str | None, warnings: Iterable[str] = ()
 ) -> Labelled:
-    clips: dict[tuple, Clip] = {}
+    clips: list[Clip] = []
     unlabelled, points, total = 0, 0, 0
     for row in rows:
         total += 1
@@ -258,22 +273,16 @@ def _labelled(
             raise InputError(
                 f"{path}, line {row.line}: start {row.start_s or 0:g}, end {row.end_s:g}, expected start before end."
             )
-        place = (row.file, row.start_s, row.end_s)
         name = Path(os.path.relpath(row.file, path.parent)).as_posix()
-        labels = tuple(dict.fromkeys([*(clips[place].labels if place in clips else ()), *row.labels]))
-        clips[place] = Clip(row.file, name, labels, row.group, row.fold, row.start_s, row.end_s)
-    if missing := sorted({clip.name for clip in clips.values() if not clip.path.is_file()}):
-        raise InputError(
-            f"{path}: {len(missing)} of {len({clip.path for clip in clips.values()})} recordings are not there: "
-            f"{some(missing)}. Looked beside, above and below {path.parent}; was the audio moved?"
-        )
+        clips.append(Clip(row.file, name, row.labels, row.group, row.fold, row.start_s, row.end_s))
     if not clips:
         raise InputError(f"{path}: {kind}, but none of its {total} rows has a label and a length.")
     told = list(warnings)
     if unlabelled:
-        told.append(f"{path}: {unlabelled} of {total} rows have no label; left out.")
+        told.append(f"{path}: {share(unlabelled, total, 'row', 'has', 'have')} no label; left out.")
     if points:
-        told.append(f"{path}: {points} of {total} rows are points in time, without a length; left out.")
-    if moved := sorted(set(paths.moved)):
-        told.append(f"{path}: {len(moved)} recordings are not where it says, and were found by name: {some(moved, 1)}.")
-    return Labelled(list(clips.values()), f"column {group}" if group else "none", told, kind)
+        are = share(points, total, "row", "is a point", "are points")
+        told.append(f"{path}: {are} in time, without a length; left out.")
+    told += told_moved(path, paths)
+    clips, _ = merge(path, clips)
+    return Labelled(clips, f"column {group}" if group else "none", told, kind)

@@ -72,6 +72,8 @@ def read_table(path: Path) -> TextTable:
     lines = text.splitlines(keepends=True)
     skipped = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0  # Excel's first line
     header = lines[skipped] if len(lines) > skipped else ""
+    if not "".join(lines[skipped:]).strip():
+        raise InputError(f"{path}: the file is empty, expected a header and rows.")
     delimiter = max(DELIMITERS, key=lambda one: _width(header, one))
     try:
         # Raven and Audacity quote nothing: a lone quotation mark in a note is text
@@ -106,22 +108,28 @@ def _width(header: str, delimiter: str) -> int:
 
 
 def read_csv(
-    path: Path, wanted: Sequence[str], optional: Sequence[str] = ()
+    path: Path, wanted: Sequence[str], optional: Sequence[str] = (), groups_column: str | None = None
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """(columns, [(line, row)]), every field a string: a table reader's guesses turn labels into numbers and NaN."""
     table = read_table(path)
-    require_columns(table, wanted, optional)
+    require_columns(table, wanted, optional, groups_column)
     return list(table.columns), list(table.rows)
 
 
-def require_columns(table: TextTable, wanted: Sequence[str], optional: Sequence[str] = ()) -> None:
+def require_columns(
+    table: TextTable, wanted: Sequence[str], optional: Sequence[str] = (), groups_column: str | None = None
+) -> None:
     """InputError where a column is missing or looks mistyped, or where no row follows the header."""
     path, columns = table.path, table.columns
     if len(columns) > MOST_COLUMNS:
         raise InputError(f"{path}: {len(columns):,} columns, expected at most {MOST_COLUMNS:,}. Predictions?")
     for name in columns:
         close = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
-        if close and name not in (*wanted, *optional):  # a typo here would drop the groups without a word
+        if close and name not in (
+            *wanted,
+            *optional,
+            groups_column,
+        ):  # a typo here would drop the groups without a word
             raise InputError(f"{path}: expected '{close[0]}', got column '{name}'. Mistyped?")
     if missing := [name for name in wanted if name not in columns]:
         raise InputError(
@@ -129,8 +137,18 @@ def require_columns(table: TextTable, wanted: Sequence[str], optional: Sequence[
             f"got columns {', '.join(columns) or '(none)'}. "
             f"No column {', '.join(missing)}: {'not separated by commas' if len(columns) < 2 else 'mistyped'}?"
         )
+    if groups_column is not None and groups_column not in columns:
+        raise no_group(path, columns, groups_column)
     if not table.rows:
         raise InputError(f"{path}: no rows below the header.")
+
+
+def no_group(path: Path, columns: Sequence[str], groups_column: str) -> InputError:
+    """What to say of a `--groups` that the table does not have."""
+    folded = {name.strip().casefold(): name for name in columns}
+    close = difflib.get_close_matches(groups_column.strip().casefold(), folded, n=1)
+    meant = f" Meant {folded[close[0]]}?" if close else ""
+    return InputError(f"{path}: got --groups {groups_column}, expected one of its columns {', '.join(columns)}.{meant}")
 
 
 def _read_parquet(path: Path) -> TextTable:
