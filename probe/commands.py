@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from ..features import InputError
-from ..features.recordings.clips import some
-from ..features.wording import agree, counted
 from .cli.options import (
     EXTRACTION,
     Audio,
@@ -199,6 +197,9 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     config = done.config
     warn(config["warnings"])
     if config["skipped"]:
+        from ..features.recordings.clips import some
+        from ..features.recordings.wording import agree, counted
+
         names = [one["file"] for one in config["skipped"]]
         them = agree(len(names), "it with the reason", "them with the reasons")
         warn([f"{counted(len(names), 'clip')} could not be used: {some(names)}; the report lists {them}"])

@@ -78,8 +78,8 @@ def fit(labels: pd.DataFrame, kind: str = "laplace", **constants) -> Prior:
 def labels_table(path: Path | str, classes, say: Callable[[str], None] | None = None) -> pd.DataFrame:
     """bool [windows, classes] from train_soundscapes_labels.csv, rows by file and end second as in a submission.
 
-    Read by `read_recordings`: strict, so the audio has to lie beside the table; windows listed again count once, and
-    `say` is told how many. InputError: whatever it refuses, and labels that are no class.
+    Read by `read_recordings`: the audio has to lie beside the table; windows without audio are left out, and those
+    listed again count once; `say` is told how many. InputError: whatever it refuses, and labels that are no class.
     """
     recordings = read_recordings(path)
     if any(clip.end_s is None for clip in recordings.clips):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .. import InputError
-from ..wording import counted
 from .clips import some
+from .wording import counted
 
 
 def assign_folds(

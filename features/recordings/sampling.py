@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import InputError
-from ..wording import agree, counted
 from .clips import Recordings, some
+from .wording import agree, counted
 
 
 def choose(

@@ -36,6 +36,7 @@ def test_files_are_counted_once_whatever_clips_they_hold(tmp_path):
     high = record(tmp_path, 44_100, "c.wav", "d.ogg")
     said = narrow_band([*low, *low, *high], 32_000)
     assert said.startswith("2 of 4 recordings hold nothing above 5 kHz; the model reads up to 16 kHz: ")
+    assert narrow_band([low[0], *high], 32_000).startswith("1 of 3 recordings holds nothing above 5 kHz")
     assert narrow_band(high, 48_000) is None and narrow_band(low, 16_000) is None
     assert narrow_band(low, 20_000) is not None  # half of it
 

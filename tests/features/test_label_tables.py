@@ -256,7 +256,7 @@ def test_a_few_recordings_that_are_nowhere_are_skipped(tmp_path):
     recordings = read_recordings(path, column="label=species,path=filename")
     assert [(clip.name, clip.labels) for clip in recordings.clips] == [("a.wav", ("wren", "robin"))]
     looked = f"Looked beside, above and below {tmp_path}."
-    assert recordings.warnings == (f"{path}: 1 of 2 files is not there and skipped: 'gone.wav'. {looked}",)
+    assert recordings.warnings == (f"{path}: 1 of 2 files is not there and left out: 'gone.wav'. {looked}",)
 
 
 def test_missing_recordings_of_a_folder_of_label_files_are_counted_together(tmp_path):
@@ -267,7 +267,7 @@ def test_missing_recordings_of_a_folder_of_label_files_are_counted_together(tmp_
     recordings = read_recordings(tmp_path)
     assert [clip.name for clip in recordings.clips] == ["a.wav", "b.wav"]
     (warning,) = recordings.warnings
-    assert warning.startswith(f"{tmp_path}: 1 of 3 files is not there and skipped: 'gone.wav'.")
+    assert warning.startswith(f"{tmp_path}: 1 of 3 files is not there and left out: 'gone.wav'.")
 
 
 def test_two_recordings_of_one_name_are_not_guessed_between(tmp_path):

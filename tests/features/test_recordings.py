@@ -274,7 +274,7 @@ def test_a_few_missing_files_are_skipped_with_one_warning(tmp_path):
     found = read_recordings(path)
     assert [clip.name for clip in found.clips] == ["a.wav", "b.wav"]
     assert found.warnings == (
-        f"{path}: 2 of 4 files are not there and skipped: 'gone.wav', 'lost.wav'. "
+        f"{path}: 2 of 4 files are not there and left out: 'gone.wav', 'lost.wav'. "
         "Paths are taken from the folder that c.csv is in.",
     )
     table(path, ["path", "label"], *rows, ["too.wav", "x"])
@@ -289,7 +289,7 @@ def test_a_missing_file_counts_once_however_many_pieces_it_has(tmp_path):
     pieces = [["gone.wav", "x", str(i)] for i in range(9)]
     found = read_recordings(table(tmp_path / "c.csv", ["path", "label", "start_s"], *pieces, ["a.wav", "y", ""]))
     assert [clip.name for clip in found.clips] == ["a.wav"]
-    assert "c.csv: 1 of 2 files is not there and skipped: 'gone.wav'." in found.warnings[0]
+    assert "c.csv: 1 of 2 files is not there and left out: 'gone.wav'." in found.warnings[0]
 
 
 def test_a_missing_file_of_a_birdclef_folder_or_a_soundscape_is_skipped(tmp_path):
@@ -297,7 +297,7 @@ def test_a_missing_file_of_a_birdclef_folder_or_a_soundscape_is_skipped(tmp_path
     (root / "train_audio/x/1.ogg").unlink()
     found = read_recordings(root)
     assert [clip.path.name for clip in found.clips] == ["0.ogg", "2.ogg"]
-    assert "1 of 3 files is not there and skipped: 'train_audio/x/1.ogg'" in found.warnings[0]
+    assert "1 of 3 files is not there and left out: 'train_audio/x/1.ogg'" in found.warnings[0]
     touch(root, f"train_soundscapes/{NAME}")
     rows = [NAME, "00:00:00", "00:00:05", "x1"], [OTHER, "00:00:00", "00:00:05", "x1"]
     found = read_recordings(table(root / "w.csv", WINDOWS, *rows))

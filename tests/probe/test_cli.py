@@ -188,6 +188,9 @@ def test_bad_audio_is_skipped_counted_and_listed(model, tmp_path):
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "r" / "config.json").read_text())
     assert len(config["skipped"]) == 5 and config["audio"]["clips"] == 24
+    assert (
+        "5 clips could not be used: 'species 0/G90-truncated.wav', " in done.stderr and " and 2 more; " in done.stderr
+    )
     page = (tmp_path / "r" / "report.html").read_text()
     for name in ("truncated", "empty", "silent", "nan", "text"):
         assert any(name in s["file"] for s in config["skipped"]) and f"-{name}.wav" in page

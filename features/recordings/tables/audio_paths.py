@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
 from ...spelling import is_there, on_disk
-from ...wording import agree, counted
 from ..clips import some
 from ..folders import audio_files
+from ..wording import agree, counted
 
 ABOVE = 4  # folders above a table from which its paths may count
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ... import InputError
-from ...wording import share
 from ..clips import Clip
+from ..wording import share
 from .audio_paths import AudioPaths, told_moved
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
 from .rows import drop_missing, merge

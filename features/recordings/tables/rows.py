@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ... import InputError
 from ...spelling import is_there
-from ...wording import agree, counted, share
 from ..clips import Clip, some
+from ..wording import agree, counted, share
 
 MOST_MISSING = 0.5  # of a table's files; where more are gone, the audio was moved
 
@@ -75,4 +75,4 @@ def drop_missing(table: Path, clips: Sequence[Clip], looked: str) -> tuple[list[
     names = some(list(missing.values()))
     if len(missing) > MOST_MISSING * len(files):
         raise InputError(f"{said}: {names}. {looked} Was the audio moved?")
-    return [clip for clip in clips if clip.path not in missing], [f"{said} and skipped: {names}. {looked}"]
+    return [clip for clip in clips if clip.path not in missing], [f"{said} and left out: {names}. {looked}"]
