@@ -1,15 +1,22 @@
 """Values held against what is declared of them: records and fields of JSON, and settings that the user may choose."""
 
+import inspect
 import math
+import os
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from functools import wraps
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, TypeVar, cast
 
 from . import InputError
 
 Record = TypeVar("Record")
+Function = TypeVar("Function", bound=Callable)
+Words = str | float | Sequence[str | float]  # text with commas as a command takes it, or its parts as Python has them
 LARGEST = 2**53  # whole numbers up to here are exact in JSON
 MOST_SEED = 2**31 - 1  # scikit-learn takes no more than 32 bits, and folds add to it
 NAMES = {
@@ -19,6 +26,10 @@ NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    Path: "a path",
+    tuple: "a sequence of text",
+    Sequence: "a sequence of text",
+    type(None): "None",
 }
 
 
@@ -99,6 +110,66 @@ def check_fields(wanted: Mapping[str, Any], found: object, place: str = "") -> N
             value_of(kind, found[key], name)
 
 
+def comma_text(name: str, value: object) -> str:
+    """Text with commas, from text, a number or a sequence of both: `[20, "embedding"]` -> "20,embedding".
+
+    Raises:
+        InputError, naming the argument: anything else.
+    """
+    value = _native(value)
+    parts = [value] if isinstance(value, str | int | float) else value
+    if not isinstance(parts, Sequence) or any(
+        isinstance(part, bool) or not isinstance(part, str | int | float) for part in map(_native, parts)
+    ):
+        raise InputError(f"`{name}` must be text or a sequence of text or numbers, got {_shown(value)}.")
+    return ",".join(str(_native(part)) for part in parts)
+
+
+def setting(name: str, kind: Any, value: object) -> Any:
+    """A value that was given for a setting or an argument, of its declared type.
+
+    A whole number does for a number and the other way round, one text for a sequence, a NumPy scalar for what it holds.
+
+    Raises:
+        InputError, naming the argument: a value of another type.
+    """
+    value = _native(value)
+    kinds = [typing.get_origin(one) or one for one in _alternatives(kind)]
+    if isinstance(value, str) and str in kinds:
+        return value
+    for one in kinds:
+        if one in (tuple, Sequence):
+            parts = (value,) if isinstance(value, str) else value
+            if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
+                return tuple(parts)
+        elif isinstance(value, bool):
+            if one is bool:
+                return value
+        elif isinstance(value, os.PathLike if one is Path else one) or (one is float and isinstance(value, int)):
+            return value
+        elif one is Path and isinstance(value, str):
+            return Path(value)
+        elif one is int and isinstance(value, float) and value.is_integer():
+            return int(value)
+    wanted = " or ".join(NAMES[one] for one in kinds)
+    raise InputError(f"`{name}` must be {wanted}, got {_shown(value)}.")
+
+
+def checked(function: Function) -> Function:
+    """The function, with every argument of a simple type held against its annotation before it is called."""
+    signature = inspect.signature(function)
+    kinds = {name: one.annotation for name, one in signature.parameters.items() if _is_simple(one.annotation)}
+
+    @wraps(function)
+    def call(*args: Any, **given: Any) -> Any:
+        bound = signature.bind(*args, **given)
+        for name in kinds.keys() & bound.arguments.keys():
+            bound.arguments[name] = setting(name, kinds[name], bound.arguments[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return cast(Function, call)
+
+
 def check_choice(option: str, value: object, allowed: Collection[str]) -> None:
     """InputError, naming the option, where a setting is none of its choices."""
     if value not in allowed:
@@ -119,3 +190,21 @@ def check_seed(seed: int) -> None:
 
 def _name(found: object) -> str:
     return "nothing" if found is None else NAMES.get(type(found), type(found).__name__)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
+def _is_simple(kind: Any) -> bool:
+    """Text, numbers, paths, truth values, None, and sequences of text; not Words, which `comma_text` reads."""
+    return all(one in (str, int, float, bool, Path, type(None), Sequence[str]) for one in _alternatives(kind))
+
+
+def _native(value: Any) -> Any:
+    """A NumPy scalar or array as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _shown(value: object) -> str:
+    return shorten(repr(value), 80, placeholder=" ...")

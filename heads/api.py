@@ -9,6 +9,7 @@ from ..features.csv_files import write_csv
 from ..features.output_folder import adding
 from ..features.progress import working
 from ..features.recordings.taxonomy import read_classes
+from ..features.schema import Words, checked, comma_text
 
 if TYPE_CHECKING:
     from .agreement import Agreed
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 AGREEING = 6  # taps from which on a head's weights are compared with the probe; the three published ones show nothing
 
 
+@checked
 def train(
     stores: Sequence[Path],
     output: Path | str,
     *,
-    taps: str = "all",
-    head: str = "attention",
+    taps: Words = "all",
+    head: Words = "attention",
     folds: int = 5,
     fold_by: str | None = None,
     loss: str = "bce",
@@ -56,7 +58,7 @@ def train(
     Args:
         stores: focal clips; then labelled soundscapes, which early stopping watches; then windows to pseudo-label.
         output: the run's folder, see `heads.training.results` for its files.
-        taps: as in `extract`; differences as 24-23; auto:N chooses N taps by forward selection.
+        taps: as in `extract`, a list too; differences as 24-23; auto:N chooses N taps by forward selection.
         head: kinds of `heads.training.specs.KINDS`, comma-separated, own taps after a colon:
             `attention,linear:embedding`; `sequence` is the two plain heads over time.
         folds, fold_by: see `heads.training.folds.make_folds`.
@@ -86,6 +88,7 @@ def train(
         from .training.tap_selection import choose_taps, wanted
         from .training.train import train
 
+    taps, head = comma_text("taps", taps), comma_text("head", head)
     settings = Settings(
         loss=loss,
         epochs=epochs,

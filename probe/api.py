@@ -15,7 +15,7 @@ from ..features import InputError
 from ..features.files import check_new
 from ..features.playback import Playback
 from ..features.recordings import assign_folds, choose, read_recordings
-from ..features.schema import check_seed
+from ..features.schema import Words, check_seed, checked, comma_text
 from ..features.windows import Selection
 from .blocks.architecture import Architecture
 from .extraction.estimate import Estimate, estimate
@@ -27,6 +27,7 @@ from .sweep.conclusion import Conclusion, conclude
 from .sweep.score import last_before_classifier, multi_hot
 
 
+@checked
 def find_blocks(
     model: Path | str,
     *,
@@ -61,10 +62,11 @@ def find_blocks(
         return find_blocks(opened, None if frontend else known_shape(opened, sample_rate, window_s))
 
 
+@checked
 def open_backbone(
     model: Path | str,
-    taps: str = "all",
-    pool: str = "mean",
+    taps: Words = "all",
+    pool: Words = "mean",
     *,
     sample_rate: int | None = None,
     window_s: float | None = None,
@@ -81,8 +83,9 @@ def open_backbone(
     Args:
         model: an ONNX file that takes a waveform, or a spectrogram that `frontend` makes; or a name of `birdprobe
             models`.
-        taps: "all", or block numbers (negative ones count from the end), names and ranges, comma-separated.
-        pool: how a map becomes a vector: mean, max, std, cls, grid or grid:HxW.
+        taps: "all", or block numbers (negative ones count from the end), names and ranges: "20-25,embedding" or
+            a list of them.
+        pool: how a map becomes a vector: mean, max, std, cls, grid or grid:HxW; several with commas or in a list.
         sample_rate: Hz, where the file is not recognised. window_s: seconds, likewise.
         normalise: none, peak or file-peak.
         frontend: what makes the spectrogram that the model takes: "mel:n_fft=2048,hop=512,n_mels=128,db" or the name
@@ -103,8 +106,8 @@ def open_backbone(
     there = find_device(device, precision)
     return Backbone.open(
         model,
-        taps,
-        pool,
+        comma_text("taps", taps),
+        comma_text("pool", pool),
         sample_rate,
         window_s,
         normalise,
@@ -116,18 +119,19 @@ def open_backbone(
     )
 
 
+@checked
 def extract(
     model: Path | str,
     audio: Path | str,
     output: Path | str | None = None,
     *,
-    taps: str = "all",
-    pool: str = "mean",
+    taps: Words = "all",
+    pool: Words = "mean",
     select: str = "all",
     hop: float | None = None,
     overlap: float | None = None,
     speed: float = 1.0,
-    bandpass: str | None = None,
+    bandpass: Words | None = None,
     dtype: str = "float32",
     sample_rate: int | None = None,
     window_s: float | None = None,
@@ -181,7 +185,9 @@ def extract(
     check_seed(seed)
     if output is None and not dry_run:
         raise InputError("extract: -o STORE.h5 is needed, unless it is a --dry-run.")
-    selection, playback = Selection.parse(select, hop, overlap), Playback.parse(speed, bandpass)
+    taps, pool = comma_text("taps", taps), comma_text("pool", pool)
+    selection = Selection.parse(select, hop, overlap)
+    playback = Playback.parse(speed, None if bandpass is None else comma_text("bandpass", bandpass))
     if output is not None:
         check_new(Path(output), overwrite=True)  # an existing store is resumed
     recordings = choose(
@@ -237,7 +243,7 @@ def extract(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RankedFeatures:
     """Taps of any origin, ranked under every read-out.
 
@@ -257,18 +263,23 @@ class RankedFeatures:
         """The conclusion in words."""
         return self.conclusion.sentence
 
+    def __repr__(self) -> str:
+        shown = self.table[["tap", "readout", "score", "lo", "hi"]]
+        return f"{self.sentence}\n\n{shown.to_string(index=False, max_rows=20, float_format='{:.3f}'.format)}"
+
     def _repr_html_(self) -> str:
         lines = "".join(f"<p>{escape(line)}</p>" for line in self.conclusion.lines)
         return f"<div>{lines}{self.table.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 
+@checked
 def rank(
     features: Mapping[str, np.ndarray],
     labels: Sequence[str] | Sequence[Sequence[str]],
     groups: Sequence[str] | None = None,
     folds: Sequence[int] | None = None,
     *,
-    readout: str = "all",
+    readout: Words = "all",
     score: str = "top1",
     reference: str | None = None,
     k: int = 5,
@@ -282,7 +293,7 @@ def rank(
         labels: one label a row, or a sequence of labels a row.
         groups: what must not be split between folds (a recording, an author, a site); None: every row its own.
         folds: given folds; made here otherwise, groups kept whole.
-        readout: "all", or some of `birdprobe.analysis.readouts.ALL`, comma-separated.
+        readout: "all", or some of `birdprobe.analysis.readouts.ALL`, with commas or in a list.
         score: "top1", "auc" or "cmap".
         reference: the tap that others are compared with; the embedding, or the last one that is not "logits".
         k: neighbours that vote. n_folds: folds to make. seed: of folds and resampling.
@@ -295,7 +306,7 @@ def rank(
     """
     if not features:
         raise InputError("rank: no features found, at least one tap is needed.")
-    names = readouts.parse(readout)
+    names = readouts.parse(comma_text("readout", readout))
     many = [(row,) if isinstance(row, str) or not isinstance(row, Sequence) else tuple(row) for row in labels]
     first = [str(row[0]) for row in many]
     if folds is None:

@@ -136,7 +136,7 @@ def compare(
 ) -> None:
     """Several sweeps, or a sweep and stores, on the same clips: one ranking of model x tap x read-out, with costs."""
     from .sweep.compare import compare
-    from .sweep.compare.tables import summary
+    from .sweep.compare.tables import short_summary
 
     done = compare(
         runs,
@@ -152,7 +152,10 @@ def compare(
     if as_json:
         print_json({"answer": done.answer, "taps": records(done.taps), "table": output / "compare.md"})
         return
-    print_table(summary(done.table, done.taps))
+    for use, table in short_summary(done.table, done.taps).items():
+        print(f"{use}, best tap of each model:")
+        print_table(table)
+        print()
     for line in done.answer["lines"]:
         print(line)
     print(f"Table: {output / 'compare.md'}")

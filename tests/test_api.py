@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import birdprobe as bp
+from birdprobe.probe.sweep.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 WREN = ROOT / "probe" / "assets" / "wren.onnx"
@@ -74,6 +75,49 @@ def test_features_in_memory_are_ranked():
     assert found.conclusion.training_free.read == "good" and found.conclusion.linear.read == "good"
     assert found.conclusion.agree
     assert set(found.table["tap"]) == {"noise", "good", "embedding"}
+    assert str(found).startswith(found.sentence) and len(str(found).splitlines()) < 40
     assert found.table.to_html is not None and "good" in found._repr_html_()
     with pytest.raises(bp.InputError, match="at least one tap"):
         bp.rank({}, [])
+
+
+@pytest.mark.parametrize(
+    ("taps", "found"), [(["-4", "embedding"], ["block_22", "embedding"]), (25, ["block_25"]), ((20, 25), 2)]
+)
+def test_lists_and_numbers_do_where_text_with_commas_does(taps, found):
+    opened = bp.open_backbone(WREN, taps=taps, pool=["mean"]).taps
+    assert len(opened) == found if isinstance(found, int) else list(opened) == found
+    asked = Settings(taps=taps, readout=["knn", "linear"], shots=4, bandpass=(1000, 12000))
+    assert asked.readout == "knn,linear" and asked.shots == "4" and asked.bandpass == "1000,12000"
+    asked.check()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"folds": "5"}, {"k": "5"}, {"groups": 5}, {"group_regex": 5}, {"select": None}, {"control": "yes"}),
+        *({"taps": None}, {"readout": {}}, {"pool": [None]}, {"audio": ["a.wav"]}, {"audio": None}, {"test": 5}),
+        *({"window_s": "5"}, {"classes": ["a"]}, {"inputs": 5}, {"seed": "0"}, {"overwrite": "no"}),
+    ],
+    ids=str,
+)
+def test_a_setting_of_another_type_is_one_line_that_names_it(wrong, tmp_path):
+    with pytest.raises(bp.InputError, match=f"^`{next(iter(wrong))}` must be .*, got .*"):
+        bp.sweep(**{"model": WREN, "audio": tmp_path, "output": tmp_path / "run"} | wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_other_functions_name_a_wrong_argument_too(tmp_path):
+    features, labels = {"a": np.zeros((4, 2))}, list("aabb")
+    calls = {
+        "audio": lambda: bp.extract(WREN, ["a.wav"], tmp_path / "x.h5"),
+        "taps": lambda: bp.open_backbone(WREN, taps=None),
+        "model": lambda: bp.find_blocks([WREN]),
+        "k": lambda: bp.rank(features, labels, k="5"),
+        "readout": lambda: bp.rank(features, labels, readout=None),
+        "runs": lambda: bp.compare("run"),
+        "score": lambda: bp.compare(["a", "b"], score=None),
+    }
+    for name, call in calls.items():
+        with pytest.raises(bp.InputError, match=f"^`{name}` must be "):
+            call()

@@ -59,6 +59,17 @@ class SweepResult:
         """`config.json`: everything resolved, versions, hashes, warnings."""
         return Run(self.path).config
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before believing a number: what was left out, what is odd about the recordings."""
+        return tuple(self.config.get("warnings", ()))
+
+    @property
+    def skipped(self) -> pd.DataFrame:
+        """The clips that could not be used, those of the test recordings too: file, reason."""
+        told = [*self.config.get("skipped", ()), *(self.config.get("test") or {}).get("skipped", ())]
+        return pd.DataFrame(told, columns=["file", "reason"])
+
     def features(self, tap: str) -> tuple[np.ndarray, pd.DataFrame]:
         """The vectors that were ranked at a tap.
 
@@ -76,8 +87,20 @@ class SweepResult:
             raise InputError(f"{self.path}: tap must be one of {', '.join(items.features)}, got {tap!r}.")
         return items.features[tap], items.table
 
+    def __str__(self) -> str:
+        told = [f"{self.path}: {self.sentence}" if (self.path / "answer.json").is_file() else str(self.path)]
+        return "\n".join([*told, *self._warned()])
+
+    def _warned(self) -> list[str]:
+        """The warnings, and how many clips were skipped, one line each."""
+        lines, skipped = list(self.warnings), self.skipped
+        if len(skipped):
+            first, many = skipped.iloc[0], "1 clip" if len(skipped) == 1 else f"{len(skipped)} clips"
+            lines.append(f"{many} could not be used, see `.skipped`; {first.file}: {first.reason}")
+        return [f"warning: {line}" for line in lines]
+
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in self.answer["lines"])
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer["lines"], *self._warned()))
         return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 

@@ -1,10 +1,10 @@
 """Everything that a sweep can be told, checked before anything is opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ...analysis import readouts
 from ...features import InputError
-from ...features.schema import check_choice, check_least, check_seed
+from ...features.schema import check_choice, check_least, check_seed, comma_text, setting
 from ..runtime.providers import DEVICES, PRECISIONS
 from ..surgery.pooling import parse_all
 
@@ -19,11 +19,15 @@ CHOICES = {
     "precision": PRECISIONS,
 }
 LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "classes": 1, "per_class": 1}
+LISTS = ("taps", "pool", "bandpass", "readout", "shots")  # text with commas, or a sequence of its parts
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a sweep; the defaults are the command's. Lengths in seconds, rates in Hz."""
+    """The settings of a sweep; the defaults are the command's. Lengths in seconds, rates in Hz.
+
+    `taps`, `pool`, `bandpass`, `readout` and `shots` may also be numbers and sequences of text or numbers.
+    """
 
     taps: str = "all"
     pool: str = "mean"
@@ -64,6 +68,13 @@ class Settings:
     timing: bool = True
     projection: str = "pca"
     seed: int = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in LISTS and value is not None:
+                value = comma_text(name, value)
+            object.__setattr__(self, name, setting(name, field.type, value))
 
     def check(self) -> None:
         """Refuse what no later stage would explain as well.

@@ -21,6 +21,7 @@ from ...analysis import readouts
 from ...analysis.scored_items import Units
 from ...features.playback import Playback
 from ...features.progress import Progress
+from ...features.schema import checked
 from ...features.store import FeatureStore
 from ...features.windows import Selection
 from ..blocks.architecture import Block
@@ -47,6 +48,7 @@ PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfi
 Log = Callable[[str], None]
 
 
+@checked
 def sweep(
     model: Path | str,
     audio: Path | str,
@@ -74,6 +76,7 @@ def sweep(
         command: what is recorded as the command that made the run.
         draw: also draw the figures and write report.html.
         **settings: the fields of `Settings`, named as the command's options: taps, pool, select, readout, score, ...
+            Where an option takes text with commas, a list does as well: taps=[20, 25, "embedding"], readout=["knn"].
 
     Returns:
         The finished run.

@@ -1,13 +1,16 @@
 """What JSON may say: each field of its declared type, numbers finite, one line that names the field otherwise."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.files import read_json
-from birdprobe.features.schema import check_fields, record
+from birdprobe.features.schema import Words, check_fields, checked, comma_text, record
 from birdprobe.features.store import StoreKey
 
 
@@ -92,3 +95,63 @@ def test_the_fields_that_are_used(change, said):
     check_fields(wanted, found)
     with pytest.raises(InputError, match=said):
         check_fields(wanted, found | change)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("a, b", "a, b"),
+        (25, "25"),
+        (np.int64(25), "25"),
+        (["a"], "a"),
+        ((20, "embedding"), "20,embedding"),
+        (range(2), "0,1"),
+        (np.array([20, 25]), "20,25"),
+    ],
+)
+def test_text_with_commas_may_come_in_parts(given, text):
+    assert comma_text("taps", given) == text
+
+
+@pytest.mark.parametrize("given", [None, True, {"a": 1}, [None], [["a"]], Path("a")])
+def test_parts_that_are_no_text_are_refused(given):
+    with pytest.raises(InputError, match=r"^`taps` must be text or a sequence of text or numbers, got "):
+        comma_text("taps", given)
+
+
+@checked
+def example(
+    path: Path | str,
+    taps: Words = "all",
+    *,
+    k: int = 5,
+    speed: float | None = None,
+    inputs: Sequence[str] = (),
+    quick: bool = False,
+):
+    return path, taps, k, speed, inputs, quick
+
+
+def test_arguments_of_their_types_arrive():
+    given = example("a", [3], k=np.int64(4), speed=2, inputs="x=1", quick=np.True_)
+    assert given == ("a", [3], 4, 2, ("x=1",), True)
+    assert example(Path("a"), k=4.0)[:3] == (Path("a"), "all", 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": ["a"]}, r"`path` must be a path or text, got \['a'\]."),
+        ({"k": "5"}, "`k` must be a whole number, got '5'."),
+        ({"k": True}, "`k` must be a whole number, got True."),
+        ({"k": 5.5}, "`k` must be a whole number, got 5.5."),
+        ({"k": None}, "`k` must be a whole number, got None."),
+        ({"speed": "2"}, "`speed` must be a number or None, got '2'."),
+        ({"inputs": 5}, "`inputs` must be a sequence of text, got 5."),
+        ({"quick": "yes"}, "`quick` must be true or false, got 'yes'."),
+        ({"quick": 1}, "`quick` must be true or false, got 1."),
+    ],
+)
+def test_an_argument_of_another_type_is_named(change, said):
+    with pytest.raises(InputError, match=f"^{said}$"):
+        example(**{"path": "a"} | change)

@@ -15,8 +15,10 @@ from birdprobe.analysis.scored_items import read_run
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, import_features
 from birdprobe.figures.comparisons.models import draw
+from birdprobe.probe.cli.terminal import print_table
 from birdprobe.probe.sweep.compare import compare
 from birdprobe.probe.sweep.compare.pairing import pair_runs, unique_names
+from birdprobe.probe.sweep.compare.tables import short_names, short_summary
 from birdprobe.probe.sweep.result import SweepResult
 from birdprobe.probe.sweep.sweep import sweep
 from tests.probe.test_cli import birdprobe, one_line
@@ -355,3 +357,43 @@ def test_birdnet_and_wren_on_esc10_give_one_ranking(tmp_path):
         assert part["score"] == pytest.approx({"training_free": 0.922, "linear": 0.935}[use], abs=0.02)
         assert part["others"][0]["score"] == pytest.approx({"training_free": 0.685, "linear": 0.703}[use], abs=0.03)
     assert (tmp_path / "both" / "figures" / "models.png").exists()
+
+
+def test_no_word_of_the_terminals_tables_is_broken_at_80_columns(compared, capsys):
+    longer = {"robin": "BirdNET_GLOBAL_6K_V2.4_Model_FP32", "wren": "google-perch-v2-untrained-seed-0"}
+    change = {"model": longer, "tap": dict.fromkeys(set(compared.table["tap"]), "block_25/grid:4x2")}
+    readouts = compared.table.replace(change).assign(readout="knn-standard")
+    tables = short_summary(readouts, compared.taps.replace(change).drop_duplicates(["model", "tap"]))
+    assert list(tables) == ["Without training"]
+    for table in tables.values():
+        print_table(table)
+        lines = capsys.readouterr().out.splitlines()
+        rows = ([column.title for column in table.columns], *table.cells())
+        assert max(map(len, lines)) <= 80
+        assert sorted(" ".join(lines).split()) == sorted(word for row in rows for cell in row for word in cell.split())
+
+
+def test_short_names_stay_apart():
+    long = "a-very-long-name-of-a-model"
+    for names in (["wren", long], [f"{long}-1", f"{long}-2"], [f"1-{long}", f"2-{long}"], [f"{long}1{long}", long * 2]):
+        short = short_names(names)
+        assert len(set(short.values())) == 2 and max(map(len, short.values())) <= 20
+    assert short_names(["wren"]) == {"wren": "wren"}
+
+
+def test_a_comparison_and_a_run_print_what_they_say(compared, place):
+    told = str(compared)
+    assert told.startswith(compared.sentence) and "Without training:" in told and len(told.splitlines()) < 40
+    run = SweepResult(place / "robin")
+    assert str(run).startswith(f"{run.path}: {run.sentence}")
+
+
+def test_a_run_on_disk_tells_its_warnings_and_what_was_skipped(place, tmp_path):
+    run = copy_of(place / "robin", tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config |= {"warnings": ["odd <clips>"], "skipped": [{"file": "x.wav", "reason": "silent"}]}
+    (run / "config.json").write_text(json.dumps(config))
+    found = SweepResult(run)
+    assert found.warnings == ("odd <clips>",) and found.skipped.values.tolist() == [["x.wav", "silent"]]
+    assert "warning: odd <clips>" in str(found) and "1 clip could not be used" in str(found)
+    assert "odd &lt;clips&gt;" in found._repr_html_() and "x.wav: silent" in found._repr_html_()

@@ -20,11 +20,12 @@ from ....features.csv_files import write_csv
 from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Progress
-from ....features.schema import check_choice
+from ....features.schema import Words, check_choice, checked, comma_text
+from ..result import SweepResult
 from ..settings import CHOICES
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs
-from .tables import describe, page, readouts_table, summary, taps_table
+from .tables import describe, page, readouts_table, short_summary, summary, taps_table
 
 FIGURE = "models"
 KIND = Kind(
@@ -42,7 +43,7 @@ KIND = Kind(
 PACKAGES = ("birdprobe", "numpy", "scikit-learn", "h5py")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Several models on the same clips.
 
@@ -67,16 +68,23 @@ class Comparison:
         """The best of every model for each use, as Markdown."""
         return summary(self.table, self.taps).to_markdown()
 
+    def __repr__(self) -> str:
+        best = [f"{use}:\n\n{table.to_markdown()}" for use, table in short_summary(self.table, self.taps).items()]
+        warned = "\n".join(f"warning: {line}" for line in self.warnings)
+        return "\n\n".join([self.sentence, *(part.rstrip() for part in best), *([warned] if warned else [])])
+
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in self.answer["lines"])
+        told = (*self.answer["lines"], *(f"warning: {line}" for line in self.warnings))
+        lines = "".join(f"<p>{escape(line)}</p>" for line in told)
         return f"<div>{lines}{self.taps.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 
+@checked
 def compare(
     runs: Sequence[Run],
     output: Path | str | None = None,
     *,
-    readout: str = "all",
+    readout: Words = "all",
     score: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
@@ -92,7 +100,7 @@ def compare(
             first one's. After it also stores, such as imported ones: of each clip the mean over the windows that
             share time with it.
         output: the folder to write, or None.
-        readout: read-outs as `--readout` takes them: "all", or names with commas.
+        readout: read-outs as `--readout` takes them: "all", or names with commas or in a list.
         score: "top1", "auc" or "cmap"; "auto" takes what the runs were ranked by, where they agree, else top-1 for
             clips with one label each and macro ROC-AUC for others.
         seed: of every random choice.
@@ -109,7 +117,10 @@ def compare(
         InputError: runs that cannot be compared, see `pair_runs`; an unknown read-out or score; a folder with other
             results.
     """
+    readout = comma_text("readout", readout)
     names = check_options(readout, score)
+    if isinstance(runs, str | Path | SweepResult):
+        raise InputError(f"`runs` must be a sequence of at least two sweeps, got {runs!r}.")
     folder = None if output is None else OutputFolder(Path(output), KIND)
     if folder is not None:
         folder.check(overwrite)

@@ -7,12 +7,13 @@ import pandas as pd
 
 from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, compare_pairs
-from ....analysis.tables import Table
+from ....analysis.tables import Column, Table
 from ..conclusion import USE_WORDS, USES
 from .conclusion import Names
 from .pairing import ComparedModel, PairedRuns
 
 VS_BEST_LAST = ("vs_best_last", "vs_best_last_lo", "vs_best_last_hi", "vs_best_last_p", "vs_best_last_p_adjusted")
+MOST = 20  # characters of a model's name on the terminal
 
 
 def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
@@ -67,14 +68,8 @@ def _best_of(cells: pd.DataFrame, use: str) -> dict[str, object]:
 
 def summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> Table:
     """The best cell of every model for each use, the highest score first, with its cost."""
-    cost = taps.set_index(["model", "tap"])["macs_per_s"]
-    parts = []
-    for use, known in USES.items():
-        cells = readouts[readouts["readout"].isin(known)]
-        if len(cells):
-            best = cells.loc[cells.groupby("model", sort=False)["score"].idxmax()]
-            parts.append(best.sort_values("score", ascending=False, kind="stable").assign(use=USE_WORDS[use].lower()))
-    table = pd.concat(parts)
+    parts = best_of_models(readouts, taps)
+    table = pd.concat([best.assign(use=use.lower()) for use, best in parts.items()])
     return Table.from_frame(
         pd.DataFrame(
             {
@@ -82,16 +77,66 @@ def summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> Table:
                 "model": table["model"],
                 "tap": table["tap"],
                 "read-out": table["readout"],
-                "score [95 %]": [wording.interval(*ends) for ends in zip(table.score, table.lo, table.hi)],
+                "score [95 %]": table["interval"],
                 "vs its last tap, points [95 %]": [
                     wording.points(*ends).removesuffix(" points")
                     for ends in zip(table.vs_last, table.vs_last_lo, table.vs_last_hi)
                 ],
                 "p": [wording.number_of_p(p) for p in table["vs_last_p_adjusted"]],
-                "MMAC/s of audio": [_cost(cost[key]) for key in zip(table["model"], table["tap"])],
+                "MMAC/s of audio": table["cost"],
             }
         ).reset_index(drop=True)
     )
+
+
+def short_summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, Table]:
+    """The summary as a terminal of 80 columns holds it, a table for each use; the rest is in `compare.md`."""
+    short = short_names(list(dict.fromkeys(readouts["model"])))
+    return {
+        use: Table.from_frame(
+            pd.DataFrame(
+                {
+                    "model": best["model"].map(short),
+                    "tap": best["tap"],
+                    "read-out": best["readout"],
+                    "score [95 %]": best["interval"],
+                    "points vs last": [f"{wording.in_points(gain):+.1f}" for gain in best["vs_last"]],
+                    "MMAC/s": best["cost"],
+                }
+            ).reset_index(drop=True),
+            [
+                *(Column(name, f"{{{name}}}", "left") for name in ("model", "tap", "read-out", "score [95 %]")),
+                *(Column(name, f"{{{name}}}") for name in ("points vs last", "MMAC/s")),
+            ],
+        )
+        for use, best in best_of_models(readouts, taps).items()
+    }
+
+
+def best_of_models(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The best cell of every model, the highest score first, for each use in words; with `interval` and `cost`."""
+    cost = taps.set_index(["model", "tap"])["macs_per_s"]
+    found = {}
+    for use, known in USES.items():
+        cells = readouts[readouts["readout"].isin(known)]
+        if len(cells):
+            best = cells.loc[cells.groupby("model", sort=False)["score"].idxmax()]
+            best = best.sort_values("score", ascending=False, kind="stable")
+            found[USE_WORDS[use]] = best.assign(
+                interval=[wording.interval(*ends) for ends in zip(best.score, best.lo, best.hi)],
+                cost=[_cost(cost[key]) for key in zip(best["model"], best["tap"])],
+            )
+    return found
+
+
+def short_names(models: Sequence[str]) -> dict[str, str]:
+    """Model -> its name in at most MOST characters, cut in the middle, or wherever the names stay apart."""
+    for head in (MOST // 2, MOST - 1, 0):  # characters kept at the beginning, the others at the end
+        tail = MOST - 1 - head
+        short = {name: name if len(name) <= MOST else f"{name[:head]}…{name[len(name) - tail :]}" for name in models}
+        if len(set(short.values())) == len(short):
+            return short
+    return {name: f"{i}…{name[i + 1 - MOST :]}" if len(name) > MOST else name for i, name in enumerate(models, 1)}
 
 
 def _cost(macs_per_s: float) -> str:
