@@ -1,5 +1,6 @@
 """Places that cannot be read or written, and options that no run can follow: one line, at once, nothing left behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -83,8 +84,10 @@ def test_a_disk_that_is_full(made, tmp_path, command, limit):
         pytest.skip("fits")
     code, text = birdprobe(*words, before=f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2)")
     assert code == 1 and one_line(text) and "no space left on the disk" in text, text
-    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert left in ([], ["o.h5"], ["features.h5"])  # an unfinished store is resumed
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert left in ([], ["o.h5"], ["config.json", "features.h5"])  # an unfinished store is resumed, a sweep's is marked
+    if left == ["config.json", "features.h5"]:
+        assert json.loads((tmp_path / "o" / "config.json").read_text())["unfinished"]
 
 
 @pytest.mark.parametrize(
@@ -141,11 +144,14 @@ def test_a_cell_without_an_end(tmp_path, read):
         read(path)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
-def test_seeds_that_no_generator_takes(made, tmp_path, seed):
-    with pytest.raises(InputError, match="`--seed` must be a whole number from 0 to"):
+RANGE, TYPE = "`--seed` must be a whole number from 0 to", "`seed` must be a whole number, got"
+
+
+@pytest.mark.parametrize(("seed", "said"), [(-1, RANGE), (2**32, RANGE), (1.5, TYPE), (True, TYPE)])
+def test_seeds_that_no_generator_takes(made, tmp_path, seed, said):
+    with pytest.raises(InputError, match=said):
         extract(made / "m.onnx", made / "clips", tmp_path / "o.h5", seed=seed, **GIVEN)
-    with pytest.raises(InputError, match="`--seed` must be a whole number from 0 to"):
+    with pytest.raises(InputError, match=said):
         Settings(seed=seed).check()
 
 

@@ -92,7 +92,9 @@ def test_answer_names_model_tap_and_readout_of_each_use(compared):
     answer = compared.answer
     for use, names in (("training_free", readouts.TRAINING_FREE), ("linear", readouts.LINEAR), ("published", ["knn"])):
         cells = compared.table[compared.table["readout"].isin(names)]
-        best = cells.loc[cells["score"].idxmax()]
+        equals = cells[cells["score"] == cells["score"].max()]
+        kept = equals[equals["tap"] == "embedding"]  # the reference of both comes first among equals
+        best = (equals if kept.empty else kept).iloc[0]
         found = answer[use]
         assert (found["model"], found["tap"], found["readout"]) == (best["model"], best["tap"], best["readout"])
         assert found["corrected"] <= found["score"] + 0.02
