@@ -97,8 +97,8 @@ class ReadoutRanking:
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
-        values = self.jackknife.value[among]
-        equals = self.table.iloc[among[values >= np.nanmax(values)]]
+        values = np.nan_to_num(self.jackknife.value[among], nan=-np.inf)
+        equals = self.table.iloc[among[values == values.max()]]
         kept = equals[[self.references[tap] == tap for tap in equals["tap"]]]
         row = (equals if kept.empty else kept).iloc[0]
         numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
