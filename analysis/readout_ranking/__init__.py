@@ -2,7 +2,7 @@
 
 from .cells import Cell
 from .pairs import compare_pairs
-from .ranking import ALPHA, COLUMNS, Choice, ReadoutRanking, rank_readouts
+from .ranking import ALPHA, COLUMNS, Choice, ReadoutRanking, best_index, rank_readouts
 from .selection_bias import corrected_score
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Cell",
     "Choice",
     "ReadoutRanking",
+    "best_index",
     "compare_pairs",
     "corrected_score",
     "rank_readouts",

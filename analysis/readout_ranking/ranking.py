@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ...features import InputError
 from ..paired_test import fold_inflation, sign_flip, smallest_p
@@ -97,10 +98,8 @@ class ReadoutRanking:
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
-        values = np.nan_to_num(self.jackknife.value[among], nan=-np.inf)
-        equals = self.table.iloc[among[values == values.max()]]
-        kept = equals[[self.references[tap] == tap for tap in equals["tap"]]]
-        row = (equals if kept.empty else kept).iloc[0]
+        kept = [self.references[tap] == tap for tap in self.table["tap"].iloc[among]]
+        row = self.table.iloc[among[best_index(self.jackknife.value[among], kept)]]
         numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
         p_adjusted = float(row["vs_last_p_adjusted"])
         last = self.cells.index((self.references[row["tap"]], row["readout"]))
@@ -113,6 +112,14 @@ class ReadoutRanking:
             last_score=float(self.jackknife.value[last]),
             beats_last=numbers["vs_last"] > 0 and p_adjusted < ALPHA,
         )
+
+
+def best_index(scores: ArrayLike, kept: ArrayLike) -> int:
+    """Where the best of some scores is; of equals a kept one (what others are compared with), else the first."""
+    values = np.nan_to_num(np.asarray(scores, float), nan=-np.inf)
+    equals = values == values.max()
+    first = equals & np.asarray(kept)
+    return int(np.argmax(first if first.any() else equals))
 
 
 def rank_readouts(
@@ -159,7 +166,7 @@ def rank_readouts(
     for readout in dict.fromkeys(readouts):
         rows = np.flatnonzero(readouts == readout)
         p_best[rows] = _first_places(drawn[rows])
-        winner = rows[np.argmax(jackknife.value[rows])]
+        winner = rows[best_index(jackknife.value[rows], at[rows] == rows)]
         corrected[winner] = corrected_score(jackknife.value[rows], drawn[rows], left_out[rows])
     table = pd.DataFrame(
         {

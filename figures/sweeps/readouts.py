@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ...analysis import wording
+from ...analysis.readout_ranking import best_index
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
@@ -154,9 +155,14 @@ def _scores(source, reference) -> tuple[pd.DataFrame, str]:
     return scores, reference
 
 
+def _best(scores: pd.DataFrame, reference: str) -> list[str]:
+    """The best tap of each read-out, in order."""
+    return [str(scores.index[best_index(scores[name], scores.index == reference)]) for name in scores]
+
+
 def _colours(scores: pd.DataFrame, reference: str) -> dict[str, str]:
     """Each read-out's winner, the most frequent first, and the reference."""
-    winners = scores.idxmax().value_counts(sort=True).index
+    winners = pd.Series(_best(scores, reference)).value_counts(sort=True).index
     others = [tap for tap in winners if tap != reference]
     return {tap: WINNERS[i % len(WINNERS)] for i, tap in enumerate(others)} | {reference: style.REFERENCE}
 
@@ -177,8 +183,8 @@ def _write(axes: Axes, scores: pd.DataFrame, mesh: QuadMesh, size: float) -> Non
 
 def _mark(axes: Axes, scores: pd.DataFrame, reference: str) -> None:
     """An outline around each read-out's best cell, and the reference tap's name and row set off."""
-    for j, readout in enumerate(scores):
-        i = int(np.argmax(scores[readout].fillna(-np.inf)))
+    for j, tap in enumerate(_best(scores, reference)):
+        i = list(scores.index).index(tap)
         axes.add_patch(
             Rectangle((j + 0.03, i + 0.04), 0.94, 0.92, fill=False, ec=style.BEST, lw=2, clip_on=False, zorder=5)
         )
@@ -219,7 +225,7 @@ def _widest(figure: Figure, taps, size: float) -> float:
 
 
 def _caption(scores: pd.DataFrame, reference: str) -> str:
-    same = scores.idxmax().nunique() == 1
+    same = len(set(_best(scores, reference))) == 1
     return (
         "Score of every tap under every read-out; the stronger the colour, the higher. Outlined: the best tap of each "
         "read-out"

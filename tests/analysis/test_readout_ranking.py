@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from birdprobe.analysis import ranking, resampling
-from birdprobe.analysis.readout_ranking import COLUMNS, corrected_score, rank_readouts
+from birdprobe.analysis.readout_ranking import COLUMNS, best_index, corrected_score, rank_readouts
 from birdprobe.features import InputError
 
 READOUTS = ("knn", "cosine", "standard", "centroid", "linear")
@@ -191,3 +191,11 @@ def test_bad_input_is_one_line():
         result.best(["ridge"])
     with pytest.raises(InputError, match="got none"):
         result.best([])
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "wanted"),
+    [([1, 2, 2], [0, 0, 1], 2), ([1, 2, 2], [1, 0, 0], 1), ([np.nan, 1], [0, 0], 1), ([np.nan, np.nan], [0, 1], 1)],
+)
+def test_of_equals_what_is_kept_is_best_and_no_score_never_is(scores, kept, wanted):
+    assert best_index(scores, np.array(kept, bool)) == wanted

@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from ....analysis import wording
-from ....analysis.readout_ranking import ALPHA
+from ....analysis.readout_ranking import ALPHA, best_index
 from ....analysis.runs import Run
 from ....analysis.wording import in_points as points
 from .markup import interval, number, table
@@ -25,10 +25,12 @@ def score_name(data: Run) -> str:
 
 
 def best_cells(data: Run, score: str = "score") -> pd.DataFrame:
-    """The rows of `readouts.csv` with the best tap of each read-out, the first of equals."""
-    table = data.readouts
-    names = list(dict.fromkeys(table.readout))
-    return table.loc[[table[score].where(table.readout == name).idxmax() for name in names]]
+    """The rows of `readouts.csv` with the best tap of each read-out; of equals see `best_index`."""
+    rows = [
+        cells.iloc[[best_index(cells[score], cells.tap == data.reference)]]
+        for _, cells in data.readouts.groupby("readout", sort=False)
+    ]
+    return pd.concat(rows)
 
 
 def readouts_table(data: Run) -> str:
