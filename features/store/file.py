@@ -54,23 +54,32 @@ def build(
         _with_room(beside),
         h5py.File(beside, "w", libver="earliest", locking="best-effort") as file,
     ):
-        file.attrs["format"] = FORMAT
+        # texts have their lengths: over a damaged heap of free ones HDF5 loops for ever
+        file.attrs["format"] = np.bytes_(FORMAT)
         for name, text in (("key", key.to_json()), ("meta", json.dumps(meta, default=str))):
             # a dataset, because an attribute cannot hold more than 64 KiB
-            file.create_dataset(name, data=text, dtype=h5py.string_dtype()).attrs["crc"] = zlib.crc32(text.encode())
+            data = text.encode()
+            written = file.create_dataset(name, data=data, dtype=h5py.string_dtype(length=len(data)))
+            written.attrs["crc"] = zlib.crc32(data)
         file.create_dataset("committed", data=np.zeros(2, np.int64))
         columns = (*COMMIT_COLUMNS, *key.taps)
-        _grow(file, "commits", (len(columns),), np.int64).attrs["columns"] = ",".join(columns)
+        _grow(file, "commits", (len(columns),), np.int64).attrs["columns"] = np.bytes_(",".join(columns).encode())
         for tap in key.taps:
             if views:
                 file.create_virtual_dataset(f"taps/{tap}", views[tap], fillvalue=np.nan)
             else:
                 _grow(file, f"taps/{tap}", tuple(dims[tap]), np.dtype(key.dtype))
         for name, columns in (("rows", ROW_COLUMNS), ("skipped", SKIP_COLUMNS)):
-            _grow(file, name, (), np.uint8, TEXT_CHUNK).attrs["columns"] = ",".join(columns)
+            _grow(file, name, (), np.uint8, TEXT_CHUNK).attrs["columns"] = np.bytes_(",".join(columns).encode())
         if fill:
             fill(file)
         sync(file)
+
+
+def format_of(file: h5py.File) -> str | None:
+    """What the file says it is; the first stores say it in a text of free length."""
+    said = file.attrs.get("format")
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
 
 
 @contextmanager

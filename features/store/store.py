@@ -77,9 +77,10 @@ class FeatureStore:
         with layout.one_line(path):
             file = h5py.File(path, {"r": "r", "a": "r+"}[mode], locking="best-effort")
         try:
-            if file.attrs.get("format") != layout.FORMAT:
-                found = file.attrs.get("format", "another HDF5 file")
-                raise InputError(f"{path}: {found}, expected a {layout.FORMAT}. Made by something else?")
+            if (found := layout.format_of(file)) != layout.FORMAT:
+                raise InputError(
+                    f"{path}: {found or 'another HDF5 file'}, expected a {layout.FORMAT}. Made by something else?"
+                )
             store = cls(path, file, mode == "a")
             if key is not None and (differences := store.key.differences(key)):
                 raise InputError(f"{path}: {differences[0]}")
