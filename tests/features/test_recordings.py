@@ -655,14 +655,16 @@ def test_choose_takes_what_was_asked_for():
     )  # 25 classes have 20, the rest fill up
     assert set(counts) == {f"c{i}" for i in range(10, 40)}
     (warning,) = chosen.warnings
-    assert warning.startswith("585 clips of 30 classes, 5 of them with fewer than 20 clips ('c10'")
-    assert warning.endswith("are used; `--classes` and `--per-class` would take 30 x 20.")
+    assert warning.startswith("585 of 980 clips, 30 of 40 classes, 5 of them with fewer than 20 clips ('c10'")
+    assert warning.endswith("), are used; `--classes` and `--per-class` take at most 30 x 20.")
 
 
-def test_choose_warns_in_one_sentence_when_there_are_too_few_classes():
+def test_choose_warns_where_clips_are_left_out_and_not_otherwise():
     chosen = choose(of({"a": 30, "b": 30}), 30, 20)
-    assert chosen.warnings == ("40 clips of 2 classes are used; `--classes` and `--per-class` would take 30 x 20.",)
-    assert choose(of({"a": 30, "b": 30}), 2, 20).warnings == ()
+    assert chosen.warnings == (
+        "40 of 60 clips, 2 of 2 classes, are used; `--classes` and `--per-class` take at most 30 x 20.",
+    )
+    assert choose(of({"a": 30, "b": 30}), 30, 30).warnings == ()
 
 
 def test_choose_none_takes_all():
