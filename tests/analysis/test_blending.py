@@ -32,7 +32,7 @@ def truth_table(seed, n_files=20, k=8, share=0.15, per_file=12):
 
 def member(truth, noise, seed):
     """Scores of a member that knows the truth through Gaussian noise of its own."""
-    z = truth.to_numpy() + noise * np.random.default_rng([seed, 2]).standard_normal(truth.shape)
+    z = truth.to_numpy() + noise * np.random.default_rng([*np.ravel(seed), 2]).standard_normal(truth.shape)
     return pd.DataFrame(0.5 + 0.02 * z, index=truth.index, columns=truth.columns)
 
 
