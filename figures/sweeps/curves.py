@@ -77,11 +77,10 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     names = list(dict.fromkeys(frame["series"]))
     if not 1 <= len(names) <= len(MARKS):
         raise InputError(f"curves: expected 1 to {len(MARKS)} series, got {len(names)}.")
-    figure = style.new_figure(1)
+    figure = style.new_figure()
     foot = 0.5 + 0.14 * style.caption(figure, caption(frame))
     height = foot + 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    style.set_height(figure, height)
     panels = []
     for bottom in (foot + PANEL_IN + BETWEEN_IN, foot):
         panels.append(figure.add_axes((LEFT, bottom / height, RIGHT - LEFT, PANEL_IN / height)))
@@ -143,8 +142,7 @@ def curve(axes: Axes, rows: pd.DataFrame, colour: str, mark: str, dashes, shift:
 
 def finish(axes: Axes, frame: pd.DataFrame, words: str) -> None:
     axes.set_ylabel(words)
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.0), max(high, 1.02))
     beside = [tap for tap in APART if (frame["tap"] == tap).any()]
