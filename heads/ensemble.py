@@ -18,7 +18,7 @@ from ..features.files import check_run
 from ..finetune.losses import probabilities
 from ..probe.runtime.backbone import sha256
 from . import sequences
-from .inputs import parts
+from .inputs import assemble
 from .sequences.ensemble import SequenceEnsemble, predict_windows
 from .training import checkpoint
 from .training.checkpoint import Description
@@ -33,11 +33,7 @@ class Ensemble(nn.Module):
         self.tokens, self.taps, self.activation = tuple(tokens), tuple(taps), activation
 
     def forward(self, *taps: torch.Tensor) -> torch.Tensor:
-        flat = {tap: x.flatten(1) for tap, x in zip(self.taps, taps)}
-        xs = []
-        for token in self.tokens:
-            minuend, *subtrahend = (flat[tap] for tap in parts(token))
-            xs.append(minuend - subtrahend[0] if subtrahend else minuend)
+        xs = assemble(dict(zip(self.taps, taps)), self.tokens)
         return torch.stack([probabilities(member(xs), self.activation) for member in self.members]).mean(0)
 
 

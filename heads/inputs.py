@@ -44,7 +44,7 @@ def assemble(features: Mapping, tokens: Sequence[str]) -> list:
 
 
 def _assembled(features: Mapping, token: str):
-    arrays = [features[tap].reshape(len(features[tap]), -1) for tap in parts(token)]
+    arrays = [features[tap].reshape(features[tap].shape[0], -1) for tap in parts(token)]
     if len(arrays) == 1:
         return arrays[0]
     if arrays[0].shape != arrays[1].shape:

@@ -10,7 +10,7 @@ Perch v2 taps (232, 384, 384) and 234 classes the architecture that it describes
 
 import inspect
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -194,19 +194,21 @@ KINDS: dict[str, type[Head]] = {
 }
 
 
-def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> Head:
-    """A head by name: attention, scalarmix, concat, or linear (exactly one tap). widths: token -> width, in order.
+def build(
+    name: str, widths: Mapping[str, int], n_classes: int, kinds: Mapping[str, type[nn.Module]] = KINDS, **options
+) -> Any:
+    """A head by its name among `kinds`: attention, scalarmix, concat, or linear (exactly one tap).
 
-    InputError: an unknown name, an option that the head does not have, linear on several taps, no taps, no classes.
+    Args:
+        name: of the head.
+        widths: token -> width, in order.
+        n_classes: K.
+        kinds: what there is to choose from.
+        options: of the head.
+
+    Raises:
+        InputError: an unknown name, an option that the head does not have, linear on several taps, no taps or classes.
     """
-    return make(KINDS, name, widths, n_classes, **options)
-
-
-Kind = TypeVar("Kind", bound=nn.Module)
-
-
-def make(kinds: Mapping[str, type[Kind]], name: str, widths: Mapping[str, int], n_classes: int, **options) -> Kind:
-    """One of `kinds`, see `build`."""
     if name not in kinds:
         raise InputError(f"`--head` must be one of {', '.join(kinds)}, got {name!r}.")
     if not widths or n_classes < 1:

@@ -6,17 +6,8 @@
 Both are heads like the others: out-of-fold tables, checkpoints, `predict`, `fuse`.
 """
 
-from collections.abc import Mapping
-
-from ..modules import Head, make
 from .heads import LOGITS, FirstPassHead, MappedLogits, ProbePCA
 
 KINDS: dict[str, type[FirstPassHead]] = {"mapped-logits": MappedLogits, "probe-pca": ProbePCA}
 
-
-def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> Head:
-    """A first pass by name, one of `KINDS`. Otherwise as `heads.modules.build`."""
-    return make(KINDS, name, widths, n_classes, **options)
-
-
-__all__ = ["KINDS", "LOGITS", "FirstPassHead", "MappedLogits", "ProbePCA", "build"]
+__all__ = ["KINDS", "LOGITS", "FirstPassHead", "MappedLogits", "ProbePCA"]

@@ -21,20 +21,21 @@ COMPONENTS, POSITIVES, PENALTY = 64, 5, 0.1  # of PCA; the least windows of a cl
 
 
 class Mapped(nn.Module):
-    """Logits [N, B] of the backbone -> [N, K]: of each class the maximum over its outputs, ABSENT where it has none."""
+    """Logits [..., B] of the backbone -> [..., K]: of each class the maximum over its outputs, `absent` if none."""
 
     indices: Tensor
     has: Tensor
 
-    def __init__(self, outputs: Sequence[Sequence[int]]):
+    def __init__(self, outputs: Sequence[Sequence[int]], absent: float = ABSENT):
         super().__init__()
+        self.absent = absent
         width = max(1, *map(len, outputs))
         rows = [[*each, *[each[0] if each else 0] * (width - len(each))] for each in outputs]
         self.register_buffer("indices", torch.tensor(rows))
         self.register_buffer("has", torch.tensor([bool(each) for each in outputs]))
 
     def forward(self, logits: Tensor) -> Tensor:
-        return torch.where(self.has, logits[:, self.indices].amax(-1), ABSENT)
+        return torch.where(self.has, logits[..., self.indices].amax(-1), self.absent)
 
 
 class FirstPassHead(Head):

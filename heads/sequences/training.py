@@ -17,7 +17,7 @@ from torch import Tensor
 from ...features.progress import Progress
 from ...finetune.losses import bce, loss
 from ..training.folds import Batches, Split
-from ..training.loop import ASL_GAMMA_POSITIVE, Fitted, Keeper, Settings, batch_size
+from ..training.loop import ASL_GAMMA_POSITIVE, Fitted, Keeper, Settings, batch_size, optimised
 from .head import SequenceHead
 from .protossm import ProtoSSM
 from .recordings import Recordings
@@ -116,8 +116,7 @@ def _fit(make, windows, rows, split, fold, batch, settings, judge, bar) -> Fitte
     batches = Batches(split, batch, settings.fractions, settings.mixup, (settings.seed, fold))
     keeper = Keeper(settings.patience if judge else None)
     steps = math.ceil(sum(map(len, split.train)) / batch)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    optimiser, schedule = optimised(head.parameters(), settings)
     for _ in range(settings.epochs):
         cost = _train_epoch(head, windows, batches, steps, optimiser, settings)
         schedule.step()
@@ -128,8 +127,7 @@ def _fit(make, windows, rows, split, fold, batch, settings, judge, bar) -> Fitte
         bar.advance(1, f"loss {cost:.4f}, held-out AUC {keeper.score:.4f}")
         if keeper.done:
             break
-    head.load_state_dict(keeper.state)
-    return Fitted(head.eval(), keeper.logits, keeper.score, keeper.epoch, tuple(keeper.losses), tuple(keeper.scores))
+    return keeper.fitted(head)
 
 
 def _train_epoch(head, windows, batches, steps, optimiser, settings) -> float:

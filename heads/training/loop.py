@@ -7,7 +7,7 @@ little optimistic, as published; `patience=None` trains all epochs and never loo
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,8 +129,7 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
     stack = Stack(modules)
     keepers = [Keeper(settings.patience if judge else None) for _ in numbered]
     steps = math.ceil(max(sum(map(len, split.train)) for _, split in numbered) / batch)
-    optimiser = torch.optim.AdamW(stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    optimiser, schedule = optimised(stack.parameters(), settings)
     for _ in range(settings.epochs):
         losses = train_epoch(stack, xs, targets, batches, steps, optimiser, settings.loss)
         schedule.step()
@@ -143,12 +142,15 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
         bar.advance(len(numbered), f"loss {float(losses.mean()):.4f}, held-out AUC {score:.4f}")
         if all(keeper.done for keeper in keepers):
             break
-    for module, keeper in zip(modules, keepers):
-        module.load_state_dict(keeper.state)
-    return [
-        Fitted(module.eval(), k.logits, k.score, k.epoch, tuple(k.losses), tuple(k.scores))
-        for module, k in zip(modules, keepers)
-    ]
+    return [keeper.fitted(module) for module, keeper in zip(modules, keepers)]
+
+
+def optimised(
+    parameters: Iterable[Tensor], settings: Settings
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW, and the cosine that is to be stepped after each epoch."""
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
 
 
 def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
@@ -185,3 +187,8 @@ class Keeper:
             self.score, self.epoch, self.logits = score, len(self.scores), logits
             self.state = {name: tensor.clone() for name, tensor in state.items()}
         self.done = self.patience is not None and len(self.scores) - self.epoch >= self.patience
+
+    def fitted(self, module: Head | SequenceHead) -> Fitted:
+        """The model with the weights of its best epoch."""
+        module.load_state_dict(self.state)
+        return Fitted(module.eval(), self.logits, self.score, self.epoch, tuple(self.losses), tuple(self.scores))

@@ -128,6 +128,18 @@ class Heads:
         return self.scores[self.scores["fold"] == "pooled"].reset_index(drop=True)
 
     @property
+    def scored(self) -> pd.DataFrame:
+        """The rows of `pooled` that the run is judged by, one per head."""
+        wanted, rows = self.config["scored"], self.pooled
+        return rows[(rows["source"] == wanted["source"]) & (rows["unit"] == wanted["unit"])].reset_index(drop=True)
+
+    @property
+    def counted(self) -> str:
+        """On what it is judged, "1,200 soundscape clips"."""
+        n = int(self.scored["n"].max()) if len(self.scored) else 0
+        return f"{n:,} {self.config['scored']['source']} {self.config['scored']['unit']}s"
+
+    @property
     def parameters(self) -> dict[str, int]:
         """head -> trained parameters."""
         return {str(head): int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}

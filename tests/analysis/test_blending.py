@@ -124,7 +124,6 @@ def test_a_class_that_a_member_lacks_is_blended_from_the_others(space):
     pd.testing.assert_frame_equal(mixed[["c0", "c2"]], whole[["c0", "c2"]])
     pd.testing.assert_frame_equal(mixed[["c1"]], blending.blend([a, c], (5, 2), space)[["c1"]], rtol=1e-12)
     assert list(mixed) == ["c0", "c1", "c2"]
-    assert blending.lacking([a, part, c], names=["a", "b", "c"]) == {"b": ("c1",)}
     # the first member may be the one that lacks it, when the classes wanted are said
     pd.testing.assert_frame_equal(
         blending.blend([part, a], (3, 5), space, classes=["c2", "c1", "c0"], missing="skip"),
