@@ -71,6 +71,3 @@ class KaldiFbank(Frontend):
             quiet = raw.amin(dim=(1, 2), keepdim=True)  # [N, 1, 1]
             padding = quiet.expand(-1, INPUT_FRAMES - raw.shape[1], raw.shape[2])
             return ((torch.cat([raw, padding], dim=1) - MEAN) / SCALE).unsqueeze(1)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.finish(self.raw(waveform))

@@ -56,9 +56,6 @@ class BirdsetMelSpec(Frontend):
         with float32(raw.device):
             return ((raw.float() - self.mean) / self.scale).transpose(1, 2).unsqueeze(1)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.finish(self.raw(waveform))
-
 
 def sed_mel_spec() -> BirdsetMelSpec:
     """float32 [N, S] -> [N, 1, 128, T], T = 1 + S // 320 (501 for 5 s): silence, -100 dB, is -3, full scale about 3."""

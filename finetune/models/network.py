@@ -17,6 +17,9 @@ class Frontend(nn.Module, ABC):
     def finish(self, raw: Tensor) -> Tensor:
         """Padded and normalised as the network wants it."""
 
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.finish(self.raw(waveform))
+
 
 class Network(nn.Module, ABC):
     """The front end's pictures -> logits [N, K] by way of tokens. depth: how many layers learn at rates of their own.
