@@ -25,9 +25,8 @@ from ..probe.models.registry import resolve
 from ..probe.runtime.backbone import Backbone, sha256
 from ..probe.runtime.device_session import BATCH, DeviceCheck
 from ..probe.runtime.providers import CPU, Device
-from .ensemble import Members, load_members
+from .ensemble import Members, load_members, predict_windows
 from .inputs import taps_of
-from .sequences.ensemble import predict_windows
 from .sequences.first_pass_origin import FirstPassSource
 
 

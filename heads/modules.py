@@ -123,7 +123,7 @@ class TokenReader(Head):
         """What [CLS] attends to, [N, 1 + T, heads]. normed [N, 1 + T, dim]."""
         query = self._by_head(self.query(self.norm_attention(self.cls))[0])  # [heads, dim / heads], of every row
         seen = torch.einsum("hd,hdc->ch", query, self._by_head(self.key.weight))
-        # Flat, because a stack of models (`heads.training.stack`) would copy the right-hand side for every row.
+        # Flat, because a stack of models (`heads.training.loop.Stack`) would copy the right-hand side for every row.
         scores = (normed.flatten(0, 1) @ seen).reshape(-1, normed.shape[1], self.heads)
         scores = scores + (query * self._by_head(self.key.bias)).sum(dim=-1)
         return (scores * query.shape[-1] ** -0.5).softmax(dim=-2)

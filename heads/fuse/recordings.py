@@ -23,9 +23,8 @@ from ...features.recordings.names import PATTERN
 from ...finetune.exporter import program_of
 from ...probe.graph.load import default_opset
 from ...probe.surgery.expose import Exposed, rebuild
-from ..ensemble import Members
-from ..first_passes.heads import Mapped
-from ..sequences.ensemble import SequenceEnsemble
+from ..ensemble import Members, SequenceEnsemble
+from ..first_passes import Mapped
 from ..sequences.first_pass_origin import FirstPassOrigin
 from .grafting import OUTPUT, prefixed
 

@@ -2,8 +2,7 @@
 
 from .head import SequenceHead
 from .plain import SequenceAttention, SequenceGRU
-from .protossm import ProtoSSM
-from .residual import ResidualSSM
+from .ssm import ProtoSSM, ResidualSSM
 
 KINDS: dict[str, type[SequenceHead]] = {
     "protossm": ProtoSSM,

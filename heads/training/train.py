@@ -24,12 +24,12 @@ from ...finetune.losses import probabilities
 from ..agreement import Agreed
 from ..dataset import SOURCES, load
 from ..ensemble import load_members
-from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
 from ..sequences.first_pass import Naming, mapping_of, with_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
+from .finished_folds import FinishedFolds
 from .folds import ALWAYS, make_folds
 from .job import Job
 from .loop import Fitted, Settings
@@ -65,7 +65,6 @@ def train(
     first_pass: str | None = None,
     backbone_labels: Path | None = None,
     renames: Path | None = None,
-    names: Sequence[str] = SOURCES,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
     pseudo_gate: pseudo_labels.Gate | None = None,
@@ -89,7 +88,7 @@ def train(
     naming = Naming(taxonomy, backbone_labels, renames)
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
-    data, origin, outputs = load(stores, list(tokens), labels=labels, names=names), None, None
+    data, origin, outputs = load(stores, list(tokens), labels=labels), None, None
     if first_pass is not None:
         data = with_first_pass(data, first_pass, stores, naming, log)
         origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
@@ -110,7 +109,7 @@ def train(
     trained = trained_of(run, job, fitted, warnings)
     config = {
         "command": command,
-        "stores": [{"path": str(path), "source": name} for path, name in zip(stores, names)],
+        "stores": [{"path": str(path), "source": name} for path, name in zip(stores, SOURCES)],
         **job.about(specs),
         "pseudo_gate": asdict(pseudo_gate) if teacher and pseudo_gate else None,
         "warnings": list(warnings),
