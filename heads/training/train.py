@@ -16,6 +16,7 @@ import torch
 
 from ...analysis.studies.forward_selection import Selection
 from ...features import InputError
+from ...features.output_folder import OutputFolder
 from ...features.progress import Progress
 from ...features.recordings.taxonomy import read_groups
 from ...features.store import FeatureStore
@@ -175,7 +176,7 @@ def write(trained: Trained, job: Job, fitted: Sequence[FittedHead], config: dict
         head.spec.name: probabilities(torch.from_numpy(head.logits[kept]), job.settings.activation).numpy()
         for head in fitted
     }
-    with results.replacing(trained.run) as draft:
+    with OutputFolder(trained.run, results.KIND).replacing() as draft:
         for head in fitted:
             for fold, one in enumerate(head.folds):
                 description = job.describe(head.spec, fold, one)
