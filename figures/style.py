@@ -117,6 +117,23 @@ def set_height(figure: Figure, height_in: float) -> None:
     figure.texts[0].set_y(CAPTION_IN / height_in)
 
 
+def captioned(words: str, rest: float, foot: float = 0.16, line: float = 0.13) -> tuple[Figure, float, float]:
+    """A new figure with a caption at its foot.
+
+    Args:
+        words: of the caption.
+        rest: inches above the caption's room.
+        foot, line: inches of that room without the caption, and a line of it.
+
+    Returns:
+        The figure, where the rest begins, and how high it is, in inches.
+    """
+    figure = new_figure()
+    foot += line * caption(figure, words)
+    set_height(figure, foot + rest)
+    return figure, foot, foot + rest
+
+
 def add_panel(figure: Figure, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
     """Axes at a place in inches."""
     tall = figure.get_figheight()

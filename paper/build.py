@@ -20,7 +20,7 @@ from .macros import Macros, Missing
 from .missing import gaps
 from .runs import derived, roles
 from .runs.derived import Evidence
-from .runs.discovery import recognise
+from .runs.discovery import Sources, recognise
 
 INDEX, PDF, SOURCE = "index.json", "paper.pdf", "paper.typ"
 KIND = Kind("paper", "a paper", (PDF, SOURCE), ("runs", "files", "missing"), index=INDEX)
@@ -73,12 +73,23 @@ def build(
         readable = tuple(name for name in made if not name.startswith(CURVES))
         named = values.of(published, cast, found) | values.of_sources(sources) | values.of_claims(tested) | drawn.names
         texts = write_texts(Macros(named, missing, readable), published, draft)
-        say("typesetting")
-        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
-        files = [draft / PDF, *texts, *written, *drawn.files]
-        write_index(draft, files, sources, missing)
-    files = [out / path.relative_to(draft) for path in (*files, draft / INDEX)]
-    return Built(out, tuple(files), pages, missing)
+        return finish(draft, out, [*texts, *written, *drawn.files], sources, missing, say)
+
+
+def finish(
+    draft: Path,
+    out: Path,
+    files: Sequence[Path],
+    sources: Sources,
+    missing: tuple[Missing, ...],
+    say: Callable[[str], None],
+) -> Built:
+    """Typeset what was written into the draft, and write its index; told as it will be in `out`."""
+    say("typesetting")
+    pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
+    files = [draft / PDF, *files]
+    write_index(draft, files, sources, missing)
+    return Built(out, tuple(out / path.relative_to(draft) for path in (*files, draft / INDEX)), pages, missing)
 
 
 def made_tables(sources, published, found: Evidence) -> dict[str, Table]:

@@ -29,11 +29,10 @@ def curves(tables: Tables) -> Figure:
     """Accuracy over depth: backbones down, data sets across; dashed the same architecture untrained."""
     cells, scores = tables["cells"], tables["scores"].merge(with_depth(tables["taps"]), on=[*CELL, "tap"])
     rows, columns = list(dict.fromkeys(cells["backbone"])), list(dict.fromkeys(cells["data"]))
-    figure = style.new_figure()
     words = "Top-1, cross-validated; bands 95 %, jackknife over groups. Dotted: chance. Filled: the best tap up to the "
-    foot = 0.42 + 0.14 * style.caption(figure, f"{words}final embedding. {counted(cells)}")
-    height = foot + 1.0 * len(rows) + 0.3
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(
+        f"{words}final embedding. {counted(cells)}", 1.0 * len(rows) + 0.3, 0.42, 0.14
+    )
     left, width = 0.5, (style.WIDTH_IN - 0.5 - 0.08) / len(columns)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
@@ -97,12 +96,11 @@ def depth(tables: Tables) -> Figure:
     found = tables["answers"]
     found = found[~found["control"]]
     groups = [d for d in DISTANCES if d in set(found["distance"])]
-    figure = style.new_figure()
     sizes = ", ".join(f"{found[found['distance'] == d].groupby(['backbone', 'data']).ngroups} {d}" for d in groups)
     words = f"One mark a backbone, data set and read-out; the bar is their mean. Cells: {sizes}. Depth counts taps: 0 "
-    foot = 0.62 + 0.14 * style.caption(figure, f"{words}the first block, 1 the final embedding (or the logits).")
-    height = foot + 0.75 * len(groups) + 0.36
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(
+        f"{words}the first block, 1 the final embedding (or the logits).", 0.75 * len(groups) + 0.36, 0.62, 0.14
+    )
     axes = figure.add_axes((0.1, foot / height, 0.83, 0.75 * len(groups) / height))
     for i, group in enumerate(groups):
         rows = found[found["distance"] == group]
@@ -133,15 +131,14 @@ def rules(tables: Tables) -> Figure:
     columns = [name for name in LOOKS if name in set(table["readout"])]
     mean = table.pivot(index="rule", columns="readout", values="regret_mean").loc[names, columns] * 100
     worst = table.pivot(index="rule", columns="readout", values="regret_worst").loc[names, columns] * 100
-    figure = style.new_figure()
     cells = int(table["cells"].max())
     words = (
         f"Points of top-1 below the best tap under the same read-out: mean over {cells} trained cells, (worst). The "
     )
-    foot = 0.16 + 0.14 * style.caption(figure, f"{words}best tap is picked on the same data, so even a good rule pays.")
     row_in, left = 0.36, 2.0
-    height = foot + row_in * len(names) + 0.5
-    style.set_height(figure, height)
+    figure, foot, _ = style.captioned(
+        f"{words}best tap is picked on the same data, so even a good rule pays.", row_in * len(names) + 0.5, 0.16, 0.14
+    )
     axes = style.add_panel(figure, left, foot, style.WIDTH_IN - left - 0.08, row_in * len(names))
     mesh = axes.pcolormesh(mean.to_numpy(), cmap=style.ACCURACY.reversed(), vmin=0, vmax=float(mean.to_numpy().max()))
     axes.set_ylim(len(names), 0)
@@ -163,11 +160,10 @@ def controls(tables: Tables) -> Figure:
     """How much of a score is architecture: chance, the untrained network's best tap, the trained one's."""
     table = tables["controls"]
     table = table[table["readout"] == "logistic"].reset_index(drop=True)
-    figure = style.new_figure()
     words = "Best tap by logistic regression of each network, one seed of untrained weights. The same front end serves "
-    foot = 0.62 + 0.14 * style.caption(figure, f"{words}both, so what the untrained one reaches is spectrogram too.")
-    height = foot + 0.2 * len(table) + 0.32
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(
+        f"{words}both, so what the untrained one reaches is spectrogram too.", 0.2 * len(table) + 0.32, 0.62, 0.14
+    )
     axes = figure.add_axes((0.29, foot / height, 0.68, 0.2 * len(table) / height))
     marks = (("chance", "|", style.QUIET), ("untrained", "o", style.QUIET), ("trained", "o", style.PROBE))
     for i, row in enumerate(table.to_dict("records")):

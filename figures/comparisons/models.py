@@ -59,11 +59,9 @@ def draw(run: Path) -> Figure:
     models = list(dict.fromkeys(table["model"]))
     panel_in = max(PANEL_IN, LABEL_IN * len(models))
     looks = dict(zip(models, zip(cycle(style.SHOWCASE), cycle(MARKS))))
-    figure = style.new_figure()
-    foot = 0.16 + 0.13 * style.caption(figure, caption(table))
     head = 0.1 + LINE_IN * -(-len(models) // 2)
-    height = foot + AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
-    style.set_height(figure, height)
+    rest = AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
+    figure, foot, height = style.captioned(caption(table), rest)
     width = style.WIDTH_IN - LEFT_IN - NAMES_IN
     axes: Axes | None = None
     for i, use in enumerate(reversed(uses)):

@@ -40,10 +40,7 @@ def draw(run: Path) -> Figure:
     run = Path(run)
     frame = comparison.read(run / TABLE if run.is_dir() else run)
     lines, total = layout(frame)
-    figure = style.new_figure()
-    foot = 0.14 + 0.13 * style.caption(figure, caption(frame))
-    height = foot + AXIS_IN + total + HEAD_IN
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
     left = names(figure, lines, height - HEAD_IN)
     room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
     score = style.add_panel(figure, left, foot + AXIS_IN, ABSOLUTE * room, total, ylim=(total, 0))

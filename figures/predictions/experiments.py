@@ -42,12 +42,9 @@ def draw(run: Path) -> Figure:
     arms = read(Path(run))
     if arms.empty:
         raise InputError(f"{Path(run) / TABLE}: expected at least one arm that is compared with another, got none.")
-    figure = style.new_figure()
-    foot = 0.14 + 0.13 * style.caption(figure, caption(Path(run)))
     each = NAME_IN + 2 * MARK_IN + GAP_IN
     total = len(arms) * each
-    height = foot + AXIS_IN + total + HEAD_IN
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(caption(Path(run)), AXIS_IN + total + HEAD_IN, 0.14)
     width = style.WIDTH_IN - 2 * SIDE_IN
     axes = style.add_panel(figure, SIDE_IN, foot + AXIS_IN, width, total, ylim=(total, 0))
     for i, arm in enumerate(arms.to_dict("records")):

@@ -44,14 +44,11 @@ def draw(attempts: pd.DataFrame, about: str = "") -> Figure:
     """Draw attempts, a frame with columns name, public, private (scores as shares of 1); about: for the caption."""
     found = dots(attempts)
     crowd = crowded(found)
-    figure = style.new_figure()
-    foot = 0.16 + 0.13 * style.caption(figure, caption(about, found))
     names = [textwrap.wrap(listed(dot), 96) for dot in found]
     listing = sum(len(lines) for lines in names) * LINE_IN + 0.05 * len(names) + 0.12
     side = (style.WIDTH_IN - SIDE_IN - (2 * LEFT_IN + BETWEEN_IN - LEFT_IN if crowd else LEFT_IN)) / (2 if crowd else 1)
     side = min(side, 3.4)
-    height = foot + listing + AXIS_IN + side + HEAD_IN
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(caption(about, found), listing + AXIS_IN + side + HEAD_IN)
     bottom = foot + listing + AXIS_IN
     panels = [(found, LEFT_IN, "all")] + ([(crowd, LEFT_IN + side + BETWEEN_IN, "inside the frame")] if crowd else [])
     limits = [square(shown, 0.12 if shown is found else 0.4) for shown, _, _ in panels]

@@ -58,11 +58,9 @@ def draw(run: Path, blend: Path | None = None) -> Figure:
     columns = [("a head alone", standalone(Path(run)))]
     columns += [("the blend", blended(Path(blend)))] if blend is not None else []
     width = (style.WIDTH_IN - 2 * SIDE_IN - BETWEEN_IN * (len(columns) - 1)) / len(columns)
-    figure = style.new_figure()
-    foot = 0.16 + 0.13 * style.caption(figure, caption(Path(run), blend))
     wrapped = [[[fitted(box, share(row, width)) for box in row] for row in column] for _, column in columns]
-    height = foot + HEAD_IN + max(sum(tall(row) for row in column) + GAP_IN * (len(column) - 1) for column in wrapped)
-    style.set_height(figure, height)
+    rest = HEAD_IN + max(sum(tall(row) for row in column) + GAP_IN * (len(column) - 1) for column in wrapped)
+    figure, foot, height = style.captioned(caption(Path(run), blend), rest)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, style.WIDTH_IN), ylim=(0, height))  # one unit is one inch
     axes.set_axis_off()

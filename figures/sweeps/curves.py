@@ -66,10 +66,8 @@ def draw(curves: Sequence[pd.DataFrame]) -> Figure:
     """Draw the curves, a frame a series as `of_run` and `of_blocks` make them; one to six, each of its own name."""
     frame = pd.concat(curves, ignore_index=True)
     names = list(dict.fromkeys(frame["series"]))
-    figure = style.new_figure()
-    foot = 0.5 + 0.14 * style.caption(figure, caption(frame))
-    height = foot + 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
-    style.set_height(figure, height)
+    rest = 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
+    figure, foot, height = style.captioned(caption(frame), rest, 0.5, 0.14)
     panels = []
     for bottom in (foot + PANEL_IN + BETWEEN_IN, foot):
         panels.append(figure.add_axes((LEFT, bottom / height, RIGHT - LEFT, PANEL_IN / height)))

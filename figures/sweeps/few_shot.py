@@ -42,10 +42,8 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     taps, readouts = list(pd.unique(source["tap"])), list(pd.unique(source["readout"]))
     reference = reference or ("embedding" if "embedding" in taps else taps[-1])
     colours = _colours(source, reference)
-    figure = style.new_figure()
-    foot = 0.56 + 0.13 * style.caption(figure, _caption(source, len(taps) - len(colours)))
-    height = foot + len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
-    style.set_height(figure, height)
+    rest = len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
+    figure, _, height = style.captioned(_caption(source, len(taps) - len(colours)), rest, 0.56)
     width = style.WIDTH_IN - LEFT_IN - widest(figure, map(wording.tap_title, colours), 9) - 0.3
     low, high = source["lo"].min(), source["hi"].max()
     for i, readout in enumerate(readouts):

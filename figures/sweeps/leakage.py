@@ -38,11 +38,8 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         source = Path(source)
         source = leakage.read(source / TABLE if source.is_dir() else source)
     frame = source.reset_index(drop=True)
-    figure = style.new_figure()
-    foot = 0.14 + 0.13 * style.caption(figure, caption(frame))
     total = ROW_IN * len(frame)
-    height = foot + AXIS_IN + total + HEAD_IN
-    style.set_height(figure, height)
+    figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
     titles = [wording.tap_title(tap) for tap in frame["tap"]]
     left = SIDE_IN + widest(figure, titles, 8) + 0.14
     for at, title in enumerate(titles):

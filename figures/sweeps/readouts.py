@@ -56,10 +56,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     """
     scores, reference = _scores(source, reference)
     row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))
-    figure = style.new_figure()
-    foot = 0.16 + 0.13 * style.caption(figure, _caption(scores, reference))
-    height = foot + row_in * len(scores) + _head_in()
-    style.set_height(figure, height)
+    figure, foot, _ = style.captioned(_caption(scores, reference), row_in * len(scores) + _head_in())
     size = min(7.0 if style.narrow() else 9.0, row_in * 72 * 0.8)
     left = SIDE_IN + _widest(figure, scores.index, size) + 0.1
     room = style.WIDTH_IN - left - SIDE_IN
@@ -90,14 +87,12 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         raise InputError(f"ranks: expected at least two read-outs, got {scores.shape[1]}.")
     ranks = scores.rank(ascending=False)
     colours = _colours(scores, reference)
-    figure = style.new_figure()
     shares = "coloured: the best tap of each read-out, and "
-    foot = 0.16 + 0.13 * style.caption(
-        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed)."
-    )
     body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
-    height = foot + body + _head_in()
-    style.set_height(figure, height)
+    figure, foot, _ = style.captioned(
+        f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed).",
+        body + _head_in(),
+    )
     side = SIDE_IN + _widest(figure, colours, 9) + 0.1
     left, room = 0.42, style.WIDTH_IN - 0.42 - side
     axes = style.add_panel(figure, left, foot, room, body)

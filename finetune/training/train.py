@@ -75,15 +75,10 @@ def train(
     track: str | None = None,
     push_to_hub: str | None = None,
 ) -> Trained:
-    """Train the member on all folds but `fold`; settings: None is the member's own recipe.
+    """What `finetune.api.fine_tune` calls, whose arguments these are.
 
-    init, pretrained: see `initial_weights.begin`. background: a folder of recordings without birds, beside those
-    labelled "nocall". teacher, teacher_labels, taxonomy, renames, distill_weight, temperature: see
-    `finetune.data.teacher.read_teacher`. unlabelled: a folder of recordings that are learned from by what the teacher
-    says of them alone. labels: the classes in order, where they are not just those that occur. resume: None goes on
-    with an unfinished fold of the same configuration, False refuses it, True wants one. recordings: may be None with
-    `smoke`, which trains for a minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
-    InputError for anything wrong with what the user gave.
+    recordings: None with `smoke` alone. settings: None is the member's own recipe. labels: the classes in order, where
+    they are not just those that occur. InputError for anything wrong with what the user gave.
     """
     run, own = Path(run), Path(run) / f"fold{fold}"
     tracking.check(track, push_to_hub)

@@ -74,13 +74,9 @@ def train(
     log: Callable[[str], None] = lambda line: None,
     progress: bool = True,
 ) -> Trained:
-    """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
-    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
-    `sequences.first_pass`.
+    """What `heads.api.train` calls, whose arguments these are.
 
-    With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
-    (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
-    `pseudo_gate` if there is one.
+    labels: the classes in order (a taxonomy). pseudo_gate: what lets the third store's labels through; None: all.
     InputError for anything wrong with what the user gave.
     """
     started, run = time.perf_counter(), Path(run)

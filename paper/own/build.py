@@ -16,7 +16,7 @@ from ...figures.predictions import comparison
 from ...figures.sweeps import depth
 from ...figures.sweeps import readouts as readout_figure
 from .. import typeset
-from ..build import KIND, PDF, SOURCE, Built, write_all, write_index, write_tables
+from ..build import KIND, SOURCE, Built, finish, write_all, write_tables
 from ..drawings import slug
 from ..macros import Macros, Missing
 from ..runs.discovery import Sources, recognise
@@ -51,13 +51,8 @@ def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Call
         made = made_tables(sources)
         written = write_tables(made, draft / "tables")
         texts = write_texts(sources, made, drawn, draft)
-        say("typesetting")
-        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
         figures = sorted((draft / "figures").iterdir())
-        write_index(draft, [draft / PDF, *texts, *written, *figures], sources, missing)
-        files = [draft / PDF, *texts, *written, *figures, draft / "index.json"]
-        kept = tuple(out / path.relative_to(draft) for path in files)
-    return Built(out, kept, pages, missing)
+        return finish(draft, out, [*texts, *written, *figures], sources, missing, say)
 
 
 def draw(
