@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...analysis.studies.forward_selection import Selection
+from ...analysis.studies.tap_selection import Selection
 from ...features import InputError
 from ...features.output_folder import OutputFolder
 from ...features.progress import Progress
