@@ -19,7 +19,7 @@ from ..features import InputError
 from ..features.files import parse_json
 from ..features.playback import AS_RECORDED, Playback
 from ..features.store import FeatureStore, StoreKey
-from ..finetune.torch_threads import torch_threads
+from ..finetune.torch_settings import torch_threads
 from ..probe.assets import WREN
 from ..probe.models.registry import resolve
 from ..probe.runtime.backbone import Backbone, sha256

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.network import Frontend
-from ..models.precision import float32
+from ..models.network import Frontend, float32
 from .spectrum import MelPower, frames, triangles
 
 SAMPLE_RATE = 32000

@@ -19,13 +19,12 @@ from accelerate import Accelerator
 from ...features import InputError
 from ...features.progress import Progress
 from ...features.recordings import Recordings
-from .. import compiling
 from .. import smoke as smoke_test
 from ..background import Background
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
-from ..torch_threads import no_denormals
+from ..torch_settings import check_compiling, no_denormals
 from . import results, tracking
 from . import resume as resume_state
 from .fold_training import Training
@@ -86,7 +85,7 @@ def train(
     accelerator = Accelerator(cpu=_on_cpu(settings))
     log = log if accelerator.is_main_process else _unheard
     if settings.compile:
-        compiling.check(accelerator.device)
+        check_compiling(accelerator.device)
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)
