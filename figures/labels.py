@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
+from sklearn.isotonic import isotonic_regression
 
 from . import style
 
@@ -102,33 +103,14 @@ def name_beside(
     return places
 
 
-def spread(wanted: list[float], heights: list[float], low: float, high: float) -> list[float]:
+def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
     """Centres for labels on one line: each as near as may be to where it is wanted, none on another, in [low, high].
 
-    Labels are merged into clusters from below until no two overlap (pool adjacent violators), so the order is kept.
+    Less what lies below each, centres only have to rise, so they are an isotonic regression; the order is kept.
     """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    clusters: list[list[int]] = []
-
-    def start(cluster: list[int]) -> float:
-        total = sum(heights[i] for i in cluster)
-        offset, mean = 0.0, 0.0
-        for i in cluster:  # the start that makes the members' mean error zero
-            mean += wanted[i] - (offset + heights[i] / 2)
-            offset += heights[i]
-        return min(max(mean / len(cluster), low), high - total)
-
-    for i in order:
-        clusters.append([i])
-        while len(clusters) > 1:
-            below, above = clusters[-2], clusters[-1]
-            if start(below) + sum(heights[j] for j in below) <= start(above):
-                break
-            clusters[-2:] = [below + above]
-    centres = [0.0] * len(wanted)
-    for cluster in clusters:
-        at = start(cluster)
-        for i in cluster:
-            centres[i] = at + heights[i] / 2
-            at += heights[i]
-    return centres
+    order, tall = np.argsort(wanted, kind="stable"), np.asarray(heights, dtype=float)
+    below = np.cumsum(tall[order]) - tall[order] / 2
+    free = isotonic_regression(np.asarray(wanted)[order] - below, y_min=low, y_max=high - tall.sum())
+    centres = np.empty(len(tall))
+    centres[order] = free + below
+    return centres.tolist()
