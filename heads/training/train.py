@@ -89,7 +89,8 @@ def train(
     if first_pass is not None:
         data = with_first_pass(data, first_pass, stores, naming, log)
         origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
-    data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
+    if teacher:
+        data = pseudo_labels.label(data, teacher, pseudo_gate)
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
