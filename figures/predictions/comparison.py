@@ -23,10 +23,6 @@ LABELS_IN = 2.0  # names take no more of the width than this
 ABSOLUTE, DIFFERENCE = 0.46, 0.54  # how the panels share what the names leave
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(run: Path) -> Figure:
     """Draw a comparison of predictions with the truth.

@@ -20,10 +20,6 @@ EACH_IN, TITLE_IN, AXIS_IN, LEFT_IN = 1.85, 0.3, 0.28, 0.58
 MOST = 4  # taps in colour besides the reference
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     """Draw RUN/shots.csv, the CSV itself, or the table of `analysis.studies.few_shot.few_shot`.

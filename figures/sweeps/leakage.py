@@ -25,10 +25,6 @@ ABSOLUTE, DIFFERENCE = 0.56, 0.44  # how the panels share what the names leave
 RANDOM, GROUPED = style.BEST, style.PROBE
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame) -> Figure:
     """Draw RUN/leakage.csv, the CSV itself, or the frame that `analysis.studies.leakage.compare` returned.

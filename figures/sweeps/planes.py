@@ -21,10 +21,6 @@ MARKS = "os^Dvp"
 GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Figure:
     """Draw RUN/planes.csv with RUN/plane_scores.csv, or the two frames of `projection.Planes`.

@@ -33,13 +33,9 @@ HEAD_IN, SIDE_IN = 0.5, 0.1
 WINNERS = (style.BEST, style.PROBE, *(c for c in style.SHOWCASE if c not in (style.BEST, style.PROBE, style.REFERENCE)))
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 def has_ranks(run: Path) -> bool:
     """Whether the run was read in two ways or more."""
-    return has_data(run) and Run(Path(run)).readouts["readout"].nunique() > 1
+    return (Path(run) / TABLE).is_file() and Run(Path(run)).readouts["readout"].nunique() > 1
 
 
 @style.styled

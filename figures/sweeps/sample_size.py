@@ -32,10 +32,6 @@ RANKS = {
 }
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame) -> Figure:
     """Draw RUN/budget.csv, the CSV itself, or the frame that `analysis.studies.sample_size.curve` returned.

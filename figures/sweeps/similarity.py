@@ -18,10 +18,6 @@ MAP_IN, RIGHT_IN = 3.9, 0.62
 MOST_NUMBERS = 14  # taps whose cells have room for a number
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame) -> Figure:
     """Draw RUN/cka.csv, or the frame that `analysis.transferability.cka` returned. InputError: it is not there."""
