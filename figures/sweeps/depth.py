@@ -207,8 +207,8 @@ def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
         if style.narrow() and place in others.values():
             label.set(rotation=90)
     middle = (min(blocks, default=0) + max(blocks, default=0)) / 2
-    place: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-    axes.annotate("block", (middle, 0), (0, -20), ha="center", va="top", **place)
+    below = axes.get_xaxis_transform()
+    axes.annotate("block", (middle, 0), (0, -20), below, "offset points", ha="center", va="top")
 
 
 def readable(blocks: list[int], best: float, apart: float) -> list[int]:

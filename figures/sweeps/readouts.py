@@ -106,7 +106,7 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
     axes.set_ylabel("rank", labelpad=1)
     axes.tick_params(length=0, pad=3)
     style.hide_spines(axes)
-    ends = [(wording.tap_title(tap), float(ranks.loc[tap].iloc[-1]), colour) for tap, colour in colours.items()]
+    ends = [(wording.tap_title(tap), float(ranks.loc[tap].to_numpy()[-1]), colour) for tap, colour in colours.items()]
     half = 0.5 * body / len(ranks)  # of a rank
     name_beside(axes, ends, 1.02, 0.03, (half, half), fontsize=9)
     return figure

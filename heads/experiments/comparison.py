@@ -72,7 +72,10 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
     """
     rows = []
     found = [_values(arms, truths, seed, n_boot) for arms in repeats]
-    mean = {key: tuple(np.mean([one[key][i] for one in found], axis=0) for i in (0, 1)) for key in found[0]}
+    mean = {
+        key: (float(np.mean([one[key][0] for one in found])), np.mean([one[key][1] for one in found], axis=0))
+        for key in found[0]
+    }
     for arm in repeats[0]:
         row = _row(arm, mean) | {"repeats": len(found), "role": arm.role}
         if arm.against is not None and len(found) > 1:

@@ -39,7 +39,7 @@ class RecordingHead(nn.Module):
     def __init__(self, ensemble: SequenceEnsemble, origin: FirstPassOrigin | None):
         super().__init__()
         self.ensemble, self.tap = ensemble, origin and origin.tap
-        outputs = origin and origin.outputs
+        outputs = None if origin is None else origin.outputs
         self.picked = nn.Identity() if outputs is None else Mapped(outputs, absent=torch.nan)
 
     @property

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import pandas as pd
 
@@ -49,19 +50,19 @@ class Claim:
 Judged = tuple[Measure, Verdict]
 
 
-def tested(measure: Measure, verdict: Verdict, form: str = "{:+.3f}", **about: str) -> Claim:
+def tested(measure: Measure, verdict: Verdict, form: str = "{:+.3f}", **about: Any) -> Claim:
     """A claim with our number. form: of the value and both ends of its interval; about: key, claim, source, published,
     test."""
     low, high = (None if math.isnan(end) else end for end in (measure.low, measure.high))
-    place = {"run": measure.run, "on": measure.on, "at": measure.at, "n": measure.n}
-    number = {"value": measure.value, "low": low, "high": high, "shown": measure.said(form)}
+    place: dict[str, Any] = {"run": measure.run, "on": measure.on, "at": measure.at, "n": measure.n}
+    number: dict[str, Any] = {"value": measure.value, "low": low, "high": high, "shown": measure.said(form)}
     return Claim(**about, **place, **number, verdict=verdict)
 
 
-def untested(need: Need, **about: str) -> Claim:
+def untested(need: Need, **about: Any) -> Claim:
     """A claim that no run tests. about: as in `tested`."""
-    place = {"run": "", "on": need.on, "at": MISSING, "n": MISSING}
-    number = {"value": None, "low": None, "high": None, "shown": MISSING}
+    place: dict[str, Any] = {"run": "", "on": need.on, "at": MISSING, "n": MISSING}
+    number: dict[str, Any] = {"value": None, "low": None, "high": None, "shown": MISSING}
     return Claim(**about, **place, **number, verdict=UNTESTED, needs=need.files, command=need.command)
 
 

@@ -149,7 +149,7 @@ def limits(sources: Sources) -> list[str]:
 def heads(one: Heads) -> str:
     """Which head scored best, and its difference from the baseline."""
     rows = one.scored
-    best = rows.loc[rows["macro_auc"].idxmax()]
+    best = rows.iloc[int(rows["macro_auc"].argmax())]
     told = (
         f"{one.name}: {len(rows)} head{'s' if len(rows) != 1 else ''} were trained on cached vectors of "
         f"{one.counted} and scored out of fold. Highest macro ROC-AUC: "
