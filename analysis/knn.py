@@ -34,11 +34,7 @@ def predict(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     """
     x, y, folds = _checked(x, y, folds, k, metric)
     classes, codes = np.unique(y, return_inverse=True)
-    order = np.argsort(folds, kind="stable")  # a fold becomes a slice; ties keep the original order
-    neighbours = order[_neighbours(x[order], folds[order], order, k, metric)]
-    predicted = np.empty(len(y), dtype=classes.dtype)
-    predicted[order] = classes[vote(codes[neighbours], len(classes))]
-    return predicted
+    return classes[vote(codes[_outside(x, folds, k, metric)])]
 
 
 def correct(x, y, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
@@ -52,10 +48,7 @@ def neighbours(x, folds, k: int = 5, metric: str = "euclidean") -> np.ndarray:
     Args, Raises: as `predict`.
     """
     x, _, folds = _checked(x, np.zeros(len(x)), folds, k, metric)
-    order = np.argsort(folds, kind="stable")
-    found = np.empty((len(x), k), dtype=np.int64)
-    found[order] = order[_neighbours(x[order], folds[order], order, k, metric)]
-    return found
+    return _outside(x, folds, k, metric)
 
 
 def nearest(train, test, k: int = 5, metric: str = "euclidean") -> np.ndarray:
@@ -121,6 +114,14 @@ def check_k(k: int, training: int) -> None:
             f"k-NN: k = {k}, but only {training} training rows are left outside the largest fold. "
             "Too few clips, or one fold only?"
         )
+
+
+def _outside(x, folds, k, metric) -> np.ndarray:
+    """`neighbours` of what was checked."""
+    order = np.argsort(folds, kind="stable")  # a fold becomes a slice; ties keep the original order
+    found = np.empty((len(x), k), dtype=np.int64)
+    found[order] = order[_neighbours(x[order], folds[order], order, k, metric)]
+    return found
 
 
 def _neighbours(x, folds, identity, k, metric, first=0) -> np.ndarray:
@@ -257,7 +258,7 @@ def _squared_distances(x, rows, others, zero) -> np.ndarray:
     return distance
 
 
-def vote(labels, n_classes) -> np.ndarray:
+def vote(labels) -> np.ndarray:
     """int64 [n]: the most frequent of labels [n, k], the smallest of the most frequent."""
     ranked = np.sort(labels, axis=1)
     n, k = ranked.shape

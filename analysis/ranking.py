@@ -17,8 +17,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ..features import InputError
-from .paired_test import sign_flip
 from .resampling import bootstrap_ratio, group_codes, jackknife_ratio, percentile_interval
+from .significance import sign_flip
 
 COLUMNS = ("knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p")
 

@@ -1,4 +1,4 @@
-"""Resampling over groups: bootstrap draws and jackknife intervals. The test of differences is in `paired_test`.
+"""Resampling over groups: bootstrap draws and jackknife intervals. The test of differences is in `significance`.
 
 Conventions. Rows of one group (author, recording, site) are not independent, so groups are what is drawn and left
 out; without groups every row is its own. G groups, B draws, C things that are compared (taps, read-outs).

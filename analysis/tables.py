@@ -48,6 +48,16 @@ class Column:
             raise InputError(f"table column {self.title!r}: expected left, right or center, got align {self.align!r}.")
 
 
+def text_columns(*fields: str, **titles: str) -> list[Column]:
+    """Columns of text, to the left.
+
+    Args:
+        fields: those that are their own headings.
+        titles: field -> its heading; these columns come last.
+    """
+    return [Column(titles.get(name, name), f"{{{name}}}", "left") for name in (*fields, *titles)]
+
+
 @dataclass(frozen=True)
 class Table:
     """columns: what people see. fields: names of the raw values. rows: raw values, one tuple a row in order of fields.

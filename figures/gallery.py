@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -40,19 +40,34 @@ AS_PUBLISHED: dict[str, Callable[..., Figure]] = {  # by name only
     "figure1": architecture.draw_published,
     "figure2": trajectories.draw_published,
 }
-WHERE_DATA: dict[str, Any] = {  # each drawn where its module finds its tables
-    "agreement": agreement,
-    "pipelines": pipelines,
-    "comparison": comparison,
-    "experiment": experiments,
-    "budget": sample_size,
-    "leakage": leakage,
-    "readouts": readouts,
-    "ranks": SimpleNamespace(has_data=readouts.has_ranks, draw=readouts.draw_ranks),
-    "shots": few_shot,
-    "planes": planes,
-    "similarity": similarity,
-    "models": models,
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is drawn where its module finds its tables."""
+
+    draw: Callable[..., Figure]
+    has_data: Callable[[Path], bool]
+
+
+def _of_table(module: Any) -> Drawing:
+    """Of a module that draws one table."""
+    return Drawing(module.draw, lambda run: (Path(run) / module.TABLE).is_file())
+
+
+WHERE_DATA = {
+    "agreement": Drawing(agreement.draw, agreement.has_data),
+    "pipelines": Drawing(pipelines.draw, pipelines.has_data),
+    "comparison": _of_table(comparison),
+    "experiment": Drawing(experiments.draw, experiments.has_data),
+    "budget": _of_table(sample_size),
+    "leakage": _of_table(leakage),
+    "readouts": _of_table(readouts),
+    "ranks": Drawing(readouts.draw_ranks, readouts.has_ranks),
+    "shots": _of_table(few_shot),
+    "planes": _of_table(planes),
+    "similarity": _of_table(similarity),
+    "models": Drawing(models.draw, models.has_data),
 }
 
 

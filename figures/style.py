@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import matplotlib
@@ -26,6 +27,7 @@ from ..features.files import replacing
 WIDTH_IN = SCREEN_IN = 5.6
 PRINT_IN = {1: 3.46, 2: 7.0}  # columns of a page of two -> width: 88 and 178 mm
 DPI = 200
+CAPTION_IN = 0.07  # of a caption above the lower edge
 
 INK = "#1d2730"
 QUIET = "#65727d"
@@ -103,10 +105,50 @@ def narrow() -> bool:
     return WIDTH_IN < SCREEN_IN
 
 
-def new_figure(height_in: float, width_in: float | None = None) -> Figure:
-    figure = Figure(figsize=(width_in or WIDTH_IN, height_in), dpi=DPI)
+def new_figure(height_in: float = 1) -> Figure:
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
     FigureCanvasAgg(figure)  # so that text can be measured while drawing
     return figure
+
+
+def set_height(figure: Figure, height_in: float) -> None:
+    """Make a figure with a caption this tall; the caption stays at its foot."""
+    figure.set_figheight(height_in)
+    figure.texts[0].set_y(CAPTION_IN / height_in)
+
+
+def captioned(words: str, rest: float, foot: float = 0.16, line: float = 0.13) -> tuple[Figure, float, float]:
+    """A new figure with a caption at its foot.
+
+    Args:
+        words: of the caption.
+        rest: inches above the caption's room.
+        foot, line: inches of that room without the caption, and a line of it.
+
+    Returns:
+        The figure, where the rest begins, and how high it is, in inches.
+    """
+    figure = new_figure()
+    foot += line * caption(figure, words)
+    set_height(figure, foot + rest)
+    return figure, foot, foot + rest
+
+
+def add_panel(figure: Figure, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
+    """Axes at a place in inches."""
+    tall = figure.get_figheight()
+    return figure.add_axes((left / WIDTH_IN, bottom / tall, width / WIDTH_IN, height / tall), **options)
+
+
+def light_grid(axes: Axes, axis: Literal["both", "x", "y"] = "y") -> None:
+    """Faint lines behind what is drawn."""
+    axes.grid(axis=axis, color=FAINT, lw=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+
+
+def hide_spines(axes: Axes) -> None:
+    for side in axes.spines.values():
+        side.set_visible(False)
 
 
 @styled
@@ -157,7 +199,8 @@ captions: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()  # what was said 
 def caption(figure: Figure, words: str) -> int:
     """A small line at the foot of a figure: what was counted, and how. Returns how many lines it took, in print 0."""
     captions[figure] = words
-    text = figure.text(0.012, 0.07 / figure.get_figheight(), "", fontsize=7, color=QUIET, va="bottom", linespacing=1.35)
+    place = (0.012, CAPTION_IN / figure.get_figheight())
+    text = figure.text(*place, "", fontsize=7, color=QUIET, va="bottom", linespacing=1.35)
     if in_print():
         return 0
     for columns in range(130, 60, -2):
@@ -172,8 +215,7 @@ def forest_axis(axes: Axes) -> None:
     """Axes of dots with their intervals: no heights, a few lines down."""
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    light_grid(axes, "x")
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
@@ -191,35 +233,3 @@ def ink_on(rgba) -> str:
     """Black or white, whichever reads better on this colour (WCAG relative luminance)."""
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
     return INK if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.22 else PAPER
-
-
-def spread(wanted: list[float], heights: list[float], low: float, high: float) -> list[float]:
-    """Centres for labels on one line: each as near as may be to where it is wanted, none on another, in [low, high].
-
-    Labels are merged into clusters from below until no two overlap (pool adjacent violators), so the order is kept.
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    clusters: list[list[int]] = []
-
-    def start(cluster: list[int]) -> float:
-        total = sum(heights[i] for i in cluster)
-        offset, mean = 0.0, 0.0
-        for i in cluster:  # the start that makes the members' mean error zero
-            mean += wanted[i] - (offset + heights[i] / 2)
-            offset += heights[i]
-        return min(max(mean / len(cluster), low), high - total)
-
-    for i in order:
-        clusters.append([i])
-        while len(clusters) > 1:
-            below, above = clusters[-2], clusters[-1]
-            if start(below) + sum(heights[j] for j in below) <= start(above):
-                break
-            clusters[-2:] = [below + above]
-    centres = [0.0] * len(wanted)
-    for cluster in clusters:
-        at = start(cluster)
-        for i in cluster:
-            centres[i] = at + heights[i] / 2
-            at += heights[i]
-    return centres

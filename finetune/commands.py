@@ -1,5 +1,6 @@
 """Commands on fine-tuned models: fine-tune one, make a backbone of one."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,9 @@ import typer
 from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
 from ..probe.cli.terminal import say, warn
 
-RECIPE, HARDWARE, TEACHER = "Recipe (the member's published one otherwise)", "Machine", "Teacher"  # panels of --help
+recipe = partial(typer.Option, rich_help_panel="Recipe (the member's published one otherwise)")
+machine = partial(typer.Option, rich_help_panel="Machine")
+teaching = partial(typer.Option, rich_help_panel="Teacher")
 Init = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Begin with this safetensors file: published weights, or a run's.")
 ]
@@ -44,68 +47,41 @@ def finetune(
     background: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Recordings without birds: background noise and no-call clips.")
     ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(metavar="STORE|CSV", help="Its soft labels are learned, too.", rich_help_panel=TEACHER),
-    ] = None,
+    teacher: Annotated[Path | None, teaching(metavar="STORE|CSV", help="Its soft labels are learned, too.")] = None,
     teacher_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Names the store's logits, one a line.", rich_help_panel=TEACHER)
+        Path | None, teaching(metavar="FILE", help="Names the store's logits, one a line.")
     ] = None,
     renames: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="Which of its outputs is whose: class,output.", rich_help_panel=TEACHER),
+        Path | None, teaching(metavar="CSV", help="Which of its outputs is whose: class,output.")
     ] = None,
     unlabelled: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Recordings learned from by the teacher alone.", rich_help_panel=TEACHER),
+        Path | None, teaching(metavar="DIR", help="Recordings learned from by the teacher alone.")
     ] = None,
-    distill_weight: Annotated[
-        float, typer.Option(help="Of its loss beside the labels'.", rich_help_panel=TEACHER)
-    ] = 1.0,
-    temperature: Annotated[float, typer.Option(help="Of its softmax.", rich_help_panel=TEACHER)] = 2.0,
+    distill_weight: Annotated[float, teaching(help="Of its loss beside the labels'.")] = 1.0,
+    temperature: Annotated[float, teaching(help="Of its softmax.")] = 2.0,
     classes: Classes = None,
     per_class: PerClass = None,
     group_regex: GroupRegex = None,
     groups: Groups = None,
     fold_regex: FoldRegex = None,
     column: Column = None,
-    loss: Annotated[str | None, typer.Option(help="asl, bce or ce.", rich_help_panel=RECIPE)] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="All of them.", rich_help_panel=RECIPE)] = None,
-    frozen_epochs: Annotated[
-        int | None, typer.Option(min=0, help="Of these, with the head alone learning.", rich_help_panel=RECIPE)
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a step.", rich_help_panel=RECIPE)] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate of AdamW.", rich_help_panel=RECIPE)] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW.", rich_help_panel=RECIPE)] = None,
-    layer_decay: Annotated[
-        float | None, typer.Option(help="Of the learning rate, block by block.", rich_help_panel=RECIPE)
-    ] = None,
-    ema: Annotated[
-        float | None, typer.Option(help="Decay of averaged weights; 0 is none.", rich_help_panel=RECIPE)
-    ] = None,
-    selection: Annotated[
-        str | None, typer.Option(help="Window of a clip in training: energy or random.", rich_help_panel=RECIPE)
-    ] = None,
-    augment: Annotated[bool, typer.Option(help="The published augmentations.", rich_help_panel=RECIPE)] = True,
-    accumulate: Annotated[int, typer.Option(min=1, help="Pieces of a batch.", rich_help_panel=HARDWARE)] = 1,
-    precision: Annotated[
-        str, typer.Option(help="auto (bfloat16 on a GPU), bfloat16, float32.", rich_help_panel=HARDWARE)
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=HARDWARE)] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="That read audio ahead; one a core otherwise.", rich_help_panel=HARDWARE),
-    ] = None,
-    cache: Annotated[
-        str, typer.Option(help="Decoded audio in memory: auto, on, off.", rich_help_panel=HARDWARE)
-    ] = "auto",
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="torch.compile the network.", rich_help_panel=HARDWARE)
-    ] = False,
-    state_every: Annotated[
-        float,
-        typer.Option(min=0.0, help="Seconds between states to resume from.", rich_help_panel=HARDWARE),
-    ] = 300.0,
+    loss: Annotated[str | None, recipe(help="asl, bce or ce.")] = None,
+    epochs: Annotated[int | None, recipe(min=1, help="All of them.")] = None,
+    frozen_epochs: Annotated[int | None, recipe(min=0, help="Of these, with the head alone learning.")] = None,
+    batch_size: Annotated[int | None, recipe(min=1, help="Windows a step.")] = None,
+    lr: Annotated[float | None, recipe(help="Peak learning rate of AdamW.")] = None,
+    weight_decay: Annotated[float | None, recipe(help="Of AdamW.")] = None,
+    layer_decay: Annotated[float | None, recipe(help="Of the learning rate, block by block.")] = None,
+    ema: Annotated[float | None, recipe(help="Decay of averaged weights; 0 is none.")] = None,
+    selection: Annotated[str | None, recipe(help="Window of a clip in training: energy or random.")] = None,
+    augment: Annotated[bool, recipe(help="The published augmentations.")] = True,
+    accumulate: Annotated[int, machine(min=1, help="Pieces of a batch.")] = 1,
+    precision: Annotated[str, machine(help="auto (bfloat16 on a GPU), bfloat16, float32.")] = "auto",
+    device: Annotated[str, machine(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, machine(min=1, help="That read audio ahead; one a core otherwise.")] = None,
+    cache: Annotated[str, machine(help="Decoded audio in memory: auto, on, off.")] = "auto",
+    compiled: Annotated[bool, machine("--compile", help="torch.compile the network.")] = False,
+    state_every: Annotated[float, machine(min=0.0, help="Seconds between states to resume from.")] = 300.0,
     smoke: Annotated[bool, typer.Option("--smoke", help="Every stage in about a minute on a CPU, very small.")] = False,
     resume: Annotated[
         bool | None, typer.Option(help="Go on with an unfinished fold; it is what happens anyway.")

@@ -25,9 +25,8 @@ from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
 from .losses import probabilities
-from .models.network import FrameNetwork, Network
-from .models.precision import Mixed
-from .torch_threads import torch_threads
+from .models.network import FrameNetwork, Mixed, Network
+from .torch_settings import torch_threads
 
 GAIN_DB = -6.0  # ours: the card names no amount
 TTA = ("reverse", "gain")

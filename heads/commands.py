@@ -1,5 +1,6 @@
 """Commands that train on cached features, and pack what was trained."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ from ..probe.cli.options import Folds, Model, Overwrite, Seed, Unit, numbers, ou
 from ..probe.cli.prediction_options import Head, OneFold
 from ..probe.cli.terminal import command_line, print_choice, say
 
-TRAINING, PSEUDO, FIRST = "Training", "Pseudo-labels", "First pass"  # panels of --help
+training = partial(typer.Option, rich_help_panel="Training")
+pseudo_labels = partial(typer.Option, rich_help_panel="Pseudo-labels")
+first = partial(typer.Option, rich_help_panel="First pass")
 
 
 def train(
@@ -28,34 +31,20 @@ def train(
     ] = "attention",
     folds: Folds = 5,
     fold_by: Annotated[str | None, typer.Option(help="group, file or given; the default fits the stores.")] = None,
-    loss: Annotated[
-        str, typer.Option(help="bce, asl (any number of labels a row) or ce (exactly one).", rich_help_panel=TRAINING)
-    ] = "bce",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many.", rich_help_panel=TRAINING)] = 50,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Epochs without a better held-out score; 0 trains all.", rich_help_panel=TRAINING)
-    ] = 10,
+    loss: Annotated[str, training(help="bce, asl (any number of labels a row) or ce (exactly one).")] = "bce",
+    epochs: Annotated[int, training(min=1, help="At most so many.")] = 50,
+    patience: Annotated[int, training(min=0, help="Epochs without a better held-out score; 0 trains all.")] = 10,
     batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.", rich_help_panel=TRAINING),
+        int | None, training(min=1, help="An eighth of the rows, 8 to 64; from 10,000 rows 256.")
     ] = None,
-    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.", rich_help_panel=TRAINING)] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=TRAINING)] = 0.01,
-    mixup: Annotated[
-        float, typer.Option(help="Alpha of the feature mixup; 0 is none.", rich_help_panel=TRAINING)
-    ] = 0.2,
-    fractions: Annotated[
-        str, typer.Option(help="Share of each store in a batch.", rich_help_panel=TRAINING)
-    ] = "0.75,0.15,0.10",
-    unit: Annotated[Unit, typer.Option(help="What is scored while training.", rich_help_panel=TRAINING)] = Unit.clip,
-    sequence_length: Annotated[
-        int, typer.Option(min=1, help="Windows that heads over time read at once.", rich_help_panel=TRAINING)
-    ] = 12,
+    lr: Annotated[float, training(help="Learning rate of AdamW.")] = 1e-3,
+    weight_decay: Annotated[float, training(help="Of AdamW.")] = 0.01,
+    mixup: Annotated[float, training(help="Alpha of the feature mixup; 0 is none.")] = 0.2,
+    fractions: Annotated[str, training(help="Share of each store in a batch.")] = "0.75,0.15,0.10",
+    unit: Annotated[Unit, training(help="What is scored while training.")] = Unit.clip,
+    sequence_length: Annotated[int, training(min=1, help="Windows that heads over time read at once.")] = 12,
     first_pass: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CSV|TAP", help="Heads over time read it: logits, a tap, predictions.", rich_help_panel=FIRST
-        ),
+        str | None, first(metavar="CSV|TAP", help="Heads over time read it: logits, a tap, predictions.")
     ] = None,
     backbone_labels: Annotated[
         Path | None, typer.Option(help="The backbone's labels, one a line, for logits; else beside its file.")
@@ -70,23 +59,15 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="A sweep to compare the heads' weights with; else k-NN here.")
     ] = None,
     pseudo_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Label the third store by this run's heads (soft targets).", rich_help_panel=PSEUDO
-        ),
+        Path | None, pseudo_labels(metavar="RUN", help="Label the third store by this run's heads (soft targets).")
     ] = None,
-    pseudo_head: Annotated[str | None, typer.Option(help="Which of its heads.", rich_help_panel=PSEUDO)] = None,
+    pseudo_head: Annotated[str | None, pseudo_labels(help="Which of its heads.")] = None,
     pseudo_keep: Annotated[
-        float,
-        typer.Option(
-            help="Gate: probabilities below this become 0, windows without any are dropped.", rich_help_panel=PSEUDO
-        ),
+        float, pseudo_labels(help="Gate: probabilities below this become 0, windows without any are dropped.")
     ] = 0.5,
-    pseudo_power: Annotated[
-        float, typer.Option(help="Gate: what is kept is raised to this power.", rich_help_panel=PSEUDO)
-    ] = 1.0,
+    pseudo_power: Annotated[float, pseudo_labels(help="Gate: what is kept is raised to this power.")] = 1.0,
     pseudo_mask: Annotated[
-        str, typer.Option(help="Gate: unseen drops classes without a labelled soundscape.", rich_help_panel=PSEUDO)
+        str, pseudo_labels(help="Gate: unseen drops classes without a labelled soundscape.")
     ] = "none",
     seed: Seed = 0,
     overwrite: Overwrite = False,

@@ -15,8 +15,7 @@ import torch
 from ..features import InputError
 from ..features.store import FeatureStore, StoreKey
 from ..finetune.data.targets import multi_hot
-from .inputs import assemble, parse_tokens, taps_of
-from .training.checkpoint import key_difference
+from .inputs import assemble, key_difference, parse_tokens, taps_of
 
 SOURCES = ("focal", "soundscape", "pseudo")  # what the first, second and third store are
 
@@ -48,20 +47,18 @@ class Data:
         return tuple(dict.fromkeys(self.rows["source"]))
 
 
-def load(
-    stores: Sequence[Path], taps: str | Sequence[str], *, labels: Sequence[str] | None = None, names=SOURCES
-) -> Data:
+def load(stores: Sequence[Path], taps: str | Sequence[str], *, labels: Sequence[str] | None = None) -> Data:
     """Read `taps` (command-line text or tokens) of one store per source. labels: the columns, in order (a taxonomy);
     without them the taxonomy that came with the stores of a competition, else every label that occurs, sorted.
 
     InputError: a store that is still being written, stores of different keys, an unknown tap, features that are not
     finite, a label outside `labels`. Columns without any positive are warned about by name.
     """
-    if not 1 <= len(stores) <= len(names):
-        raise InputError(f"expected 1 to {len(names)} stores ({', '.join(names)}), got {len(stores)}.")
+    if not 1 <= len(stores) <= len(SOURCES):
+        raise InputError(f"expected 1 to {len(SOURCES)} stores ({', '.join(SOURCES)}), got {len(stores)}.")
     pieces, tables, taxonomies = [], [], {}
     keys: list[StoreKey] = []
-    for path, name in zip(stores, names):
+    for path, name in zip(stores, SOURCES):
         with FeatureStore.open(path) as store:
             if not store.complete:
                 raise InputError(

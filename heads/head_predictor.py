@@ -19,15 +19,14 @@ from ..features import InputError
 from ..features.files import parse_json
 from ..features.playback import AS_RECORDED, Playback
 from ..features.store import FeatureStore, StoreKey
-from ..finetune.torch_threads import torch_threads
+from ..finetune.torch_settings import torch_threads
 from ..probe.assets import WREN
 from ..probe.models.registry import resolve
 from ..probe.runtime.backbone import Backbone, sha256
 from ..probe.runtime.device_session import BATCH, DeviceCheck
 from ..probe.runtime.providers import CPU, Device
-from .ensemble import Members, load_members
+from .ensemble import Members, load_members, predict_windows
 from .inputs import taps_of
-from .sequences.ensemble import predict_windows
 from .sequences.first_pass_origin import FirstPassSource
 
 

@@ -6,8 +6,10 @@ themselves, so they are an option and not the default.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..features import InputError
+from ..features.store import StoreKey
 
 _BLOCK = r"(?:block_)?(\d+)|(-\d+)"
 
@@ -38,13 +40,26 @@ def taps_of(tokens: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tap for token in tokens for tap in parts(token)))
 
 
+def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> str | None:
+    """Why features under the key `found` do not fit a head of `tokens` trained under `wanted`; None where they do.
+
+    Which windows of a clip were taken, with which seed and in which number type may differ: the features of one window
+    do not depend on it. Of the taps only those that the head reads must be there.
+    """
+    if missing := [tap for tap in taps_of(tokens) if tap not in found.taps]:
+        return f"taps {', '.join(found.taps)} on disk, expected {', '.join(missing)} too. Made with another --taps?"
+    same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
+    differences = replace(found, **same).differences(wanted)
+    return differences[0] if differences else None
+
+
 def assemble(features: Mapping, tokens: Sequence[str]) -> list:
     """Tap -> array or tensor [N, *dims], to one [N, width] per token. InputError: a difference of unequal widths."""
     return [_assembled(features, token) for token in tokens]
 
 
 def _assembled(features: Mapping, token: str):
-    arrays = [features[tap].reshape(len(features[tap]), -1) for tap in parts(token)]
+    arrays = [features[tap].reshape(features[tap].shape[0], -1) for tap in parts(token)]
     if len(arrays) == 1:
         return arrays[0]
     if arrays[0].shape != arrays[1].shape:

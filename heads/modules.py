@@ -10,7 +10,7 @@ Perch v2 taps (232, 384, 384) and 234 classes the architecture that it describes
 
 import inspect
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +123,7 @@ class TokenReader(Head):
         """What [CLS] attends to, [N, 1 + T, heads]. normed [N, 1 + T, dim]."""
         query = self._by_head(self.query(self.norm_attention(self.cls))[0])  # [heads, dim / heads], of every row
         seen = torch.einsum("hd,hdc->ch", query, self._by_head(self.key.weight))
-        # Flat, because a stack of models (`heads.training.stack`) would copy the right-hand side for every row.
+        # Flat, because a stack of models (`heads.training.loop.Stack`) would copy the right-hand side for every row.
         scores = (normed.flatten(0, 1) @ seen).reshape(-1, normed.shape[1], self.heads)
         scores = scores + (query * self._by_head(self.key.bias)).sum(dim=-1)
         return (scores * query.shape[-1] ** -0.5).softmax(dim=-2)
@@ -194,19 +194,21 @@ KINDS: dict[str, type[Head]] = {
 }
 
 
-def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> Head:
-    """A head by name: attention, scalarmix, concat, or linear (exactly one tap). widths: token -> width, in order.
+def build(
+    name: str, widths: Mapping[str, int], n_classes: int, kinds: Mapping[str, type[nn.Module]] = KINDS, **options
+) -> Any:
+    """A head by its name among `kinds`: attention, scalarmix, concat, or linear (exactly one tap).
 
-    InputError: an unknown name, an option that the head does not have, linear on several taps, no taps, no classes.
+    Args:
+        name: of the head.
+        widths: token -> width, in order.
+        n_classes: K.
+        kinds: what there is to choose from.
+        options: of the head.
+
+    Raises:
+        InputError: an unknown name, an option that the head does not have, linear on several taps, no taps or classes.
     """
-    return make(KINDS, name, widths, n_classes, **options)
-
-
-Kind = TypeVar("Kind", bound=nn.Module)
-
-
-def make(kinds: Mapping[str, type[Kind]], name: str, widths: Mapping[str, int], n_classes: int, **options) -> Kind:
-    """One of `kinds`, see `build`."""
     if name not in kinds:
         raise InputError(f"`--head` must be one of {', '.join(kinds)}, got {name!r}.")
     if not widths or n_classes < 1:

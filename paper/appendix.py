@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..analysis.tables import Column, Table
+from ..analysis.tables import Table, text_columns
 from .published import Published
 from .runs.discovery import Sources
 
@@ -10,9 +10,8 @@ from .runs.discovery import Sources
 def contradictions_table(published: Published) -> Table:
     """What the published works say twice, differently."""
     rows = [(one.source, one.says, one.but) for one in published.contradictions]
-    columns = [Column(title, f"{{{title}}}", "left") for title in ("source", "says", "but")]
     frame = pd.DataFrame(rows, columns=["source", "says", "but"])
-    return Table.from_frame(frame, columns, "Pairs of published statements that cannot both be true.")
+    return Table.from_frame(frame, text_columns(*frame), "Pairs of published statements that cannot both be true.")
 
 
 def runs_table(sources: Sources) -> Table:
@@ -22,11 +21,7 @@ def runs_table(sources: Sources) -> Table:
         for one in sources.sweeps
     ]
     for one in sources.heads:
-        scored = one.config["scored"]
-        best = one.pooled[(one.pooled["source"] == scored["source"]) & (one.pooled["unit"] == scored["unit"])]
-        n = int(best["n"].iloc[0]) if len(best) else 0
-        words = f"{', '.join(one.parameters)}; {n:,} {scored['source']} {scored['unit']}s out of fold"
-        rows.append((one.name, "heads", "", "", words))
+        rows.append((one.name, "heads", "", "", f"{', '.join(one.parameters)}; {one.counted} out of fold"))
     rows += [
         (one.name, "experiment", "", "", f"{one.kind}; trainings an arm: {int(one.outcome['repeats'].max())}")
         for one in sources.experiments
@@ -41,11 +36,5 @@ def runs_table(sources: Sources) -> Table:
         for one in sources.members
     ]
     frame = pd.DataFrame(rows, columns=["run", "kind", "model", "data", "counted"])
-    columns = [
-        Column("run", "{run}", "left"),
-        Column("kind", "{kind}", "left"),
-        Column("model", "{model}", "left"),
-        Column("data", "{data}", "left"),
-        Column("what was counted", "{counted}", "left"),
-    ]
+    columns = text_columns("run", "kind", "model", "data", counted="what was counted")
     return Table.from_frame(frame, columns, "The runs that this paper was made of.")

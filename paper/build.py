@@ -7,7 +7,6 @@
 The same runs give the same bytes of every file. A part without a run says so in the text; the PDF is always built.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from .macros import Macros, Missing
 from .missing import gaps
 from .runs import derived, roles
 from .runs.derived import Evidence
-from .runs.discovery import recognise
+from .runs.discovery import Sources, recognise
 
 INDEX, PDF, SOURCE = "index.json", "paper.pdf", "paper.typ"
 KIND = Kind("paper", "a paper", (PDF, SOURCE), ("runs", "files", "missing"), index=INDEX)
@@ -74,12 +73,23 @@ def build(
         readable = tuple(name for name in made if not name.startswith(CURVES))
         named = values.of(published, cast, found) | values.of_sources(sources) | values.of_claims(tested) | drawn.names
         texts = write_texts(Macros(named, missing, readable), published, draft)
-        say("typesetting")
-        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
-        files = [draft / PDF, *texts, *written, *drawn.files]
-        write_index(draft, files, sources, missing)
-    files = [out / path.relative_to(draft) for path in (*files, draft / INDEX)]
-    return Built(out, tuple(files), pages, missing)
+        return finish(draft, out, [*texts, *written, *drawn.files], sources, missing, say)
+
+
+def finish(
+    draft: Path,
+    out: Path,
+    files: Sequence[Path],
+    sources: Sources,
+    missing: tuple[Missing, ...],
+    say: Callable[[str], None],
+) -> Built:
+    """Typeset what was written into the draft, and write its index; told as it will be in `out`."""
+    say("typesetting")
+    pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
+    files = [draft / PDF, *files]
+    write_index(draft, files, sources, missing)
+    return Built(out, tuple(out / path.relative_to(draft) for path in (*files, draft / INDEX)), pages, missing)
 
 
 def made_tables(sources, published, found: Evidence) -> dict[str, Table]:
@@ -97,37 +107,26 @@ def made_tables(sources, published, found: Evidence) -> dict[str, Table]:
 
 def write_texts(macros: Macros, published, out: Path) -> list[Path]:
     """The text, its numbers for Typst and LaTeX, and its sources."""
-    written = []
-    for path in sorted(typeset.TEXT.iterdir()):
-        written.append(out / path.name)
-        shutil.copyfile(path, written[-1])
-    texts = {
-        "numbers.json": macros.to_json(),
-        "macros.tex": macros.to_latex(),
-        "works.yml": typeset.bibliography(published.works.values()),
-    }
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(typeset.TEXT.iterdir())}
+    texts |= {"numbers.json": macros.to_json(), "macros.tex": macros.to_latex()}
+    return write_all(texts | {"works.yml": typeset.bibliography(published.works.values())}, out)
+
+
+def write_all(texts: dict[str, str], folder: Path) -> list[Path]:
+    """Write FOLDER/NAME of each text; the folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        written.append(out / name)
-        written[-1].write_text(text, encoding="utf-8", newline="")
-    return written
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    return [folder / name for name in texts]
 
 
 def write_tables(made: dict[str, Table], folder: Path) -> list[Path]:
     """FOLDER/NAME.csv, .md, .tex and .json of every table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    texts: dict[str, str] = {}
     for name, one in made.items():
-        texts = {
-            ".csv": one.to_csv(),
-            ".md": one.to_markdown(),
-            ".tex": one.to_latex(f"tab:{name}"),
-            ".json": typeset.table(one),
-        }
-        for suffix, text in texts.items():
-            path = folder / f"{name}{suffix}"
-            path.write_text(text, encoding="utf-8", newline="")
-            written.append(path)
-    return written
+        texts |= {f"{name}.csv": one.to_csv(), f"{name}.md": one.to_markdown()}
+        texts |= {f"{name}.tex": one.to_latex(f"tab:{name}"), f"{name}.json": typeset.table(one)}
+    return write_all(texts, folder)
 
 
 def write_index(out: Path, files: list[Path], sources, missing: tuple[Missing, ...]) -> None:

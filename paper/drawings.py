@@ -92,7 +92,8 @@ def as_published(like: Sweep | None, published: Published):
     """Published Figures 1 and 2 of a sweep with the blocks of Perch v2, the published accuracies beside its own."""
     if like is None or len(like.run.architecture["blocks"]) != architecture.PUBLISHED_BLOCKS:
         return
-    accuracy = {f"block_{block:02d}": knn for block, knn in published.table1[["block", "knn"]].itertuples(index=False)}
+    blocks = published.frame("table1")[["block", "knn"]].itertuples(index=False)
+    accuracy = {f"block_{block:02d}": knn for block, knn in blocks}
     head = [f"block_{block:02d}" for block in cast(tuple, published["figure1.outlined"].value)]
     yield "figure1", ["figure1"], lambda: architecture.draw_published(like.path, accuracy, head)
     if like.run.has_paths:
@@ -101,7 +102,7 @@ def as_published(like: Sweep | None, published: Published):
 
 def series(sources: Sources, published: Published) -> list[pd.DataFrame]:
     """The published curve and those of the first sweeps, each under a name of its own."""
-    table, protocol = published.table1, published.protocol
+    table, protocol = published.frame("table1"), published.section("protocol")
     about = (
         f"{protocol['clips'].text} {protocol['clips'].unit}, no grouping named, "
         f"{protocol['species'].text} {protocol['species'].unit}"
@@ -116,8 +117,9 @@ def series(sources: Sources, published: Published) -> list[pd.DataFrame]:
 
 def attempts(published: Published) -> pd.DataFrame:
     """name, public, private of Tables 3 and 4, an attempt that stands in both once for each pair of scores."""
-    rows = [published.table3[["attempt", "public", "private"]], published.table4[["attempt", "public", "private"]]]
-    return pd.concat(rows, ignore_index=True).drop_duplicates().rename(columns={"attempt": "name"})
+    columns = ["attempt", "public", "private"]
+    rows = pd.concat([published.frame(name)[columns] for name in ("table3", "table4")], ignore_index=True)
+    return rows.drop_duplicates().rename(columns={"attempt": "name"})
 
 
 def slug(name: str) -> str:

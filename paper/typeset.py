@@ -12,7 +12,7 @@ from pathlib import Path
 from ..analysis.tables import Table
 from ..features import InputError
 from ..features.spelling import printable
-from .schema import Work
+from .published import Work
 
 TEXT = Path(__file__).with_name("text")
 NARROW, LONG = 18, 140  # characters: up to NARROW a column is as wide as its widest cell; no wider after LONG

@@ -185,12 +185,10 @@ def of_weights(run: Heads) -> dict[str, str]:
 
 
 def of_heads(run: Heads) -> dict[str, str]:
-    scored = run.config["scored"]
-    table = run.pooled[(run.pooled["source"] == scored["source"]) & (run.pooled["unit"] == scored["unit"])]
     taps = [tap for tap in dict.fromkeys(run.weights["tap"]) if tap.startswith("block_")]
     found = {
-        "heads.n": f"{int(table['n'].iloc[0]):,}",
-        "heads.unit": f"{scored['unit']}s",
+        "heads.n": f"{int(run.scored['n'].iloc[0]):,}",
+        "heads.unit": f"{run.config['scored']['unit']}s",
         "heads.taps": ", ".join(map(tap_label, taps)) or "none",
     }
     rows: Iterable[Any] = run.differences.itertuples()

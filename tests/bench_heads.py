@@ -11,8 +11,7 @@ import torch
 
 from birdprobe.heads.modules import build, parameters_count
 from birdprobe.heads.training.folds import Batches, Split
-from birdprobe.heads.training.loop import train_epoch
-from birdprobe.heads.training.stack import Stack
+from birdprobe.heads.training.loop import Stack, train_epoch
 from tests.bench_race import save
 
 REPEATS = 15

@@ -5,8 +5,8 @@ Everything works on tables of `analysis.predictions.table`, so a member may be a
 tells how alike the members are. A member that ranks as another does cannot add anything to it.
 """
 
-from .blend import SPACES, blend, lacking
+from .blend import SPACES, blend
 from .correlation import diversity
 from .weight_search import Search, search
 
-__all__ = ["SPACES", "Search", "blend", "diversity", "lacking", "search"]
+__all__ = ["SPACES", "Search", "blend", "diversity", "search"]

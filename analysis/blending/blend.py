@@ -37,7 +37,7 @@ def blend(
     weights: one a member, any scale (93 and 7 are 0.93 and 0.07); None: equal. names: the members in messages (their
     paths, say). classes: the columns wanted; None: the first member's. Rows and columns are matched by name.
     missing: what a member that lacks classes is. "error", or "skip": such classes are blended from the others, whose
-    weights are scaled up there (`lacking` tells which); rows may never lack.
+    weights are scaled up there; rows may never lack.
     InputError, naming the member: rows or classes missing, unknown or doubled; bad values. Also: weights that are
     negative, not finite, all zero or not one a member; an unknown space; a class without a member of positive weight.
     """
@@ -81,15 +81,6 @@ def weighted_mean(parts: Sequence[tuple[float, np.ndarray, np.ndarray]], n: int)
         total[:, has] += share * values
         carried[has] += share
     return total / carried
-
-
-def lacking(
-    tables: Sequence[pd.DataFrame], classes: Sequence[str] | None = None, names: Sequence[str] | None = None
-) -> dict[str, tuple[str, ...]]:
-    """member -> the wanted classes that it lacks, for the members that lack any: those that "skip" leaves out."""
-    classes = pd.Index(tables[0].columns if classes is None else list(classes))
-    found = {name: tuple(classes[~classes.isin(table.columns)]) for name, table in zip(_names(tables, names), tables)}
-    return {name: absent for name, absent in found.items() if absent}
 
 
 def normalised(weights: Sequence[float] | None, names: Sequence[str]) -> np.ndarray:

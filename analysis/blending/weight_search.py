@@ -25,7 +25,6 @@ from ...features import InputError
 from .. import metrics, predictions
 from ..wording import interval
 from .blend import blend, check_space, into, normalised, weighted_mean
-from .foldwise_auc import Pairs
 from .simplex_search import Grid
 
 _RAMP = 1e-9  # what parts equal values, within 0..1
@@ -131,18 +130,18 @@ def search(
     if groups.shape != (len(truth),):
         raise InputError(f"blend search: expected groups ({len(truth)},), one a row of the truth, got {groups.shape}.")
     codes, names = _folds(groups, folds, seed)
-    pairs = Pairs(y_true, codes)
-    _check_defined(pairs.defined, names)
+    classes = y_true.any(axis=0) & ~y_true.all(axis=0)
+    scored = y_true[:, classes]
     grid = Grid(len(tables), step)
     values = [table.to_numpy(dtype=np.float64) for table in tables.values()]
-    scores = [into(value, space)[:, pairs.classes] for value in values]
-    scored = np.ones(int(pairs.classes.sum()), dtype=bool)
+    scores = [into(value, space)[:, classes] for value in values]
 
     def auc_of(weights: np.ndarray) -> np.ndarray:
         shares = normalised(weights.tolist(), list(tables))
-        parts = [(share, scored, value) for share, value in zip(shares, scores) if share]
-        return pairs.macro_auc(weighted_mean(parts, len(truth)))
+        parts = [(share, np.ones(scored.shape[1], bool), value) for share, value in zip(shares, scores) if share]
+        return foldwise_auc(scored, weighted_mean(parts, len(truth)), codes)
 
+    _check_defined(~np.isnan(auc_of(np.ones(len(tables)))), names)
     found, tried = grid.best(auc_of)  # [1 + F, M]
     auc = {name: metrics.macro_auc(y_true, value) for name, value in zip(tables, values)}
     best = max(auc, key=auc.__getitem__)  # the first of equals
@@ -167,10 +166,20 @@ def search(
         fold_weights=pd.DataFrame(found[1:], index=pd.Index(names, name="fold"), columns=list(tables)),
         n_rows=len(truth),
         n_groups=len(np.unique(groups)),
-        n_scored=int(pairs.classes.sum()),
+        n_scored=scored.shape[1],
         tried=tried,
         exhaustive=grid.exhaustive,
     )
+
+
+def foldwise_auc(truth: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Macro ROC-AUC on all rows, then without fold 0, 1, ...: [1 + F]; nan where undefined.
+
+    truth bool, scores [n, K]; folds [n] in 0..F-1.
+    """
+    n_folds = int(folds.max()) + 1
+    times = np.concatenate([np.ones((n_folds, 1)), 1 - np.eye(n_folds)], axis=1)  # of each fold in each set of rows
+    return metrics.resampled(metrics.macro_auc, truth, scores, folds, times)
 
 
 def _nested(tables, space, weights, codes) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...features import InputError
 from . import rows
-from .step import Reach
+from .step import Reach, all_or_none
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,4 @@ class Class:
         return pd.DataFrame(rest.to_numpy(dtype=np.float64) * (1 - quiet), index=rest.index, columns=rest.columns)
 
     def reach(self, table: pd.DataFrame) -> Reach:
-        if self.name not in table.columns:
-            return Reach(0, f"no column {self.name!r}")
-        return Reach(len(table))
+        return all_or_none(table, self.name in table.columns, f"no column {self.name!r}")

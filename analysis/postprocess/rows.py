@@ -1,6 +1,6 @@
-"""What row ids say: which rows are windows of one recording, in which order, and where and when it was recorded."""
+"""Rows of one recording, in which order, where and when it was recorded; columns of one family."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 import numpy as np
@@ -24,6 +24,15 @@ def by_file(row_ids: Iterable[str]) -> list[np.ndarray]:
     recordings = np.unique(files(names), return_inverse=True)[1]
     order = np.lexsort((np.array(names, dtype=str), ends(names), recordings))
     return np.split(order, np.cumsum(np.bincount(recordings))[:-1])
+
+
+def families(columns: Iterable[str], names: Mapping[str, str]) -> list[list[int]]:
+    """Positions of the columns that share a name, where they are two or more."""
+    found: dict[str, list[int]] = {}
+    for i, column in enumerate(columns):
+        if column in names:
+            found.setdefault(names[column], []).append(i)
+    return [at for at in found.values() if len(at) > 1]
 
 
 def places(row_ids: Collection[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,11 @@ class Reach:
     reason: str = ""
 
 
+def all_or_none(table: pd.DataFrame, acts: object, reason: str) -> Reach:
+    """All rows where `acts` is true or not empty, else none."""
+    return Reach(len(table)) if acts else Reach(0, reason)
+
+
 class Step(Protocol):
     """stage: one of ORDER. __str__: short, for tables.
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.recordings.tables import read_csv
+from .rows import families
 from .step import Reach
 
 
@@ -55,24 +56,15 @@ class Taxonomic:
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
         values = table.to_numpy(dtype=np.float64, copy=True)
         for names, share in ((self.genus, self.a), (self.group, self.b)):
-            for at in _families(table, names) if share else ():
+            for at in families(table.columns, names) if share else ():
                 values[:, at] = (1 - share) * values[:, at] + share * values[:, at].mean(axis=1, keepdims=True)
         return pd.DataFrame(np.clip(values, 0.0, 1.0), index=table.index, columns=table.columns)
 
     def reach(self, table: pd.DataFrame) -> Reach:
         """All rows or none: none where no genus and no group in use has two labels in the table."""
         reached = [at for names, share in ((self.genus, self.a), (self.group, self.b)) if share
-                   for at in _families(table, names)]  # fmt: skip
+                   for at in families(table.columns, names)]  # fmt: skip
         unknown = sum(name not in self.genus and name not in self.group for name in table.columns)
         reasons = [f"{unknown} of {table.shape[1]} columns are not in the taxonomy"] if unknown else []
         reasons += [] if reached else ["no genus or class_name in use has two columns"]
         return Reach(len(table) if reached else 0, ", ".join(reasons))
-
-
-def _families(table, names) -> list[list[int]]:
-    """Positions of the columns that share a name, where they are two or more."""
-    found: dict[str, list[int]] = {}
-    for i, column in enumerate(table.columns):
-        if column in names:
-            found.setdefault(names[column], []).append(i)
-    return [at for at in found.values() if len(at) > 1]

@@ -129,9 +129,8 @@ def make(
         say("comparing with the truth")
         ignore = [wanted.no_call_class] if wanted.no_call_class else ()
         judged = verdict(expected, tables, result, found, seed, ignore)
-        compared = comparison.compare(
-            expected, cells(tables, blended, steps, built is not None), seed=seed, ignore=ignore
-        )
+        parts = cells(tables, blended, steps, built is not None)
+        compared = comparison.compare(expected, parts, seed=seed, ignore=ignore)
     alike = diversity(tables) if len(tables) > 1 and missing == "error" else None
     total = sum(shares.values())
     shares = {name: weight / total for name, weight in shares.items()}

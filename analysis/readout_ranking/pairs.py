@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ..paired_test import share_at_least, sign_patterns
 from ..resampling import Jackknife
+from ..significance import share_at_least, sign_patterns
 from .cells import Cell
 from .ranking import ReadoutRanking
 

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ...features import InputError
-from ..paired_test import fold_inflation, sign_flip, smallest_p
 from ..resampling import Jackknife
+from ..significance import fold_inflation, sign_flip, smallest_p
 from .cells import Cell, make_cells
 from .selection_bias import corrected_score
 

@@ -27,10 +27,9 @@ from ...features import InputError
 from .. import knn
 from . import linear
 from .attentive import attentive_scores
-from .centroid import centroid_scores
 from .logistic import logistic_scores
-from .neighbours import METRIC, neighbour_shares, standard_shares
 from .split import Split
+from .training_free import METRIC, centroid_scores, neighbour_shares, standard_shares
 
 TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")

@@ -24,6 +24,15 @@ RENAMES = Path(__file__).with_name("renames.csv")
 HOW = ("label", "scientific name", "common name", "rename", "own table", "genus", "none")
 
 
+def highest(logits: np.ndarray, outputs: Sequence[Sequence[int]]) -> np.ndarray:
+    """[n, outputs] -> float32 [n, K]: of each class the highest of its outputs, NaN where it has none."""
+    found = np.full((len(logits), len(outputs)), np.nan, np.float32)
+    for k, each in enumerate(outputs):
+        if len(each):
+            found[:, k] = logits[:, list(each)].max(axis=1)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class ClassMapping:
     """classes [K]: taxonomy labels. n_outputs: the backbone's. outputs [K]: the numbers of each class's outputs, of
@@ -53,11 +62,7 @@ class ClassMapping:
                 f"logits: expected {self.n_outputs} a window, as many as labels, got {logits.shape[1:]}. A label list "
                 "of another model?"
             )
-        found = np.full((len(logits), len(self.classes)), np.nan, np.float32)
-        for k, each in enumerate(self.outputs):
-            if each:
-                found[:, k] = logits[:, list(each)].max(axis=1)
-        return found
+        return highest(logits, self.outputs)
 
     def table(self) -> pd.DataFrame:
         """One row a class: class, how, outputs (names, joined by `;`; of a genus the first three and a count)."""

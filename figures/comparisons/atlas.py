@@ -29,18 +29,15 @@ def curves(tables: Tables) -> Figure:
     """Accuracy over depth: backbones down, data sets across; dashed the same architecture untrained."""
     cells, scores = tables["cells"], tables["scores"].merge(with_depth(tables["taps"]), on=[*CELL, "tap"])
     rows, columns = list(dict.fromkeys(cells["backbone"])), list(dict.fromkeys(cells["data"]))
-    figure = style.new_figure(1)
     words = "Top-1, cross-validated; bands 95 %, jackknife over groups. Dotted: chance. Filled: the best tap up to the "
-    foot = 0.42 + 0.14 * style.caption(figure, f"{words}final embedding. {counted(cells)}")
-    height = foot + 1.0 * len(rows) + 0.3
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, height = style.captioned(
+        f"{words}final embedding. {counted(cells)}", 1.0 * len(rows) + 0.3, 0.42, 0.14
+    )
     left, width = 0.5, (style.WIDTH_IN - 0.5 - 0.08) / len(columns)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             x, y = left + j * width, foot + (len(rows) - 1 - i) * 1.0
-            of = style.WIDTH_IN
-            axes = figure.add_axes((x / of, y / height, (width - 0.1) / of, 0.82 / height))
+            axes = style.add_panel(figure, x, y, width - 0.1, 0.82)
             at = (scores["backbone"] == row) & (scores["data"] == column)
             panel(axes, scores[at], cells[(cells["backbone"] == row) & (cells["data"] == column)])
             axes.set_title(f"{row} on {column}", fontsize=7.5, loc="left", pad=2)
@@ -59,8 +56,7 @@ def panel(axes: Axes, rows: pd.DataFrame, cells: pd.DataFrame) -> None:
     axes.set_ylim(0, 1)
     axes.set_xticks([0, 1])
     axes.set_yticks([0, 0.5, 1])
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     axes.axhline(float(cells["chance"].iloc[0]), color=style.QUIET, lw=0.8, ls=(0, (1, 2)))
     for readout, (colour, _) in CURVES.items():
         for control in (True, False):
@@ -100,13 +96,11 @@ def depth(tables: Tables) -> Figure:
     found = tables["answers"]
     found = found[~found["control"]]
     groups = [d for d in DISTANCES if d in set(found["distance"])]
-    figure = style.new_figure(1)
     sizes = ", ".join(f"{found[found['distance'] == d].groupby(['backbone', 'data']).ngroups} {d}" for d in groups)
     words = f"One mark a backbone, data set and read-out; the bar is their mean. Cells: {sizes}. Depth counts taps: 0 "
-    foot = 0.62 + 0.14 * style.caption(figure, f"{words}the first block, 1 the final embedding (or the logits).")
-    height = foot + 0.75 * len(groups) + 0.36
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, height = style.captioned(
+        f"{words}the first block, 1 the final embedding (or the logits).", 0.75 * len(groups) + 0.36, 0.62, 0.14
+    )
     axes = figure.add_axes((0.1, foot / height, 0.83, 0.75 * len(groups) / height))
     for i, group in enumerate(groups):
         rows = found[found["distance"] == group]
@@ -119,8 +113,7 @@ def depth(tables: Tables) -> Figure:
     axes.set_yticks(range(len(groups)), groups, fontsize=8.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["first block", "0.25", "0.5", "0.75", "embedding"], fontsize=8)
-    axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes, "x")
     axes.set_xlabel("depth of the best tap", labelpad=3)
     x = 0.03
     for readout, colour in LOOKS.items():
@@ -138,18 +131,15 @@ def rules(tables: Tables) -> Figure:
     columns = [name for name in LOOKS if name in set(table["readout"])]
     mean = table.pivot(index="rule", columns="readout", values="regret_mean").loc[names, columns] * 100
     worst = table.pivot(index="rule", columns="readout", values="regret_worst").loc[names, columns] * 100
-    figure = style.new_figure(1)
     cells = int(table["cells"].max())
     words = (
         f"Points of top-1 below the best tap under the same read-out: mean over {cells} trained cells, (worst). The "
     )
-    foot = 0.16 + 0.14 * style.caption(figure, f"{words}best tap is picked on the same data, so even a good rule pays.")
     row_in, left = 0.36, 2.0
-    height = foot + row_in * len(names) + 0.5
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    wide = (style.WIDTH_IN - left - 0.08) / style.WIDTH_IN
-    axes = figure.add_axes((left / style.WIDTH_IN, foot / height, wide, row_in * len(names) / height))
+    figure, foot, _ = style.captioned(
+        f"{words}best tap is picked on the same data, so even a good rule pays.", row_in * len(names) + 0.5, 0.16, 0.14
+    )
+    axes = style.add_panel(figure, left, foot, style.WIDTH_IN - left - 0.08, row_in * len(names))
     mesh = axes.pcolormesh(mean.to_numpy(), cmap=style.ACCURACY.reversed(), vmin=0, vmax=float(mean.to_numpy().max()))
     axes.set_ylim(len(names), 0)
     furthest = worst.to_numpy()
@@ -161,8 +151,7 @@ def rules(tables: Tables) -> Figure:
     axes.set_xticks(np.arange(len(columns)) + 0.5, [NAMES[name] for name in columns], fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    style.hide_spines(axes)
     return figure
 
 
@@ -171,12 +160,10 @@ def controls(tables: Tables) -> Figure:
     """How much of a score is architecture: chance, the untrained network's best tap, the trained one's."""
     table = tables["controls"]
     table = table[table["readout"] == "logistic"].reset_index(drop=True)
-    figure = style.new_figure(1)
     words = "Best tap by logistic regression of each network, one seed of untrained weights. The same front end serves "
-    foot = 0.62 + 0.14 * style.caption(figure, f"{words}both, so what the untrained one reaches is spectrogram too.")
-    height = foot + 0.2 * len(table) + 0.32
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, height = style.captioned(
+        f"{words}both, so what the untrained one reaches is spectrogram too.", 0.2 * len(table) + 0.32, 0.62, 0.14
+    )
     axes = figure.add_axes((0.29, foot / height, 0.68, 0.2 * len(table) / height))
     marks = (("chance", "|", style.QUIET), ("untrained", "o", style.QUIET), ("trained", "o", style.PROBE))
     for i, row in enumerate(table.to_dict("records")):
@@ -186,8 +173,7 @@ def controls(tables: Tables) -> Figure:
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_yticks(range(len(table)), table["backbone"] + " on " + table["data"], fontsize=8)
     axes.set_xlim(0, 1)
-    axes.grid(axis="x", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes, "x")
     axes.set_xlabel("top-1 accuracy, cross-validated", labelpad=3)
     for k, (column, _, colour) in enumerate(marks):
         figure.text(0.29 + 0.2 * k, 1 - 0.1 / height, column, color=colour, fontsize=8.5, va="top", weight="bold")

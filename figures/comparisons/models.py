@@ -19,6 +19,7 @@ from ...features import InputError
 from ...features.csv_files import read_csv
 from ...features.files import check_run
 from .. import style
+from ..labels import name_beside
 
 TABLE = "ranking.csv"
 COLUMNS = ("model", "tap", "last", "macs_per_s")
@@ -58,18 +59,14 @@ def draw(run: Path) -> Figure:
     models = list(dict.fromkeys(table["model"]))
     panel_in = max(PANEL_IN, LABEL_IN * len(models))
     looks = dict(zip(models, zip(cycle(style.SHOWCASE), cycle(MARKS))))
-    figure = style.new_figure(1)
-    foot = 0.16 + 0.13 * style.caption(figure, caption(table))
     head = 0.1 + LINE_IN * -(-len(models) // 2)
-    height = foot + AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    width = (style.WIDTH_IN - LEFT_IN - NAMES_IN) / style.WIDTH_IN
+    rest = AXIS_IN + len(uses) * panel_in + (len(uses) - 1) * GAP_IN + head + 0.22
+    figure, foot, height = style.captioned(caption(table), rest)
+    width = style.WIDTH_IN - LEFT_IN - NAMES_IN
     axes: Axes | None = None
     for i, use in enumerate(reversed(uses)):
         bottom = foot + AXIS_IN + i * (panel_in + GAP_IN)
-        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width, panel_in / height)
-        axes = figure.add_axes(place, sharex=axes)
+        axes = style.add_panel(figure, LEFT_IN, bottom, width, panel_in, sharex=axes)
         scale(axes, table["macs_per_s"].to_numpy())
         panel(axes, table, use, looks)
         axes.tick_params(labelbottom=i == 0, which="both")
@@ -128,24 +125,15 @@ def panel(axes: Axes, table: pd.DataFrame, use: str, looks: dict[str, tuple[str,
     axes.margins(y=0.1)
     axes.set_title(USES[use], fontsize=9, loc="left", pad=4)
     axes.set_ylabel("score, cross-validated")
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     name_best(axes, ends, labels)
 
 
 def name_best(axes: Axes, ends: list[tuple[float, float]], labels: list[tuple[str, float, str]]) -> None:
     """The best taps' names beside the panel, each at its height or as near as may be, joined by a thin line."""
     axes.set_ylim(axes.get_ylim())
-    low, high = axes.get_ylim()
-    texts = [
-        axes.annotate(words, (1.05, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour)
-        for words, y, colour in labels
-    ]
-    per_inch = (high - low) * style.DPI / axes.get_window_extent().height
-    heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
-    centres = style.spread([y for _, y, _ in labels], heights, low - 0.15 * per_inch, high + 0.15 * per_inch)
-    for text, (x, y), (_, _, colour), centre in zip(texts, ends, labels, centres):
-        text.set_y(centre)
+    centres = name_beside(axes, labels, 1.05, 0.06, (0.15, 0.15), fontsize=8)
+    for (x, y), (_, _, colour), centre in zip(ends, labels, centres):
         right = axes.get_xlim()[1]
         axes.plot([x, right], [y] * 2, color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1)
         joint = axes.get_yaxis_transform()

@@ -43,12 +43,11 @@ def draw(run: Path) -> Figure:
     if pairs.empty:
         raise InputError(f"{Path(run) / 'agreement.csv'}: expected at least one score against {PROBE}, got none.")
     rows = -(-len(pairs) // 2)
-    figure = style.new_figure(1)
+    figure = style.new_figure()
     lines = style.caption(figure, caption(scores))
     foot = 0.2 + 0.13 * lines
     height = foot + rows * (HEAD_IN + PANEL_IN + GAP_IN)
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    style.set_height(figure, height)
     for at, pair in enumerate(pairs.itertuples()):
         bottom = height - (at // 2 + 1) * (HEAD_IN + PANEL_IN + GAP_IN) + GAP_IN
         place = (LEFT + APART * (at % 2), bottom / height, WIDTH, PANEL_IN / height)
@@ -75,8 +74,7 @@ def panel(axes: Axes, scores: pd.DataFrame, pair) -> None:
     probe, other = (scores[scores["score"] == name].set_index("tap") for name in (PROBE, pair.score))
     taps = [tap for tap in probe.index if tap in other.index]
     x, y = probe.loc[taps], other.loc[taps]
-    axes.grid(color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes, "both")
     up, across = (np.maximum([s["value"] - s["lo"], s["hi"] - s["value"]], 0) for s in (y, x))
     bars: dict[str, Any] = {"fmt": "none", "ecolor": style.FAINT, "elinewidth": 0.8, "zorder": 2}
     axes.errorbar(x["value"], y["value"], up, across, **bars)

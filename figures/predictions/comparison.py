@@ -23,10 +23,6 @@ LABELS_IN = 2.0  # names take no more of the width than this
 ABSOLUTE, DIFFERENCE = 0.46, 0.54  # how the panels share what the names leave
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(run: Path) -> Figure:
     """Draw a comparison of predictions with the truth.
@@ -40,21 +36,14 @@ def draw(run: Path) -> Figure:
     run = Path(run)
     frame = comparison.read(run / TABLE if run.is_dir() else run)
     lines, total = layout(frame)
-    figure = style.new_figure(1)
-    foot = 0.14 + 0.13 * style.caption(figure, caption(frame))
-    height = foot + AXIS_IN + total + HEAD_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
     left = names(figure, lines, height - HEAD_IN)
     room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
-    panels = []
-    for at, share in ((left, ABSOLUTE), (left + ABSOLUTE * room + BETWEEN_IN, DIFFERENCE)):
-        place = (at / style.WIDTH_IN, (foot + AXIS_IN) / height, share * room / style.WIDTH_IN, total / height)
-        panels.append(figure.add_axes(place))
-        panels[-1].set_ylim(total, 0)
+    score = style.add_panel(figure, left, foot + AXIS_IN, ABSOLUTE * room, total, ylim=(total, 0))
+    second = left + ABSOLUTE * room + BETWEEN_IN
+    gain = style.add_panel(figure, second, foot + AXIS_IN, DIFFERENCE * room, total, ylim=(total, 0))
     cells = [(y, cell) for y, _, _, cell in lines if cell is not None]
     base = next(cell for _, cell in cells if cell.baseline)
-    score, gain = panels
     forest(score, cells, ("macro_auc", "lo", "hi"), base.macro_auc)
     score.set_title("macro ROC-AUC", fontsize=9, loc="left")
     forest(gain, cells, ("vs_baseline", "vs_baseline_lo", "vs_baseline_hi"), 0.0)

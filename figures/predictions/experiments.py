@@ -42,16 +42,11 @@ def draw(run: Path) -> Figure:
     arms = read(Path(run))
     if arms.empty:
         raise InputError(f"{Path(run) / TABLE}: expected at least one arm that is compared with another, got none.")
-    figure = style.new_figure(1)
-    foot = 0.14 + 0.13 * style.caption(figure, caption(Path(run)))
     each = NAME_IN + 2 * MARK_IN + GAP_IN
     total = len(arms) * each
-    height = foot + AXIS_IN + total + HEAD_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    place = (SIDE_IN / style.WIDTH_IN, (foot + AXIS_IN) / height, 1 - 2 * SIDE_IN / style.WIDTH_IN, total / height)
-    axes = figure.add_axes(place)
-    axes.set_ylim(total, 0)
+    figure, foot, height = style.captioned(caption(Path(run)), AXIS_IN + total + HEAD_IN, 0.14)
+    width = style.WIDTH_IN - 2 * SIDE_IN
+    axes = style.add_panel(figure, SIDE_IN, foot + AXIS_IN, width, total, ylim=(total, 0))
     for i, arm in enumerate(arms.to_dict("records")):
         block(axes, arm, i * each)
     finish(axes)

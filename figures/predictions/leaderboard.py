@@ -16,10 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, StrMethodFormatter
 
 from ...analysis import wording
-from ...features import InputError
 from .. import style
 
-COLUMNS = ("name", "public", "private")
 SIDE_IN, LEFT_IN, BETWEEN_IN, AXIS_IN, HEAD_IN, LINE_IN = 0.12, 0.6, 0.72, 0.44, 0.3, 0.145
 GAINED, LOST = style.REFERENCE, style.BEST
 NEAR = 0.06  # of the whole range: dots closer than this crowd
@@ -43,25 +41,19 @@ class Dot:
 
 @style.styled
 def draw(attempts: pd.DataFrame, about: str = "") -> Figure:
-    """Draw attempts, a frame with columns name, public, private (scores as shares of 1); about: for the caption.
-
-    InputError: a missing column, no attempt, a score that is no share."""
+    """Draw attempts, a frame with columns name, public, private (scores as shares of 1); about: for the caption."""
     found = dots(attempts)
     crowd = crowded(found)
-    figure = style.new_figure(1)
-    foot = 0.16 + 0.13 * style.caption(figure, caption(about, found))
     names = [textwrap.wrap(listed(dot), 96) for dot in found]
     listing = sum(len(lines) for lines in names) * LINE_IN + 0.05 * len(names) + 0.12
     side = (style.WIDTH_IN - SIDE_IN - (2 * LEFT_IN + BETWEEN_IN - LEFT_IN if crowd else LEFT_IN)) / (2 if crowd else 1)
     side = min(side, 3.4)
-    height = foot + listing + AXIS_IN + side + HEAD_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, height = style.captioned(caption(about, found), listing + AXIS_IN + side + HEAD_IN)
     bottom = foot + listing + AXIS_IN
     panels = [(found, LEFT_IN, "all")] + ([(crowd, LEFT_IN + side + BETWEEN_IN, "inside the frame")] if crowd else [])
     limits = [square(shown, 0.12 if shown is found else 0.4) for shown, _, _ in panels]
     for (shown, left, words), (x, y) in zip(panels, limits):
-        axes = figure.add_axes((left / style.WIDTH_IN, bottom / height, side / style.WIDTH_IN, side / height))
+        axes = style.add_panel(figure, left, bottom, side, side)
         axes.set_xlim(x)
         axes.set_ylim(y)
         apart = [dot for dot in shown if not (crowd and shown is found and dot in crowd)]
@@ -75,14 +67,7 @@ def draw(attempts: pd.DataFrame, about: str = "") -> Figure:
 
 def dots(attempts: pd.DataFrame) -> list[Dot]:
     """Attempts of equal scores as one dot each, the best public score first."""
-    if missing := [column for column in COLUMNS if column not in attempts]:
-        raise InputError(f"leaderboard: no column {', '.join(missing)}; expected name, public and private.")
-    if attempts.empty:
-        raise InputError("leaderboard: expected at least one attempt, got none.")
     scores = attempts[["public", "private"]].to_numpy(dtype=float)
-    if not ((scores >= 0) & (scores <= 1)).all():
-        bad = attempts["name"].to_numpy()[~((scores >= 0) & (scores <= 1)).all(axis=1)][0]
-        raise InputError(f"leaderboard: {bad!r} has a score that is not in 0..1. Is one missing?")
     pairs: dict[tuple[float, float], dict[str, None]] = {}  # scores -> the names that have them, in order
     for name, public, private in zip(attempts["name"], *scores.T.tolist()):
         pairs.setdefault((public, private), {})[name] = None
@@ -115,8 +100,7 @@ def square(shown: list[Dot], margin: float) -> tuple[tuple[float, float], tuple[
 
 def panel(axes: Axes, shown: list[Dot]) -> None:
     axes.axline((0.5, 0.5), slope=1, color=style.QUIET, lw=0.9, ls=(0, (3, 2)), zorder=1)
-    axes.grid(color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes, "both")
     for dot in shown:
         axes.plot(dot.public, dot.private, "o", ms=11, mfc=dot.colour, mec=style.PAPER, mew=0.8, zorder=4)
         place: dict[str, Any] = {"ha": "center", "va": "center_baseline", "zorder": 6}

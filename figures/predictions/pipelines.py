@@ -50,21 +50,17 @@ def has_data(run: Path) -> bool:
 
 
 @style.styled
-def draw(run: Path, blend: Path | None = None, head: str | None = None, backbone: str = "") -> Figure:
-    """Draw the train run `run` and, beside it, the blend of the JSON file `blend`.
+def draw(run: Path, blend: Path | None = None) -> Figure:
+    """Draw the first head of the train run `run` and, beside it, the blend of the JSON file `blend`.
 
-    head: which of the run's heads, the first by default; backbone: its name, which a train run does not know.
-    InputError: no configuration where one is wanted, or a head that the run does not have.
+    InputError: no configuration where one is wanted.
     """
-    columns = [("a head alone", standalone(Path(run), head, backbone))]
+    columns = [("a head alone", standalone(Path(run)))]
     columns += [("the blend", blended(Path(blend)))] if blend is not None else []
     width = (style.WIDTH_IN - 2 * SIDE_IN - BETWEEN_IN * (len(columns) - 1)) / len(columns)
-    figure = style.new_figure(1)
-    foot = 0.16 + 0.13 * style.caption(figure, caption(Path(run), blend))
     wrapped = [[[fitted(box, share(row, width)) for box in row] for row in column] for _, column in columns]
-    height = foot + HEAD_IN + max(sum(tall(row) for row in column) + GAP_IN * (len(column) - 1) for column in wrapped)
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    rest = HEAD_IN + max(sum(tall(row) for row in column) + GAP_IN * (len(column) - 1) for column in wrapped)
+    figure, foot, height = style.captioned(caption(Path(run), blend), rest)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, style.WIDTH_IN), ylim=(0, height))  # one unit is one inch
     axes.set_axis_off()
@@ -75,22 +71,18 @@ def draw(run: Path, blend: Path | None = None, head: str | None = None, backbone
     return figure
 
 
-def standalone(run: Path, head: str | None, backbone: str) -> Column:
+def standalone(run: Path) -> Column:
     """The steps of a trained head, from its run's configuration."""
     config = read(run / "config.json", "a run of `birdprobe train`")
     try:
-        key, settings, heads = config["store_key"], config["settings"], config["heads"]
-        names = [entry["name"] for entry in heads]
-        if head is not None and head not in names:
-            raise InputError(f"{run}: expected one of {', '.join(names)}, got head {head!r}.")
-        chosen = heads[names.index(head) if head is not None else 0]
+        key, settings, chosen = config["store_key"], config["settings"], config["heads"][0]
         tokens = chosen["tokens"]
         stores = ", ".join(f"{n:,} {source}" for source, n in config["windows"].items())
         each = f"one vector from each of {len(tokens)} taps" if len(tokens) > 1 else "one vector from one tap"
         kind = HEADS.get(chosen["kind"], chosen["kind"])
         return [
             [Box("audio", (f"windows of {key['window_s']:g} s at {key['sample_rate'] / 1000:g} kHz",))],
-            [Box(f"{backbone or 'backbone'}, frozen", (f"{each}, {key['pooling']} over its map",), style.INK)],
+            [Box("backbone, frozen", (f"{each}, {key['pooling']} over its map",), style.INK)],
             [Box("taps", (spoken(tokens),), style.PROBE)],
             [
                 Box(
@@ -110,8 +102,6 @@ def standalone(run: Path, head: str | None, backbone: str) -> Column:
                 )
             ],
         ]
-    except InputError:
-        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{run / 'config.json'}: {error!r}, expected the configuration of a train run.") from None
 

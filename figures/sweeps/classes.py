@@ -18,13 +18,11 @@ from matplotlib.patches import Rectangle
 from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
+from ..labels import widest
 
 MOST = 60  # rows that can still be read on a page
-HEAD_IN, FOOT_IN, NAMED_IN = (
-    0.78,
-    0.82,
-    0.2,
-)  # room above for tap names, below for bar and caption; width of a named column
+HEAD_IN, FOOT_IN = 0.78, 0.82  # room above for tap names, below for bar and caption
+NAMED_IN = 0.2  # width of a named column
 BAR_LABEL_IN = 0.68  # the word before the colour bar
 
 
@@ -38,7 +36,7 @@ def draw(run: Path) -> Figure:
     height = FOOT_IN + row_in * len(rows) + HEAD_IN
     figure = style.new_figure(height)
     size = min(8, row_in * 72 * 0.78)
-    left = min(0.45, (0.14 + widest(figure, names, size)) / style.WIDTH_IN)
+    left = min(0.45, (0.14 + widest(figure, [max(names, key=len)], size)) / style.WIDTH_IN)
     style.caption(figure, caption(data, len(shares)))
     axes = figure.add_axes((left, FOOT_IN / height, 0.985 - left, row_in * len(rows) / height))
     edges = columns(list(data.ranking.tap), (0.985 - left) * style.WIDTH_IN)
@@ -47,8 +45,7 @@ def draw(run: Path) -> Figure:
     axes.set(xlim=(edges[0], edges[-1]), ylim=(len(rows), 0))
     axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=size)
     axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    style.hide_spines(axes)
     label_columns(axes, data, edges)
     write_values(axes, rows, mesh, edges)
     draw_bar(figure, mesh, left)
@@ -87,13 +84,6 @@ def condensed(shares: pd.DataFrame, counts: pd.Series) -> tuple[np.ndarray, list
         words,
         *names[-half + 1 :],
     ]
-
-
-def widest(figure: Figure, names: list[str], size: float) -> float:
-    text = figure.text(0, 0, max(names, key=len), fontsize=size)
-    width = style.size_in(text)[0]
-    text.remove()
-    return width
 
 
 def label_columns(axes: Axes, data: Run, edges: np.ndarray) -> None:

@@ -17,7 +17,6 @@ from matplotlib.lines import Line2D
 
 from ...analysis import wording
 from ...analysis.runs import Run
-from ...features import InputError
 from .. import style
 
 COLUMNS = ("series", "published", "tap", "depth", "knn", "knn_lo", "knn_hi", "chance", "about")
@@ -55,10 +54,6 @@ def of_blocks(table: pd.DataFrame, name: str, n_blocks: int, chance: float, abou
 
     n_blocks: how many the model has, read or not; about: "600 clips, groups unknown, 30 classes".
     """
-    if missing := [column for column in ("block", "knn") if column not in table]:
-        raise InputError(f"published curve {name!r}: no column {', '.join(missing)}, expected block and knn.")
-    if not table["block"].between(0, n_blocks - 1).all():
-        raise InputError(f"published curve {name!r}: expected 0 to {n_blocks - 1}, got blocks {table['block'].max()}.")
     frame = pd.DataFrame({"tap": [f"block_{block:02d}" for block in table["block"]], "knn": table["knn"].to_numpy()})
     frame["depth"] = table["block"].to_numpy() / max(n_blocks - 1, 1)
     return frame.assign(series=name, published=True, knn_lo=np.nan, knn_hi=np.nan, chance=chance, about=about)[
@@ -67,21 +62,12 @@ def of_blocks(table: pd.DataFrame, name: str, n_blocks: int, chance: float, abou
 
 
 @style.styled
-def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
-    """Draw the curves, a frame a series or all in one, as `of_run` and `of_blocks` make them.
-
-    InputError: no curve, more than six, a missing column, two series of one name."""
-    frame = curves if isinstance(curves, pd.DataFrame) else pd.concat(_checked(curves), ignore_index=True)
-    if missing := [column for column in COLUMNS if column not in frame]:
-        raise InputError(f"curves: no column {', '.join(missing)}; expected what of_run or of_blocks made.")
+def draw(curves: Sequence[pd.DataFrame]) -> Figure:
+    """Draw the curves, a frame a series as `of_run` and `of_blocks` make them; one to six, each of its own name."""
+    frame = pd.concat(curves, ignore_index=True)
     names = list(dict.fromkeys(frame["series"]))
-    if not 1 <= len(names) <= len(MARKS):
-        raise InputError(f"curves: expected 1 to {len(MARKS)} series, got {len(names)}.")
-    figure = style.new_figure(1)
-    foot = 0.5 + 0.14 * style.caption(figure, caption(frame))
-    height = foot + 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    rest = 2 * PANEL_IN + BETWEEN_IN + KEY_IN * len(names) + 0.3
+    figure, foot, height = style.captioned(caption(frame), rest, 0.5, 0.14)
     panels = []
     for bottom in (foot + PANEL_IN + BETWEEN_IN, foot):
         panels.append(figure.add_axes((LEFT, bottom / height, RIGHT - LEFT, PANEL_IN / height)))
@@ -98,15 +84,6 @@ def draw(curves: pd.DataFrame | Sequence[pd.DataFrame]) -> Figure:
     panels[1].set_title("above chance, as a share of the own best block", fontsize=9, loc="left", pad=4)
     key(figure, names, looks, frame, height)
     return figure
-
-
-def _checked(curves: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    names = [name for frame in curves for name in frame["series"].unique()]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"curves: two series are called {twice[0]!r}. Give each a name of its own?")
-    if not names:
-        raise InputError("curves: expected at least one curve, got none.")
-    return list(curves)
 
 
 def looked(frame: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, str, Any]]:
@@ -143,8 +120,7 @@ def curve(axes: Axes, rows: pd.DataFrame, colour: str, mark: str, dashes, shift:
 
 def finish(axes: Axes, frame: pd.DataFrame, words: str) -> None:
     axes.set_ylabel(words)
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.0), max(high, 1.02))
     beside = [tap for tap in APART if (frame["tap"] == tap).any()]

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
+from ..labels import name_beside
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))  # a line a pooling
 SLOT = 0.15  # share of the axis that each tap outside the blocks gets, so that its name fits
@@ -91,8 +92,7 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     knn, low, high = table.knn.to_numpy(), table.knn_lo.to_numpy(), table.knn_hi.to_numpy()
     axes.set_ylim(0, min(1.0, float(np.nanmax([*high, *table.linear])) + 0.12))
     axes.set_ylabel("top-1 accuracy" if style.narrow() else "top-1 accuracy, cross-validated")
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     axes.axhline(data.chance, color=style.QUIET, lw=0.9, ls=(0, (1, 2)))
     axes.axhline(table.knn[data.reference], color=style.REFERENCE, lw=1.1, ls=(0, (5, 2.5)))
     handles: dict[str, Any] = {}
@@ -108,14 +108,8 @@ def draw_accuracy(data: Run, axes: Axes, x: np.ndarray) -> None:
     aside = x[~inside] + 0.012 * np.ptp(axes.get_xlim())  # beside the interval's cap, not on it
     if "linear probe" in handles:
         axes.plot(aside, table.linear[~inside], color=style.LINEAR, marker="_", ms=7, mew=1.6, ls="")
-    axes.errorbar(
-        *(x[~inside], knn[~inside], [(knn - low)[~inside], (high - knn)[~inside]]),
-        fmt="none",
-        ecolor=style.PROBE,
-        elinewidth=1.1,
-        capsize=2.5,
-        alpha=0.75,
-    )
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": style.PROBE, "elinewidth": 1.1, "capsize": 2.5, "alpha": 0.75}
+    axes.errorbar(x[~inside], knn[~inside], [(knn - low)[~inside], (high - knn)[~inside]], **bars)
     size = float(np.clip(90 / len(x), 2.6, 4.6))
     near = table.tap.isin(data.tied).to_numpy()
     for chosen, face in ((~near, style.PAPER), (near, style.PROBE)):
@@ -153,36 +147,19 @@ def draw_margin(data: Run, axes: Axes, x: np.ndarray) -> None:
     table = data.ranking
     best, reference = float(table.knn[data.best]), float(table.knn[data.reference])
     axes.hlines(best, x[list(table.tap).index(data.best)], axes.get_xlim()[1], color=style.BEST, lw=0.9, zorder=1)
-    notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST, "bold")]
+    notes = [(f"{name(data.best)}\n{best:.3f}", best, style.BEST)]
     if data.best != data.reference:
         row = table.loc[data.best].to_dict()
         gain, low, high = (wording.in_points(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
         words = f"{wording.number(gain, 1, signed=True)} points\n[{wording.number(low, 1)}, {wording.number(high, 1)}]"
-        notes.append((wording.minus_sign(words), (best + reference) / 2, style.INK, "normal"))
-        notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE, "normal"))
+        notes.append((wording.minus_sign(words), (best + reference) / 2, style.INK))
+        notes.append((f"{name(data.reference)}\n{reference:.3f}", reference, style.REFERENCE))
         ends = axes.get_yaxis_transform()
-        axes.plot(
-            [1.012] * 2,
-            [reference, best],
-            color=style.INK,
-            lw=1.4,
-            transform=ends,
-            clip_on=False,
-            solid_capstyle="butt",
-        )
-    notes.append((f"chance\n{data.chance:.3f}", data.chance, style.QUIET, "normal"))
-    look: dict[str, Any] = {"va": "center", "fontsize": 7 if style.narrow() else 8}
-    texts = [
-        axes.annotate(words, (1.03, y), xycoords=("axes fraction", "data"), color=colour, weight=weight, **look)
-        for words, y, colour, weight in notes
-    ]
-    low, high = axes.get_ylim()
-    per_inch = (high - low) / (axes.get_position().height * style.figure_of(axes).get_figheight())
-    heights = [(style.size_in(text)[1] + 0.06) * per_inch for text in texts]
-    for text, y in zip(
-        texts, style.spread([note[1] for note in notes], heights, low - 0.2 * per_inch, high + 0.06 * per_inch)
-    ):
-        text.set_y(y)
+        look: dict[str, Any] = {"color": style.INK, "lw": 1.4, "solid_capstyle": "butt"}
+        axes.plot([1.012] * 2, [reference, best], transform=ends, clip_on=False, **look)
+    notes.append((f"chance\n{data.chance:.3f}", data.chance, style.QUIET))
+    weights = ["bold", *["normal"] * (len(notes) - 1)]
+    name_beside(axes, notes, 1.03, 0.06, (0.2, 0.06), weights=weights, fontsize=7 if style.narrow() else 8)
 
 
 def draw_cost(data: Run, axes: Axes, x: np.ndarray) -> None:
@@ -230,15 +207,8 @@ def label_taps(data: Run, axes: Axes, places: dict[str, float]) -> None:
         if style.narrow() and place in others.values():
             label.set(rotation=90)
     middle = (min(blocks, default=0) + max(blocks, default=0)) / 2
-    axes.annotate(
-        "block",
-        (middle, 0),
-        (0, -20),
-        xycoords=axes.get_xaxis_transform(),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-    )
+    below = axes.get_xaxis_transform()
+    axes.annotate("block", (middle, 0), (0, -20), below, "offset points", ha="center", va="top")
 
 
 def readable(blocks: list[int], best: float, apart: float) -> list[int]:

@@ -11,16 +11,13 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from ...analysis import wording
 from ...analysis.studies import few_shot
 from .. import style
+from ..labels import widest
 from .readouts import NAMES, WINNERS
 from .sample_size import label
 
 TABLE = "shots.csv"
 EACH_IN, TITLE_IN, AXIS_IN, LEFT_IN = 1.85, 0.3, 0.28, 0.58
 MOST = 4  # taps in colour besides the reference
-
-
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
 
 
 @style.styled
@@ -41,20 +38,13 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     taps, readouts = list(pd.unique(source["tap"])), list(pd.unique(source["readout"]))
     reference = reference or ("embedding" if "embedding" in taps else taps[-1])
     colours = _colours(source, reference)
-    figure = style.new_figure(1)
-    foot = 0.56 + 0.13 * style.caption(figure, _caption(source, len(taps) - len(colours)))
-    height = foot + len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    widths = [style.size_in(figure.text(0, 0, wording.tap_title(tap), fontsize=9)) for tap in colours]
-    for text in list(figure.texts[1:]):
-        text.remove()
-    width = style.WIDTH_IN - LEFT_IN - max(w for w, _ in widths) - 0.3
+    rest = len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
+    figure, _, height = style.captioned(_caption(source, len(taps) - len(colours)), rest, 0.56)
+    width = style.WIDTH_IN - LEFT_IN - widest(figure, map(wording.tap_title, colours), 9) - 0.3
     low, high = source["lo"].min(), source["hi"].max()
     for i, readout in enumerate(readouts):
         bottom = height - (i + 1) * (EACH_IN + TITLE_IN) - i * AXIS_IN
-        place = (LEFT_IN / style.WIDTH_IN, bottom / height, width / style.WIDTH_IN, EACH_IN / height)
-        axes = figure.add_axes(place)
+        axes = style.add_panel(figure, LEFT_IN, bottom, width, EACH_IN)
         axes.set_title(NAMES.get(readout, readout).replace("\n", " "), fontsize=9.5, loc="left", pad=5)
         axes.set_ylim(low - 0.03 * (high - low or 1), high + 0.03 * (high - low or 1))
         _lines(axes, source[source["readout"] == readout], colours, reference)
@@ -86,8 +76,7 @@ def _finish(axes: Axes, shots: list[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([str(size) for size in shots])
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-    axes.set_axisbelow(True)
+    style.light_grid(axes)
     axes.set_ylabel("top-1 accuracy")
 
 

@@ -17,15 +17,12 @@ from matplotlib.ticker import FuncFormatter
 from ...analysis import wording
 from ...analysis.studies import leakage
 from .. import style
+from ..labels import widest
 
 TABLE = "leakage.csv"
 ROW_IN, HEAD_IN, AXIS_IN, SIDE_IN, BETWEEN_IN = 0.185, 0.4, 0.52, 0.14, 0.26
 ABSOLUTE, DIFFERENCE = 0.56, 0.44  # how the panels share what the names leave
 RANDOM, GROUPED = style.BEST, style.PROBE
-
-
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
 
 
 @style.styled
@@ -37,25 +34,18 @@ def draw(source: Path | pd.DataFrame) -> Figure:
         source = Path(source)
         source = leakage.read(source / TABLE if source.is_dir() else source)
     frame = source.reset_index(drop=True)
-    figure = style.new_figure(1)
-    foot = 0.14 + 0.13 * style.caption(figure, caption(frame))
     total = ROW_IN * len(frame)
-    height = foot + AXIS_IN + total + HEAD_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    left = 0.0
-    for at, tap in enumerate(frame["tap"]):
+    figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
+    titles = [wording.tap_title(tap) for tap in frame["tap"]]
+    left = SIDE_IN + widest(figure, titles, 8) + 0.14
+    for at, title in enumerate(titles):
         y = (height - HEAD_IN - (at + 0.5) * ROW_IN) / height
-        text = figure.text(SIDE_IN / style.WIDTH_IN, y, wording.tap_title(tap), fontsize=8, va="center_baseline")
-        left = max(left, SIDE_IN + style.size_in(text)[0] + 0.14)
+        figure.text(SIDE_IN / style.WIDTH_IN, y, title, fontsize=8, va="center_baseline")
     room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
-    panels = []
-    for at, share in ((left, ABSOLUTE), (left + ABSOLUTE * room + BETWEEN_IN, DIFFERENCE)):
-        place = (at / style.WIDTH_IN, (foot + AXIS_IN) / height, share * room / style.WIDTH_IN, total / height)
-        panels.append(figure.add_axes(place))
-        panels[-1].set_ylim(len(frame), 0)
-    scores(panels[0], frame)
-    gains(panels[1], frame)
+    whole = {"ylim": (len(frame), 0)}
+    scores(style.add_panel(figure, left, foot + AXIS_IN, ABSOLUTE * room, total, **whole), frame)
+    second = left + ABSOLUTE * room + BETWEEN_IN
+    gains(style.add_panel(figure, second, foot + AXIS_IN, DIFFERENCE * room, total, **whole), frame)
     legend(figure, left, height)
     return figure
 

@@ -21,10 +21,6 @@ MARKS = "os^Dvp"
 GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 @style.styled
 def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Figure:
     """Draw RUN/planes.csv with RUN/plane_scores.csv, or the two frames of `projection.Planes`.
@@ -47,22 +43,19 @@ def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Fig
     down = -(-len(taps) // across)
     shown = _classes(source)
     each = (style.WIDTH_IN - 2 * SIDE_IN - (across - 1) * GAP_IN) / max(across, 2)
-    figure = style.new_figure(1)
+    figure = style.new_figure()
     lines = style.caption(figure, _caption(source, scores, shown))
     figure.set_figheight(20)
     used = _legend(figure, source, shown)
     foot = 0.16 + 0.13 * lines + used
     height = foot + down * (each + TITLE_IN) + (down - 1) * 0.04 + HEAD_IN
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    style.set_height(figure, height)
     figure.legends[0].set_bbox_to_anchor((0.5, (0.12 + 0.13 * lines) / height), figure.transFigure)
     size = float(np.clip(90 / np.sqrt(len(source) / len(taps)), 1.6, 4.2))
     for i, tap in enumerate(taps):
         left = SIDE_IN + (i % across) * (each + GAP_IN)
         bottom = height - HEAD_IN - (i // across + 1) * (each + TITLE_IN) - (i // across) * 0.04
-        axes = figure.add_axes(
-            (left / style.WIDTH_IN, bottom / height, each / style.WIDTH_IN, each / height), facecolor=style.SHADE
-        )
+        axes = style.add_panel(figure, left, bottom, each, each, facecolor=style.SHADE)
         _plane(axes, source[source["tap"] == tap], shown, size)
         axes.text(
             0, 1 + 0.2 / each, wording.tap_title(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
@@ -81,8 +74,7 @@ def _plane(axes, points: pd.DataFrame, shown: dict[str, tuple[str, str]], size: 
             axes.plot(rows["x"], rows["y"], mark, ms=size, mfc=colour, mec=style.PAPER, mew=0.2, ls="", zorder=2)
     axes.set(xticks=[], yticks=[])
     axes.margins(0.06)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    style.hide_spines(axes)
 
 
 def _classes(points: pd.DataFrame) -> dict[str, tuple[str, str]]:

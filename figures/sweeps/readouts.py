@@ -17,6 +17,7 @@ from ...analysis.readout_ranking import best_index
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
+from ..labels import name_beside, widest
 
 TABLE = "readouts.csv"
 NAMES = {
@@ -32,13 +33,9 @@ HEAD_IN, SIDE_IN = 0.5, 0.1
 WINNERS = (style.BEST, style.PROBE, *(c for c in style.SHOWCASE if c not in (style.BEST, style.PROBE, style.REFERENCE)))
 
 
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
-
-
 def has_ranks(run: Path) -> bool:
     """Whether the run was read in two ways or more."""
-    return has_data(run) and Run(Path(run)).readouts["readout"].nunique() > 1
+    return (Path(run) / TABLE).is_file() and Run(Path(run)).readouts["readout"].nunique() > 1
 
 
 @style.styled
@@ -55,15 +52,11 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     """
     scores, reference = _scores(source, reference)
     row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))
-    figure = style.new_figure(1)
-    foot = 0.16 + 0.13 * style.caption(figure, _caption(scores, reference))
-    height = foot + row_in * len(scores) + _head_in()
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, _ = style.captioned(_caption(scores, reference), row_in * len(scores) + _head_in())
     size = min(7.0 if style.narrow() else 9.0, row_in * 72 * 0.8)
     left = SIDE_IN + _widest(figure, scores.index, size) + 0.1
     room = style.WIDTH_IN - left - SIDE_IN
-    axes = figure.add_axes((left / style.WIDTH_IN, foot / height, room / style.WIDTH_IN, row_in * len(scores) / height))
+    axes = style.add_panel(figure, left, foot, room, row_in * len(scores))
     values = np.ma.masked_invalid(scores.to_numpy())
     mesh = axes.pcolormesh(values, cmap=style.ACCURACY, vmin=values.min() - 1e-9, vmax=values.max() + 1e-9)
     axes.set_ylim(len(scores), 0)
@@ -72,8 +65,7 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     _name_columns(axes, np.arange(scores.shape[1]) + 0.5, scores)
     axes.set_yticks(np.arange(len(scores)) + 0.5, [wording.tap_title(tap) for tap in scores.index], fontsize=size)
     axes.tick_params(length=0, pad=3)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    style.hide_spines(axes)
     _write(axes, scores, mesh, size)
     _mark(axes, scores, reference)
     return figure
@@ -91,18 +83,15 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
         raise InputError(f"ranks: expected at least two read-outs, got {scores.shape[1]}.")
     ranks = scores.rank(ascending=False)
     colours = _colours(scores, reference)
-    figure = style.new_figure(1)
     shares = "coloured: the best tap of each read-out, and "
-    foot = 0.16 + 0.13 * style.caption(
-        figure, f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed)."
-    )
     body = float(np.clip(0.19 * len(ranks), 1.8, 4.6))
-    height = foot + body + _head_in()
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
+    figure, foot, _ = style.captioned(
+        f"Rank of each of {len(ranks)} taps, 1 the best; {shares}the {wording.tap_title(reference)} (dashed).",
+        body + _head_in(),
+    )
     side = SIDE_IN + _widest(figure, colours, 9) + 0.1
     left, room = 0.42, style.WIDTH_IN - 0.42 - side
-    axes = figure.add_axes((left / style.WIDTH_IN, foot / height, room / style.WIDTH_IN, body / height))
+    axes = style.add_panel(figure, left, foot, room, body)
     axes.set(xlim=(-0.15, ranks.shape[1] - 0.85), ylim=(len(ranks) + 0.5, 0.5))
     x = np.arange(ranks.shape[1])
     for tap in sorted(ranks.index, key=lambda tap: (tap in colours, tap == reference)):
@@ -116,9 +105,10 @@ def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Fig
     axes.set_yticks(shown, [str(rank) for rank in shown])
     axes.set_ylabel("rank", labelpad=1)
     axes.tick_params(length=0, pad=3)
-    for edge in axes.spines.values():
-        edge.set_visible(False)
-    _name_lines(axes, ranks.iloc[:, -1], colours, body)
+    style.hide_spines(axes)
+    ends = [(wording.tap_title(tap), float(ranks.loc[tap].to_numpy()[-1]), colour) for tap, colour in colours.items()]
+    half = 0.5 * body / len(ranks)  # of a rank
+    name_beside(axes, ends, 1.02, 0.03, (half, half), fontsize=9)
     return figure
 
 
@@ -195,33 +185,9 @@ def _mark(axes: Axes, scores: pd.DataFrame, reference: str) -> None:
     axes.hlines([i, i + 1], 0, scores.shape[1], color=style.REFERENCE, lw=1.1, zorder=4, clip_on=False)
 
 
-def _name_lines(axes: Axes, last: pd.Series, colours: dict[str, str], body: float) -> None:
-    per_inch = len(last) / body
-    taps = list(colours)
-    texts = [
-        axes.annotate(
-            wording.tap_title(tap),
-            (1.02, last[tap]),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=9,
-            color=c,
-        )
-        for tap, c in colours.items()
-    ]
-    heights = [(style.size_in(text)[1] + 0.03) * per_inch for text in texts]
-    for text, y in zip(texts, style.spread([float(last[tap]) for tap in taps], heights, 0.0, len(last) + 1.0)):
-        text.set_y(y)
-
-
 def _widest(figure: Figure, taps, size: float) -> float:
     """Inches of the longest tap name in bold."""
-    widths = []
-    for tap in taps:
-        text = figure.text(0, 0, wording.tap_title(tap), fontsize=size, weight="bold")
-        widths.append(style.size_in(text)[0])
-        text.remove()
-    return max(widths)
+    return widest(figure, map(wording.tap_title, taps), size, weight="bold")
 
 
 def _caption(scores: pd.DataFrame, reference: str) -> str:

@@ -17,6 +17,7 @@ from ...analysis import wording
 from ...analysis.studies import sample_size
 from ...features import InputError
 from .. import style
+from ..labels import name_beside
 
 TABLE = "budget.csv"
 HEIGHT_IN, LEFT, RIGHT = 4.9, 0.108, 0.735
@@ -29,10 +30,6 @@ RANKS = {
     ("spearman", "lo", "hi"): ("with all clips", style.PROBE, "-"),
     ("spearman_two", "spearman_two_lo", "spearman_two_hi"): ("between two\nsets", style.BEST, (0, (4, 1.5))),
 }
-
-
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
 
 
 @style.styled
@@ -91,26 +88,15 @@ def line(axes: Axes, frame: pd.DataFrame, columns: tuple[str, str, str], words: 
 
 def label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Each line's name at the right, at the height of its last dot as near as may be."""
-    low, high = axes.get_ylim()
-    per_inch = (high - low) / (axes.get_position().height * style.figure_of(axes).get_figheight())
-    texts = [
-        axes.annotate(
-            words, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=colour, linespacing=1.1
-        )
-        for y, words, colour in ends
-    ]
-    heights = [(style.size_in(text)[1] + 0.07) * per_inch for text in texts]
-    wanted = [y for y, _, _ in ends]
-    for text, y in zip(texts, style.spread(wanted, heights, low - 0.1 * per_inch, high + 0.2 * per_inch)):
-        text.set_y(y)
+    labels = [(words, y, colour) for y, words, colour in ends]
+    name_beside(axes, labels, 1.03, 0.07, (0.1, 0.2), fontsize=8, linespacing=1.1)
 
 
 def finish(top: Axes, bottom: Axes, frame: pd.DataFrame) -> None:
     sizes = frame["n_clips"].to_numpy()
     top.set_xlim(sizes[0] / 1.1, sizes[-1] * 1.1)
     for axes in (top, bottom):
-        axes.grid(axis="y", color=style.FAINT, lw=0.5, alpha=0.7)
-        axes.set_axisbelow(True)
+        style.light_grid(axes)
         axes.xaxis.set_minor_locator(NullLocator())
     per_inch = np.log(top.get_xlim()[1] / top.get_xlim()[0]) / ((RIGHT - LEFT) * style.WIDTH_IN)
     shown: list[int] = []

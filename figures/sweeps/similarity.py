@@ -11,14 +11,11 @@ from matplotlib.figure import Figure
 from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
+from ..labels import spread, widest
 
 TABLE = "cka.csv"
 MAP_IN, RIGHT_IN = 3.9, 0.62
 MOST_NUMBERS = 14  # taps whose cells have room for a number
-
-
-def has_data(run: Path) -> bool:
-    return (Path(run) / TABLE).is_file()
 
 
 @style.styled
@@ -26,7 +23,7 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     """Draw RUN/cka.csv, or the frame that `analysis.transferability.cka` returned. InputError: it is not there."""
     table = source if isinstance(source, pd.DataFrame) else Run(Path(source)).cka
     taps = list(table.index)
-    figure = style.new_figure(1)
+    figure = style.new_figure()
     lines = style.caption(
         figure,
         "Linear CKA (Kornblith et al. 2019): 1 where two taps arrange the clips alike up to rotation and scale. Few "
@@ -34,14 +31,13 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     )
     spoken = [wording.tap_title(tap) if not tap.startswith("block_") else wording.tap_label(tap) for tap in taps]
     size = float(np.clip(MAP_IN / len(taps) * 72 * 0.7, 7, 8.5))
-    left = 0.3 + _widest(figure, spoken, size)
+    names_in = widest(figure, spoken, size)
+    left = 0.3 + names_in
     map_in = min(MAP_IN, style.WIDTH_IN - left - RIGHT_IN - 0.1)
-    foot, head = 0.2 + 0.13 * lines, 0.1 + _widest(figure, spoken, size) + 0.08
+    foot, head = 0.2 + 0.13 * lines, 0.1 + names_in + 0.08
     height = foot + map_in + head
-    figure.set_figheight(height)
-    figure.texts[0].set_y(0.07 / height)
-    place = (left / style.WIDTH_IN, foot / height, map_in / style.WIDTH_IN, map_in / height)
-    axes = figure.add_axes(place, facecolor=style.FAINT)
+    style.set_height(figure, height)
+    axes = style.add_panel(figure, left, foot, map_in, map_in, facecolor=style.FAINT)
     values = np.ma.masked_invalid(table.to_numpy(dtype=float))
     mesh = axes.pcolormesh(values, cmap=style.ACCURACY, vmin=0, vmax=1)
     places, shown = _thinned(spoken, taps, (1.15 * size + 1) / 72, map_in)
@@ -50,11 +46,10 @@ def draw(source: Path | pd.DataFrame) -> Figure:
     axes.set(xlim=(0, len(taps)), ylim=(len(taps), 0))
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=3)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    style.hide_spines(axes)
     if len(taps) <= MOST_NUMBERS:
         _write(axes, values, mesh, min(8.0, map_in / len(taps) * 72 * 0.33))
-    bar = figure.add_axes(((left + map_in + 0.14) / style.WIDTH_IN, foot / height, 0.11 / style.WIDTH_IN, place[3]))
+    bar = style.add_panel(figure, left + map_in + 0.14, foot, 0.11, map_in)
     figure.colorbar(mesh, cax=bar, ticks=[0, 0.5, 1])
     bar.tick_params(length=0, labelsize=8.5)
     bar.set_ylabel("linear CKA", labelpad=2, fontsize=8.5)
@@ -66,7 +61,7 @@ def _thinned(names: list[str], taps: list[str], name_in: float, map_in: float) -
     """Places and words of the names that have room of `name_in` each; blocks give way to the other taps."""
     room = name_in / (map_in / len(taps))
     named = [i for i, tap in enumerate(taps) if not tap.startswith("block_")]
-    apart = style.spread([i + 0.5 for i in named], [room] * len(named), 0.0, len(taps))
+    apart = spread([i + 0.5 for i in named], [room] * len(named), 0.0, len(taps))
     places = dict(zip(named, apart))
     for i in range(len(taps)):
         if i not in places and all(abs(i + 0.5 - place) >= room for place in places.values()):
@@ -80,12 +75,3 @@ def _write(axes: Axes, values: np.ma.MaskedArray, mesh: QuadMesh, size: float) -
         words = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
         ink = style.ink_on(mesh.to_rgba(values[i, j]))
         axes.text(j + 0.5, i + 0.5, words, ha="center", va="center_baseline", fontsize=size, color=ink)
-
-
-def _widest(figure: Figure, names: list[str], size: float) -> float:
-    widths = []
-    for name in names:
-        text = figure.text(0, 0, name, fontsize=size)
-        widths.append(style.size_in(text)[0])
-        text.remove()
-    return max(widths)

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from ...analysis import projection, wording
 from ...analysis.runs import Run
 from ...features import InputError
-from .. import path_labels, style
+from .. import style
+from ..labels import name_paths
 
 SHOWN, COLUMNS = len(style.SHOWCASE), 3
 MAP_IN, CLOSE_IN, TITLE_IN = 3.9, 1.25, 0.3  # heights of the map, of a close-up, of its title
@@ -36,7 +37,7 @@ def draw(run: Path, shown: int = SHOWN) -> Figure:
     close = "Below: each coloured path alone; × is its scale against the map."
     style.caption(style.figure_of(axes), f"{caption(data, taps, len(colours), len(paths))} {close}")
     draw_map(axes, data, paths, colours)
-    path_labels.place(axes, {label: paths[label] for label in colours}, colours)
+    name_paths(axes, {label: paths[label] for label in colours}, colours)
     close_ups(axes, {label: paths[label] for label in colours}, taps, colours)
     return style.figure_of(axes)
 
@@ -53,7 +54,7 @@ def draw_published(run: Path, shown: int = SHOWN) -> Figure:
     draw_map(axes, data, paths, colours)
     for label, colour in colours.items():
         number_path(axes, paths[label], taps, colour, zorder=21)
-    path_labels.place(axes, {label: paths[label] for label in colours}, colours)
+    name_paths(axes, {label: paths[label] for label in colours}, colours)
     return style.figure_of(axes)
 
 

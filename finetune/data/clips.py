@@ -18,7 +18,6 @@ from torch import Tensor
 from ...features import InputError
 from ...features.recordings import Clip
 from ...features.schema import check_choice
-from ...features.windows import Selection
 from ...probe.runtime.cores import cores
 from .energy_peaks import Peaks
 from .folds import UNKNOWN, clip_targets
@@ -113,16 +112,12 @@ class Clips:
         read = self._in_order(lambda job: self._example(job[0], epoch, seed + job[1])[0], jobs, ahead=4 * self.workers)
         return torch.from_numpy(np.stack(list(read)))
 
-    def held_out(self, batch_size: int, windows: str = "all") -> Iterator[tuple[Tensor, Tensor]]:
-        """(waveform float32 [B, S], clip number int64 [B]) of every clip in order, without any randomness.
+    def held_out(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(waveform float32 [B, S], clip number int64 [B]) of all windows of every clip, in order.
 
-        windows: "all" (the grid), "center", or another of features.windows' rules. The last batch may be smaller;
-        `clip_means` makes clip scores of the logits. InputError: no clip can be read.
+        The last batch may be smaller; `clip_means` makes clip scores of the logits. InputError: no clip can be read.
         """
-        rule = Selection.parse(windows)
-        if rule.rule == "random":
-            raise InputError("validation windows: expected a rule without chance, such as all or center, got random.")
-        read = self._in_order(lambda i: self._grid(i, rule), range(len(self.clips)), ahead=4 * self.workers)
+        read = self._in_order(self._grid, range(len(self.clips)), ahead=4 * self.workers)
         waiting, owners, found = [], [], False
         try:
             for i, cuts in enumerate(read):
@@ -165,10 +160,10 @@ class Clips:
             return self.waveforms.energy_window(i, size, rng, self._peaks), targets
         return self.waveforms.random_window(i, size, rng), targets
 
-    def _grid(self, i: int, rule: Selection) -> np.ndarray:
+    def _grid(self, i: int) -> np.ndarray:
         """Windows float32 [w, S] of clip i; none where it cannot be read."""
         try:
-            return self.waveforms.windows(i, self.window_samples, rule)
+            return self.waveforms.windows(i, self.window_samples)
         except InputError as error:
             self._skip(self.clips[i], error)
             return np.zeros((0, self.window_samples), dtype=np.float32)

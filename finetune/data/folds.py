@@ -82,10 +82,9 @@ def _rare(labels: Sequence[str], groups: Sequence[str | None], n_folds: int) -> 
     return {label for label, found in units.items() if len(found) < n_folds}
 
 
-def label_order(recordings: Recordings, *, no_call: bool = False) -> tuple[str, ...]:
-    """Every label that occurs, primary or secondary, sorted; NO_CALL only when it is asked for as a class."""
-    found = {label for clip in recordings.clips for label in clip.labels}
-    return tuple(sorted(found if no_call else found - {NO_CALL}))
+def label_order(recordings: Recordings) -> tuple[str, ...]:
+    """Every label that occurs, primary or secondary, sorted, without NO_CALL."""
+    return tuple(sorted({label for clip in recordings.clips for label in clip.labels} - {NO_CALL}))
 
 
 def clip_targets(clips: Sequence[Clip], labels: Sequence[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from scipy.special import softmax
 
 from ...analysis.predictions import files, read_predictions
 from ...features import InputError
@@ -153,11 +154,10 @@ def read_teacher(
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise InputError(f"--teacher {path}: expected finite values, got others in row {row} ({names[row]}).")
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
     return Teacher(
         source=str(path),
         columns=known.astype(np.int64),
-        shares=(powers / powers.sum(axis=1, keepdims=True)).astype(np.float32),
+        shares=softmax(values, axis=1).astype(np.float32),
         windows=_by_recording(names, starts),
         weight=weight,
         temperature=temperature,

@@ -40,12 +40,9 @@ class Waveforms:
                 self._kept[i] = waveform
         return waveform
 
-    def windows(self, i: int, samples: int, rule: Selection) -> np.ndarray:
-        """The windows of clip i that a rule without chance picks, float32 [w, samples], zero-padded."""
-        if rule.rule in ("first", "center") and (length := self._length(i)) is not None:
-            start = max(0, length - samples) // 2 if rule.rule == "center" else 0
-            return self.window(i, start, samples)[None]
-        waveform = self.whole(i)
+    def windows(self, i: int, samples: int) -> np.ndarray:
+        """All windows of clip i, float32 [w, samples], zero-padded."""
+        waveform, rule = self.whole(i), Selection("all")
         return cut(waveform, select(waveform, self.sample_rate, samples / self.sample_rate, rule), samples)
 
     def random_window(self, i: int, samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.network import Frontend
-from ..models.precision import float32
+from ..models.network import Frontend, float32
 from .spectrum import MelPower, frames, triangles
 
 SAMPLE_RATE = 32000
@@ -71,6 +70,3 @@ class KaldiFbank(Frontend):
             quiet = raw.amin(dim=(1, 2), keepdim=True)  # [N, 1, 1]
             padding = quiet.expand(-1, INPUT_FRAMES - raw.shape[1], raw.shape[2])
             return ((torch.cat([raw, padding], dim=1) - MEAN) / SCALE).unsqueeze(1)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.finish(self.raw(waveform))

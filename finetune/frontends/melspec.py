@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.network import Frontend
-from ..models.precision import float32
+from ..models.network import Frontend, float32
 from .spectrum import MelPower, frames, triangles
 
 SAMPLE_RATE = 32000
@@ -55,9 +54,6 @@ class BirdsetMelSpec(Frontend):
     def finish(self, raw: Tensor) -> Tensor:
         with float32(raw.device):
             return ((raw.float() - self.mean) / self.scale).transpose(1, 2).unsqueeze(1)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        return self.finish(self.raw(waveform))
 
 
 def sed_mel_spec() -> BirdsetMelSpec:

@@ -17,12 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...features.schema import check_choice
 from .network import Network
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 SETTLED = 491  # batches after which the share is the last of SHARES
-RULES = ("running", "frozen")
 COUNT = "num_batches_tracked"
 
 
@@ -32,14 +30,11 @@ def momentum(seen: int) -> float:
 
 
 class BatchNormed(Network):
-    """A network that may have BatchNorms. rule: "running" as above; "frozen" keeps the statistics that were loaded,
-    which is the better choice for batches of a few clips. A forward in training outside of `tracked` leaves the
-    statistics of its batch alone."""
+    """A network that may have BatchNorms. A forward in training outside of `tracked` leaves the statistics of its batch
+    alone."""
 
-    def __init__(self, rule: str):
+    def __init__(self) -> None:
         super().__init__()
-        check_choice("batch_norm", rule, RULES)
-        self.rule = rule
         self._seen: int | None = None  # of the first BatchNorm; None: to be read, which costs a wait for the device
         self.register_load_state_dict_post_hook(_forget)
 
@@ -50,8 +45,6 @@ class BatchNormed(Network):
         super().train(mode)
         for norm in self.norms().values():
             norm.momentum = 1.0  # the batch's own; `tracked` mixes the older ones in
-            if mode and self.rule == "frozen":
-                norm.eval()
         return self
 
     @contextmanager

@@ -38,14 +38,13 @@ class BirdSetEfficientNet(BatchNormed):
     """dB mel spectrogram float32 [N, 1, 256, 626] (any size) -> logits [N, n_classes].
 
     drop_path: dropout rate on the last block's residual, growing linearly to it from the first (the published class
-    drops single elements here, not whole paths). dropout: before the classifier. batch_norm: see
-    finetune.models.batch_norm.
+    drops single elements here, not whole paths). dropout: before the classifier.
     """
 
     depth = BLOCKS
 
-    def __init__(self, n_classes: int, *, drop_path: float = 0.2, dropout: float = 0.2, batch_norm: str = "running"):
-        super().__init__(batch_norm)
+    def __init__(self, n_classes: int, *, drop_path: float = 0.2, dropout: float = 0.2):
+        super().__init__()
         import_timm()  # transformers, too, needs torchvision's operators declared
         from transformers import EfficientNetConfig, EfficientNetModel
 

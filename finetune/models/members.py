@@ -17,11 +17,16 @@ sed:NAME              dB mel, 128      any convolutional one of timm, then atten
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 
 from torch import Tensor, nn
 
 from ...features import InputError
+from ..frontends.fbank import KaldiFbank
+from ..frontends.melspec import BirdsetMelSpec, sed_mel_spec
 from ..losses import LOSSES
+from . import birdmae, sed, timm_backbone
+from .efficientnet import BirdSetEfficientNet
 from .network import Frontend, Network
 from .recipes import EFFICIENTNET, LARGE, PAPER, SED, TINY, Recipe
 
@@ -88,8 +93,6 @@ def get(name: str) -> Member:
     if name in MEMBERS:
         return MEMBERS[name]
     near = get_close_matches(name, MEMBERS, n=3, cutoff=0.5)
-    from . import timm_backbone
-
     near += [TIMM + other for other in timm_backbone.near(name)]
     raise InputError(
         f"member: expected {_wanted(near, tuple(MEMBERS))}, got {name!r}. {TIMM}NAME is any timm backbone, "
@@ -102,15 +105,13 @@ def _wanted(near: list[str], otherwise: tuple[str, ...]) -> str:
 
 
 def _timm(name: str) -> Member:
-    from . import timm_backbone
-
     about = timm_backbone.about(name)
     return Member(
         name=TIMM + name,
         title=f"{name} of timm",
         source="timm (Wightman); a recipe of our own, after the two published ones",
-        frontend=_db_mel,
-        network=_Timm(name),
+        frontend=BirdsetMelSpec,
+        network=partial(timm_backbone.TimmBackbone, name),
         recipe=replace(EFFICIENTNET, layer_decay=0.75, clip_norm=2.0) if about.fixed else EFFICIENTNET,
         hub_id=about.hub_id,
         licence=about.licence,
@@ -118,75 +119,19 @@ def _timm(name: str) -> Member:
 
 
 def _sed(name: str) -> Member:
-    from . import sed, timm_backbone
-
     about = timm_backbone.about(name)
     sed.check(name)
     return Member(
         name=SED_ON + name,
         title=f"a sound event detector on {name} of timm",
         source=SED_SOURCE,
-        frontend=_sed_mel,
-        network=_SED(name),
+        frontend=sed_mel_spec,
+        network=partial(sed.SoundEventDetector, name),
         recipe=SED,
         hub_id=about.hub_id,
         licence=about.licence,
         losses=SED_LOSSES,
     )
-
-
-@dataclass(frozen=True)
-class _BirdMAE:
-    size: str
-
-    def __call__(self, n_classes: int, **options) -> Network:
-        from .birdmae import build
-
-        return build(self.size, n_classes, **options)
-
-
-@dataclass(frozen=True)
-class _Timm:
-    name: str
-
-    def __call__(self, n_classes: int, **options) -> Network:
-        from .timm_backbone import TimmBackbone
-
-        return TimmBackbone(self.name, n_classes, **options)
-
-
-@dataclass(frozen=True)
-class _SED:
-    name: str
-
-    def __call__(self, n_classes: int, **options) -> Network:
-        from .sed import SoundEventDetector
-
-        return SoundEventDetector(self.name, n_classes, **options)
-
-
-def _efficientnet(n_classes: int, **options) -> Network:
-    from .efficientnet import BirdSetEfficientNet
-
-    return BirdSetEfficientNet(n_classes, **options)
-
-
-def _fbank() -> Frontend:
-    from ..frontends.fbank import KaldiFbank
-
-    return KaldiFbank()
-
-
-def _db_mel() -> Frontend:
-    from ..frontends.melspec import BirdsetMelSpec
-
-    return BirdsetMelSpec()
-
-
-def _sed_mel() -> Frontend:
-    from ..frontends.melspec import sed_mel_spec
-
-    return sed_mel_spec()
 
 
 SED_SOURCE = "attention over time: Kong et al. 2020, arXiv 1912.10211; GeM: Radenović et al. 2018, arXiv 1711.02512"
@@ -201,8 +146,8 @@ MEMBERS: dict[str, Member] = {
                 name=f"birdmae-{size}",
                 title=f"Bird-MAE-{size.title()}",
                 source=BIRDMAE,
-                frontend=_fbank,
-                network=_BirdMAE(size),
+                frontend=KaldiFbank,
+                network=partial(birdmae.build, size),
                 recipe=LARGE if size == "large" else PAPER,
                 hub_id=f"DBD-research-group/Bird-MAE-{size.title()}",
                 licence=NOT_STATED,
@@ -213,8 +158,8 @@ MEMBERS: dict[str, Member] = {
             name="efficientnet-b1",
             title="EfficientNet-B1 of BirdSet",
             source="Rauch et al., arXiv 2403.10380",
-            frontend=_db_mel,
-            network=_efficientnet,
+            frontend=BirdsetMelSpec,
+            network=BirdSetEfficientNet,
             recipe=EFFICIENTNET,
             hub_id="DBD-research-group/EfficientNet-B1-BirdSet-XCL",
             licence="see the page of the weights",
@@ -223,8 +168,8 @@ MEMBERS: dict[str, Member] = {
             name="tf_efficientnet_b1",
             title="EfficientNet-B1 of timm",
             source="Tan & Le 2019, arXiv 1905.11946; weights as timm has them",
-            frontend=_db_mel,
-            network=_Timm("tf_efficientnet_b1"),
+            frontend=BirdsetMelSpec,
+            network=partial(timm_backbone.TimmBackbone, "tf_efficientnet_b1"),
             recipe=EFFICIENTNET,
             hub_id="timm/tf_efficientnet_b1.ns_jft_in1k",
             licence="Apache-2.0",
@@ -233,8 +178,8 @@ MEMBERS: dict[str, Member] = {
             name="sed-b0",
             title="a sound event detector on EfficientNet-B0",
             source=SED_SOURCE,
-            frontend=_sed_mel,
-            network=_SED("tf_efficientnet_b0"),
+            frontend=sed_mel_spec,
+            network=partial(sed.SoundEventDetector, "tf_efficientnet_b0"),
             recipe=SED,
             hub_id="timm/tf_efficientnet_b0.ns_jft_in1k",
             licence="Apache-2.0",
@@ -244,8 +189,8 @@ MEMBERS: dict[str, Member] = {
             name="birdmae-tiny",
             title="a small network of Bird-MAE's form, for tests and CPUs",
             source="this project; no published weights exist",
-            frontend=_fbank,
-            network=_BirdMAE("tiny"),
+            frontend=KaldiFbank,
+            network=partial(birdmae.build, "tiny"),
             recipe=TINY,
         ),
     )

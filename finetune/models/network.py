@@ -1,8 +1,9 @@
-"""What the parts of a member have to offer, whatever library they come from."""
+"""What the parts of a member have to offer, whatever library they come from; where half precision must not be."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor, nn
 
 
@@ -16,6 +17,9 @@ class Frontend(nn.Module, ABC):
     @abstractmethod
     def finish(self, raw: Tensor) -> Tensor:
         """Padded and normalised as the network wants it."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return self.finish(self.raw(waveform))
 
 
 class Network(nn.Module, ABC):
@@ -77,3 +81,35 @@ class FrameNetwork(Network):
     @abstractmethod
     def detect(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Frame logits float32 [N, T, K], frames evenly over the window, and clip logits float32 [N, K]."""
+
+
+class Mixed(nn.Module):
+    """A network as it is trained: its tokens under autocast to `dtype`, pooling and heads in float32.
+
+    The networks know nothing of it, so each is one graph to a compiler, the same in training and evaluation. dtype:
+    None computes everything in float32.
+    """
+
+    def __init__(self, network: Network, dtype: torch.dtype | None):
+        super().__init__()
+        self.network, self.dtype = network, dtype
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """`network.tokens`, float32."""
+        if self.dtype is None:
+            return self.network.tokens(x)
+        with torch.autocast(x.device.type, self.dtype):
+            return self.network.tokens(x).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.outputs(self.tokens(x))
+
+
+def float32(device: torch.device) -> AbstractContextManager:
+    """A context without autocast; no context at all where none is on, so that an exported graph carries no trace of it.
+
+    It does not convert: what comes in as bfloat16 wants `.float()` inside.
+    """
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

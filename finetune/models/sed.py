@@ -73,16 +73,14 @@ class SoundEventDetector(TimmBackbone, FrameNetwork):
         n_classes: int,
         *,
         drop_path: float = 0.0,
-        in_chans: int = 1,
-        batch_norm: str = "running",
         dropout: float = 0.5,
         picture: tuple[int, int] = PICTURE,
     ):
         check(name)
-        super().__init__(name, 0, drop_path=drop_path, in_chans=in_chans, batch_norm=batch_norm, picture=picture)
+        super().__init__(name, 0, drop_path=drop_path, picture=picture)
         self.depth += 1  # there is no classifier of timm's
         dim = int(self.net.num_features)
-        self.channels_last = last_map(name, picture, in_chans)[1] != dim
+        self.channels_last = last_map(name, picture)[1] != dim
         self.detector = TimeAttention(dim, n_classes, dropout)
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -138,15 +136,15 @@ def _log_sum(a: Tensor, b: Tensor) -> Tensor:
 
 def check(name: str) -> None:
     """InputError unless timm's backbone of this name ends in a map of frequency and time."""
-    if about(name).fixed or len(last_map(name, PICTURE, 1)) != 4:
+    if about(name).fixed or len(last_map(name, PICTURE)) != 4:
         raise InputError(
             f"sed:{name}: expected a backbone whose last output is a map of frequency and time (a convolutional one, "
             f"such as sed:tf_efficientnet_b0), got one of tokens. Is timm:{name} what you want?"
         )
 
 
-def last_map(name: str, picture: tuple[int, int], in_chans: int) -> tuple[int, ...]:
+def last_map(name: str, picture: tuple[int, int]) -> tuple[int, ...]:
     """The shape of a backbone's last output for one picture; nothing is computed."""
     with torch.device("meta"):
-        net = import_timm().create_model(name, pretrained=False, num_classes=0, in_chans=in_chans)
-        return tuple(net.eval().forward_features(torch.empty(1, in_chans, *picture)).shape)
+        net = import_timm().create_model(name, pretrained=False, num_classes=0, in_chans=1)
+        return tuple(net.eval().forward_features(torch.empty(1, 1, *picture)).shape)

@@ -1,6 +1,6 @@
 """Any backbone of timm as a member's network, in its own tensor names behind `net.`.
 
-    picture [N, 1, F, T] -> zero-padded to whole patches -> repeated for 3 channels, where asked -> the timm model
+    picture [N, 1, F, T] -> zero-padded to whole patches -> the timm model
 
 Transformers with position embeddings of a fixed grid get the grid of this picture; a checkpoint's embeddings of another
 grid are resampled on loading. A published member failed there: "size mismatch for pos_embed: [1, 1370, 384] from
@@ -60,40 +60,26 @@ def near(name: str, count: int = 4) -> list[str]:
 class TimmBackbone(BatchNormed):
     """float32 [N, 1, F, T] -> logits [N, n_classes]. drop_path has no effect on the few models that have no such thing.
 
-    picture: (F, T) that the network is built for. in_chans: 1, or 3 to leave pretrained stems untouched (the picture is
-    repeated). batch_norm: see finetune.models.batch_norm.
+    picture: (F, T) that the network is built for.
     """
 
     net: Any  # timm's networks share their methods, but no type that has them
 
-    def __init__(
-        self,
-        name: str,
-        n_classes: int,
-        *,
-        drop_path: float = 0.0,
-        in_chans: int = 1,
-        batch_norm: str = "running",
-        picture: tuple[int, int] = PICTURE,
-    ):
-        super().__init__(batch_norm)
-        if in_chans not in (1, 3):
-            raise InputError(f"`in_chans` must be 1 or 3, got {in_chans}.")
-        self.fixed = about(name).fixed
-        self.name, self.in_chans = name, in_chans
-        self.picture: tuple[int, int] = (picture[0], picture[1])
-        self.net = _create(name, self.fixed, self.picture, num_classes=n_classes, in_chans=in_chans, drop=drop_path)
+    def __init__(self, name: str, n_classes: int, *, drop_path: float = 0.0, picture: tuple[int, int] = PICTURE):
+        super().__init__()
+        self.name, self.fixed, self.picture = name, about(name).fixed, picture
+        self.net = _create(name, self.fixed, picture, num_classes=n_classes, in_chans=1, drop=drop_path)
         self.ids = _layer_ids(self.net)
         self.depth = max(self.ids.values()) - 1
         classifier = self.net.pretrained_cfg["classifier"]
         self.heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Padded with the mean (0 after normalisation) to the size that the network is built for, and repeated."""
+        """Padded with the mean (0 after normalisation) to the size that the network is built for."""
         if self.fixed:
             height, width = _whole(self.picture, _patch(self.net))
             x = nn.functional.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
-        return x.expand(-1, self.in_chans, -1, -1)
+        return x
 
     def tokens(self, x: Tensor) -> Tensor:
         """[N, 1, F, T] -> what timm calls features: the last map, or the tokens after the last norm."""
@@ -139,8 +125,8 @@ class TimmBackbone(BatchNormed):
         notes = []
         for name in (first,) if isinstance(first, str) else first or ():
             weight = state.get(f"{name}.weight")
-            if weight is not None and weight.ndim == 4 and weight.shape[1] == 3 != self.in_chans:
-                state[f"{name}.weight"] = adapt_input_conv(self.in_chans, weight)
+            if weight is not None and weight.ndim == 4 and weight.shape[1] == 3:
+                state[f"{name}.weight"] = adapt_input_conv(1, weight)
                 notes.append(f"{name} summed over its 3 channels")
         return notes
 

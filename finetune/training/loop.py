@@ -15,12 +15,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import losses
-from ..compiling import compiled
 from ..data import augment
 from ..data.teacher import Teacher
 from ..models.members import Model
-from ..models.network import Network
-from ..models.precision import Mixed
+from ..models.network import Mixed, Network
+from ..torch_settings import compiled
 from . import resume, schedule
 from .averaging import Average
 from .recipe import Settings

@@ -19,13 +19,12 @@ from accelerate import Accelerator
 from ...features import InputError
 from ...features.progress import Progress
 from ...features.recordings import Recordings
-from .. import compiling
 from .. import smoke as smoke_test
 from ..background import Background
 from ..initial_weights import begin
 from ..models import members
 from ..models.members import Member
-from ..torch_threads import no_denormals
+from ..torch_settings import check_compiling, no_denormals
 from . import results, tracking
 from . import resume as resume_state
 from .fold_training import Training
@@ -75,15 +74,10 @@ def train(
     track: str | None = None,
     push_to_hub: str | None = None,
 ) -> Trained:
-    """Train the member on all folds but `fold`; settings: None is the member's own recipe.
+    """What `finetune.api.fine_tune` calls, whose arguments these are.
 
-    init, pretrained: see `initial_weights.begin`. background: a folder of recordings without birds, beside those
-    labelled "nocall". teacher, teacher_labels, taxonomy, renames, distill_weight, temperature: see
-    `finetune.data.teacher.read_teacher`. unlabelled: a folder of recordings that are learned from by what the teacher
-    says of them alone. labels: the classes in order, where they are not just those that occur. resume: None goes on
-    with an unfinished fold of the same configuration, False refuses it, True wants one. recordings: may be None with
-    `smoke`, which trains for a minute on a CPU through every stage. track: a trackio project; push_to_hub: OWNER/NAME.
-    InputError for anything wrong with what the user gave.
+    recordings: None with `smoke` alone. settings: None is the member's own recipe. labels: the classes in order, where
+    they are not just those that occur. InputError for anything wrong with what the user gave.
     """
     run, own = Path(run), Path(run) / f"fold{fold}"
     tracking.check(track, push_to_hub)
@@ -91,7 +85,7 @@ def train(
     accelerator = Accelerator(cpu=_on_cpu(settings))
     log = log if accelerator.is_main_process else _unheard
     if settings.compile:
-        compiling.check(accelerator.device)
+        check_compiling(accelerator.device)
     if smoke:
         with accelerator.main_process_first():
             recordings = smoke_test.few(recordings, run, settings.seed)

@@ -37,13 +37,13 @@ class HeldOut:
         self.truth = clip_targets(self.all, self.labels) > 0  # [n, K]
         self.window_s = reading["window_s"]
 
-    def predict(self, loop: Loop, batch_size: int, rule: str = "all") -> Windows:
-        """Logits of the windows that `rule` picks of each clip, with the network's present weights."""
+    def predict(self, loop: Loop, batch_size: int) -> Windows:
+        """Logits of all windows of each clip, with the network's present weights."""
         process, processes = self.share
         if self.clips is None:
             found = []
         else:
-            logits, owner = loop.logits(self.clips.held_out(batch_size, rule))
+            logits, owner = loop.logits(self.clips.held_out(batch_size))
             found = [(logits.numpy(), owner.numpy() * processes + process)]
         found = gather_object(found) if processes > 1 else found
         logits, owner = (np.concatenate(parts) for parts in zip(*found))

@@ -9,7 +9,7 @@ does. So an experiment may be repeated with other seeds: scores and gains are me
 deviation of the gains between them stands beside.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,10 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
     """
     rows = []
     found = [_values(arms, truths, seed, n_boot) for arms in repeats]
-    mean = {key: (_mean(one[key][0] for one in found), _mean(one[key][1] for one in found)) for key in found[0]}
+    mean = {
+        key: (float(np.mean([one[key][0] for one in found])), np.mean([one[key][1] for one in found], axis=0))
+        for key in found[0]
+    }
     for arm in repeats[0]:
         row = _row(arm, mean) | {"repeats": len(found), "role": arm.role}
         if arm.against is not None and len(found) > 1:
@@ -80,11 +83,6 @@ def score(repeats: Sequence[Sequence[Arm]], truths: Truths, seed: int = 0, n_boo
                 row[name] = float(np.std([one[arm.name, part][0] - one[arm.against, part][0] for one in found], ddof=1))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _mean(values: Iterable) -> Any:
-    """Of numbers, or of arrays of one length."""
-    return np.mean(list(values), axis=0)
 
 
 def _values(arms, truths: Truths, seed: int, n_boot: int) -> dict[tuple[str, str], tuple[float, np.ndarray]]:
@@ -100,7 +98,7 @@ def _values(arms, truths: Truths, seed: int, n_boot: int) -> dict[tuple[str, str
     return values
 
 
-def _row(arm: Arm, values: Mapping[tuple[str, str], tuple[float, np.ndarray]]) -> dict:
+def _row(arm: Arm, values: Mapping[tuple[str, str], Any]) -> dict:
     row: dict[str, str | float] = {"arm": arm.name, "against": arm.against or ""}
     for part in ("oof", "heldout"):
         row |= _interval(part, *values[arm.name, part])
@@ -117,6 +115,5 @@ def _less(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> tuple[flo
 
 
 def _interval(name: str, value: float, draws: np.ndarray) -> dict[str, float]:
-    draws = draws[~np.isnan(draws)]
-    low, high = np.percentile(draws, (2.5, 97.5)) if len(draws) else (np.nan, np.nan)
-    return {name: value, f"{name}_lo": float(low), f"{name}_hi": float(high)}
+    low, high = metrics.interval(metrics.macro_auc, value, draws)
+    return {name: value, f"{name}_lo": low, f"{name}_hi": high}

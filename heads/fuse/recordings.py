@@ -23,8 +23,8 @@ from ...features.recordings.names import PATTERN
 from ...finetune.exporter import program_of
 from ...probe.graph.load import default_opset
 from ...probe.surgery.expose import Exposed, rebuild
-from ..ensemble import Members
-from ..sequences.ensemble import SequenceEnsemble
+from ..ensemble import Members, SequenceEnsemble
+from ..first_passes import Mapped
 from ..sequences.first_pass_origin import FirstPassOrigin
 from .grafting import OUTPUT, prefixed
 
@@ -36,18 +36,11 @@ class RecordingHead(nn.Module):
     """Taps [L, ...] in the order of the ensemble's, mask [1, L], and site and hour int64 [1] where it reads them;
     probabilities [L, K]. The first pass comes from the tap of its origin, the classes' outputs picked in here."""
 
-    picked: Tensor
-    has: Tensor
-
     def __init__(self, ensemble: SequenceEnsemble, origin: FirstPassOrigin | None):
         super().__init__()
         self.ensemble, self.tap = ensemble, origin and origin.tap
-        self.picks = origin is not None and origin.outputs is not None
-        outputs = (origin.outputs if origin else None) or ((0,),)
-        width = max(1, *map(len, outputs))
-        rows = [[*each, *[each[0] if each else 0] * (width - len(each))] for each in outputs]
-        self.register_buffer("picked", torch.tensor(rows))
-        self.register_buffer("has", torch.tensor([bool(each) for each in outputs]))
+        outputs = None if origin is None else origin.outputs
+        self.picked = nn.Identity() if outputs is None else Mapped(outputs, absent=torch.nan)
 
     @property
     def placed(self) -> bool:
@@ -59,9 +52,7 @@ class RecordingHead(nn.Module):
         site, hour = inputs[n + 1 :] if self.placed else (torch.zeros(1, dtype=torch.int64),) * 2
         first = None
         if self.tap is not None:
-            first = taps[self.ensemble.taps.index(self.tap)].flatten(2)
-            if self.picks:
-                first = torch.where(self.has, first[..., self.picked].amax(-1), torch.nan)
+            first = self.picked(taps[self.ensemble.taps.index(self.tap)].flatten(2))
         return self.ensemble(taps, mask, site, hour, first)[0]
 
 

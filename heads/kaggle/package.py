@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from ...analysis.postprocess.chain import Wanted
 from ...features import InputError
 from ...features.files import check_exists, write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
@@ -15,7 +16,7 @@ from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
 from . import metadata, notebook
-from .steps import Steps
+from .steps import check_files, pack
 from .wheel import NEEDED, build_wheel
 
 COMPETITION = "birdclef-2026"
@@ -101,7 +102,8 @@ def write_kernel(
     check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)
     check_sources(source, model, head, fold)
-    steps = Steps(taxonomy, genus, group, prior, prior_weight, gaussian, power)  # read before a slow fusing
+    wanted = Wanted(taxonomy, genus, group, prior, prior_weight=prior_weight, gaussian=gaussian, power=power)
+    check_files(wanted)  # before a slow fusing
     with OutputFolder(out, KIND).replacing() as draft:
         package = draft / "package"
         (package / "wheels").mkdir(parents=True)
@@ -123,7 +125,7 @@ def write_kernel(
             "dry_run_files": 4,
             "needed": list(NEEDED),
             "wheel": build_wheel(package / "wheels").name,
-            "postprocess": steps.pack(package, about["labels"]),
+            "postprocess": pack(wanted, package, about["labels"]),
         }
         write_files(draft, config, user)
     size = sum(path.stat().st_size for path in (out / "package").rglob("*") if path.is_file())

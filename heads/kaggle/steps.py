@@ -2,50 +2,39 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from ...analysis.postprocess.chain import Wanted
 from ...analysis.postprocess.site_hour import Prior, SiteHour
 from ...analysis.postprocess.taxonomic import Taxonomic
 from ...features import InputError
 
 
-@dataclass(frozen=True)
-class Steps:
-    """As `write_kernel` is told them; None for a step that is not wanted. InputError: a file that is none."""
+def check_files(wanted: Wanted) -> None:
+    """InputError: a taxonomy or a prior that is none."""
+    if wanted.prior is not None:
+        Prior.read(wanted.prior)
+    if wanted.taxonomy is not None:
+        Taxonomic.read(wanted.taxonomy, wanted.genus, wanted.group)
 
-    taxonomy: Path | None
-    genus: float
-    group: float
-    prior: Path | None
-    prior_weight: float | None
-    gaussian: float | None
-    power: float | None
 
-    def __post_init__(self):
-        if self.prior is not None:
-            Prior.read(self.prior)
-        if self.taxonomy is not None:
-            Taxonomic.read(self.taxonomy, self.genus, self.group)
+def pack(wanted: Wanted, package: Path, labels: Sequence[str]) -> dict:
+    """The `postprocess` of config.json: the steps that are wanted, their files copied into the package.
 
-    def pack(self, package: Path, labels: Sequence[str]) -> dict:
-        """The `postprocess` of config.json: the steps that are wanted, their files copied into the package.
-
-        InputError: a file that knows none of the labels.
-        """
-        numbers = {"gaussian": self.gaussian, "power": self.power}
-        wanted: dict = {name: value for name, value in numbers.items() if value is not None}
-        if self.taxonomy is not None:
-            known = set(Taxonomic.read(self.taxonomy, self.genus, self.group).genus)
-            check_overlap(labels, known, self.taxonomy)
-            shutil.copyfile(self.taxonomy, package / "taxonomy.csv")
-            wanted |= {"taxonomy": "taxonomy.csv", "genus": self.genus, "group": self.group}
-        if self.prior is not None:
-            step = SiteHour(Prior.read(self.prior), self.prior_weight)
-            check_overlap(labels, set(step.prior.counts.classes), self.prior)
-            step.prior.write(package / "prior.json")
-            wanted |= {"prior": "prior.json", "prior_weight": step.strength}
-        return wanted
+    InputError: a file that knows none of the labels.
+    """
+    numbers = {"gaussian": wanted.gaussian, "power": wanted.power}
+    steps: dict = {name: value for name, value in numbers.items() if value is not None}
+    if wanted.taxonomy is not None:
+        check_overlap(labels, set(Taxonomic.read(wanted.taxonomy).genus), wanted.taxonomy)
+        shutil.copyfile(wanted.taxonomy, package / "taxonomy.csv")
+        steps |= {"taxonomy": "taxonomy.csv", "genus": wanted.genus, "group": wanted.group}
+    if wanted.prior is not None:
+        step = SiteHour(Prior.read(wanted.prior), wanted.prior_weight)
+        check_overlap(labels, set(step.prior.counts.classes), wanted.prior)
+        step.prior.write(package / "prior.json")
+        steps |= {"prior": "prior.json", "prior_weight": step.strength}
+    return steps
 
 
 def check_overlap(labels: Sequence[str], known: set[str], place: Path) -> None:

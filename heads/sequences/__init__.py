@@ -1,12 +1,8 @@
 """Heads over time: they read the windows of a recording in their order, with what a first pass said of them."""
 
-from collections.abc import Mapping
-
-from ..modules import make
 from .head import SequenceHead
 from .plain import SequenceAttention, SequenceGRU
-from .protossm import ProtoSSM
-from .residual import ResidualSSM
+from .ssm import ProtoSSM, ResidualSSM
 
 KINDS: dict[str, type[SequenceHead]] = {
     "protossm": ProtoSSM,
@@ -15,10 +11,4 @@ KINDS: dict[str, type[SequenceHead]] = {
     "sequence-attention": SequenceAttention,
 }
 
-
-def build(name: str, widths: Mapping[str, int], n_classes: int, **options) -> SequenceHead:
-    """A sequence head by name, one of `KINDS`. Otherwise as `heads.modules.build`."""
-    return make(KINDS, name, widths, n_classes, **options)
-
-
-__all__ = ["KINDS", "ProtoSSM", "ResidualSSM", "SequenceAttention", "SequenceGRU", "SequenceHead", "build"]
+__all__ = ["KINDS", "ProtoSSM", "ResidualSSM", "SequenceAttention", "SequenceGRU", "SequenceHead"]

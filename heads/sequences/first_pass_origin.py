@@ -11,6 +11,7 @@ import numpy as np
 from ...analysis import predictions
 from ...analysis.predictions.row_ids import files
 from ...features import InputError
+from ...features.recordings.class_mapping import highest
 from ...features.schema import record
 from . import first_pass
 
@@ -40,13 +41,7 @@ class FirstPassOrigin:
 
     def of_tap(self, values: np.ndarray) -> np.ndarray:
         """float [n, width] of the tap -> logits float32 [n, K], NaN where a class has none."""
-        if self.outputs is None:
-            return values.astype(np.float32)
-        found = np.full((len(values), len(self.outputs)), np.nan, np.float32)
-        for k, each in enumerate(self.outputs):
-            if each:
-                found[:, k] = values[:, list(each)].max(axis=1)
-        return found
+        return values.astype(np.float32) if self.outputs is None else highest(values, self.outputs)
 
     def to_json(self) -> dict:
         return asdict(self)

@@ -8,7 +8,7 @@ its length, place and first pass. ProtoSSM's second task, the groups in a record
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +17,13 @@ from torch import Tensor
 from ...features.progress import Progress
 from ...finetune.losses import bce, loss
 from ..training.folds import Batches, Split
-from ..training.loop import ASL_GAMMA_POSITIVE, Fitted, Keeper, Settings, batch_size
+from ..training.loop import ASL_GAMMA_POSITIVE, Fitted, Keeper, Settings, batch_size, optimised
 from .head import SequenceHead
-from .protossm import ProtoSSM
 from .recordings import Recordings
+from .ssm import ProtoSSM
+
+if TYPE_CHECKING:
+    from ..training.finished_folds import FinishedHead
 
 GROUP_WEIGHT = 0.1
 PREDICTED = 256  # recordings at a time
@@ -45,15 +48,6 @@ class Windows:
         return index, ([x[index] for x in self.xs], mask, site, hour, first)
 
 
-class Finished(Protocol):
-    """Folds of one head that are done."""
-
-    def get(self, fold: int, recordings: np.ndarray, rows: np.ndarray) -> Fitted | None:
-        """The fold, with the logits of the rows that it holds out and their recordings; None: it has to be trained."""
-
-    def keep(self, fold: int, fitted: Fitted) -> None: ...
-
-
 def fit_recordings(
     make: Callable[[], SequenceHead],
     windows: Windows,
@@ -61,7 +55,7 @@ def fit_recordings(
     settings: Settings,
     judge: Callable[[np.ndarray, Tensor], float] | None = None,
     bar: Progress | None = None,
-    finished: Finished | None = None,
+    finished: "FinishedHead | None" = None,
 ) -> list[Fitted]:
     """Train one sequence head per split of rows; no recording may have rows on both sides.
 
@@ -116,8 +110,7 @@ def _fit(make, windows, rows, split, fold, batch, settings, judge, bar) -> Fitte
     batches = Batches(split, batch, settings.fractions, settings.mixup, (settings.seed, fold))
     keeper = Keeper(settings.patience if judge else None)
     steps = math.ceil(sum(map(len, split.train)) / batch)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    optimiser, schedule = optimised(head.parameters(), settings)
     for _ in range(settings.epochs):
         cost = _train_epoch(head, windows, batches, steps, optimiser, settings)
         schedule.step()
@@ -128,8 +121,7 @@ def _fit(make, windows, rows, split, fold, batch, settings, judge, bar) -> Fitte
         bar.advance(1, f"loss {cost:.4f}, held-out AUC {keeper.score:.4f}")
         if keeper.done:
             break
-    head.load_state_dict(keeper.state)
-    return Fitted(head.eval(), keeper.logits, keeper.score, keeper.epoch, tuple(keeper.losses), tuple(keeper.scores))
+    return keeper.fitted(head)
 
 
 def _train_epoch(head, windows, batches, steps, optimiser, settings) -> float:

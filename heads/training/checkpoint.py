@@ -7,14 +7,14 @@ weights file. Nothing is unpickled, nothing is replaced silently: Yadav 2026 los
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ...features import InputError
 from ...features.schema import record
 from ...features.store import StoreKey
 from ...finetune import checkpoint
-from ..inputs import taps_of
+from ..inputs import key_difference
 from ..modules import Head
 from ..sequences import SequenceHead
 from .specs import build
@@ -80,16 +80,3 @@ def load(
     sizes = description.widths, len(description.labels)
     module = checkpoint.built(path, description.options, lambda: build(description.head, *sizes, **description.options))
     return checkpoint.load_weights(path, module, description).eval(), description
-
-
-def key_difference(found: StoreKey, wanted: StoreKey, tokens: Sequence[str]) -> str | None:
-    """Why features under the key `found` do not fit a head of `tokens` trained under `wanted`; None where they do.
-
-    Which windows of a clip were taken, with which seed and in which number type may differ: the features of one window
-    do not depend on it. Of the taps only those that the head reads must be there.
-    """
-    if missing := [tap for tap in taps_of(tokens) if tap not in found.taps]:
-        return f"taps {', '.join(found.taps)} on disk, expected {', '.join(missing)} too. Made with another --taps?"
-    same = {name: getattr(wanted, name) for name in ("taps", "selection", "seed", "dtype")}
-    differences = replace(found, **same).differences(wanted)
-    return differences[0] if differences else None

@@ -13,7 +13,7 @@ from ...analysis import metrics
 from ...features.progress import Progress
 from ...finetune.checkpoint import versions
 from ..dataset import Data
-from ..first_passes.fitting import fit_first_pass
+from ..first_passes import fit_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from ..sequences.recordings import Recordings, make_recordings
 from ..sequences.training import Windows, fit_recordings
@@ -24,7 +24,7 @@ from .scores import Units, differences, make_units, score
 from .specs import HeadSpec, build
 
 if TYPE_CHECKING:
-    from ..finished_folds import FinishedFolds
+    from .finished_folds import FinishedFolds
 
 
 class Job:

@@ -6,13 +6,15 @@ size and patience are not published; those here are ours. The held-out fold also
 little optimistic, as published; `patience=None` trains all epochs and never looks.
 """
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
 
 from ...features import InputError
 from ...features.progress import Progress
@@ -21,7 +23,6 @@ from ...finetune.losses import LOSSES, activation_of, loss
 from ..modules import Head
 from ..sequences import SequenceHead
 from .folds import Batches, Split
-from .stack import Stack
 
 ASL_GAMMA_POSITIVE = 0.0  # as on the published model card; the loss's other numbers are Ridnik et al.'s own
 STACKED_BATCH = 64  # 5 models stacked are 1.1-1.2 x as fast up to here, at 256 equal; see tests/bench_heads.py
@@ -129,8 +130,7 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
     stack = Stack(modules)
     keepers = [Keeper(settings.patience if judge else None) for _ in numbered]
     steps = math.ceil(max(sum(map(len, split.train)) for _, split in numbered) / batch)
-    optimiser = torch.optim.AdamW(stack.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    optimiser, schedule = optimised(stack.parameters(), settings)
     for _ in range(settings.epochs):
         losses = train_epoch(stack, xs, targets, batches, steps, optimiser, settings.loss)
         schedule.step()
@@ -143,12 +143,15 @@ def _fit_stack(make, xs, targets, numbered, settings, batch, judge, bar):
         bar.advance(len(numbered), f"loss {float(losses.mean()):.4f}, held-out AUC {score:.4f}")
         if all(keeper.done for keeper in keepers):
             break
-    for module, keeper in zip(modules, keepers):
-        module.load_state_dict(keeper.state)
-    return [
-        Fitted(module.eval(), k.logits, k.score, k.epoch, tuple(k.losses), tuple(k.scores))
-        for module, k in zip(modules, keepers)
-    ]
+    return [keeper.fitted(module) for module, keeper in zip(modules, keepers)]
+
+
+def optimised(
+    parameters: Iterable[Tensor], settings: Settings
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW, and the cosine that is to be stepped after each epoch."""
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
 
 
 def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
@@ -165,6 +168,48 @@ def train_epoch(stack, xs, targets, batches, steps, optimiser, kind) -> Tensor:
         optimiser.step()
         total += losses.detach()
     return total / steps
+
+
+class Stack:
+    """M heads of one architecture trained as one: parameters side by side, one vmapped pass for all.
+
+    Small models at small batches are bound by the overhead of each operator, and a stack pays that once for all folds.
+    At large batches the batched matrix products are slower than plain ones, and models one after another win. A stack
+    of one is the plain module.
+    """
+
+    def __init__(self, modules: Sequence[Head]):
+        self.size = len(modules)
+        self._one = modules[0] if self.size == 1 else copy.deepcopy(modules[0])
+        if self.size > 1:
+            self._parameters, self._buffers = stack_module_state(list(modules))
+
+    def parameters(self) -> list[Tensor]:
+        return list(self._one.parameters() if self.size == 1 else self._parameters.values())
+
+    def __call__(self, xs: list[Tensor]) -> Tensor:
+        """Training pass: xs of [M, B, width] -> logits [M, B, K]. Each model draws its own dropout."""
+        self._one.train()
+        if self.size == 1:
+            return self._one([x[0] for x in xs])[None]
+        return vmap(self._call, in_dims=(0, 0, 0), randomness="different")(self._parameters, self._buffers, xs)
+
+    @torch.no_grad()
+    def predict(self, m: int, xs: list[Tensor], rows: int = 4096) -> Tensor:
+        """Evaluation pass of model m: xs of [n, width] -> logits [n, K]."""
+        self._one.eval()
+        state = self.state(m)
+        pieces = zip(*(x.split(rows) for x in xs))
+        return torch.cat([functional_call(self._one, state, (list(piece),)) for piece in pieces])
+
+    def state(self, m: int) -> dict[str, Tensor]:
+        """Model m's state dict; views of what is being trained."""
+        if self.size == 1:
+            return self._one.state_dict()
+        return {name: tensor.detach()[m] for name, tensor in (self._parameters | self._buffers).items()}
+
+    def _call(self, parameters, buffers, xs):
+        return functional_call(self._one, (parameters, buffers), (xs,))
 
 
 class Keeper:
@@ -185,3 +230,8 @@ class Keeper:
             self.score, self.epoch, self.logits = score, len(self.scores), logits
             self.state = {name: tensor.clone() for name, tensor in state.items()}
         self.done = self.patience is not None and len(self.scores) - self.epoch >= self.patience
+
+    def fitted(self, module: Head | SequenceHead) -> Fitted:
+        """The model with the weights of its best epoch."""
+        module.load_state_dict(self.state)
+        return Fitted(module.eval(), self.logits, self.score, self.epoch, tuple(self.losses), tuple(self.scores))

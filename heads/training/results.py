@@ -10,7 +10,6 @@ tap_weights.csv    head, fold, tap, weight; table.md: the pooled scores for peop
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +44,6 @@ def check(run: Path, overwrite: bool, heads: Sequence[str] = (), folds: int = 0)
         f"heads/{name}-fold{i}.{end}" for name in heads for i in range(folds) for end in ("json", "safetensors")
     ]
     OutputFolder(run, KIND).check(overwrite, [*checkpoints, *(f"oof/{name}.csv" for name in heads)])
-
-
-def replacing(run: Path) -> AbstractContextManager[Path]:
-    """A draft of the run, which takes the place of an older one when it is whole, see `OutputFolder.replacing`."""
-    return OutputFolder(run, KIND).replacing()
 
 
 def write(

@@ -9,7 +9,7 @@ from ..inputs import parse_tokens
 from ..modules import Head
 from ..sequences import SequenceHead
 
-KINDS = (*modules.KINDS, *first_passes.KINDS, *sequences.KINDS)
+KINDS: dict[str, type[Head] | type[SequenceHead]] = {**modules.KINDS, **first_passes.KINDS, **sequences.KINDS}
 SETS = {"sequence": ("sequence-gru", "sequence-attention")}  # several heads under one name
 
 
@@ -41,11 +41,7 @@ def build(kind: str, widths: Mapping[str, int], n_classes: int, **options) -> He
     """A head of any kind. InputError: see `heads.modules.build`."""
     if kind not in KINDS:
         raise InputError(f"`--head` must be one of {', '.join([*KINDS, *SETS])}, got {kind!r}.")
-    if kind in sequences.KINDS:
-        return sequences.build(kind, widths, n_classes, **options)
-    if kind in first_passes.KINDS:
-        return first_passes.build(kind, widths, n_classes, **options)
-    return modules.build(kind, widths, n_classes, **options)
+    return modules.build(kind, widths, n_classes, KINDS, **options)
 
 
 def parse_heads(

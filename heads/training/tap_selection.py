@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...analysis.studies.forward_selection import Selection, forward_select
+from ...analysis.studies.tap_selection import Selection, forward_select
 from ...features import InputError
 from ..dataset import load
 from .folds import make_folds

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...analysis.studies.forward_selection import Selection
+from ...analysis.studies.tap_selection import Selection
 from ...features import InputError
+from ...features.output_folder import OutputFolder
 from ...features.progress import Progress
 from ...features.recordings.taxonomy import read_groups
 from ...features.store import FeatureStore
@@ -24,12 +25,12 @@ from ...finetune.losses import probabilities
 from ..agreement import Agreed
 from ..dataset import SOURCES, load
 from ..ensemble import load_members
-from ..finished_folds import FinishedFolds
 from ..inputs import parse_tokens
 from ..modules import parameters_count
 from ..sequences.first_pass import Naming, mapping_of, with_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
+from .finished_folds import FinishedFolds
 from .folds import ALWAYS, make_folds
 from .job import Job
 from .loop import Fitted, Settings
@@ -65,7 +66,6 @@ def train(
     first_pass: str | None = None,
     backbone_labels: Path | None = None,
     renames: Path | None = None,
-    names: Sequence[str] = SOURCES,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
     pseudo_gate: pseudo_labels.Gate | None = None,
@@ -74,13 +74,9 @@ def train(
     log: Callable[[str], None] = lambda line: None,
     progress: bool = True,
 ) -> Trained:
-    """Train `heads` (see `parse_heads`) on `taps` of one store per source. labels: the classes in order (a taxonomy).
-    taxonomy: a taxonomy.csv, for the groups and names in it. first_pass, backbone_labels, renames: see
-    `sequences.first_pass`.
+    """What `heads.api.train` calls, whose arguments these are.
 
-    With several stores the second (soundscapes) is what early stopping watches and the table shows; a third
-    (pseudo-labelled) is never scored. pseudo_from: the run whose head `pseudo_head` labels that third store, through
-    `pseudo_gate` if there is one.
+    labels: the classes in order (a taxonomy). pseudo_gate: what lets the third store's labels through; None: all.
     InputError for anything wrong with what the user gave.
     """
     started, run = time.perf_counter(), Path(run)
@@ -89,11 +85,12 @@ def train(
     naming = Naming(taxonomy, backbone_labels, renames)
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
-    data, origin, outputs = load(stores, list(tokens), labels=labels, names=names), None, None
+    data, origin, outputs = load(stores, list(tokens), labels=labels), None, None
     if first_pass is not None:
         data = with_first_pass(data, first_pass, stores, naming, log)
         origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
-    data = pseudo_labels.label(data, teacher, pseudo_gate) if teacher else data
+    if teacher:
+        data = pseudo_labels.label(data, teacher, pseudo_gate)
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
     log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
@@ -110,7 +107,7 @@ def train(
     trained = trained_of(run, job, fitted, warnings)
     config = {
         "command": command,
-        "stores": [{"path": str(path), "source": name} for path, name in zip(stores, names)],
+        "stores": [{"path": str(path), "source": name} for path, name in zip(stores, SOURCES)],
         **job.about(specs),
         "pseudo_gate": asdict(pseudo_gate) if teacher and pseudo_gate else None,
         "warnings": list(warnings),
@@ -176,7 +173,7 @@ def write(trained: Trained, job: Job, fitted: Sequence[FittedHead], config: dict
         head.spec.name: probabilities(torch.from_numpy(head.logits[kept]), job.settings.activation).numpy()
         for head in fitted
     }
-    with results.replacing(trained.run) as draft:
+    with OutputFolder(trained.run, results.KIND).replacing() as draft:
         for head in fitted:
             for fold, one in enumerate(head.folds):
                 description = job.describe(head.spec, fold, one)

@@ -9,7 +9,16 @@ recordings speaks of the claim's reach, not of the note's own numbers; each row 
 and a claim that was not tested on Perch v2 and the competition's recordings has a row that says so.
 """
 
+from ..published import Published
+from ..runs.discovery import Sources
+from . import failures, heads, lastmile, probing
 from .record import Claim, needs_table, rules_table, table
-from .register import claims
 
-__all__ = ["Claim", "claims", "needs_table", "rules_table", "table"]
+__all__ = ["TESTS", "Claim", "claims", "needs_table", "rules_table", "table"]
+
+TESTS = (*probing.TESTS, *heads.TESTS, *failures.TESTS, *lastmile.TESTS)  # in the order of the note
+
+
+def claims(sources: Sources, published: Published) -> tuple[Claim, ...]:
+    """Every claim, once a run that tests it, or once untested. Same sources, same claims, in the same order."""
+    return tuple(claim for test in TESTS for claim in test(sources, published))

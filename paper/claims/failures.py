@@ -11,12 +11,12 @@ from ..parameter_counts import vit_tokens
 from ..published import Published
 from ..runs.discovery import Sources
 from . import commands, verdicts
-from .record import Claim, tested, untested
+from .record import Claim, judged, tested
 
 
 def smallest_step(published: Published) -> float:
     """The smallest change of macro ROC-AUC that the note calls one: what is less is called the same (note, Table 2)."""
-    return float(published.table2["public"].diff().abs().min())
+    return float(published.frame("table2")["public"].diff().abs().min())
 
 
 def pseudo(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -92,13 +92,9 @@ def _arms(
     about: dict[str, str],
 ) -> Iterator[Claim]:
     """A claim an experiment of this kind; another, untested, where none is of Perch v2."""
-    found = []
-    for run in sources.experiments:
-        if run.kind == kind and (one := experiments.measure(sources, run, role, column)) is not None:
-            found.append(one)
-            yield tested(one, verdict(one.value, one.low, one.high), **about)
-    if not any(one.perch for one in found):
-        yield untested(commands.experiment(kind), **about)
+    measured = (experiments.measure(sources, run, role, column) for run in sources.experiments if run.kind == kind)
+    found = [(one, verdict(*one.ends)) for one in measured if one is not None]
+    yield from judged(found, commands.experiment(kind), about)
 
 
 TESTS = (pseudo, residual, stronger, position)

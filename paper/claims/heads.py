@@ -13,18 +13,18 @@ from ..runs.discovery import Sources
 from ..runs.readers import Heads
 from . import commands, verdicts
 from .probing import PUBLISHED_READOUT, beaten_readouts
-from .record import Claim, tested, untested
+from .record import Claim, judged, positive, tested
 
 ROUND = 0.1  # "about" allows for a tenth
 
 
 def order(sources: Sources, published: Published) -> Iterator[Claim]:
-    weights = published.weights.merge(published.table1, on="block")
+    weights = published.frame("weights").merge(published.frame("table1"), on="block")
     rho = float(np.corrcoef(weights["weight"].rank(), weights["knn"].rank())[0, 1])
     about = {
         "key": "order",
         "claim": "The trained head's weights follow the probe's order of the blocks",
-        "source": published.weights.attrs["source"],
+        "source": published.listings["weights"].source,
         "published": f"the same order of {len(weights)} blocks (rho {rho:.0f}), which chance gives one time in six",
         "test": "Spearman's rho of the head's weights with the probe's accuracies; holds if its interval is above 0, "
         "undecided where so few taps cannot show an order",
@@ -33,18 +33,17 @@ def order(sources: Sources, published: Published) -> Iterator[Claim]:
     for run in sources.heads:
         for head, one in heads.order(sources, run).items():
             enough = verdicts.can_order(heads.n_taps(run, head))
-            said = verdicts.positive(one.value, one.low, one.high) if enough else verdicts.UNDECIDED
-            found.append(one)
-            yield tested(one, said, "{:+.2f}", **about)
-    yield from _perch(found, about)
+            found.append((one, verdicts.positive(*one.ends) if enough else verdicts.UNDECIDED))
+    yield from judged(found, commands.HEADS, about, "{:+.2f}")
 
 
 def favourite(sources: Sources, published: Published) -> Iterator[Claim]:
-    weights, knn = published.weights.set_index("block")["weight"], published.table1.set_index("block")["knn"]
+    weights = published.frame("weights").set_index("block")["weight"]
+    knn = published.frame("table1").set_index("block")["knn"]
     about = {
         "key": "favourite",
         "claim": "The block that the head weighs most is the probe's best",
-        "source": published.weights.attrs["source"],
+        "source": published.listings["weights"].source,
         "published": f"block {weights.idxmax()} in both, of {len(weights)}" * bool(weights.idxmax() == knn.idxmax()),
         "test": "the probe's accuracy at the tap that the head weighs most less that at its best tap, paired; holds if "
         "they are one, does not hold if the interval is below 0 and the sweep's family-wise test separates the two; a "
@@ -55,14 +54,13 @@ def favourite(sources: Sources, published: Published) -> Iterator[Claim]:
         for head in heads.order(sources, run):
             if (measured := heads.favourite(sources, run, head)) is not None:
                 one, tied = measured
-                found.append(one)
-                same = (one.value, one.low, one.high) == (0, 0, 0)
+                same = one.ends == (0, 0, 0)
                 worse = one.high < 0 and not tied
                 said = verdicts.HOLDS if same else verdicts.FAILS if worse else verdicts.UNDECIDED
                 if worse and _only_published(sources, run, head):
                     said = verdicts.ARTEFACT
-                yield tested(one, said, **about)
-    yield from _perch(found, about)
+                found.append((one, said))
+    yield from judged(found, commands.HEADS, about)
 
 
 def _only_published(sources: Sources, run: Heads, head: str) -> bool:
@@ -86,7 +84,7 @@ def mixing(sources: Sources, published: Published) -> Iterator[Claim]:
         "holds if the interval is above 0",
     }
     measured = [heads.head_gain(sources, run, "attention", "scalarmix") for run in sources.heads]
-    yield from _all_positive([one for one in measured if one is not None], about)
+    yield from judged(positive(measured), commands.HEADS, about)
 
 
 def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -100,7 +98,7 @@ def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
     }
     measured = [heads.over_end(sources, run).get("attention") for run in sources.heads]
     measured += experiments.of_kind(sources, "members", runs.INNER, "oof_gain")
-    yield from _all_positive([one for one in measured if one is not None], about)
+    yield from judged(positive(measured), commands.HEADS, about)
 
 
 def size(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -118,17 +116,6 @@ def size(sources: Sources, published: Published) -> Iterator[Claim]:
     at = f"widths {widths}; {shape['classes']} classes"
     one = Measure("", "the note's own description", count, np.nan, np.nan, "exact", at)
     yield tested(one, verdicts.near(count, stated.number, ROUND), "{:,}", **about)
-
-
-def _all_positive(found: list[Measure], about: dict[str, str]) -> Iterator[Claim]:
-    for one in found:
-        yield tested(one, verdicts.positive(one.value, one.low, one.high), **about)
-    yield from _perch(found, about)
-
-
-def _perch(found: list[Measure], about: dict[str, str]) -> Iterator[Claim]:
-    if not any(one.perch for one in found):
-        yield untested(commands.HEADS, **about)
 
 
 TESTS = (order, favourite, mixing, over_end, size)

@@ -8,7 +8,7 @@ from ..measures import Measure, comparisons, experiments, members
 from ..published import Published
 from ..runs.discovery import Sources
 from . import commands, verdicts
-from .record import Claim, tested, untested
+from .record import Claim, judged, positive, tested, untested
 
 MEMBERS, MADE_UP = "members", "of the experiment on members"
 
@@ -52,7 +52,7 @@ def blend(sources: Sources, published: Published) -> Iterator[Claim]:
         *_comparisons(sources, published, comparisons.blend_gain),
         *experiments.of_kind(sources, MEMBERS, runs.BLEND, "heldout_gain"),
     ]
-    yield from _positive(found, about, commands.BLEND)
+    yield from judged(positive(found), commands.BLEND, about)
 
 
 def lead(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -68,7 +68,7 @@ def lead(sources: Sources, published: Published) -> Iterator[Claim]:
     }
     for one in experiments.of_kind(sources, MEMBERS, runs.BLEND, "inflation"):
         turned = replace(one, value=-one.value, low=-one.high, high=-one.low)
-        yield tested(turned, verdicts.positive(one.value, one.low, one.high), **about)
+        yield tested(turned, verdicts.positive(*one.ends), **about)
     parts = {one.name.rpartition("/")[2]: one for one in sources.comparisons}
     found = comparisons.lead_change(parts["public"], parts["private"]) if {"public", "private"} <= set(parts) else None
     if found is not None:
@@ -78,13 +78,13 @@ def lead(sources: Sources, published: Published) -> Iterator[Claim]:
 
 
 def late(sources: Sources, published: Published) -> Iterator[Claim]:
-    frame = published.table4.set_index("attempt")
+    frame = published.frame("table4").set_index("attempt")
     added = frame.loc[[name for name in frame.index if name.startswith("eos")], ["public", "private"]]
     margin = round(float((added - added.iloc[0]).abs().to_numpy(dtype=float).max()), 4)
     about = {
         "key": "late",
         "claim": "Late additions to the blend change nothing",
-        "source": published.table4.attrs["source"],
+        "source": published.listings["table4"].source,
         "published": f"{len(added) - 1} attempts, all within {margin:.3f}",
         "test": f"macro ROC-AUC of the blend with the addition less without, paired; holds if the interval lies within "
         f"{margin:.3f} of 0; {MADE_UP} a third member added at 0.07",
@@ -92,7 +92,7 @@ def late(sources: Sources, published: Published) -> Iterator[Claim]:
     found = _comparisons(sources, published, comparisons.plus_gain)
     ours = experiments.of_kind(sources, MEMBERS, runs.LATE, "heldout_gain")
     for one in [*ours, *found]:
-        yield tested(one, verdicts.equal(one.value, one.low, one.high, margin), **about)
+        yield tested(one, verdicts.equal(*one.ends, margin), **about)
     if not found:
         yield untested(commands.LATE, **about)
 
@@ -107,7 +107,7 @@ def pooled(sources: Sources, published: Published) -> Iterator[Claim]:
         "test": "cmAP of a frozen Bird-MAE with an attentive head less that with a linear one, paired; holds if the "
         "interval is above 0",
     }
-    yield from _positive(members.frozen_heads(sources), about, commands.BIRDMAE)
+    yield from judged(positive(members.frozen_heads(sources)), commands.BIRDMAE, about)
 
 
 def _step(
@@ -123,16 +123,7 @@ def _step(
     before, after = (published[f"table2.{version}.public"] for version in versions)
     said = f"{before.text} to {after.text} in public: {after.number - before.number:+.3f}"
     about = {"key": key, "claim": claim, "source": after.source, "published": said, "test": test}
-    yield from _positive(found, about, need)
-
-
-def _positive(found: Iterable[Measure], about: dict[str, str], need: commands.Need) -> Iterator[Claim]:
-    """A claim a measure. Another, untested, where none is on Perch v2."""
-    found = tuple(found)
-    for one in found:
-        yield tested(one, verdicts.positive(one.value, one.low, one.high), **about)
-    if not any(one.perch for one in found):
-        yield untested(need, **about)
+    yield from judged(positive(found), need, about)
 
 
 def _comparisons(sources: Sources, published: Published, measure: Callable) -> list[Measure]:

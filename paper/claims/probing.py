@@ -8,23 +8,23 @@ from ..published import Published
 from ..runs.discovery import Sources
 from ..runs.readers import Sweep
 from . import commands, verdicts
-from .record import Claim, tested, untested
+from .record import Claim, judged
 
 PUBLISHED_READOUT = "knn"  # the published read-out, Euclidean k-NN on raw vectors
 
 
 def ranks(sources: Sources, published: Published) -> Iterator[Claim]:
-    table = published.table1
+    table = published.frame("table1")
     low, high = (published[f"table1.{table['block'].loc[at]}.knn"].text for at in _ends(table["knn"]))
     about = {
         "key": "ranks",
         "claim": "A cheap 5-NN probe ranks the blocks of a frozen backbone",
-        "source": table.attrs["source"],
+        "source": published.listings["table1"].source,
         "published": f"accuracies from {low} to {high}; no intervals",
         "test": "Spearman's rho of the blocks' accuracies over one half of the recordings with those over the other; "
         "holds if 95 % of the halvings agree by more than 0",
     }
-    yield from _sweeps(sources, about, sweeps.halves, lambda m: verdicts.positive(m.value, m.low, m.high), "{:.2f}")
+    yield from _sweeps(sources, about, sweeps.halves, lambda m: verdicts.positive(*m.ends), "{:.2f}")
 
 
 def before_last(sources: Sources, published: Published) -> Iterator[Claim]:
@@ -36,14 +36,14 @@ def before_last(sources: Sources, published: Published) -> Iterator[Claim]:
         "published": f"{better.text} against {last.text}: {better.number - last.number:+.3f}",
         "test": "accuracy of the last block but one less that of the last, paired; holds if the interval is above 0",
     }
-    yield from _sweeps(sources, about, sweeps.before_last, lambda m: verdicts.positive(m.value, m.low, m.high))
+    yield from _sweeps(sources, about, sweeps.before_last, lambda m: verdicts.positive(*m.ends))
 
 
 def over_end(sources: Sources, published: Published) -> Iterator[Claim]:
     about = {
         "key": "over-end",
         "claim": "Some block is better than the model's final embedding",
-        "source": published.table1.attrs["source"],
+        "source": published.listings["table1"].source,
         "published": "the embedding was not probed",
         "test": "accuracy of the best block less that of the embedding by Euclidean k-NN, paired; holds if it is above "
         f"0 at a family-wise p below {verdicts.LEVEL}, does not hold if its interval ends at 0 or below; a metric "
@@ -64,17 +64,14 @@ def beaten(sources: Sources, published: Published) -> Iterator[Claim]:
     about = {
         "key": "beaten",
         "claim": "The final embedding is beaten, however the vectors are read",
-        "source": published.table1.attrs["source"],
+        "source": published.listings["table1"].source,
         "published": "one read-out, Euclidean 5-NN; the embedding was not probed",
         "test": "score of each read-out's best block less that of the embedding under the same read-out, paired; holds "
         f"if it is above 0 at a p below {verdicts.LEVEL}, family-wise over taps and read-outs, does not hold if its "
         "interval ends at 0 or below",
     }
     found = [row for sweep in sources.sweeps for row in beaten_readouts(sweep).values()]
-    for one, verdict in found:
-        yield tested(one, verdict, **about)
-    if not any(one.perch for one, _ in found):
-        yield untested(commands.PERCH, **about)
+    yield from judged(found, commands.PERCH, about)
 
 
 def beaten_readouts(sweep: Sweep) -> dict[str, tuple[Measure, verdicts.Verdict]]:
@@ -116,10 +113,7 @@ def _sweeps(
 ) -> Iterator[Claim]:
     """A claim a sweep that can test it; another, untested, where none is of Perch v2."""
     found = [one for one in map(measure, sources.sweeps) if one is not None and not math.isnan(one.value)]
-    for one in found:
-        yield tested(one, verdict(one), form, **about)
-    if not any(one.perch for one in found):
-        yield untested(commands.PERCH, **about)
+    yield from judged([(one, verdict(one)) for one in found], commands.PERCH, about, form)
 
 
 def _ends(values) -> tuple[int, int]:

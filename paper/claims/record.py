@@ -1,14 +1,16 @@
 """A claim, tested or not, and the table of all of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import pandas as pd
 
-from ...analysis.tables import MISSING, Column, Table
+from ...analysis.tables import MISSING, Column, Table, text_columns
 from ..measures import Measure
 from ..measures.measure import caveat
+from . import verdicts
 from .commands import Need
 from .verdicts import UNTESTED, VERDICTS, Verdict
 
@@ -45,40 +47,37 @@ class Claim:
         return self.verdict != UNTESTED
 
 
-def tested(measure: Measure, verdict: Verdict, form: str = "{:+.3f}", **about: str) -> Claim:
+Judged = tuple[Measure, Verdict]
+
+
+def tested(measure: Measure, verdict: Verdict, form: str = "{:+.3f}", **about: Any) -> Claim:
     """A claim with our number. form: of the value and both ends of its interval; about: key, claim, source, published,
     test."""
-    ends = [None if math.isnan(end) else end for end in (measure.low, measure.high)]
-    return Claim(
-        **about,
-        run=measure.run,
-        on=measure.on,
-        at=measure.at,
-        value=measure.value,
-        low=ends[0],
-        high=ends[1],
-        shown=measure.said(form),
-        n=measure.n,
-        verdict=verdict,
-    )
+    low, high = (None if math.isnan(end) else end for end in (measure.low, measure.high))
+    place: dict[str, Any] = {"run": measure.run, "on": measure.on, "at": measure.at, "n": measure.n}
+    number: dict[str, Any] = {"value": measure.value, "low": low, "high": high, "shown": measure.said(form)}
+    return Claim(**about, **place, **number, verdict=verdict)
 
 
-def untested(need: Need, **about: str) -> Claim:
+def untested(need: Need, **about: Any) -> Claim:
     """A claim that no run tests. about: as in `tested`."""
-    return Claim(
-        **about,
-        run="",
-        on=need.on,
-        at=MISSING,
-        value=None,
-        low=None,
-        high=None,
-        shown=MISSING,
-        n=MISSING,
-        verdict=UNTESTED,
-        needs=need.files,
-        command=need.command,
-    )
+    place: dict[str, Any] = {"run": "", "on": need.on, "at": MISSING, "n": MISSING}
+    number: dict[str, Any] = {"value": None, "low": None, "high": None, "shown": MISSING}
+    return Claim(**about, **place, **number, verdict=UNTESTED, needs=need.files, command=need.command)
+
+
+def judged(found: Iterable[Judged], need: Need, about: dict[str, str], form: str = "{:+.3f}") -> Iterator[Claim]:
+    """A claim a measure. Another, untested, where none is of Perch v2 on the competition."""
+    found = tuple(found)
+    for one, verdict in found:
+        yield tested(one, verdict, form, **about)
+    if not any(one.perch for one, _ in found):
+        yield untested(need, **about)
+
+
+def positive(found: Iterable[Measure | None]) -> list[Judged]:
+    """Measures of a difference that the claim says is above zero."""
+    return [(one, verdicts.positive(*one.ends)) for one in found if one is not None]
 
 
 def table(claims: Iterable[Claim]) -> Table:
@@ -95,13 +94,9 @@ def table(claims: Iterable[Claim]) -> Table:
         runs.setdefault((one.key, one.on), set()).add(one.run)
     frame["where"] = [f"{one.on} ({one.run})" if len(runs[one.key, one.on]) > 1 else one.on for one in claims]
     columns = [
-        Column("claim", "{claim_once}", "left"),
-        Column("published", "{published_once}", "left"),
-        Column("tested on", "{where}", "left"),
-        Column("what", "{at}", "left"),
+        *text_columns(claim_once="claim", published_once="published", where="tested on", at="what"),
         Column("ours [95 %]", "{shown}"),
-        Column("n", "{n}", "left"),
-        Column("verdict", "{verdict}", "left"),
+        *text_columns("n", "verdict"),
     ]
     caption = (
         "Published claims against our runs. Brackets: 95 % intervals, over recordings where these are known. A row on "
@@ -115,11 +110,7 @@ def rules_table(claims: Iterable[Claim]) -> Table:
     first = {claim.key: claim for claim in reversed(tuple(claims))}
     rows = [(one.key, one.claim, one.source, one.test) for one in reversed(first.values())]
     frame = pd.DataFrame(rows, columns=["key", "claim", "source", "test"])
-    columns = [
-        Column("claim", "{claim}", "left"),
-        Column("source", "{source}", "left"),
-        Column("our test, and when it holds", "{test}", "left"),
-    ]
+    columns = text_columns("claim", "source", test="our test, and when it holds")
     words = f"The tests behind the claims. Verdicts are rules: {', '.join(VERDICTS[:-1])}, or {VERDICTS[-1]}."
     return Table.from_frame(frame, columns, words)
 
@@ -135,11 +126,6 @@ def needs_table(claims: Iterable[Claim]) -> Table:
         for command, ones in waiting.items()
     ]
     frame = pd.DataFrame(rows, columns=["keys", "claims", "on", "needs", "command"])
-    columns = [
-        Column("claims", "{claims}", "left"),
-        Column("on", "{on}", "left"),
-        Column("what you must supply", "{needs}", "left"),
-        Column("what then fills the rows", "{command}", "left"),
-    ]
+    columns = text_columns("claims", "on", needs="what you must supply", command="what then fills the rows")
     words = "What the untested claims need. The last run of each command goes to birdprobe paper, beside the others."
     return Table.from_frame(frame, columns, words)

@@ -1,6 +1,5 @@
 """What a run of heads measured: weights against the probe, head against head."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import pandas as pd
 from ...analysis import metrics
 from ..runs.discovery import Sources
 from ..runs.readers import PERCH_V2, Heads, Sweep
-from .measure import Measure, model_name
-from .pairs import paired
+from .measure import Measure, model_name, paired
 from .sweeps import counted, difference
 
 
@@ -100,25 +98,18 @@ def over_end(sources: Sources, run: Heads) -> dict[str, Measure]:
     ends = {
         head["name"] for head in run.config["heads"] if head["kind"] == "linear" and head["tokens"] == ["embedding"]
     }
-    rows: Iterable[Any] = run.differences.itertuples()
-    return {
-        row.head: _of_heads(
-            sources,
-            run,
-            (float(row.macro_auc), float(row.macro_auc_lo), float(row.macro_auc_hi)),
-            f"{row.head} less {row.baseline}",
-        )
-        for row in rows
-        if row.baseline in ends
-    }
+    found: dict[str, Measure] = {}
+    row: Any
+    for row in run.differences.itertuples():
+        if row.baseline in ends:
+            gain = float(row.macro_auc), float(row.macro_auc_lo), float(row.macro_auc_hi)
+            found[row.head] = _of_heads(sources, run, gain, f"{row.head} less {row.baseline}")
+    return found
 
 
 def _of_heads(sources: Sources, run: Heads, ends: tuple[float, float, float], at: str) -> Measure:
-    scored = run.config["scored"]
-    rows = run.pooled[(run.pooled["source"] == scored["source"]) & (run.pooled["unit"] == scored["unit"])]
-    n = f"{int(rows['n'].iloc[0]):,} {scored['source']} {scored['unit']}s" if len(rows) else ""
-    perch = _sha(run) in PERCH_V2
-    return Measure(run.name, heads_on(sources, run), *ends, n, at, perch)
+    n = run.counted if len(run.scored) else ""
+    return Measure(run.name, heads_on(sources, run), *ends, n, at, _sha(run) in PERCH_V2)
 
 
 def _sha(run: Heads) -> str:

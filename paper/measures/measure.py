@@ -1,10 +1,11 @@
-"""A number that a run measured, and the name of the backbone that it was measured on."""
+"""A number that a run measured, two tables of predictions compared, and the name of the backbone."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...analysis import metrics, predictions
 from ..runs.discovery import Sources
 from ..runs.readers import MODELS, PERCH_V2
 
@@ -25,6 +26,11 @@ class Measure:
     at: str
     perch: bool = False
 
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """value, low, high."""
+        return self.value, self.low, self.high
+
     def said(self, form: str = "{:+.3f}") -> str:
         """ "+0.050 [+0.017, +0.085]", or without brackets where there is no interval. form: of all three numbers; what
         follows its brace, a unit, stands once."""
@@ -33,6 +39,13 @@ class Measure:
             return value
         bare = form.partition("}")[0] + "}"
         return f"{value} [{bare.format(self.low)}, {bare.format(self.high)}]"
+
+
+def paired(metric: Callable, truth: Path, one: Path, other: Path) -> tuple[float, float, float]:
+    """metric of a table of predictions less that of another on the truth's rows, drawn by recordings."""
+    y = predictions.read(truth)
+    ours, theirs = (predictions.aligned(predictions.read(path), y, str(path)).to_numpy() for path in (one, other))
+    return metrics.paired(metric, y.to_numpy(dtype=bool), ours, theirs, predictions.files(y.index), seed=SEED)
 
 
 def model_name(sources: Sources, sha256: str, path: str = "") -> str:

@@ -5,8 +5,7 @@ import math
 from ...analysis import metrics, predictions
 from ..runs.discovery import Sources
 from ..runs.readers import Member
-from .measure import Measure
-from .pairs import paired
+from .measure import Measure, paired
 
 
 def frozen_heads(sources: Sources) -> tuple[Measure, ...]:

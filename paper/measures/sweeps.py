@@ -9,6 +9,7 @@ from ..runs.readers import Sweep
 from .measure import N_BOOT, SEED, Measure
 
 HALVINGS = 1000
+VS_LAST = ("vs_last", "vs_last_lo", "vs_last_hi")
 
 
 def sweep_on(sweep: Sweep) -> str:
@@ -18,6 +19,10 @@ def sweep_on(sweep: Sweep) -> str:
 def counted(sweep: Sweep) -> str:
     groups = f", {sweep.run.n_groups:,} groups" if sweep.run.n_groups else ", no groups"
     return f"{sweep.run.n_units:,} {sweep.run.unit}{groups}"
+
+
+def of_sweep(sweep: Sweep, value: float, low: float, high: float, at: str) -> Measure:
+    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
 
 
 def halves(sweep: Sweep) -> Measure | None:
@@ -37,8 +42,7 @@ def halves(sweep: Sweep) -> Measure | None:
     if np.isnan(rho).all():
         return None
     low, middle, high = np.nanpercentile(rho, (2.5, 50, 97.5))
-    at = f"{len(taps)} blocks, {HALVINGS:,} halvings"
-    return Measure(sweep.name, sweep_on(sweep), middle, low, high, counted(sweep), at, sweep.is_perch_v2)
+    return of_sweep(sweep, middle, low, high, f"{len(taps)} blocks, {HALVINGS:,} halvings")
 
 
 def before_last(sweep: Sweep) -> Measure | None:
@@ -57,10 +61,8 @@ def block_over_end(sweep: Sweep) -> Measure | None:
     if blocks.empty or end in blocks.index:
         return None
     top = str(blocks["knn"].idxmax())
-    row = blocks.loc[top].to_dict()
-    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
-    at = f"{top} less {end}"
-    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
+    value, low, high = map(float, blocks.loc[top, list(VS_LAST)])
+    return of_sweep(sweep, value, low, high, f"{top} less {end}")
 
 
 def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None:
@@ -79,9 +81,8 @@ def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None
     if rows.empty:
         return None
     row = rows.to_dict("records")[int(rows["score"].to_numpy(dtype=float).argmax())]
-    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
-    at = f"{row['tap']} less {end}, {readout}"
-    found = Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
+    value, low, high = (float(row[name]) for name in VS_LAST)
+    found = of_sweep(sweep, value, low, high, f"{row['tap']} less {end}, {readout}")
     return found, float(row["vs_last_p_adjusted"])
 
 
@@ -98,8 +99,7 @@ def minutes(sweep: Sweep, clips: int) -> Measure | None:
     if not seconds:
         return None
     value = seconds / 60 * clips / sweep.config["audio"]["clips"]
-    at = f"{len(sweep.ranking)} taps"
-    return Measure(sweep.name, sweep_on(sweep), value, math.nan, math.nan, counted(sweep), at, sweep.is_perch_v2)
+    return of_sweep(sweep, value, math.nan, math.nan, f"{len(sweep.ranking)} taps")
 
 
 def _correct(sweep: Sweep, taps: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,5 @@ def _correct(sweep: Sweep, taps: list[str]) -> tuple[np.ndarray, np.ndarray]:
 def difference(sweep: Sweep, tap: str, other: str) -> Measure:
     correct, codes = _correct(sweep, [tap, other])
     ranked = ranking.rank(dict(zip((tap, other), correct)), codes, other, N_BOOT, n_perm=1, seed=SEED)
-    row = ranked.table.loc[tap].to_dict()
-    value, low, high = (float(row[name]) for name in ("vs_last", "vs_last_lo", "vs_last_hi"))
-    at = f"{tap} less {other}"
-    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
+    value, low, high = map(float, ranked.table.loc[tap, list(VS_LAST)])
+    return of_sweep(sweep, value, low, high, f"{tap} less {other}")

@@ -4,10 +4,10 @@ OUT/  paper.pdf  paper.typ  content.json (its words)  tables/*.csv|md|tex|json  
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...analysis.predictions import comparison as comparison_tables
 from ...analysis.tables import Table
 from ...features import InputError
 from ...features.output_folder import OutputFolder
@@ -16,7 +16,7 @@ from ...figures.predictions import comparison
 from ...figures.sweeps import depth
 from ...figures.sweeps import readouts as readout_figure
 from .. import typeset
-from ..build import KIND, PDF, SOURCE, Built, write_index, write_tables
+from ..build import KIND, SOURCE, Built, finish, write_all, write_tables
 from ..drawings import slug
 from ..macros import Macros, Missing
 from ..runs.discovery import Sources, recognise
@@ -51,13 +51,8 @@ def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Call
         made = made_tables(sources)
         written = write_tables(made, draft / "tables")
         texts = write_texts(sources, made, drawn, draft)
-        say("typesetting")
-        pages = typeset.compile_pdf(draft / SOURCE, draft / PDF)
         figures = sorted((draft / "figures").iterdir())
-        write_index(draft, [draft / PDF, *texts, *written, *figures], sources, missing)
-        files = [draft / PDF, *texts, *written, *figures, draft / "index.json"]
-        kept = tuple(out / path.relative_to(draft) for path in files)
-    return Built(out, kept, pages, missing)
+        return finish(draft, out, [*texts, *written, *figures], sources, missing, say)
 
 
 def draw(
@@ -101,7 +96,7 @@ def made_tables(sources: Sources) -> dict[str, Table]:
         made[f"readouts-{slug(sweep.name)}"] = tables.readouts(sweep)
         made[f"taps-{slug(sweep.name)}"] = tables.taps(sweep)
     made |= {f"heads-{slug(one.name)}": tables.heads(one) for one in sources.heads}
-    return made | {f"blend-{slug(one.name)}": tables.blend(one.frame) for one in sources.comparisons}
+    return made | {f"blend-{slug(one.name)}": comparison_tables.attempts(one.frame) for one in sources.comparisons}
 
 
 def sections(sources: Sources, drawn: dict[str, tuple[str, str]]) -> list[text.Section]:
@@ -146,12 +141,6 @@ def write_texts(sources: Sources, made: dict[str, Table], drawn: dict[str, tuple
         "content.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
         "numbers.json": Macros({}, (), tuple(made)).to_json(),
         SOURCE: TEMPLATE.read_text(encoding="utf-8"),
+        **{name: (typeset.TEXT / name).read_text(encoding="utf-8") for name in ("style.typ", "macros.typ")},
     }
-    written = []
-    for name, words in texts.items():
-        written.append(out / name)
-        written[-1].write_text(words, encoding="utf-8", newline="")
-    for name in ("style.typ", "macros.typ"):
-        written.append(out / name)
-        shutil.copyfile(typeset.TEXT / name, written[-1])
-    return written
+    return write_all(texts, out)

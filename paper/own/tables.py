@@ -3,7 +3,6 @@
 import pandas as pd
 
 from ...analysis import wording
-from ...analysis.predictions import comparison
 from ...analysis.tables import Column, Table
 from ..runs.readers import Heads, Sweep
 from . import text
@@ -65,8 +64,6 @@ def taps(one: Sweep) -> Table:
 def heads(one: Heads) -> Table:
     """A row a head, over all folds."""
     fields = ["head", "n", "accuracy", "acc_lo", "acc_hi", "macro_auc", "auc_lo", "auc_hi", "cmap", "parameters"]
-    scored = one.config["scored"]
-    rows = one.pooled[(one.pooled["source"] == scored["source"]) & (one.pooled["unit"] == scored["unit"])]
     columns = [
         Column("head", "{head}", "left"),
         Column("accuracy", "{accuracy:.3f} [{acc_lo:.3f}, {acc_hi:.3f}]"),
@@ -74,10 +71,4 @@ def heads(one: Heads) -> Table:
         Column("cmAP", "{cmap:.3f}"),
         Column("parameters", "{parameters:,}"),
     ]
-    words = f"Heads of {one.name}, out of fold, {int(rows['n'].max()):,} {scored['source']} {scored['unit']}s."
-    return Table.from_frame(rows[fields].reset_index(drop=True), columns, words)
-
-
-def blend(frame: pd.DataFrame) -> Table:
-    """A row a member and step."""
-    return comparison.attempts(frame)
+    return Table.from_frame(one.scored[fields], columns, f"Heads of {one.name}, out of fold, {one.counted}.")

@@ -148,12 +148,11 @@ def limits(sources: Sources) -> list[str]:
 
 def heads(one: Heads) -> str:
     """Which head scored best, and its difference from the baseline."""
-    scored = one.config["scored"]
-    rows = one.pooled[(one.pooled["source"] == scored["source"]) & (one.pooled["unit"] == scored["unit"])]
-    best = rows.loc[rows["macro_auc"].idxmax()]
+    rows = one.scored
+    best = rows.iloc[int(rows["macro_auc"].argmax())]
     told = (
         f"{one.name}: {len(rows)} head{'s' if len(rows) != 1 else ''} were trained on cached vectors of "
-        f"{int(best['n']):,} {scored['source']} {scored['unit']}s and scored out of fold. Highest macro ROC-AUC: "
+        f"{one.counted} and scored out of fold. Highest macro ROC-AUC: "
         f"{best['head']}, {wording.interval(best.macro_auc, best.auc_lo, best.auc_hi)}"
     )
     against = one.differences[one.differences["head"] == best["head"]]

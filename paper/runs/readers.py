@@ -46,13 +46,19 @@ PERCH_V2 = (  # sha256 of the two published ONNX files
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
-    """ranking: ranking.csv indexed by tap, in graph order. run: predictions, counts, the answer. store: its features,
-    None where they were removed."""
+class Recorded:
+    """A run. path: its folder, of a comparison its CSV. config: its config.json; {} where a comparison has none."""
 
     name: str
     path: Path
     config: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep(Recorded):
+    """ranking: ranking.csv indexed by tap, in graph order. run: predictions, counts, the answer. store: its features,
+    None where they were removed."""
+
     ranking: pd.DataFrame
     run: Run
     store: Path | None
@@ -86,14 +92,11 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
-class Heads:
+class Heads(Recorded):
     """A run of heads. weights: head, fold, tap, weight. tap_scores, agreement: probe against heads; selection: of taps
     `auto:N`; these are None where the run has none. oof: head -> its out-of-fold table; truth: what they are scored
     against."""
 
-    name: str
-    path: Path
-    config: dict
     scores: pd.DataFrame
     differences: pd.DataFrame
     weights: pd.DataFrame
@@ -128,19 +131,28 @@ class Heads:
         return self.scores[self.scores["fold"] == "pooled"].reset_index(drop=True)
 
     @property
+    def scored(self) -> pd.DataFrame:
+        """The rows of `pooled` that the run is judged by, one per head."""
+        wanted, rows = self.config["scored"], self.pooled
+        return rows[(rows["source"] == wanted["source"]) & (rows["unit"] == wanted["unit"])].reset_index(drop=True)
+
+    @property
+    def counted(self) -> str:
+        """On what it is judged, "1,200 soundscape clips"."""
+        n = int(self.scored["n"].max()) if len(self.scored) else 0
+        return f"{n:,} {self.config['scored']['source']} {self.config['scored']['unit']}s"
+
+    @property
     def parameters(self) -> dict[str, int]:
         """head -> trained parameters."""
         return {str(head): int(rows["parameters"].iloc[0]) for head, rows in self.scores.groupby("head", sort=False)}
 
 
 @dataclass(frozen=True, eq=False)
-class Experiment:
+class Experiment(Recorded):
     """outcome: outcome.csv, one row an arm; gains: those of them that are compared with another. grid: None where none
     was searched."""
 
-    name: str
-    path: Path
-    config: dict
     outcome: pd.DataFrame
     gains: pd.DataFrame
     grid: pd.DataFrame | None
@@ -163,12 +175,9 @@ class Experiment:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """path: the CSV. frame: one row a cell (member, step). config: of the blend beside it, {} where there is none."""
+class Comparison(Recorded):
+    """frame: one row a cell (member, step). config: of the blend beside it."""
 
-    name: str
-    path: Path
-    config: dict
     frame: pd.DataFrame
 
     @classmethod
@@ -186,13 +195,10 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class Member(Recorded):
     """A fine-tuned model. logs: fold -> a row an epoch. finished: the folds that are. oof, truth: the held-out
     windows of all finished folds and their labels, None before the first."""
 
-    name: str
-    path: Path
-    config: dict
     logs: dict[int, pd.DataFrame]
     finished: tuple[int, ...]
     oof: Path | None

@@ -15,8 +15,8 @@ Z = 1.96  # standard errors to either side of a 95 % interval
 def table1(sources: Sources, published: Published) -> Table:
     """A row a published block. Of each sweep the block of the same number, where the model is Perch v2; else the one
     nearest at the same relative depth (index over that of the last block), named in its cell."""
-    frame = published.table1
-    last = int(published.protocol["blocks_of"].number) - 1
+    frame = published.frame("table1")
+    last = int(published.section("protocol")["blocks_of"].number) - 1
     frame["published"] = [published[f"table1.{block}.knn"].text for block in frame["block"]]
     frame["depth"] = frame["block"] / last
     columns = [
@@ -33,7 +33,7 @@ def table1(sources: Sources, published: Published) -> Table:
         named = "" if sweep.is_perch_v2 else f"{{run{i}_tap}}: "
         columns.append(Column(f"{title} ({sweep.name})" if titles.count(title) > 1 else title, named + cell))
         if sweep.is_perch_v2:
-            compared = difference(frame, f"run{i}_", published.protocol["clips"].number)
+            compared = difference(frame, f"run{i}_", published.section("protocol")["clips"].number)
             frame = frame.join(compared.add_prefix(f"run{i}_"))
             ends = f"{{run{i}_difference:+.3f}} [{{run{i}_difference_lo:+.3f}}, {{run{i}_difference_hi:+.3f}}]"
             columns += [Column("ours - published", ends), Column("verdict", f"{{run{i}_verdict}}", "left")]
@@ -70,10 +70,10 @@ def nearest(sweep: Sweep, depths: pd.Series) -> pd.DataFrame:
 
 
 def _words(sources: Sources, published: Published) -> str:
-    about = published.protocol
+    about = published.section("protocol")
     words = (
-        f"{published.table1.attrs['title']}, published ({about['species'].text} species, {about['clips'].text} clips, "
-        "no intervals), and ours with 95 % intervals. Bold: the best published block."
+        f"{published.listings['table1'].title}, published ({about['species'].text} species, {about['clips'].text} "
+        "clips, no intervals), and ours with 95 % intervals. Bold: the best published block."
     )
     if any(sweep.is_perch_v2 for sweep in sources.sweeps):
         words += " A difference agrees where its interval, with the binomial error of the published number, holds 0."

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...analysis.tables import Column, Table
+from ...analysis.tables import Column, Table, text_columns
 from ..measures.heads import heads_on
 from ..parameter_counts import attention_parameters, scalarmix_parameters
 from ..published import Published
@@ -31,32 +31,18 @@ def sizes(sources: Sources, published: Published) -> Table:
             rows.append((head, where, tokens.get(head), len(run.config["labels"]), count, f"{count:,}"))
     names = ["head", "of", "tokens", "classes", "parameters", "said"]
     frame = pd.DataFrame(dict(zip(names, (pd.Series(list(column), dtype=object) for column in zip(*rows)))))
-    columns = [
-        Column("head", "{head}", "left"),
-        Column("of", "{of}", "left"),
-        Column("tokens", "{tokens}"),
-        Column("classes", "{classes}"),
-        Column("parameters", "{said}"),
-    ]
+    numbers = [Column("tokens", "{tokens}"), Column("classes", "{classes}"), Column("parameters", "{said}")]
     share = described["attention"] / stated.number
     words = f"Trained parameters of the heads. The note's own description has {share:.1f} times what it states."
-    return Table.from_frame(frame, columns, words)
+    return Table.from_frame(frame, [*text_columns("head", "of"), *numbers], words)
 
 
 def weights(sources: Sources, published: Published) -> Table:
     """What scalar mix and attention read, mean over folds, and the probe's accuracy of each tap where it was compared;
     one row a tap of a run, ranks in brackets (1: the largest; equals share their mean)."""
-    theirs = published.weights.merge(published.table1, on="block")
-    parts = [
-        pd.DataFrame(
-            {
-                "of": "published",
-                "tap": [f"block_{block:02d}" for block in theirs["block"]],
-                "knn": theirs["knn"],
-                "scalarmix": theirs["weight"],
-            }
-        )
-    ]
+    theirs = published.frame("weights").merge(published.frame("table1"), on="block")
+    taps = [f"block_{block:02d}" for block in theirs["block"]]
+    parts = [pd.DataFrame({"of": "published", "tap": taps, "knn": theirs["knn"], "scalarmix": theirs["weight"]})]
     for run in sources.heads:
         mixed = {head["name"] for head in run.config["heads"] if head["kind"] in MIXING}
         own = run.weights[run.weights["head"].isin(mixed)]
@@ -75,8 +61,7 @@ def weights(sources: Sources, published: Published) -> Table:
             None if pd.isna(value) else f"{value:.3f} ({rank:g})" for value, rank in zip(frame[name], ranks)
         ]
     columns = [
-        Column("of", "{of}", "left"),
-        Column("tap", "{tap}", "left"),
+        *text_columns("of", "tap"),
         Column("5-NN accuracy", "{knn_said}"),
         Column("weight in the scalar mix", "{scalarmix_said}"),
         Column("weight in attention", "{attention_said}"),

@@ -1,15 +1,17 @@
 """The model card against our members: every setting, ours as the code has it, and what differs."""
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
-from ...analysis.tables import Column, Table
+from ...analysis.tables import Column, Table, text_columns
 from ..published import Published
 from ..runs.discovery import Sources
-from . import presets
 
+PRESETS = Path(__file__).with_name("presets.json")  # the members' code needs PyTorch; a test compares the two
 MEMBERS = ("birdmae-large", "efficientnet-b1")
 # What the card calls otherwise -> ours, and how to bring it to the card's terms.
 OURS = {"sources": "mixup_partners"}
@@ -19,10 +21,15 @@ UNSET = "–"
 NO_PRESET = "not one of our presets"
 
 
+def read_presets() -> dict[str, dict]:
+    """member -> its recipe, augmentations under "augment", and its sample rate in Hz."""
+    return json.loads(PRESETS.read_text(encoding="utf-8"))
+
+
 def members(sources: Sources, published: Published) -> Table:
     """A row a setting of the card: its value for either member, ours, and whether the two differ."""
-    ours, rows = presets.read(), []
-    for row in published.card.itertuples(index=False):
+    ours, rows = read_presets(), []
+    for row in published.frame("card").itertuples(index=False):
         record = {"field": row.field, "setting": row.setting}
         differs = []
         for name in MEMBERS:
@@ -35,12 +42,12 @@ def members(sources: Sources, published: Published) -> Table:
                 differs.append(name)
         record["differs"] = ", ".join(differs)
         rows.append(record)
-    columns = [Column("setting", "{setting}", "left")]
+    columns = text_columns("setting")
     for name in MEMBERS:
         columns += [Column(f"{name}, card", f"{{{name} card}}"), Column("ours", f"{{{name} ours}}")]
-    columns.append(Column("differs", "{differs}", "left"))
+    columns += text_columns("differs")
     words = (
-        f"{published.card.attrs['title']}, and our presets. A dash: not stated, or not part of a recipe (hardware, "
+        f"{published.listings['card'].title}, and our presets. A dash: not stated, or not part of a recipe (hardware, "
         "memory and hours are measured, not set)."
     )
     return Table.from_frame(pd.DataFrame(rows), columns, words)
@@ -48,7 +55,7 @@ def members(sources: Sources, published: Published) -> Table:
 
 def augmentation(sources: Sources, published: Published) -> Table:
     """The card's augmentations against our preset of Bird-MAE-Large, which EfficientNet-B1 shares."""
-    ours, rows = presets.read(), []
+    ours, rows = read_presets(), []
     frame = published.frame("augmentation")
     for row in frame.itertuples(index=False):
         said = published[f"augmentation.{row.field}.value"]
@@ -56,19 +63,14 @@ def augmentation(sources: Sources, published: Published) -> Table:
         same = _same(said.value, mine)
         rows.append((row.field, row.setting, said.text, _show(mine), "" if same else "yes", said.note))
     table = pd.DataFrame(rows, columns=["field", "setting", "card", "ours", "differs", "note"])
-    columns = [
-        Column("setting", "{setting}", "left"),
-        Column("card", "{card}"),
-        Column("ours", "{ours}"),
-        Column("differs", "{differs}", "left"),
-        Column("note", "{note}", "left"),
-    ]
-    return Table.from_frame(table, columns, f"{frame.attrs['title']}, and our presets.")
+    numbers = [Column("card", "{card}"), Column("ours", "{ours}")]
+    columns = [*text_columns("setting"), *numbers, *text_columns("differs", "note")]
+    return Table.from_frame(table, columns, f"{published.listings['augmentation'].title}, and our presets.")
 
 
 def changed(sources: Sources, published: Published) -> Table:
     """Runs of members: what each was trained with other than its preset says. Runs that changed nothing have a row."""
-    rows, known = [], presets.read()
+    rows, known = [], read_presets()
     for run in sources.members:
         preset, recipe = _flat(known.get(run.member, {})), _flat(run.recipe)
         other = [name for name in recipe if preset and not _same(preset.get(name), recipe[name])]
@@ -79,14 +81,8 @@ def changed(sources: Sources, published: Published) -> Table:
                 told = (name, _show(preset.get(name)), _show(recipe[name]))
             rows.append((run.name, run.member, folds, *told))
     frame = pd.DataFrame(rows, columns=["run", "member", "folds", "setting", "preset", "trained"])
-    columns = [
-        Column("run", "{run}", "left"),
-        Column("member", "{member}", "left"),
-        Column("folds finished", "{folds}"),
-        Column("setting", "{setting}", "left"),
-        Column("preset", "{preset}"),
-        Column("trained with", "{trained}"),
-    ]
+    columns = [*text_columns("run", "member"), Column("folds finished", "{folds}"), *text_columns("setting")]
+    columns += [Column("preset", "{preset}"), Column("trained with", "{trained}")]
     return Table.from_frame(frame, columns, "Runs of members, and where each was trained otherwise than its preset.")
 
 

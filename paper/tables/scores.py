@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ...analysis import runs
-from ...analysis.tables import Column, Table
+from ...analysis.tables import Column, Table, text_columns
 from ..measures import Measure, comparisons, experiments, heads
 from ..measures.comparisons import BLEND, RAW
 from ..measures.measure import caveat
@@ -24,19 +24,19 @@ FIRST = "Ours: macro ROC-AUC of the first run that has the number, 95 % interval
 
 def table2(sources: Sources, published: Published) -> Table:
     """Step by step. Published: the score and its change; ours: the change that the same step makes in our runs."""
-    frame = published.table2
+    frame = published.frame("table2")
     frame["score"] = [published[f"table2.{version}.public"].text for version in frame["version"]]
     frame["step"] = frame["public"].diff()
     frame = _beside(frame, frame["version"], steps(sources))
     columns = [
-        Column("version", "{version}", "left"),
-        Column("change", "{change}", "left"),
+        *text_columns("version", "change"),
         Column("public", "{score}"),
         Column("step", "{step:+.3f}"),
         _ours("our step"),
         Column("on", "{ours_on}: {ours_at}", "left"),
     ]
-    return Table.from_frame(frame, columns, f"{frame.attrs['title']}, and our steps. {FIRST} {_counted(frame)}")
+    words = f"{published.listings['table2'].title}, and our steps. {FIRST} {_counted(frame)}"
+    return Table.from_frame(frame, columns, words)
 
 
 def steps(sources: Sources) -> dict[str, Measure]:
@@ -89,8 +89,7 @@ def _attempts(name: str, sources: Sources, published: Published) -> Table:
         frame = _beside(frame, frame["attempt"], mine, part, "{:.3f}")
     frame["ours_change"] = frame["heldout"] - frame["oof"]
     columns = [
-        Column("attempt", "{attempt}", "left"),
-        Column("change", "{change}", "left"),
+        *text_columns("attempt", "change"),
         Column("public", "{public_said}"),
         Column("private", "{private_said}"),
         Column("private - public", "{change_said}"),
@@ -100,8 +99,8 @@ def _attempts(name: str, sources: Sources, published: Published) -> Table:
         Column("on", "{heldout_on}: {heldout_at}", "left"),
     ]
     words = (
-        f"{frame.attrs['title']}, and the like of each in our runs, on our recordings: these are no leaderboards, and "
-        f"their levels do not compare. {FIRST} {_counted(frame, 'heldout')}"
+        f"{published.listings[name].title}, and the like of each in our runs, on our recordings: these are no "
+        f"leaderboards, and their levels do not compare. {FIRST} {_counted(frame, 'heldout')}"
     )
     return Table.from_frame(frame, columns, words)
 
@@ -137,9 +136,7 @@ def _beside(
     told = ("run", "on", "at", "n")
     words: dict[str, Any] = {f"{name}_{field}": [getattr(one, field, None) for one in rows] for field in told}
     words[f"{name}_said"] = [None if one is None else one.said(form) for one in rows]
-    attrs, frame = frame.attrs, frame.assign(**values, **words)
-    frame.attrs = attrs
-    return frame
+    return frame.assign(**values, **words)
 
 
 _FIELDS = ("value", "low", "high")

@@ -10,7 +10,6 @@ from scipy.stats import rankdata, spearmanr
 from birdprobe.analysis import blending, metrics, predictions
 from birdprobe.analysis.blending import simplex_search, weight_search
 from birdprobe.analysis.blending.blend import EPS
-from birdprobe.analysis.blending.foldwise_auc import Pairs
 from birdprobe.features import InputError
 
 
@@ -124,7 +123,6 @@ def test_a_class_that_a_member_lacks_is_blended_from_the_others(space):
     pd.testing.assert_frame_equal(mixed[["c0", "c2"]], whole[["c0", "c2"]])
     pd.testing.assert_frame_equal(mixed[["c1"]], blending.blend([a, c], (5, 2), space)[["c1"]], rtol=1e-12)
     assert list(mixed) == ["c0", "c1", "c2"]
-    assert blending.lacking([a, part, c], names=["a", "b", "c"]) == {"b": ("c1",)}
     # the first member may be the one that lacks it, when the classes wanted are said
     pd.testing.assert_frame_equal(
         blending.blend([part, a], (3, 5), space, classes=["c2", "c1", "c0"], missing="skip"),
@@ -214,11 +212,9 @@ def test_auc_without_a_fold_equals_the_metric_of_the_other_rows(seed, k, n_folds
     scores = np.round(scores * levels) / levels if levels else scores
     folds = np.concatenate([np.arange(n_folds), rng.integers(0, n_folds, n - n_folds)])
     truth[0], truth[-1] = True, False
-    pairs = Pairs(truth, folds)
     kept = [np.ones(n, dtype=bool), *(folds != f for f in range(n_folds))]
     wanted = np.array([metrics.macro_auc(truth[rows], scores[rows]) for rows in kept])
-    np.testing.assert_allclose(pairs.macro_auc(scores[:, pairs.classes]), wanted, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(pairs.defined, ~np.isnan(wanted))
+    np.testing.assert_allclose(weight_search.foldwise_auc(truth, scores, folds), wanted, rtol=0, atol=1e-12)
 
 
 @spaces

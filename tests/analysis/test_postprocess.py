@@ -54,7 +54,6 @@ STEPS = (
     temporal.Gaussian(0.65),
     temporal.Kernel(),
     temporal.Kernel((0.1, 0.2, 0.4, 0.2, 0.1)),
-    temporal.Kernel.by_class(GROUP),
     file_confidence.Power(),
     file_confidence.Power(0.6, top=1),
     nocall.Damping(0.8, 0.5),
@@ -248,18 +247,6 @@ def test_a_missing_window_is_no_neighbour():
     # labelled rows of a soundscape have gaps; 10 and 25 s are three windows apart, not one
     out = temporal.Kernel((0.1, 0.8, 0.1))(column([1, 0, 1], ends=[5, 10, 25]))
     np.testing.assert_allclose(out["x"], [0.8 / 0.9, 0.1 / 0.9, 1], rtol=1e-14)
-    alone = temporal.Kernel((0.1, 0.8, 0.1), hop_s=5)(column([1, 0], ends=[5, 25]))
-    assert alone["x"].tolist() == [1, 0]
-
-
-def test_textures_are_smoothed_more():
-    step = temporal.Kernel.by_class(GROUP)
-    p = table(1) * 0
-    p.iloc[1] = 1.0  # one window of the first recording
-    out = step(p)
-    for name in CLASSES:
-        kernel = temporal.TEXTURE if GROUP[name] in ("Amphibia", "Insecta") else temporal.VOICE
-        np.testing.assert_allclose(out[name].iloc[1:3], kernel[1:], rtol=1e-12)
 
 
 # --- file-wise
@@ -306,7 +293,6 @@ def test_no_call_class_lowers_the_others_and_goes():
         (lambda: taxonomic.Taxonomic({}, {}, a=1.2), "got a 1.2, b 0.05"),
         (lambda: temporal.Gaussian(-1), "got -1"),
         (lambda: temporal.Gaussian(float("nan")), "got nan"),
-        (lambda: temporal.Gaussian(hop_s=0), "got 0"),
         (lambda: temporal.Kernel((0.5, 0.5)), "expected an odd number of weights"),
         (lambda: temporal.Kernel((-0.1, 1, 0.1)), "none negative"),
         (lambda: temporal.Kernel((0, 0, 0)), "not all 0"),

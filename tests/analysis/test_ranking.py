@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, kstest, spearmanr
 
-from birdprobe.analysis import paired_test, ranking, resampling
+from birdprobe.analysis import ranking, resampling, significance
 from birdprobe.features import InputError
 
 
@@ -134,7 +134,7 @@ def test_sign_flips_equal_a_plain_enumeration():
     signs = np.array(list(product([1, -1], repeat=7)))
     totals = np.abs(signs @ difference.T)
     expected = (totals >= np.abs(difference.sum(axis=1))).mean(axis=0)
-    p, adjusted = paired_test.sign_flip(difference, 10, rng)
+    p, adjusted = significance.sign_flip(difference, 10, rng)
     np.testing.assert_allclose(p, expected)
     scaled = totals / np.sqrt((difference**2).sum(axis=1))
     np.testing.assert_allclose(adjusted, [(scaled.max(axis=1) >= one - 1e-9).mean() for one in scaled[0]])
@@ -145,7 +145,7 @@ def test_random_sign_flips_come_close_to_all_of_them():
     difference = rng.integers(1, 4, (3, 14)) * np.where(rng.random((3, 14)) < 0.75, 1.0, -1.0)
     totals = np.abs(np.array(list(product([1, -1], repeat=14))) @ difference.T)
     expected = (totals >= np.abs(difference.sum(axis=1))).mean(axis=0)
-    p, _ = paired_test.sign_flip(difference, 20000, rng)  # 14 groups: too many to enumerate
+    p, _ = significance.sign_flip(difference, 20000, rng)  # 14 groups: too many to enumerate
     np.testing.assert_allclose(p, expected, atol=4 * 0.5 / np.sqrt(20000))
 
 

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from birdprobe.analysis.paired_test import sign_flip
 from birdprobe.analysis.readout_ranking import compare_pairs, rank_readouts
+from birdprobe.analysis.significance import sign_flip
 from birdprobe.features import InputError
 from tests.analysis.test_readout_ranking import sweep
 

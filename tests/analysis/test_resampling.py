@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from birdprobe.analysis import metrics, paired_test, resampling
+from birdprobe.analysis import metrics, resampling, significance
 from birdprobe.features import InputError
 
 
@@ -134,26 +134,26 @@ def test_sign_flips_equal_all_patterns():
     added[3] = 0
     signs = np.array(list(product([1, -1], repeat=7)))
     totals = np.abs(signs @ added[:3].T)
-    p, adjusted = paired_test.sign_flip(added, 10, rng)
+    p, adjusted = significance.sign_flip(added, 10, rng)
     np.testing.assert_allclose(p[:3], (totals >= totals[0] - 1e-9).mean(axis=0))
     scaled = totals / np.sqrt((added[:3] ** 2).sum(axis=1))
     np.testing.assert_allclose(adjusted[:3], [(scaled.max(axis=1) >= one - 1e-9).mean() for one in scaled[0]])
     assert (p[3], adjusted[3]) == (1, 1)
-    assert np.all(p >= paired_test.smallest_p(7))
+    assert np.all(p >= significance.smallest_p(7))
 
 
 def test_undefined_or_zero_differences_have_p_1():
     rng = np.random.default_rng(4)
     added = np.ones((3, 6))
     added[1, 2], added[2] = np.nan, 0
-    p, adjusted = paired_test.sign_flip(added, 100, rng)
+    p, adjusted = significance.sign_flip(added, 100, rng)
     assert list(p) == [2 / 64, 1, 1] and list(adjusted) == [2 / 64, 1, 1]
-    assert [x.tolist() for x in paired_test.sign_flip(np.zeros((2, 30)), 100, rng)] == [[1, 1], [1, 1]]
+    assert [x.tolist() for x in significance.sign_flip(np.zeros((2, 30)), 100, rng)] == [[1, 1], [1, 1]]
 
 
 def test_smallest_p():
-    assert paired_test.smallest_p(6) == 0.03125 and paired_test.smallest_p(1) == 1
-    assert paired_test.smallest_p(5) > 0.05 > paired_test.smallest_p(6)
+    assert significance.smallest_p(6) == 0.03125 and significance.smallest_p(1) == 1
+    assert significance.smallest_p(5) > 0.05 > significance.smallest_p(6)
 
 
 def auc_without_groups(truth, scores, codes):
@@ -172,7 +172,7 @@ def test_p_of_an_auc_is_uniform_when_nothing_differs(n_groups):
         truth = rng.random((len(codes), 3)) < 0.4
         shared = truth + rng.standard_normal(n_groups)[codes, None]  # recordings that are easy or hard for both
         found = [auc_without_groups(truth, shared + rng.standard_normal(truth.shape), codes) for _ in range(2)]
-        values.append(paired_test.sign_flip(found[0].minus(found[1]).contributions, 400, rng)[0][0])
+        values.append(significance.sign_flip(found[0].minus(found[1]).contributions, 400, rng)[0][0])
     assert kstest(values, "uniform").pvalue > 0.001
     assert np.mean(np.array(values) <= 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdprobe.features import InputError
 from birdprobe.figures import style
 from birdprobe.figures.sweeps import curves
 from tests.pictures import colliding, cut_off
@@ -71,18 +70,3 @@ def test_equal_curves_give_equal_bytes(runs, tmp_path):
     written = [style.save(curves.draw(frames), tmp_path / name) for name in "ab"]
     for one, other in zip(*written):
         assert one.read_bytes() == other.read_bytes()
-
-
-def test_input_errors(runs):
-    with pytest.raises(InputError, match="got none"):
-        curves.draw([])
-    with pytest.raises(InputError, match="two series are called 'Perch"):
-        curves.draw([published(), published()])
-    with pytest.raises(InputError, match="expected 1 to 6 series, got 7"):
-        curves.draw([published(str(i)) for i in range(7)])
-    with pytest.raises(InputError, match="no column knn"):
-        curves.of_blocks(PUBLISHED[["block"]], "x", 26, 0.1, "")
-    with pytest.raises(InputError, match=r"expected 0 to 15.*got blocks 25"):
-        curves.of_blocks(PUBLISHED, "x", 16, 0.1, "")
-    with pytest.raises(InputError, match="no column depth"):
-        curves.draw(published().drop(columns="depth"))

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from birdprobe.features import InputError
 from birdprobe.figures import style
 from birdprobe.figures.predictions import leaderboard
 from tests.pictures import colliding, cut_off
@@ -63,12 +62,3 @@ def test_equal_frames_give_equal_bytes(tmp_path):
     pairs = [style.save(leaderboard.draw(FEW), tmp_path / name) for name in "ab"]
     for one, other in zip(*pairs):
         assert one.read_bytes() == other.read_bytes()
-
-
-def test_input_errors():
-    with pytest.raises(InputError, match="no column private"):
-        leaderboard.draw(FEW[["name", "public"]])
-    with pytest.raises(InputError, match="expected at least one attempt, got none"):
-        leaderboard.draw(FEW[:0])
-    with pytest.raises(InputError, match=r"'priors' has a score that is not in 0\.\.1"):
-        leaderboard.draw(FEW.assign(private=[*FEW.private[:-1], np.nan]))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from birdprobe.figures import style
+from birdprobe.figures.labels import spread
 
 LABELS = st.lists(st.tuples(st.floats(-1, 2), st.floats(0.01, 0.15)), min_size=1, max_size=6)
 
@@ -14,7 +15,7 @@ LABELS = st.lists(st.tuples(st.floats(-1, 2), st.floats(0.01, 0.15)), min_size=1
 @given(LABELS)
 def test_spread_keeps_labels_apart_in_order_and_inside(labels):
     wanted, heights = zip(*labels)
-    centres = style.spread(list(wanted), list(heights), 0.0, 1.0)
+    centres = spread(list(wanted), list(heights), 0.0, 1.0)
     order = np.argsort(wanted, kind="stable")
     low = np.array(centres)[order] - np.array(heights)[order] / 2
     high = np.array(centres)[order] + np.array(heights)[order] / 2
@@ -24,8 +25,8 @@ def test_spread_keeps_labels_apart_in_order_and_inside(labels):
 
 
 def test_spread_leaves_labels_where_there_is_room():
-    assert style.spread([0.8, 0.2], [0.1, 0.1], 0, 1) == pytest.approx([0.8, 0.2])
-    assert style.spread([0.5, 0.5], [0.1, 0.1], 0, 1) == pytest.approx([0.45, 0.55])  # both give way alike
+    assert spread([0.8, 0.2], [0.1, 0.1], 0, 1) == pytest.approx([0.8, 0.2])
+    assert spread([0.5, 0.5], [0.1, 0.1], 0, 1) == pytest.approx([0.45, 0.55])  # both give way alike
 
 
 def luminance(rgb):

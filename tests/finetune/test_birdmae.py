@@ -11,7 +11,7 @@ from torch import nn
 
 from birdprobe.features import InputError
 from birdprobe.finetune.models.birdmae import HEADS, SIZES, BirdMAE, DropPath, build, position_embedding
-from birdprobe.finetune.models.precision import Mixed
+from birdprobe.finetune.models.network import Mixed
 from birdprobe.finetune.models.timm_import import import_timm
 from birdprobe.probe.blocks.detection import find_blocks
 from tests import birdmae_checkpoint

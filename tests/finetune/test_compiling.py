@@ -9,9 +9,9 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from birdprobe.finetune import compiling
+from birdprobe.finetune import torch_settings
 from birdprobe.finetune.models import members
-from birdprobe.finetune.models.precision import Mixed
+from birdprobe.finetune.models.network import Mixed
 from birdprobe.finetune.training.loop import _heads
 
 SHAPES = {"birdmae": (1, 512, 128), "efficientnet": (1, 64, 64), "sed": (1, 128, 64), "timm:resnet10t": (1, 64, 64)}
@@ -98,8 +98,8 @@ def test_a_compiled_network_learns_the_same():
 @pytest.mark.slow
 def test_inductor_compiles_what_the_plain_network_computes():
     found = []
-    compiling.check(torch.device("cpu"))
-    for wrap in (lambda mixed: mixed, compiling.compiled):
+    torch_settings.check_compiling(torch.device("cpu"))
+    for wrap in (lambda mixed: mixed, torch_settings.compiled):
         network = network_of("birdmae-tiny", drop_path=0.5)
         mixed = wrap(Mixed(network, None))
         stage(network, False)
@@ -122,7 +122,7 @@ def test_attention_is_fused(head):
 @pytest.mark.slow
 def test_a_machine_that_cannot_compile_is_told(tmp_path):
     without = {"CXX": str(tmp_path / "no-compiler"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    code = "import torch\nfrom birdprobe.finetune import compiling\ncompiling.check(torch.device('cpu'))\n"
+    code = "import torch\nfrom birdprobe.finetune import torch_settings\ntorch_settings.check_compiling(torch.device('cpu'))\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | without)
     assert done.returncode == 1
     assert "InputError: --compile: PyTorch cannot compile for cpu here (" in done.stderr.splitlines()[-1]

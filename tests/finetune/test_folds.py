@@ -80,7 +80,6 @@ def test_targets_hold_every_label_and_no_call_only_as_a_class():
     ]
     table = Recordings(Path(), tuple(clips))
     assert label_order(table) == ("kite", "wren")
-    assert label_order(table, no_call=True) == ("kite", "nocall", "wren")
     assert clip_targets(clips, ("kite", "wren")).tolist() == [[1, 1], [0, 0], [1, 0]]
     assert clip_targets(clips, ("kite", "nocall", "wren")).tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 0]]
     assert without_birds(clips) == (clips[1],)

@@ -8,8 +8,9 @@ import torch
 
 from birdprobe.features import InputError
 from birdprobe.finetune.checkpoint import save
+from birdprobe.heads.inputs import key_difference
 from birdprobe.heads.modules import build
-from birdprobe.heads.training.checkpoint import Description, key_difference, load
+from birdprobe.heads.training.checkpoint import Description, load
 from tests.head_stores import KEY
 
 WIDTHS = {"block_01": 6, "block_02-block_01": 6, "embedding": 8}

@@ -19,7 +19,7 @@ from birdprobe.features.recordings.taxonomy import Taxon, read_taxa
 from birdprobe.features.store import FeatureStore, StoreKey
 from birdprobe.heads.dataset import load
 from birdprobe.heads.ensemble import load_members
-from birdprobe.heads.first_passes.heads import ABSENT
+from birdprobe.heads.first_passes import ABSENT
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.sequences.first_pass import read_first_pass
 from birdprobe.heads.training.loop import Settings

@@ -15,9 +15,9 @@ from birdprobe.finetune.checkpoint import save
 from birdprobe.heads.fuse import fuse
 from birdprobe.heads.fuse.speed import HeadCost, head_cost
 from birdprobe.heads.head_predictor import open_run
-from birdprobe.heads.sequences import build
 from birdprobe.heads.sequences.first_pass_origin import FirstPassOrigin
 from birdprobe.heads.training import checkpoint
+from birdprobe.heads.training.specs import build
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.sessions import audio_like
 from birdprobe.probe.soundscapes.predictor import open_onnx

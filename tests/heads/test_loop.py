@@ -11,8 +11,7 @@ from birdprobe.features import InputError
 from birdprobe.finetune.losses import loss
 from birdprobe.heads.modules import build
 from birdprobe.heads.training.folds import Split
-from birdprobe.heads.training.loop import ASL_GAMMA_POSITIVE, Settings, batch_size, fit
-from birdprobe.heads.training.stack import Stack
+from birdprobe.heads.training.loop import ASL_GAMMA_POSITIVE, Settings, Stack, batch_size, fit
 
 WIDTHS = {"a": 5, "b": 7}
 

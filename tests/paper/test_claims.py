@@ -10,8 +10,7 @@ import typer
 
 from birdprobe.heads.inputs import parse_tokens
 from birdprobe.paper import claims as package
-from birdprobe.paper.claims import commands, failures, heads, lastmile, needs_table, probing, rules_table, table
-from birdprobe.paper.claims.register import TESTS
+from birdprobe.paper.claims import TESTS, commands, failures, heads, lastmile, needs_table, probing, rules_table, table
 from birdprobe.paper.claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED, VERDICTS
 from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import Sources, recognise
@@ -269,7 +268,7 @@ def test_commands_are_ones_that_we_have(need):
 
 def test_taps_of_commands_are_the_published_blocks(published):
     # to `train`, 21-25 would be block 21 less block 25
-    wanted = [f"block_{block:02d}" for block in published.protocol["blocks"].value]
+    wanted = [f"block_{block:02d}" for block in published.section("protocol")["blocks"].value]
     stored = [f"block_{i:02d}" for i in range(26)]
     assert list(parse_tokens(commands.TAPS, stored)) == wanted
     assert f"--taps {commands.TAPS} " in commands.HEADS.command

@@ -32,12 +32,12 @@ def test_the_sequence_runs_through_and_reads_the_published_blocks(tmp_path):
     names = ("table1-center", "table1-random", "perch", "perch-heads", "perch-weights")
     found = recognise([tmp_path / "runs" / name for name in names])
     center, drawn, whole = found.sweeps
-    blocks = [f"block_{block:02d}" for block in read().protocol["blocks"].value]
+    blocks = [f"block_{block:02d}" for block in read().section("protocol")["blocks"].value]
     assert list(center.ranking.index) == list(drawn.ranking.index) == blocks
     assert len(whole.ranking) == 28 and "embedding" in whole.ranking.index and whole.run.n_groups > 1
     assert center.config["settings"]["normalise"] == "none" and center.config["settings"]["select"] == "center"
     assert set(found.heads[0].parameters) == {"attention", "scalarmix", "linear-embedding"}
     assert set(found.heads[1].agreement["taps"]) >= {10}
     table = pd.read_csv(tmp_path / "runs" / "paper" / "tables" / "table1.csv")
-    assert table["block"].tolist() == list(read().protocol["blocks"].value)
+    assert table["block"].tolist() == list(read().section("protocol")["blocks"].value)
     assert (tmp_path / "runs" / "paper" / "paper.pdf").stat().st_size > 100_000

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from birdprobe.analysis.tables import MISSING
+from birdprobe.paper.build import write_tables
 from birdprobe.paper.measures import Measure
 from birdprobe.paper.parameter_counts import attention_parameters, scalarmix_parameters, vit_tokens
 from birdprobe.paper.published import read
 from birdprobe.paper.runs.discovery import Sources, recognise
 from birdprobe.paper.runs.readers import PERCH_V2
-from birdprobe.paper.tables import members, presets, scores, tables, write
+from birdprobe.paper.tables import members, scores, tables
 from birdprobe.paper.tables.blocks import difference, nearest, table1
 from tests.paper.test_discovery import a_comparison, a_member, an_experiment
 from tests.paper.test_measures import agreed, trained
@@ -52,13 +53,13 @@ def test_without_runs_table_1_is_the_published_one(published):
 
 
 def test_perch_stands_beside_its_own_blocks_with_differences(tmp_path, published):
-    chosen = tuple(published.protocol["blocks"].value)
+    chosen = tuple(published.section("protocol")["blocks"].value)
     sources = recognise([perch(tmp_path / "run", only=chosen)])
     table = table1(sources, published)
     frame, ranked = frame_of(table), sources.sweeps[0].ranking
     assert frame["run0_tap"].tolist() == [f"block_{block:02d}" for block in chosen]
     np.testing.assert_array_equal(frame["run0_knn"], ranked.loc[frame["run0_tap"], "knn"])
-    np.testing.assert_allclose(frame["run0_difference"], frame["run0_knn"] - published.table1["knn"])
+    np.testing.assert_allclose(frame["run0_difference"], frame["run0_knn"] - published.frame("table1")["knn"])
     assert not any("block_" in cell for cell in shown(table, "Perch v2, esc10"))
     assert "no repetition" not in table.caption
 
@@ -202,10 +203,10 @@ def test_presets_are_the_card(published):
 
 
 def test_another_preset_is_named(published, monkeypatch):
-    other = presets.read()
+    other = members.read_presets()
     other["efficientnet-b1"] |= {"batch_size": 32, "clip_norm": 1.0}
     other["birdmae-large"]["augment"] |= {"roll_p": 0.5, "mixup_partners": [1, 2]}
-    monkeypatch.setattr(presets, "read", lambda: other)
+    monkeypatch.setattr(members, "read_presets", lambda: other)
     table = frame_of(members.members(Sources(), published)).set_index("field")
     assert table["differs"][table["differs"] != ""].to_dict() == dict.fromkeys(
         ("batch_size", "clip_norm"), "efficientnet-b1"
@@ -245,7 +246,7 @@ def test_what_a_run_changed_is_named(tmp_path, published):
 
 def test_every_table_in_three_forms_and_the_same_bytes_again(tmp_path, published):
     paths = [make_run(tmp_path / "sweep"), priors_run(tmp_path / "priors"), trained(tmp_path / "heads")]
-    first, second = (write(recognise(paths), published, tmp_path / name) for name in ("a", "b"))
+    first, second = (write_tables(tables(recognise(paths), published), tmp_path / name) for name in ("a", "b"))
     assert [path.name for path in first] == [path.name for path in second]
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(first, second))
     names = [path.name for path in first]
@@ -256,7 +257,7 @@ def test_every_table_in_three_forms_and_the_same_bytes_again(tmp_path, published
 
 
 def test_latex_is_whole(tmp_path, published):
-    for path in write(Sources(), published, tmp_path):
+    for path in write_tables(tables(Sources(), published), tmp_path):
         if path.suffix == ".tex":
             text = path.read_text()
             assert text.count(r"\begin{tabular}") == 1 == text.count(r"\end{tabular}")

@@ -47,7 +47,7 @@ def test_the_sequence_for_perch_is_a_shell_script_that_names_the_published_block
     script = TEXT / "perch.sh"
     assert subprocess.run(["sh", "-n", script], capture_output=True).returncode == 0
     text = script.read_text(encoding="utf-8")
-    about = published.read().protocol
+    about = published.read().section("protocol")
     taps = re.search(r"--taps (1,4\S+)", text)[1]
     first, last = map(int, re.search(r"(\d+)-(\d+)", taps).groups())
     blocks = [int(one) for one in taps.split(",")[:-1]] + list(range(first, last + 1))

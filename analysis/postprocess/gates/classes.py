@@ -17,7 +17,8 @@ from scipy.special import expit, logit
 
 from ....features import InputError
 from ....features.recordings.tables import read_csv
-from ..step import Reach
+from ..rows import families
+from ..step import Reach, all_or_none
 
 GROUP_COLUMN = "sonotype_group"
 
@@ -52,21 +53,13 @@ class SharedMaximum:
 
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
         values = table.to_numpy(dtype=np.float64, copy=True)
-        for at in self._members(table):
+        for at in families(table.columns, self.groups):
             values[:, at] = values[:, at].max(axis=1, keepdims=True)
         return pd.DataFrame(values, index=table.index, columns=table.columns)
 
     def reach(self, table: pd.DataFrame) -> Reach:
         """All rows, or none where no group has two columns."""
-        found = self._members(table)
-        return Reach(len(table) if found else 0, "" if found else "no group has two columns")
-
-    def _members(self, table) -> list[list[int]]:
-        found: dict[str, list[int]] = {}
-        for i, name in enumerate(table.columns):
-            if name in self.groups:
-                found.setdefault(self.groups[name], []).append(i)
-        return [at for at in found.values() if len(at) > 1]
+        return all_or_none(table, families(table.columns, self.groups), "no group has two columns")
 
 
 @dataclass(frozen=True)
@@ -106,8 +99,7 @@ class RareClasses:
 
     def reach(self, table: pd.DataFrame) -> Reach:
         """All rows, or none where no group is rare."""
-        rare = self._rare(table).any()
-        return Reach(len(table) if rare else 0, "" if rare else f"no group has at most {self.share:.0%} of the columns")
+        return all_or_none(table, self._rare(table).any(), f"no group has at most {self.share:.0%} of the columns")
 
     def _rare(self, table) -> np.ndarray:
         """bool [classes]"""
@@ -146,8 +138,7 @@ class Temperatures:
 
     def reach(self, table: pd.DataFrame) -> Reach:
         """All rows, or none where every class has temperature 1."""
-        warm = (self._by_class(table) != 1).any()
-        return Reach(len(table) if warm else 0, "" if warm else "no class has a temperature other than 1")
+        return all_or_none(table, (self._by_class(table) != 1).any(), "no class has a temperature other than 1")
 
     def _by_class(self, table) -> np.ndarray:
         """float64 [classes]"""

@@ -1,7 +1,6 @@
 """Augmentations of the published recipes, as seeded functions on a batch.
 
-`waveform` and `spectrogram` apply a configuration's list in order; each step is a function of its own in shifts.py,
-mixing.py, noise.py and masks.py.
+`waveform` and `spectrogram` apply a configuration's list in order; each step is a function of its own.
 """
 
 from .configuration import Augment

@@ -5,16 +5,13 @@ and EfficientNet-B1 has these values where it states any. Choosing windows by en
 that is `features.windows.Selection("energy", n)`.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeGuard
-
-from ....features import InputError
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Settings of `waveform` and `spectrogram`, per example unless it says otherwise. InputError when out of range.
+    """Settings of `waveform` and `spectrogram`, per example unless it says otherwise.
 
     `*_p` are probabilities; pairs are (lowest, highest) of a uniform draw; SNR is signal over what is added, in dB.
     """
@@ -29,10 +26,7 @@ class Augment:
     background_snr_db: tuple[float, float] = (3.0, 30.0)
     noise_p: float = 0.2  # coloured noise
     noise_snr_db: tuple[float, float] = (3.0, 30.0)
-    noise_slope: tuple[float, float] = (
-        -2.0,
-        2.0,
-    )  # 0 white, 1: -6 dB an octave; see noise.tilt
+    noise_slope: tuple[float, float] = (-2.0, 2.0)  # 0 white, 1: -6 dB an octave; see `tilt`
     gain_p: float = 0.2
     gain_db: tuple[float, float] = (-18.0, 6.0)
     nocall_p: float = 0.075  # replaced by a clip without birds, no labels; needs such clips
@@ -42,31 +36,11 @@ class Augment:
     time_mask: int = 100  # longest stretch, frames (published for 498)
     mask_value: float = 0.0  # written into the raw log-mel, before padding and normalisation
 
-    def __post_init__(self):
-        for name, value in asdict(self).items():
-            fault = _fault(name, value)
-            if fault:
-                raise InputError(f"augment.{name}: expected {fault}, got {value}.")
-
     @classmethod
     def none(cls) -> "Augment":
         """Nothing happens: every probability 0, the mean stays."""
         off: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_p")}
         return cls(**off, remove_mean=False, roll_gain=0)
-
-    def to_json(self) -> dict:
-        """Plain values for a settings file; from_json gives an equal record back."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping) -> "Augment":
-        """From to_json's values, or some of them over the defaults. InputError names a setting that does not exist."""
-        known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise InputError(f"augment: expected one of {', '.join(sorted(known))}, got {name}.")
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return replace(cls(), **given)
 
     def idle(self, background: bool, nocall: bool) -> tuple[str, ...]:
         """What these settings ask for that cannot happen, as sentences for the user, given which pools there are."""
@@ -76,26 +50,3 @@ class Augment:
         if self.nocall_p > 0 and not nocall:
             gone.append(f"No-call mixing (p {self.nocall_p:g}) is off: there are no clips without birds.")
         return tuple(gone)
-
-
-def _fault(name: str, value: object) -> str | None:
-    """What was wanted, or None when the value is fine."""
-    if name == "remove_mean":
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(value, tuple):
-        if len(value) != 2 or not all(_number(v) for v in value) or value[0] > value[1]:
-            return "two numbers, the lower one first"
-        if name == "mixup_partners" and (value[0] < 1 or any(v != int(v) for v in value)):
-            return "two whole numbers of at least 1"
-        return None
-    if not _number(value):
-        return "a number"
-    if name.endswith("_p"):
-        return None if 0 <= value <= 1 else "a probability from 0 to 1"
-    if name in ("roll_gain", "frequency_mask", "time_mask"):
-        return None if value == int(value) and value >= 0 else "a whole number of at least 0"
-    return None
-
-
-def _number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 
 from .configuration import Augment
-from .masks import mask
-from .mixing import background, mixup, without_call
-from .noise import coloured
-from .shifts import beta_gain, gain, roll
+from .draws import integers
+from .waveforms import background, beta_gain, coloured, gain, mixup, roll, without_call
 
 SAMPLE_RATE = 32000  # Hz, of every member
 
@@ -51,3 +49,19 @@ def spectrogram(raw: Tensor, config: Augment, generator: torch.Generator) -> Ten
     """A front end's raw [N, T, F] with a band and a stretch masked, between its `raw` and its `finish`."""
     raw = mask(raw, 2, config.frequency_p, config.frequency_mask, config.mask_value, generator)
     return mask(raw, 1, config.time_p, config.time_mask, config.mask_value, generator)
+
+
+def mask(raw: Tensor, axis: int, p: float, widest: int, value: float, generator: torch.Generator) -> Tensor:
+    """With probability p, `value` is written over up to `widest` neighbours along axis 1 (time) or 2 (frequency).
+
+    SpecAugment (Park et al. 2019): one band and one stretch an example. The width is uniform over 0..widest (never more
+    than there is), the place uniform over those where it fits.
+    """
+    n, size = len(raw), raw.shape[axis]
+    on = torch.rand(n, generator=generator, device=generator.device) < p
+    width = integers((n,), 0, min(widest, size), generator) * on
+    place = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float64)
+    start = (place * (size - width + 1)).long()
+    at = torch.arange(size, device=generator.device)
+    hidden = (at >= start[:, None]) & (at < (start + width)[:, None])  # [N, size]
+    return raw.masked_fill(hidden.unsqueeze(3 - axis).to(raw.device), value)

@@ -9,7 +9,8 @@ import torch
 
 from birdprobe.features import InputError
 from birdprobe.heads.modules import parameters_count
-from birdprobe.heads.sequences import KINDS, ProtoSSM, build
+from birdprobe.heads.sequences import KINDS, ProtoSSM
+from birdprobe.heads.training.specs import build
 from tests.sequence_loops import protossm
 
 WIDTHS, CLASSES, SITES = {"a": 5, "b": 7}, 4, ("S01", "S02", "S09")

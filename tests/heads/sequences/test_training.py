@@ -13,8 +13,8 @@ from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, StoreKey
 from birdprobe.heads.dataset import load
 from birdprobe.heads.ensemble import load_members
-from birdprobe.heads.finished_folds import FOLDER
 from birdprobe.heads.training.checkpoint import load as load_head
+from birdprobe.heads.training.finished_folds import FOLDER
 from birdprobe.heads.training.loop import Settings
 from birdprobe.heads.training.train import train
 

@@ -1,7 +1,15 @@
-"""The modules, and how they are fitted to training rows in one go."""
+"""First passes as members of their own: what single windows say without any training by steps.
 
+    mapped-logits    the backbone's logits for the run's classes, nothing learned
+    probe-pca        standardise, PCA, a logistic regression a class; classes with too few positives from the logits
+
+Both are heads like the others: out-of-fold tables, checkpoints, `predict`, `fuse`. They are fitted in one go to the
+training rows of the scored source, and judged on the held-out rows.
+"""
+
+import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,8 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from ...features import InputError
-from ..modules import Head
+from ..features import InputError
+from ..features.progress import Progress
+from .modules import Head
+from .training.folds import Split
+from .training.loop import Fitted
 
 LOGITS = "logits"  # the tap that is mapped, never probed
 ABSENT = -10.0  # logit of a class that has no output and that nobody heard: "no" everywhere
@@ -21,20 +32,21 @@ COMPONENTS, POSITIVES, PENALTY = 64, 5, 0.1  # of PCA; the least windows of a cl
 
 
 class Mapped(nn.Module):
-    """Logits [N, B] of the backbone -> [N, K]: of each class the maximum over its outputs, ABSENT where it has none."""
+    """Logits [..., B] of the backbone -> [..., K]: of each class the maximum over its outputs, `absent` if none."""
 
     indices: Tensor
     has: Tensor
 
-    def __init__(self, outputs: Sequence[Sequence[int]]):
+    def __init__(self, outputs: Sequence[Sequence[int]], absent: float = ABSENT):
         super().__init__()
+        self.absent = absent
         width = max(1, *map(len, outputs))
         rows = [[*each, *[each[0] if each else 0] * (width - len(each))] for each in outputs]
         self.register_buffer("indices", torch.tensor(rows))
         self.register_buffer("has", torch.tensor([bool(each) for each in outputs]))
 
     def forward(self, logits: Tensor) -> Tensor:
-        return torch.where(self.has, logits[:, self.indices].amax(-1), ABSENT)
+        return torch.where(self.has, logits[..., self.indices].amax(-1), self.absent)
 
 
 class FirstPassHead(Head):
@@ -122,3 +134,37 @@ class ProbePCA(FirstPassHead):
         self.classify.bias.copy_(torch.from_numpy(bias))
         self.has_probe.zero_()
         self.has_probe[torch.from_numpy(probed)] = True
+
+
+KINDS: dict[str, type[FirstPassHead]] = {"mapped-logits": MappedLogits, "probe-pca": ProbePCA}
+
+
+@torch.no_grad()
+def fit_first_pass(
+    make: Callable[[], FirstPassHead],
+    xs: Sequence[Tensor],
+    targets: Tensor,
+    splits: Sequence[Split],
+    source: int,
+    judge: Callable[[np.ndarray, Tensor], float] | None = None,
+    bar: Progress | None = None,
+) -> list[Fitted]:
+    """One head a split, fitted to its training rows of one source alone (labelled soundscapes, where there are any).
+
+    Args:
+        make: a new head. xs, targets: all rows, float [n, width] per token and [n, K].
+        splits: of the rows. source: number of the source.
+        judge: (held-out rows, their logits) -> score. bar: told of every fold.
+    """
+    fitted = []
+    for split in splits:
+        head = make().eval()
+        rows = torch.from_numpy(split.train[source])
+        head.solve([x[rows] for x in xs], targets[rows])
+        held = torch.from_numpy(split.held)
+        logits = head([x[held] for x in xs]) if len(held) else targets[:0]
+        score = judge(split.held, logits) if judge and len(held) else math.nan
+        fitted.append(Fitted(head, logits, score, 0, (), ()))
+        if bar is not None:
+            bar.advance(1, f"held-out AUC {score:.4f}")
+    return fitted

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ..features import InputError
-from ..finetune.checkpoint import files, save, versions
-from .sequences.head import SequenceHead
-from .sequences.training import Windows, predict_rows
-from .training.checkpoint import load
-from .training.loop import Fitted
-from .training.specs import HeadSpec
+from ...features import InputError
+from ...finetune.checkpoint import files, save, versions
+from ..sequences.head import SequenceHead
+from ..sequences.training import Windows, predict_rows
+from .checkpoint import load
+from .loop import Fitted
+from .specs import HeadSpec
 
 if TYPE_CHECKING:
-    from .training.job import Job
+    from .job import Job
 
 FOLDER = ".folds"
 
@@ -48,7 +48,7 @@ class FinishedFolds:
 
 @dataclass(frozen=True, eq=False)
 class FinishedHead:
-    """The folds of one head, see `sequences.training.Finished`."""
+    """The folds of one head."""
 
     folder: Path
     job: "Job"
@@ -56,6 +56,7 @@ class FinishedHead:
     windows: Windows
 
     def get(self, fold: int, recordings: np.ndarray, rows: np.ndarray) -> Fitted | None:
+        """The fold, with the logits of the rows that it holds out and their recordings; None: it has to be trained."""
         path = self._path(fold)
         if not all(file.is_file() for file in files(path)):
             return None

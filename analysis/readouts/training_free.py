@@ -1,4 +1,4 @@
-"""Votes of the k nearest training rows: Euclidean, cosine, or cosine on standardised vectors."""
+"""Read-outs that learn nothing: votes of the k nearest training rows, and the cosine to each class's mean row."""
 
 from collections.abc import Callable
 
@@ -27,3 +27,13 @@ def standard_shares(split: Split, k: int) -> np.ndarray:
     length = lengths(test)[:, None] * lengths(train)
     distance = 1.0 - np.divide(across, length, out=np.zeros_like(across), where=length > 0)
     return knn.shares(split.targets, knn.closest(distance, k, ROUNDING))
+
+
+def centroid_scores(split: Split) -> np.ndarray:
+    """Cosine similarity of each test row to the mean training row of each class, float64 [n, K]."""
+    train, test = split.train.astype(np.float64), split.test.astype(np.float64)
+    count = split.targets.sum(axis=0)
+    means = split.targets.T.astype(np.float64) @ train / np.maximum(count, 1)[:, None]
+    length = lengths(test)[:, None] * lengths(means)
+    across = test @ means.T
+    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)

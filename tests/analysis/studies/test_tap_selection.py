@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from birdprobe.analysis import knn
-from birdprobe.analysis.studies import forward_selection as selection
+from birdprobe.analysis.studies import tap_selection as selection
 from birdprobe.features import InputError
 
 

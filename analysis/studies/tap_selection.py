@@ -90,7 +90,7 @@ def distances(x) -> np.ndarray:
 
 def _read(squared, codes, columns) -> np.ndarray:
     """Labels [rows] by the nearest of some columns; ties as in `knn`. squared [rows, columns]."""
-    return knn.vote(codes[columns][knn.closest(squared, NEIGHBOURS)], int(codes.max()) + 1)
+    return knn.vote(codes[columns][knn.closest(squared, NEIGHBOURS)])
 
 
 def _greedy(parts, codes, folds, n_taps):
