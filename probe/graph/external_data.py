@@ -14,6 +14,7 @@ from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo
 
 from ...features import InputError
+from .operators import bodies
 
 
 def external_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -101,5 +102,5 @@ def _tensors(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[TensorProt
             yield from attribute.tensors
             for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []:
                 yield from (sparse.values, sparse.indices)
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _tensors(inner)
+        for inner in bodies(node):
+            yield from _tensors(inner)

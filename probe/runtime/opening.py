@@ -127,7 +127,6 @@ def prepare(
     fold: bool,
     row: tuple[int, ...],
     names: Collection[str] | None = None,
-    threads: int | None = None,
     without: Collection[str] = (),
 ) -> Prepared:
     """Open and verify; batched where the graph can.
@@ -141,10 +140,10 @@ def prepare(
             passes: tuple[str, ...] = ()
             try:
                 whole, (_, note, passes) = build(candidate, taps, pooling, folding, row, without=without)
-                outputs = compare_outputs(model, whole, row, threads=threads)
+                outputs = compare_outputs(model, whole, row)
                 exposed = whole.pruned(names)
                 del whole
-                verification = Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs)
+                verification = Verification.of(model, compare_taps(model, exposed, row), outputs)
                 return Prepared(exposed, verification, note, i, passes)
             except InputError as error:
                 failed = error

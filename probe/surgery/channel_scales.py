@@ -14,6 +14,7 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ..graph.dataflow import reads_of
+from ..graph.operators import attribute
 from .expose import Rewrite, rebuild
 from .linear_chains import Finder
 
@@ -27,7 +28,7 @@ def move_scales(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> R
     changed: dict[str, list[NodeProto]] = {}
     weights: list[onnx.TensorProto] = []
     for node in model.graph.node:
-        perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
+        perm = attribute(node, "perm", [])
         if node.op_type != "Transpose" or not perm or perm[-1] == len(perm) - 1:
             continue
         steps, name = [], node.input[0]

@@ -16,6 +16,7 @@ from onnx import NodeProto, helper, numpy_helper
 from ...features import InputError
 from ..graph.dataflow import reads_of
 from ..graph.load import fixed_batch
+from ..graph.operators import attribute
 from ..runtime.sessions import open_session
 from .batch_axis import constants, measure
 from .expose import rebuild
@@ -157,12 +158,12 @@ class Finder:
         if not inner or not outer or inner[-1] != outer[-1]:
             return False
         if node.op_type == "Transpose":
-            perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+            perm = attribute(node, "perm")
             return perm is not None and perm[-1] == len(perm) - 1
         if node.op_type == "Slice" and len(node.input) > 4:  # backwards keeps the size and turns the row round
             return bool(np.all(self.small.get(node.input[4], np.array(-1)) > 0))
         if node.op_type == "Cast":
-            return next(a.i for a in node.attribute if a.name == "to") == onnx.TensorProto.FLOAT
+            return attribute(node, "to") == onnx.TensorProto.FLOAT
         return True
 
     def waveform(self, name: str) -> str:

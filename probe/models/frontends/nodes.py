@@ -4,51 +4,20 @@ waveform [N, S] -> Conv (stride hop) -> re, im [N, bins, T] -> re * re + im * im
                 -> log -> cut, spread, fill or resize -> the model's axes and channels
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto
 
+from ...graph.node_list import NodeList
 from .filters import filters, resizing, smoothing, transform
 from .frontend import FrontEnd
 from .layout import Layout
-
-PREFIX = "frontend/"
-
-
-@dataclass
-class NodeList:
-    """Nodes of a graph under construction; every tensor of it is named below PREFIX."""
-
-    opset: int
-    nodes: list[NodeProto] = field(default_factory=list)
-
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
-        name = output or f"{PREFIX}{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=f"{PREFIX}{len(self.nodes)}", **attributes))
-        return name
-
-    def constant(self, value, dtype=np.float32) -> str:
-        array = np.ascontiguousarray(np.asarray(value, dtype))
-        return self.add("Constant", value=numpy_helper.from_array(array, f"{PREFIX}value"))
-
-    def reduce(self, kind: str, x: str, axes: Sequence[int]) -> str:
-        if self.opset < 18:  # axes became an input with opset 18
-            return self.add(kind, x, axes=list(axes), keepdims=1)
-        return self.add(kind, x, self.constant(axes, np.int64), keepdims=1)
-
-    def pad(self, x: str, before: Sequence[int], after: Sequence[int], mode: str) -> str:
-        if self.opset < 11:
-            return self.add("Pad", x, pads=[*before, *after], mode=mode)
-        return self.add("Pad", x, self.constant([*before, *after], np.int64), mode=mode)
 
 
 def frontend_nodes(
     front: FrontEnd, layout: Layout, samples: int, source: str, target: str, opset: int
 ) -> list[NodeProto]:
     """Nodes from the waveforms `source` [N, samples] to the model's input `target`."""
-    n = NodeList(opset)
+    n = NodeList("frontend/", opset)
     frames = front.frames(samples)
     x = _spectrum(n, front, source, samples)
     x = _logarithm(n, front, x, frames)
@@ -57,7 +26,7 @@ def frontend_nodes(
         rows, columns = resizing(front.height, layout.height or front.height), resizing(frames, layout.width or frames)
         x = n.add("MatMul", n.add("MatMul", n.constant(rows), x), n.constant(columns.T))
     elif layout.width and layout.width > frames:
-        x = n.pad(x, [0, 0, 0], [0, 0, layout.width - frames], "constant")
+        x = n.pad(x, [0, 0, 0], [0, 0, layout.width - frames])
     if front.mean or front.std != 1:
         x = n.add("Div", n.add("Sub", x, n.constant(front.mean)), n.constant(front.std))
     if layout.time_first:
@@ -67,10 +36,10 @@ def frontend_nodes(
         if layout.time_first:
             shape = [shape[0], shape[2], shape[1]]
         shape.insert(layout.channel_axis, 1)
-        x = n.add("Reshape", x, n.constant(shape, np.int64))
+        x = n.reshape(x, shape)
         if layout.channels > 1:
             repeats = [layout.channels if axis == layout.channel_axis else 1 for axis in range(4)]
-            x = n.add("Expand", x, n.constant(repeats, np.int64))
+            x = n.add("Expand", x, n.integers(repeats))
     n.add("Cast" if layout.element != TensorProto.FLOAT else "Identity", x, output=target,
           **({"to": layout.element} if layout.element != TensorProto.FLOAT else {}))  # fmt: skip
     return n.nodes
@@ -78,7 +47,7 @@ def frontend_nodes(
 
 def _spectrum(n: NodeList, front: FrontEnd, source: str, samples: int) -> str:
     """[N, rows, T]: magnitudes or powers, in mel bands where the front end has them."""
-    x = n.add("Reshape", source, n.constant([-1, 1, samples], np.int64))
+    x = n.reshape(source, [-1, 1, samples])
     pads = [front.lead, front.tail] if front.pad == "zero" else [0, 0]
     if front.pad == "reflect":
         x = n.pad(x, [0, 0, front.lead], [0, 0, front.tail], "reflect")
