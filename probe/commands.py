@@ -200,8 +200,7 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     config = done.config
     warn(config["warnings"])
     if config["skipped"]:
-        from ..features.recordings.clips import some
-        from ..features.recordings.wording import agree, counted
+        from ..features.recordings.clips import agree, counted, some
 
         names = [one["file"] for one in config["skipped"]]
         them = agree(len(names), "it with the reason", "them with the reasons")

@@ -17,9 +17,8 @@ from math import prod
 
 from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, TRANSPARENT, Layer, is_product
 from ..graph.operators import Op
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, Region, RegionSequence, has_identity, stripped
+from .regions import SUMS, BlockMatch, Region, RegionSequence, has_identity, stripped
 from .unshortcut import role_of
 
 INVERTED = ("pointwise", "depthwise", "pointwise")

@@ -17,8 +17,8 @@ import re
 
 from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
+from .regions import BlockMatch
 from .taps import tap
 from .unshortcut import activated_tail, is_nonlinear
 

@@ -188,3 +188,21 @@ def _bits(mask: int) -> list[int]:
         positions.append(low.bit_length() - 1)
         mask ^= low
     return positions
+
+
+@dataclass(frozen=True)
+class BlockMatch:
+    """Regions `first`..`last` of the sequence; `entry` and `exit` are the operators that enter and leave it.
+
+    roles: those of the layers inside, in order.
+    mixing: what a residual unit mixes (see `probe.blocks.patterns`); '' for modules joined by a Concat and for blocks
+        without a join.
+    """
+
+    kind: str
+    first: int
+    last: int
+    entry: int
+    exit: int
+    roles: tuple[str, ...] = ()
+    mixing: str = ""

@@ -12,8 +12,8 @@ from math import prod
 
 from ..graph.layers import LAYOUT, NONLINEAR, NORMS, SCALES, TRANSPARENT
 from .architecture import Block
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
+from .regions import BlockMatch
 
 PASSIVE = NORMS | TRANSPARENT | LAYOUT | SCALES | NONLINEAR
 

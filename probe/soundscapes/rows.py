@@ -28,6 +28,14 @@ class Soundscape:
     changed_ns: int = 0  # time of the last change
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A file that cannot be used."""
+
+    file: str
+    reason: str
+
+
 def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ...]:
     """Every audio file below a folder (hidden ones passed over), one file, or the files of a list; sorted by stem.
 

@@ -21,8 +21,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ...features import InputError
 from ..graph.dataflow import Graph, reads_of, sort_nodes
-from ..graph.layers import LAYOUT, SCALES, TRANSPARENT
-from ..graph.learned_weights import learned
+from ..graph.layers import LAYOUT, SCALES, TRANSPARENT, learned
 from ..graph.operators import attribute, bodies
 from ..runtime.sessions import open_session, skeleton
 from .expose import rebuild

@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ... import InputError
-from ..clips import Clip
-from ..wording import share
-from .audio_paths import AudioPaths, told_moved
+from ..clips import Clip, share
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
-from .rows import drop_missing, merge
+from .rows import AudioPaths, drop_missing, merge, told_moved
 from .text import TextTable, no_group, read_table, read_text
 
 CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
