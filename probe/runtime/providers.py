@@ -63,11 +63,6 @@ class Device:
         """Relative L2 that a tap may be off the CPU's float32."""
         return TOLERANCES[self.precision]
 
-    @property
-    def key_precision(self) -> str:
-        """What a store's key says: float32 of any device is the same within 1e-5, the others are not."""
-        return self.precision
-
     def providers(self) -> list[Any]:
         """For `onnxruntime.InferenceSession`; the CPU takes what the device cannot."""
         options: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from ..graph.dataflow import reads_of
 from ..graph.operators import attribute
-from .expose import Rewrite, rebuild
+from .expose import Rewrite, rebuild, substituted
 from .linear_chains import Finder
 
 BESIDE = ("Add", "Mul", "Sub", "Div")
@@ -39,9 +39,8 @@ def move_scales(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> R
             changed[node.output[0]] = moved(node, perm, name, steps[::-1], weights)
     if not changed:
         return ""
-    nodes = [n for old in model.graph.node for n in changed.get((*old.output, "")[0], [old])]
     what = f"scales of channels moved behind {len(changed)} transpose{'s' * (len(changed) > 1)}"
-    return Rewrite(rebuild(model, nodes, model.graph.output, weights), tuple(changed), what)
+    return Rewrite(rebuild(model, substituted(model, changed), model.graph.output, weights), tuple(changed), what)
 
 
 def scale_of(finder: Finder, name: str) -> tuple[NodeProto, str, np.ndarray] | None:

@@ -10,7 +10,7 @@ The input model is never changed. Nodes of the original keep their names, order 
 pairs stay recognisable to ONNX Runtime's fusions as long as no tap lies on the sigmoid itself.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -121,6 +121,11 @@ class Rewrite(NamedTuple):
     model: onnx.ModelProto
     tensors: tuple[str, ...]
     what: str
+
+
+def substituted(model: onnx.ModelProto, changed: Mapping[str, list[NodeProto]]) -> list[NodeProto]:
+    """The model's nodes, those that give the tensors of `changed` replaced."""
+    return [node for old in model.graph.node for node in changed.get((*old.output, "")[0], [old])]
 
 
 def rebuild(

@@ -22,7 +22,7 @@ from ...features import InputError
 from ..graph.dataflow import sort_nodes
 from ..graph.load import audio_input
 from ..graph.node_list import NodeList
-from .expose import Rewrite, rebuild
+from .expose import Rewrite, rebuild, substituted
 from .linear_chains import Chain, Finder, Shapes
 
 
@@ -79,7 +79,7 @@ def apply(finder: Finder, chains: list[Chain], shapes: Shapes) -> onnx.ModelProt
                 if not target:
                     raise InputError(f"reshape to {name} varies in two dimensions")
                 changed[name] = reshape(data, name, [*target[:-1], chain.matrix.shape[1]])
-    nodes = [n for old in finder.model.graph.node for n in changed.get((*old.output, "")[0], [old])]
+    nodes = substituted(finder.model, changed)
     inside = {n.output[0] for c in chains for n in c.nodes}
     live = sort_nodes(nodes, finder.outputs)
     stray = next((n for n in live if n.op_type == "Shape" and n.input[0] in inside), None)

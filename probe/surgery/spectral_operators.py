@@ -23,7 +23,7 @@ from ..graph.load import default_opset, fixed_batch
 from ..graph.node_list import NodeList
 from ..graph.operators import attribute
 from .batch_axis import constants, measure
-from .expose import Rewrite, rebuild
+from .expose import Rewrite, rebuild, substituted
 
 KINDS = ("DFT", "STFT")
 LIFTS = ("Unsqueeze", "Reshape")
@@ -66,9 +66,8 @@ def replace_transforms(model: onnx.ModelProto, row: tuple[int, ...] | None = Non
         changed[node.output[0]] = nodes_of(node, weights[-1].name, len(shape), out[-2], step, frames)
     if not changed:
         return ""
-    nodes = [n for old in model.graph.node for n in changed.get((*old.output, "")[0], [old])]
     what = f"{len(changed)} DFT or STFT operator{'s' * (len(changed) > 1)} folded"
-    return Rewrite(rebuild(model, nodes, model.graph.output, weights), tuple(changed), what)
+    return Rewrite(rebuild(model, substituted(model, changed), model.graph.output, weights), tuple(changed), what)
 
 
 def turns(length: int, used: int, onesided: bool) -> np.ndarray:
