@@ -16,20 +16,6 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from .. import InputError
 from .songs import INDIVIDUAL_SEMITONES, Species, generator, log_uniform, make_species, song
 
-__all__ = [
-    "Recordist",
-    "Species",
-    "Take",
-    "focal_clip",
-    "make_clip",
-    "make_recordists",
-    "make_species",
-    "plan",
-    "record",
-    "song",
-    "write_dataset",
-]
-
 SNR_DB = (-10.0, 15.0)  # song while it sounds, against the whole background
 OTHERS_BELOW_DB = (3.0, 18.0)  # a second species in the background, below the focal one
 PEAK = (0.05, 0.9)  # of a written clip

@@ -18,36 +18,22 @@ import onnx
 from onnx import helper
 
 CONCAT = {"Concat"}
-ALIASES = {
-    "FusedConv": "Conv",
-    "NhwcConv": "Conv",
-    "NhwcFusedConv": "Conv",
-    "QLinearConv": "Conv",
-    "ConvInteger": "Conv",
-    "FusedMatMul": "MatMul",
-    "TransposeMatMul": "MatMul",
-    "FusedMatMulActivation": "MatMul",
-    "MatMulNBits": "MatMul",
-    "MatMulInteger": "MatMul",
-    "MatMulIntegerToFloat": "MatMul",
-    "DynamicQuantizeMatMul": "MatMul",
-    "QLinearMatMul": "MatMul",
-    "QAttention": "Attention",
-    "FusedGemm": "Gemm",
-    "QGemm": "Gemm",
-    "BiasGelu": "Gelu",
-    "FastGelu": "Gelu",
-    "QuickGelu": "Gelu",
-    "BiasSoftmax": "Softmax",
-    "BiasDropout": "Dropout",
-    "QLinearAdd": "Add",
-    "QLinearMul": "Mul",
-    "QLinearConcat": "Concat",
-    "QLinearSigmoid": "Sigmoid",
-    "QLinearGlobalAveragePool": "GlobalAveragePool",
-    "QLinearAveragePool": "AveragePool",
-    "SimplifiedLayerNormalization": "LayerNormalization",
+# plain operator -> the fused and quantised spellings of it
+SPELLINGS = {
+    "Conv": ("FusedConv", "NhwcConv", "NhwcFusedConv", "QLinearConv", "ConvInteger"),
+    "MatMul": (
+        *("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation", "MatMulNBits", "MatMulInteger"),
+        *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul"),
+    ),
+    "Attention": ("QAttention",),
+    "Gemm": ("FusedGemm", "QGemm"),
+    "Gelu": ("BiasGelu", "FastGelu", "QuickGelu"),
+    "Softmax": ("BiasSoftmax",),
+    "Dropout": ("BiasDropout",),
+    "LayerNormalization": ("SimplifiedLayerNormalization",),
 }
+ALIASES = {alias: kind for kind, aliases in SPELLINGS.items() for alias in aliases}
+ALIASES |= {f"QLinear{kind}": kind for kind in ("Add", "Mul", "Concat", "Sigmoid", "GlobalAveragePool", "AveragePool")}
 
 
 @dataclass(frozen=True)
