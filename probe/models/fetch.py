@@ -4,6 +4,7 @@ Downloads are checked by pooch, and taken up where they broke off where the serv
 """
 
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -62,18 +63,12 @@ def fetch(
     place = entry.place
     with Lock(place):
         for left in place.parent.glob(f".fetch-{entry.name}-*"):  # of a killed one: the lock is ours
-            _remove(left)
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=f".fetch-{entry.name}-", dir=place.parent) as folder:
             {"download": _download_model, "convert": _convert, "export": _export}[entry.kind](
                 entry, Path(folder), retries, log
             )
     return place
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download_model(entry: Entry, folder: Path, retries: int, log: Callable[[str], None]) -> None:

@@ -174,7 +174,7 @@ def feed_shape(spec: Input) -> tuple[int, ...]:
 
 def own_chunk(spec: Input) -> int:
     """Windows a call for a reference run: the fixed batch, else one by one; 0 where there is no batch axis."""
-    return 0 if len(spec.shape) == 1 else spec.batch or 1
+    return 1 if (chunk := together(spec)) is None else chunk
 
 
 def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None = None) -> list[np.ndarray]:
