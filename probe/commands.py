@@ -188,8 +188,8 @@ def demo(
     species, clips = species or 30, clips or 20
     prepare(output, overwrite, ())
     audio = demo.write_audio(output, species, clips, seed, say)
-    given = {"classes": species, "per_class": clips, "group_regex": demo.GROUP_REGEX, "seed": seed}
-    rank_and_tell(demo.WREN, audio, output, overwrite=overwrite, **given)
+    given = {"classes": species, "per_class": clips, "group_regex": demo.GROUP_REGEX}
+    rank_and_tell(demo.WREN, audio, output, False, overwrite=overwrite, seed=seed, **given)
 
 
 def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False, **given) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ...features import InputError
 from ...features.schema import record
@@ -100,7 +101,7 @@ class Architecture:
     @classmethod
     def from_json(cls, found: dict) -> "Architecture":
         """The inverse of `to_json`. InputError: a block of another form."""
-        named = {name: found[name] and record(Block, found[name]) for name in ("stem", "embedding", "logits")}
-        ends = {end: tuple((one["name"], tuple(one["shape"])) for one in found[end]) for end in ENDS}
-        blocks = tuple(record(Block, one) for one in found["blocks"])
-        return cls(blocks=blocks, **named, **ends, notes=tuple(found["notes"]))
+        parts: dict[str, Any] = {end: tuple((one["name"], tuple(one["shape"])) for one in found[end]) for end in ENDS}
+        for name in ("stem", "embedding", "logits"):
+            parts[name] = found[name] and record(Block, found[name])
+        return cls(tuple(record(Block, one) for one in found["blocks"]), **parts, notes=tuple(found["notes"]))

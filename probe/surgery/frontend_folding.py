@@ -123,6 +123,6 @@ def constant_shape(measured: tuple[tuple[int, ...], ...]) -> list[int] | None:
 
 
 def reshape(source: str, output: str, target: list[int]) -> list[NodeProto]:
-    n = NodeList(f"{output}/")
+    n = NodeList(f"birdprobe/folded/{output}/")
     n.reshape(source, target, output)
     return n.nodes

@@ -1,6 +1,7 @@
 """Operators that move values or compute shapes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from onnx import helper
@@ -62,7 +63,8 @@ def split(w: Writer, op: Operator) -> None:
     plain = op.kind == "SPLIT"
     source, along = (op.inputs[1], op.inputs[0]) if plain else (op.inputs[0], op.inputs[2])
     axis = int(np.ravel(w.fixed(along, f"{op.kind} along a computed axis; a constant one"))[0])
-    inputs, more = [w.value(source)], {"num_outputs": len(op.outputs)} if plain else {}
+    inputs = [w.value(source)]
+    more: dict[str, Any] = {"num_outputs": len(op.outputs)} if plain else {}
     if not plain:
         sizes = w.fixed(op.inputs[1], "SPLIT_V into computed sizes; constant ones")
         whole = w.tensor(source).shape[axis]
