@@ -198,8 +198,8 @@ def locate(model: str | Path) -> tuple[Path, registry.Entry | None]:
     if path.is_file():
         digest = sha256(path)
         return path, next((e for e in registry.entries().values() if digest == e.member_sha256), None)
-    known = registry.converted(str(model))
-    if known is None:
+    known = registry.find(str(model))
+    if known is None or known.kind != "convert":
         raise InputError(f"{path}: no such file. A .tflite file, or one of {', '.join(registry.convertible())} wanted.")
     return packaged(known), known
 
