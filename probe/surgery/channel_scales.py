@@ -46,13 +46,8 @@ def move_scales(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> R
 def scale_of(finder: Finder, name: str) -> tuple[NodeProto, str, np.ndarray] | None:
     """(The node that gives `name`, its data tensor, its numbers [C] or [1] of the last axis), or None."""
     node = finder.producer.get(name)
-    if node is None or node.op_type not in BESIDE:
-        return None
-    for data, other in ((0, 1), (1, 0)):
-        values = finder.constant(node.input[other])
-        if values is not None and values.dtype == np.float32 and values.size == (values.shape or (1,))[-1]:
-            return node, node.input[data], values
-    return None
+    found = finder.beside(node) if node is not None and node.op_type in BESIDE else None
+    return None if node is None or found is None else (node, *found)
 
 
 def moved(

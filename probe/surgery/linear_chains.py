@@ -65,13 +65,18 @@ class Finder:
 
     def scale(self, node: NodeProto) -> tuple[str, np.ndarray] | None:
         """(data tensor, factors [K] or [1]) of a Mul or Div by a constant that varies along the last axis only."""
-        if node.op_type not in ("Mul", "Div"):
+        found = self.beside(node) if node.op_type in ("Mul", "Div") else None
+        if found is None or (node.op_type == "Div" and found[0] != node.input[0]):
             return None
-        for data, name in [(0, 1), (1, 0)][: 2 if node.op_type == "Mul" else 1]:
-            factor = self.constant(node.input[name])
-            if factor is not None and factor.dtype == np.float32 and factor.size == (factor.shape or (1,))[-1]:
-                factor = factor.reshape(-1).astype(np.float64)
-                return node.input[data], factor if node.op_type == "Mul" else 1.0 / factor
+        factor = found[1].reshape(-1).astype(np.float64)
+        return found[0], factor if node.op_type == "Mul" else 1.0 / factor
+
+    def beside(self, node: NodeProto) -> tuple[str, np.ndarray] | None:
+        """(data tensor, numbers [K] or [1]) of two operands, one a constant that varies along the last axis only."""
+        for data, other in ((0, 1), (1, 0)):
+            values = self.constant(node.input[other])
+            if values is not None and values.dtype == np.float32 and values.size == (values.shape or (1,))[-1]:
+                return node.input[data], values
         return None
 
     def runs(self) -> Iterator[tuple[NodeProto, ...]]:
