@@ -20,6 +20,7 @@ from math import prod
 
 from ..graph.dataflow import Graph
 from ..graph.layers import TRANSPARENT, Layer, changes_of_scale
+from ..graph.operators import Op
 from ..graph.shapes import Shape
 
 SUMS = {"Add", "Sum"}
@@ -96,6 +97,10 @@ class RegionSequence:
     def after(self, i: int) -> int | None:
         """The only region that reads region `i`; None when there are none or several."""
         return self.following[i][0] if len(self.following[i]) == 1 else None
+
+    def op(self, i: int) -> Op:
+        """The operator that region `i` is, or ends with."""
+        return self.graph.ops[self.regions[i].op]
 
     def wide(self, region: Region) -> bool:
         return is_wide(region, self.graph, self.shapes, self.layers)

@@ -128,13 +128,13 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
     for i in range(begin, end):
         region, role = sequence.regions[i], role_of(sequence, i)
         tail = activated_tail(sequence, i)
-        last = sequence.graph.ops[sequence.regions[tail].op]
+        last = sequence.op(tail)
         if activated and role == "recurrent":
             kind, wanted = "recurrent", True
         elif activated:
             kind = "conv"
             acts = (last.kind in ACTIVATIONS and last.kind not in SCORES) or last.kind in MULTIPLICATIONS
-            wanted = sequence.graph.ops[region.op].kind in CONVS and is_nonlinear(sequence, tail) and acts
+            wanted = sequence.op(i).kind in CONVS and is_nonlinear(sequence, tail) and acts
         else:
             kind = "cut"
             wanted = bool(role) and tail in cut and tail < len(sequence.regions) - 1
@@ -157,7 +157,7 @@ def affine_tail(sequence: RegionSequence, i: int) -> int:
     """The last region of the folded batch normalisation (or bias) behind layer `i`; `i` itself where there is none."""
     tail = i
     while (j := sequence.after(i)) is not None and not sequence.regions[j].inside:
-        op = sequence.graph.ops[sequence.regions[j].op]
+        op = sequence.op(j)
         if not is_linear(op):
             break
         if op.kind not in LAYOUT and op.kind not in TRANSPARENT:
@@ -172,7 +172,7 @@ def activated_tail(sequence: RegionSequence, i: int) -> int:
     while (j := sequence.after(last)) is not None:
         if is_nonlinear(sequence, j):
             return j
-        if sequence.regions[j].inside or not is_linear(sequence.graph.ops[sequence.regions[j].op]):
+        if sequence.regions[j].inside or not is_linear(sequence.op(j)):
             break
         last = j
     return affine_tail(sequence, i)
@@ -221,18 +221,14 @@ def _tail(sequence: RegionSequence, i: int) -> int:
     """The activation behind region `i`, a pooling passed over."""
     tail = activated_tail(sequence, i)
     after = sequence.after(tail)
-    if not is_nonlinear(sequence, tail) and after is not None and _kind(sequence, after) in POOLS:
+    if not is_nonlinear(sequence, tail) and after is not None and sequence.op(after).kind in POOLS:
         pooled = activated_tail(sequence, after)
         return pooled if is_nonlinear(sequence, pooled) else tail
     return tail
 
 
 def _is_activated(sequence: RegionSequence, i: int) -> bool:
-    kind = _kind(sequence, i)
+    kind = sequence.op(i).kind
     if sequence.regions[i].inside and sequence.wide(sequence.regions[i]):
         return True
     return is_nonlinear(sequence, i) and (kind in ACTIVATIONS - SCORES or kind in MULTIPLICATIONS)
-
-
-def _kind(sequence: RegionSequence, i: int) -> str:
-    return sequence.graph.ops[sequence.regions[i].op].kind
