@@ -109,8 +109,8 @@ class OutputFolder:
             )
         if "files" in found:
             return (self.kind.index, *listed(found))
-        names = [name for one in self.kind.written for name in self._glob(one)]
-        return tuple(dict.fromkeys((self.kind.index, *names)))
+        there = (path for one in self.kind.written for path in sorted(self.path.glob(one)))
+        return tuple(dict.fromkeys((self.kind.index, *(path.relative_to(self.path).as_posix() for path in there))))
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -215,11 +215,6 @@ class OutputFolder:
                     f"{place}: exists and was not written by `birdprobe {self.kind.name}`, so it is never replaced. "
                     f"Move it away, or give another folder. {KEPT}"
                 )
-
-    def _glob(self, pattern: str) -> list[str]:
-        if not self.path.is_dir():
-            return []
-        return [path.relative_to(self.path).as_posix() for path in sorted(self.path.glob(pattern))]
 
     def _keeps_some(self) -> bool:
         return any(name.startswith(self.kind.kept) for name in self._names())

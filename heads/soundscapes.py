@@ -12,8 +12,7 @@ from ..probe.runtime.providers import find_device
 from ..probe.soundscapes import predict as predict_soundscapes
 from ..probe.soundscapes.detect import Detected, detect
 from ..probe.soundscapes.events import Rule, check_name
-from ..probe.soundscapes.predict import check_output
-from ..probe.soundscapes.predicted import Predicted
+from ..probe.soundscapes.predict import Predicted, check_output
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
 

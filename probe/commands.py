@@ -188,7 +188,8 @@ def demo(
     species, clips = species or 30, clips or 20
     prepare(output, overwrite, ())
     audio = demo.write_audio(output, species, clips, seed, say)
-    rank_and_tell(demo.WREN, audio, output, overwrite=overwrite, **demo.settings(species, clips, seed))
+    given = {"classes": species, "per_class": clips, "group_regex": demo.GROUP_REGEX}
+    rank_and_tell(demo.WREN, audio, output, False, overwrite=overwrite, seed=seed, **given)
 
 
 def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False, **given) -> None:
@@ -200,8 +201,7 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     config = done.config
     warn(config["warnings"])
     if config["skipped"]:
-        from ..features.recordings.clips import some
-        from ..features.recordings.wording import agree, counted
+        from ..features.recordings.clips import agree, counted, some
 
         names = [one["file"] for one in config["skipped"]]
         them = agree(len(names), "it with the reason", "them with the reasons")

@@ -29,11 +29,6 @@ def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[s
     return folder
 
 
-def settings(species: int, clips: int, seed: int) -> dict:
-    """The settings of the demo's sweep."""
-    return {"classes": species, "per_class": clips, "group_regex": GROUP_REGEX, "seed": seed}
-
-
 def competition(
     folder: Path,
     species: int | None,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .. import InputError
-from .clips import some
-from .wording import counted
+from .clips import counted, some
 
 
 def assign_folds(

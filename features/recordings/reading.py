@@ -11,13 +11,12 @@ from pathlib import Path
 
 from .. import InputError
 from ..spelling import composed, printable
-from .clips import Clip, Recordings, some
+from .clips import Clip, Recordings, counted, share, some
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
 from .tables.labelled import Labelled, is_audacity, label_files, label_folder, label_table
 from .tables.layouts import parse_columns
 from .tables.text import TABLE_SUFFIXES, read_table
 from .taxonomy import read_classes
-from .wording import counted, share
 
 PATIENCE_S = 10
 SEARCH = """import json, re, sys

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import InputError
-from .clips import Recordings, some
-from .wording import agree, counted
+from .clips import Recordings, agree, counted, some
 
 
 def choose(

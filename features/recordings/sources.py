@@ -11,14 +11,12 @@ from pathlib import Path
 from .. import InputError
 from ..audio import SUFFIXES
 from ..spelling import is_text, on_disk, printable
-from .clips import Clip, some
+from .clips import Clip, agree, counted, share, some
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
-from .tables.audio_paths import AudioPaths, told_moved
 from .tables.labelled import seconds
-from .tables.rows import drop_missing, merge
+from .tables.rows import AudioPaths, drop_missing, merge, told_moved
 from .tables.text import TextTable, read_csv, require_columns
-from .wording import agree, counted, share
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 LIST = re.compile(rf"(?:\[\s*(?:(?:{QUOTED.pattern})(?:(?:\s*,\s*|\s+)(?:{QUOTED.pattern}))*\s*,?)?\s*\])?")

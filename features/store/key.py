@@ -13,23 +13,8 @@ from ..schema import record
 
 DTYPES = ("float32", "float16")
 
-# field -> what the user most likely did to make it differ
-CAUSES = {
-    "model_sha256": "Was the store made from another model?",
-    "taps": "Was the store made with another --taps?",
-    "pooling": "Was the store made with another --pool?",
-    "sample_rate": "Was the store made with another --sample-rate?",
-    "window_s": "Was the store made with another --window?",
-    "selection": "Was the store made with another --select?",
-    "seed": "Was the store made with another --seed?",
-    "normalise": "Was the store made with another --normalise?",
-    "dtype": "Was the store made with another --dtype?",
-    "frontend": "Was the store made with another --frontend?",
-    "inputs": "Was the store made with another --input?",
-    "precision": "Was the store made with another --precision?",
-    "speed": "Was the store made with another --speed?",
-    "bandpass": "Was the store made with another --bandpass?",
-}
+# field -> the option that most likely made it differ, where it is not called like the field
+OPTIONS = {"pooling": "pool", "window_s": "window", "selection": "select", "inputs": "input"}
 
 UNSAID = ("precision", "speed", "bandpass")  # not written where they are as ever
 ADDED = ("frontend", "inputs", *UNSAID)  # stores made before there were any do not name them
@@ -123,8 +108,15 @@ class StoreKey:
                 continue
             if field.name == "taps":
                 here, there = _shortest(here, there)
-            lines.append(f"{field.name} {here} on disk, expected {there}. {CAUSES[field.name]}")
+            lines.append(f"{field.name} {here} on disk, expected {there}. {_cause(field.name)}")
         return lines
+
+
+def _cause(field: str) -> str:
+    """What the user most likely did to make a field differ."""
+    if field == "model_sha256":
+        return "Was the store made from another model?"
+    return f"Was the store made with another --{OPTIONS.get(field, field).replace('_', '-')}?"
 
 
 def _shortest(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:

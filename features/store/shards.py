@@ -11,8 +11,8 @@ import pandas as pd
 from .. import InputError
 from . import file as layout
 from .store import FeatureStore
-from .structure import own_shard
 from .table import to_records
+from .verify import own_shard
 
 PIECE = 1024  # rows in memory at a time
 

@@ -16,9 +16,8 @@ from ..files import check_regular
 from ..schema import value_of
 from . import file as layout
 from .key import StoreKey
-from .structure import check_structure, check_text
 from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
-from .verify import changed_text, find_faults
+from .verify import changed_text, check_structure, check_text, find_faults
 
 COMMIT_ROWS, COMMIT_S, COMMIT_BYTES = 256, 30.0, 1 << 26  # whichever comes first
 REMEDY = "Is the file damaged? Restore a copy, or extract again with --overwrite."

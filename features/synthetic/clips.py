@@ -16,20 +16,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from .. import InputError
 from .songs import INDIVIDUAL_SEMITONES, Species, generator, log_uniform, make_species, song
 
-__all__ = [
-    "Recordist",
-    "Species",
-    "Take",
-    "focal_clip",
-    "make_clip",
-    "make_recordists",
-    "make_species",
-    "plan",
-    "record",
-    "song",
-    "write_dataset",
-]
-
+RATE = 32_000  # Hz of a written clip
 SNR_DB = (-10.0, 15.0)  # song while it sounds, against the whole background
 OTHERS_BELOW_DB = (3.0, 18.0)  # a second species in the background, below the focal one
 PEAK = (0.05, 0.9)  # of a written clip
@@ -130,7 +117,6 @@ def focal_clip(
     sample_rate: int = 32000,
     duration_s: float = 5.0,
     individual_semitones: float | None = None,
-    snr_db: float | None = None,
 ) -> np.ndarray:
     """A field recording of one species, float32 [samples]; half the clips have one of `others` quietly behind."""
     sound = song(species, rng, sample_rate, duration_s, individual_semitones)
@@ -138,7 +124,7 @@ def focal_clip(
     if others and rng.random() < 0.5:
         behind = song(others[rng.integers(len(others))], rng, sample_rate, duration_s)
         sound = sound + behind * np.float32(10 ** (-rng.uniform(*OTHERS_BELOW_DB) / 20))
-    return record(sound, recordist, rng, sample_rate, snr_db)
+    return record(sound, recordist, rng, sample_rate)
 
 
 @dataclass(frozen=True)
@@ -189,15 +175,7 @@ def make_clip(take: Take, others: Sequence[Species], sample_rate: int = 32000, d
     return focal_clip(take.species, rng, take.recordist, others, sample_rate, duration_s, take.individual_semitones)
 
 
-def write_dataset(
-    folder: Path,
-    n_species: int,
-    clips_per_species: int,
-    seed: int,
-    sample_rate: int = 32000,
-    duration_s: float = 5.0,
-    prefix: str = "species",
-) -> Path:
+def write_dataset(folder: Path, n_species: int, clips_per_species: int, seed: int, duration_s: float = 5.0) -> Path:
     """Class folders of 16-bit FLAC, `<species>/R012-3.flac`; the group (recordist) matches `^(R\\d+)-`.
 
     The same arguments give the same bytes. InputError when the folder already holds something.
@@ -205,10 +183,10 @@ def write_dataset(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty, expected an empty or new one. Written before?")
-    species = make_species(n_species, seed, prefix)
+    species = make_species(n_species, seed)
     for take in plan(species, clips_per_species, seed):
-        clip = make_clip(take, species, sample_rate, duration_s)
+        clip = make_clip(take, species, RATE, duration_s)
         path = folder / take.species.name / f"{take.file_name}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.round(clip * 32767).astype(np.int16), sample_rate, subtype="PCM_16")
+        soundfile.write(path, np.round(clip * 32767).astype(np.int16), RATE, subtype="PCM_16")
     return folder

@@ -24,6 +24,7 @@ import numpy as np
 import soundfile
 
 from .. import InputError
+from .clips import RATE
 from .focal_clips import COLUMNS, Focal, make_focal, plan_focals
 from .soundscapes import WINDOW_S, Soundscape, make_land, make_soundscape, plan_soundscapes
 from .species import Taxon, make_fauna
@@ -66,9 +67,7 @@ DEFAULT = Size()
 SMALL = Size(8, 6, labelled=6, unlabelled=2, test=2, sites=3, focal_s=(2.0, 6.0), soundscape_s=20)
 
 
-def write_competition(
-    folder: Path | str, size: Size = DEFAULT, seed: int = 0, sample_rate: int = 32000, overwrite: bool = False
-) -> Path:
+def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, overwrite: bool = False) -> Path:
     """Write the folder; it appears once it is whole. The same arguments give the same tables and the same sound, though
     not the same bytes of audio: an Ogg stream carries a random serial number.
 
@@ -80,14 +79,14 @@ def write_competition(
     fauna = make_fauna(size.species, seed)
     focals = plan_focals(fauna, size.focal_per_species, size.focal_s, seed)
     labelled, unlabelled, test = _plan(fauna, size, seed)
-    half = _half(folder, {"made_up": True, "made_by": "birdprobe", "seed": seed, "rate": sample_rate, **asdict(size)})
+    half = _half(folder, {"made_up": True, "made_by": "birdprobe", "seed": seed, "rate": RATE, **asdict(size)})
 
     def focal_file(focal: Focal) -> None:
-        _write_ogg(half / "train_audio" / focal.row["filename"], make_focal(focal, sample_rate), sample_rate)
+        _write_ogg(half / "train_audio" / focal.row["filename"], make_focal(focal, RATE))
 
     def soundscape_file(scape: Soundscape) -> np.ndarray:
-        wave, seconds = make_soundscape(scape, sample_rate, size.soundscape_s)
-        _write_ogg(half / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave, sample_rate)
+        wave, seconds = make_soundscape(scape, RATE, size.soundscape_s)
+        _write_ogg(half / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave)
         return seconds
 
     _in_threads(focal_file, focals)
@@ -153,9 +152,9 @@ def _in_threads(make: Callable, items: Sequence) -> list:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _write_ogg(path: Path, wave: np.ndarray, sample_rate: int) -> None:
+def _write_ogg(path: Path, wave: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with soundfile.SoundFile(path, "w", sample_rate, channels=1, format="OGG", subtype="VORBIS") as file:
+    with soundfile.SoundFile(path, "w", RATE, channels=1, format="OGG", subtype="VORBIS") as file:
         for start in range(0, len(wave), BLOCK):
             file.write(wave[start : start + BLOCK])
 

@@ -15,8 +15,7 @@ from ...features.files import check_file, check_new, write_bytes
 from ...features.playback import AS_RECORDED
 from ...features.progress import working
 from ...features.windows import normalise_windows
-from ...probe.graph.external_data import data_files
-from ...probe.graph.load import audio_input, default_opset
+from ...probe.graph.load import audio_input, data_files, default_opset
 from ...probe.models.registry import resolve
 from ...probe.runtime import sessions
 from ...probe.runtime.sessions import together

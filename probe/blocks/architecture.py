@@ -5,7 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...features import InputError
+from ...features.schema import record
 from ..graph.shapes import Shape
+
+ENDS = ("inputs", "outputs")
 
 
 @dataclass(frozen=True)
@@ -91,32 +94,14 @@ class Architecture:
         return InputError(f"taps: {part!r} is not there; this model has {shown}, {others or 'nothing else'}")
 
     def to_json(self) -> dict:
-        """The contract of `birdprobe blocks --json`; shapes are lists, batch 1."""
-        return {
-            "blocks": [_plain(block) for block in self.blocks],
-            "stem": self.stem and _plain(self.stem),
-            "embedding": self.embedding and _plain(self.embedding),
-            "logits": self.logits and _plain(self.logits),
-            "inputs": [{"name": name, "shape": list(shape)} for name, shape in self.inputs],
-            "outputs": [{"name": name, "shape": list(shape)} for name, shape in self.outputs],
-            "notes": list(self.notes),
-        }
+        """The contract of `birdprobe blocks --json`; shapes with batch 1."""
+        ends = {end: [{"name": name, "shape": shape} for name, shape in getattr(self, end)] for end in ENDS}
+        return asdict(self) | ends
 
     @classmethod
     def from_json(cls, found: dict) -> "Architecture":
-        """The inverse of `to_json`."""
-        stem, embedding, logits = (found[name] and _block(found[name]) for name in ("stem", "embedding", "logits"))
-        inputs, outputs = (
-            tuple((end["name"], tuple(end["shape"])) for end in found[name]) for name in ("inputs", "outputs")
-        )
-        blocks = tuple(map(_block, found["blocks"]))
-        return cls(blocks, stem, embedding, logits, inputs, outputs, tuple(found["notes"]))
-
-
-def _block(plain: dict[str, Any]) -> Block:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-    return Block(**fields)
-
-
-def _plain(block: Block) -> dict:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(block).items()}
+        """The inverse of `to_json`. InputError: a block of another form."""
+        parts: dict[str, Any] = {end: tuple((one["name"], tuple(one["shape"])) for one in found[end]) for end in ENDS}
+        for name in ("stem", "embedding", "logits"):
+            parts[name] = found[name] and record(Block, found[name])
+        return cls(tuple(record(Block, one) for one in found["blocks"]), **parts, notes=tuple(found["notes"]))

@@ -17,9 +17,8 @@ from math import prod
 
 from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, TRANSPARENT, Layer, is_product
 from ..graph.operators import Op
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, Region, RegionSequence, has_identity, stripped
+from .regions import SUMS, BlockMatch, Region, RegionSequence, has_identity, stripped
 from .unshortcut import role_of
 
 INVERTED = ("pointwise", "depthwise", "pointwise")
@@ -159,7 +158,7 @@ def _shuffled(sequence: RegionSequence, region: Region) -> bool:
     """True when channels are dealt out between groups (a Transpose of five axes or more) inside or right behind."""
     after = sequence.after(sequence.position[region.op])
     behind = []
-    while after is not None and sequence.graph.ops[sequence.regions[after].op].kind in LAYOUT:
+    while after is not None and sequence.op(after).kind in LAYOUT:
         behind.append(sequence.regions[after].op)
         after = sequence.after(after)
     ops = [sequence.graph.ops[k] for k in (*region.inside, *behind)]

@@ -10,8 +10,7 @@ Names of nodes and tensors play no part in detection; they only label a block (`
     probe.blocks.regions         the graph as a sequence of single operators and single-entry single-exit regions
     probe.blocks.classification  what one region is: residual unit, module, neither
     probe.blocks.patterns        which of them make the blocks; attention and MLP together
-    probe.blocks.stages          the stages of an encoder-decoder without residual units
-    probe.blocks.unshortcut      bottlenecks without a shortcut, plain stacks
+    probe.blocks.unshortcut      bottlenecks without a shortcut, plain stacks, the stages of an encoder-decoder
     probe.blocks.taps            the tensor at which each block is read; stages; the stem
     probe.blocks.head            the embedding and the logits
 """

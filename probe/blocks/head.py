@@ -17,8 +17,8 @@ import re
 
 from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
+from .regions import BlockMatch
 from .taps import tap
 from .unshortcut import activated_tail, is_nonlinear
 
@@ -52,11 +52,11 @@ def head(
     classifier = sequence.regions[last]
     entered = sequence.graph.tensor_of(classifier.fork) if classifier.inside else ops[classifier.op].data[0]
     i = last
-    while (j := sequence.after(i)) is not None and (detects or ops[sequence.regions[j].op].kind not in SQUASHING):
+    while (j := sequence.after(i)) is not None and (detects or sequence.op(j).kind not in SQUASHING):
         i = j
     vector = named or (entered if entered in measured.axes or len(measured.shapes[entered]) == 2 else None)
     embedding = tap(measured, "embedding", "embedding", vector) if vector else None
-    return embedding, tap(measured, "logits", "logits", ops[sequence.regions[i].op].tensor), ""
+    return embedding, tap(measured, "logits", "logits", sequence.op(i).tensor), ""
 
 
 def _last_learned(measured: MeasuredGraph) -> int | None:
@@ -81,7 +81,7 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
     squashed = weighted and len(layers) > 1 and all(layer.role == "pointwise" for layer in layers)
     reduced, i = False, last
     while (j := sequence.after(i)) is not None:
-        op, i = ops[sequence.regions[j].op], j
+        op, i = sequence.op(j), j
         if sequence.regions[j].inside:
             return False
         if op.kind in POOLS or op.kind in REDUCTIONS:

@@ -10,8 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from ...features import InputError
-from ..graph.blocked_layout import blocked_tensors, padding
-from ..graph.channel_axes import channel_axes
+from ..graph.channel_axes import blocked_tensors, channel_axes, padding
 from ..graph.dataflow import Graph
 from ..graph.layers import CONVS, layer_of, macs, weights
 from ..graph.load import audio_input, input_dims

@@ -1,7 +1,7 @@
 """Which regions of the sequence make the blocks: units, modules, attention with its MLP, what stands between them.
 
 `probe.blocks.classification` says what one region is. Blocks without a shortcut are found between the regions
-(`probe.blocks.unshortcut`), the stages of an encoder-decoder without units in `probe.blocks.stages`. Nothing counts
+(`probe.blocks.unshortcut`), the stages of an encoder-decoder without units too. Nothing counts
 before the first layer (the two spectrograms that BirdNET stacks) nor after the map has been pooled to one position
 (the head).
 """
@@ -11,15 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..graph.layers import ACTIVATIONS
+from ..graph.layers import NETWORK
 from .classification import INVERTED, is_linear_sum, match_region
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, RegionSequence
-from .stages import same_scale, stage_matches
-from .unshortcut import bottlenecks, plain_layers, role_of
-
-NETWORK = ACTIVATIONS - {"Clip", "Min", "Max", "Exp", "Softplus"}  # those that no spectrogram is made with
+from .regions import SUMS, BlockMatch, RegionSequence
+from .unshortcut import bottlenecks, plain_layers, role_of, same_scale, stage_matches
 
 
 def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:

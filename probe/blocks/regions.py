@@ -20,6 +20,7 @@ from math import prod
 
 from ..graph.dataflow import Graph
 from ..graph.layers import TRANSPARENT, Layer, changes_of_scale
+from ..graph.operators import Op
 from ..graph.shapes import Shape
 
 SUMS = {"Add", "Sum"}
@@ -96,6 +97,10 @@ class RegionSequence:
     def after(self, i: int) -> int | None:
         """The only region that reads region `i`; None when there are none or several."""
         return self.following[i][0] if len(self.following[i]) == 1 else None
+
+    def op(self, i: int) -> Op:
+        """The operator that region `i` is, or ends with."""
+        return self.graph.ops[self.regions[i].op]
 
     def wide(self, region: Region) -> bool:
         return is_wide(region, self.graph, self.shapes, self.layers)
@@ -188,3 +193,21 @@ def _bits(mask: int) -> list[int]:
         positions.append(low.bit_length() - 1)
         mask ^= low
     return positions
+
+
+@dataclass(frozen=True)
+class BlockMatch:
+    """Regions `first`..`last` of the sequence; `entry` and `exit` are the operators that enter and leave it.
+
+    roles: those of the layers inside, in order.
+    mixing: what a residual unit mixes (see `probe.blocks.patterns`); '' for modules joined by a Concat and for blocks
+        without a join.
+    """
+
+    kind: str
+    first: int
+    last: int
+    entry: int
+    exit: int
+    roles: tuple[str, ...] = ()
+    mixing: str = ""

@@ -12,8 +12,8 @@ from math import prod
 
 from ..graph.layers import LAYOUT, NONLINEAR, NORMS, SCALES, TRANSPARENT
 from .architecture import Block
-from .match import BlockMatch
 from .measured_graph import MeasuredGraph
+from .regions import BlockMatch
 
 PASSIVE = NORMS | TRANSPARENT | LAYOUT | SCALES | NONLINEAR
 
@@ -81,7 +81,7 @@ def _tails(measured: MeasuredGraph, matches: list[BlockMatch]) -> list[int]:
                 i = match.last
                 break
             i = j
-        while not sequence.graph.ops[sequence.regions[i].op].real and (j := sequence.after(i)) is not None:
+        while not sequence.op(i).real and (j := sequence.after(i)) is not None:
             i = j  # inside a fused operator: the next tensor that has a name
         tails.append(i)
     return tails
@@ -99,7 +99,7 @@ def _suffix(measured: MeasuredGraph, match: BlockMatch, fork: int) -> tuple[str,
         j = sequence.after(i)
         if j is None:
             return None
-        op = sequence.graph.ops[sequence.regions[j].op]
+        op = sequence.op(j)
         if op.kind == "Split" and j == sequence.position.get(fork):
             break  # the next block splits this one's output
         if op.kind not in PASSIVE or sequence.wide(sequence.regions[j]) or prod(measured.shapes[op.tensor]) != size:

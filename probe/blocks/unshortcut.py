@@ -8,9 +8,17 @@ The first bottleneck of every stage has no shortcut. Its depthwise convolution a
 Linear means: nothing but folded batch normalisation, bias, scale and layout changes up to the next layer. A full
 convolution starts a new block, so a stem is never part of one; with a linear pointwise layer behind it, it is itself a
 block (fused bottleneck, EfficientNetV2) where residual units of the same network have the same layers.
+
+Of an encoder-decoder without residual units, one block is a stage between two changes of scale:
+
+    conv | pool, conv | pool, conv, attention | upsample, join, conv | upsample, join, conv, score
+
+What repeats in a U-Net is the stage, however many convolutions it has; the bottom is one stage too, with its attention
+where it has some. A last stage that activates nothing is the head.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 
 from ..graph.layers import (
     ACTIVATIONS,
@@ -19,12 +27,14 @@ from ..graph.layers import (
     MULTIPLICATIONS,
     NONLINEAR,
     NORM_PARTS,
+    POOLS,
     REDUCTIONS,
     TRANSPARENT,
+    changes_of_scale,
     is_linear,
+    is_product,
 )
-from .match import BlockMatch
-from .regions import Region, RegionSequence
+from .regions import BlockMatch, Region, RegionSequence
 
 SCORES = {"Sigmoid", "Softmax"}
 
@@ -118,13 +128,13 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
     for i in range(begin, end):
         region, role = sequence.regions[i], role_of(sequence, i)
         tail = activated_tail(sequence, i)
-        last = sequence.graph.ops[sequence.regions[tail].op]
+        last = sequence.op(tail)
         if activated and role == "recurrent":
             kind, wanted = "recurrent", True
         elif activated:
             kind = "conv"
             acts = (last.kind in ACTIVATIONS and last.kind not in SCORES) or last.kind in MULTIPLICATIONS
-            wanted = sequence.graph.ops[region.op].kind in CONVS and is_nonlinear(sequence, tail) and acts
+            wanted = sequence.op(i).kind in CONVS and is_nonlinear(sequence, tail) and acts
         else:
             kind = "cut"
             wanted = bool(role) and tail in cut and tail < len(sequence.regions) - 1
@@ -147,7 +157,7 @@ def affine_tail(sequence: RegionSequence, i: int) -> int:
     """The last region of the folded batch normalisation (or bias) behind layer `i`; `i` itself where there is none."""
     tail = i
     while (j := sequence.after(i)) is not None and not sequence.regions[j].inside:
-        op = sequence.graph.ops[sequence.regions[j].op]
+        op = sequence.op(j)
         if not is_linear(op):
             break
         if op.kind not in LAYOUT and op.kind not in TRANSPARENT:
@@ -162,7 +172,63 @@ def activated_tail(sequence: RegionSequence, i: int) -> int:
     while (j := sequence.after(last)) is not None:
         if is_nonlinear(sequence, j):
             return j
-        if sequence.regions[j].inside or not is_linear(sequence.graph.ops[sequence.regions[j].op]):
+        if sequence.regions[j].inside or not is_linear(sequence.op(j)):
             break
         last = j
     return affine_tail(sequence, i)
+
+
+def stages(sequence: RegionSequence, begin: int, end: int) -> list[list[int]]:
+    """The regions with layers, in runs without a change of scale between one and the next."""
+    runs: list[list[int]] = []
+    for i in range(begin, end):
+        if not role_of(sequence, i):
+            continue
+        if runs and same_scale(sequence, runs[-1][-1], i):
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
+
+
+def same_scale(sequence: RegionSequence, i: int, j: int) -> bool:
+    """True where nothing that region `j` depends on, and region `i` does not, changes the scale of the map."""
+    before, upto = (sequence.graph.ancestors[sequence.regions[k].op] | 1 << sequence.regions[k].op for k in (i, j))
+    return not reduce(int.__or__, changes_of_scale(sequence.graph)) & upto & ~before
+
+
+def stage_matches(sequence: RegionSequence, begin: int, end: int) -> list[BlockMatch]:
+    """One match per stage."""
+    matches = []
+    runs = stages(sequence, begin, end)
+    _, up = changes_of_scale(sequence.graph)
+    for run in runs:
+        tails = [_tail(sequence, i) for i in run]
+        activated = [tail for tail in tails if _is_activated(sequence, tail)]
+        if not activated and run is runs[-1]:
+            continue
+        tail = activated[-1] if activated else tails[-1]
+        op, fork = sequence.regions[tail].op, sequence.regions[run[0]].fork
+        inside = [k for i in run for k in (*sequence.regions[i].inside, sequence.regions[i].op)]
+        attends = sum(is_product(sequence.graph.ops[k]) for k in inside) > 1
+        kind = "attention" if attends else "up" if sequence.graph.ancestors[op] & up else "down"
+        roles = tuple(role_of(sequence, i) for i in run)
+        matches.append(BlockMatch(kind, run[0], tail, fork, op, roles))
+    return matches
+
+
+def _tail(sequence: RegionSequence, i: int) -> int:
+    """The activation behind region `i`, a pooling passed over."""
+    tail = activated_tail(sequence, i)
+    after = sequence.after(tail)
+    if not is_nonlinear(sequence, tail) and after is not None and sequence.op(after).kind in POOLS:
+        pooled = activated_tail(sequence, after)
+        return pooled if is_nonlinear(sequence, pooled) else tail
+    return tail
+
+
+def _is_activated(sequence: RegionSequence, i: int) -> bool:
+    kind = sequence.op(i).kind
+    if sequence.regions[i].inside and sequence.wide(sequence.regions[i]):
+        return True
+    return is_nonlinear(sequence, i) and (kind in ACTIVATIONS - SCORES or kind in MULTIPLICATIONS)

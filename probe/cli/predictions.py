@@ -1,5 +1,6 @@
 """Commands on predictions: tables of one row a window, one column a class."""
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -63,9 +64,11 @@ def blend(
     overwrite: Overwrite = False,
 ) -> None:
     """Blend submissions, post-process the blend, validate it, and compare it with the truth where there is one."""
+    asked = locals()
     from ...analysis.postprocess.chain import Wanted
     from ...analysis.predictions.submission import Tuning, comparison_stem, make
 
+    steps = {one.name: asked[one.name] for one in fields(Wanted) if one.name in asked}
     if (weights == "search") != bool(oof and oof_truth):
         raise InputError("--weights search: --oof and --oof-truth belong to it, all three or none wanted.")
     tuning = Tuning(tuple(Path(part) for part in oof.split(",")), oof_truth) if oof and oof_truth else None
@@ -75,21 +78,7 @@ def blend(
         weights=numbers("--weights", weights) if weights and not tuning else None,
         space=space,
         tuning=tuning,
-        wanted=Wanted(
-            taxonomy=taxonomy,
-            genus=genus,
-            group=group,
-            prior=prior,
-            prior_kind=prior_kind,
-            prior_weight=prior_weight,
-            gaussian=gaussian,
-            kernel=numbers("--kernel", kernel) if kernel else None,
-            power=power,
-            top=power_top,
-            no_call=no_call,
-            no_call_factor=no_call_factor,
-            no_call_class=no_call_class,
-        ),
+        wanted=Wanted(**steps | {"kernel": numbers("--kernel", kernel) if kernel else None, "top": power_top}),
         recipe=recipe,
         sonotypes=sonotypes,
         truth=truth,

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from ...features import InputError, audio
 from ...features.playback import AS_RECORDED, Playback
@@ -100,47 +101,57 @@ def estimate(
     whole_s = sum(length for _, length in known) * len(lengths) / len(known)
     pieces = [_piece(clip, length) for clip, length in known]
     random.Random(seed).shuffle(pieces)
+    how: dict[str, Any] = {"selection": selection, "dtype": dtype, "batch_size": batch_size, "seed": seed}
+    trial = _tried(backbone, recordings, pieces, trial_s, **how, playback=playback)
+    windows_a_clip = _windows_a_clip(selection)
+
+    def load(audio_s: float, n_clips: float, fixed_s: float) -> Load:
+        windows = round(n_clips * windows_a_clip) if windows_a_clip else round(trial.rows * audio_s / trial.audio_s)
+        times = n_clips / trial.clips if windows_a_clip else audio_s / trial.audio_s
+        took = fixed_s + trial.seconds * times
+        size = feature_bytes(backbone.dims, dtype, windows) + round(trial.text_bytes / max(trial.rows, 1) * windows)
+        money = None if price is None else price * took / 3600 * cores()
+        return Load(audio_s, took, windows, size, money, trial.cpu_s * times)
+
+    archive_s = ARCHIVE_H * 3600
+    return Estimate(
+        whole=load(whole_s, len(lengths), open_s),
+        archive=load(archive_s, len(lengths) * archive_s / whole_s, open_s),
+        tried=load(trial.audio_s, trial.clips, 0.0),
+        open_s=open_s,
+        n_cores=cores(),
+    )
+
+
+class _Trial(NamedTuple):
+    """Clips and seconds of audio that were tried, what that took, and what lies in the store of it."""
+
+    clips: int
+    audio_s: float
+    seconds: float
+    cpu_s: float
+    rows: int
+    text_bytes: int
+
+
+def _tried(
+    backbone: Backbone, recordings: Recordings, pieces: list[tuple[Clip, float]], trial_s: float, **how: Any
+) -> _Trial:
+    """Extract more and more of the pieces until that takes `trial_s`, or everything was tried; the last time counts."""
     wanted_s = FIRST_S
     with TemporaryDirectory() as folder:
         while True:
             part, tried_s = _first(pieces, wanted_s)
             store = Path(folder) / f"{wanted_s:g}.h5"
             begun, computed = time.perf_counter(), time.process_time()
-            extract(
-                *(backbone, replace(recordings, clips=part), store),
-                selection=selection,
-                dtype=dtype,
-                batch_size=batch_size,
-                seed=seed,
-                playback=playback,
-                progress=False,
-            )
+            extract(backbone, replace(recordings, clips=part), store, **how, progress=False)
             seconds, cpu_s = time.perf_counter() - begun, time.process_time() - computed
             everything = len(part) == len(pieces)
             if wanted_s > FIRST_S and (seconds >= trial_s or everything):
                 break
             wanted_s *= 2.0 if everything else max(2.0, min(64.0, 1.2 * trial_s / max(seconds, 0.01)))
         with FeatureStore.open(store) as tried:
-            rows, text = len(tried), tried.text("rows").nbytes
-        dims = backbone.dims
-    windows_a_clip = _windows_a_clip(selection)
-
-    def load(audio_s: float, n_clips: float, fixed_s: float) -> Load:
-        windows = round(n_clips * windows_a_clip) if windows_a_clip else round(rows * audio_s / tried_s)
-        times = n_clips / len(part) if windows_a_clip else audio_s / tried_s
-        took = fixed_s + seconds * times
-        size = feature_bytes(dims, dtype, windows) + round(text / max(rows, 1) * windows)
-        money = None if price is None else price * took / 3600 * cores()
-        return Load(audio_s, took, windows, size, money, cpu_s * times)
-
-    archive_s = ARCHIVE_H * 3600
-    return Estimate(
-        whole=load(whole_s, len(lengths), open_s),
-        archive=load(archive_s, len(lengths) * archive_s / whole_s, open_s),
-        tried=load(tried_s, len(part), 0.0),
-        open_s=open_s,
-        n_cores=cores(),
-    )
+            return _Trial(len(part), tried_s, seconds, cpu_s, len(tried), tried.text("rows").nbytes)
 
 
 def _seconds(clip: Clip) -> float | None:

@@ -131,16 +131,12 @@ def key_of(
     return StoreKey(
         model_sha256=backbone.sha256,
         taps=tuple(backbone.taps),
-        pooling=backbone.pooling,
-        sample_rate=backbone.sample_rate,
-        window_s=backbone.window_s,
+        **{name: getattr(backbone, name) for name in ("pooling", "sample_rate", "window_s", "normalise", "inputs")},
         selection=str(selection.spaced(backbone.window_s)),
         seed=seed if selection.rule == "random" else 0,
-        normalise=backbone.normalise,
         dtype=dtype,
         frontend=backbone.frontend or "",
-        inputs=backbone.inputs,
-        precision=backbone.device.key_precision,
+        precision=backbone.device.precision,  # float32 of any device is the same within 1e-5
         speed=playback.speed,
         bandpass=playback.bandpass,
     )

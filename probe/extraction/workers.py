@@ -4,10 +4,11 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
@@ -17,51 +18,25 @@ from ...features.progress import Progress
 from ...features.store import FeatureStore, StoreKey, join
 from ..runtime.backbone import Backbone
 from ..runtime.cores import cores
-from ..runtime.providers import Device
 from .clip_batches import ClipBatch, Settings
 from .writer import fill, fingerprint, misfit, quick_look
 
 SHARD_CLIPS, MOST_SHARDS = 32, 64  # so that the shards do not depend on --jobs, and any number of jobs resumes them
 
 
-@dataclass(frozen=True)
-class Opening:
-    """How a process opens its own backbone: sessions cannot travel."""
+Opening = tuple[tuple[str, Any], ...]  # arguments of `Backbone.open`: sessions cannot travel
 
-    path: Path
-    taps: tuple[str, ...]
-    pooling: str
-    sample_rate: int
-    window_s: float
-    normalise: str
-    frontend: str | None
-    inputs: tuple[str, ...]
-    device: Device
-    without: tuple[str, ...]
 
-    @classmethod
-    def of(cls, backbone: Backbone) -> "Opening":
-        b = backbone
-        how = (tuple(b.taps), b.pooling, b.sample_rate, b.window_s, b.normalise, b.frontend, b.inputs)
-        return cls(b.path.resolve(), *how, b.device, b.without)
+def opening_of(backbone: Backbone) -> Opening:
+    """How another process opens the same backbone."""
+    same = ("pooling", "sample_rate", "window_s", "normalise", "frontend", "inputs", "device", "without")
+    how = [(name, getattr(backbone, name)) for name in same]
+    return (*how, ("path", backbone.path.resolve()), ("taps", ",".join(backbone.taps)))
 
 
 @lru_cache(maxsize=1)
 def _open(how: Opening) -> Backbone:
-    return Backbone.open(
-        how.path,
-        ",".join(how.taps),
-        how.pooling,
-        sample_rate=how.sample_rate,
-        window_s=how.window_s,
-        normalise=how.normalise,
-        threads=1,
-        spinning=False,
-        frontend=how.frontend,
-        inputs=how.inputs,
-        device=how.device,
-        without=how.without,
-    )
+    return Backbone.open(**dict(how), threads=1)
 
 
 def shards_of(path: Path) -> Path:
@@ -95,7 +70,7 @@ def extract_shards(
     parent = None if cluster else os.getpid()
     with _processes(min(jobs, number), cluster) as parallel:
         tasks = [
-            delayed(_shard)(Opening.of(backbone), part, place, key, meta, settings, workers, overwrite, parent)
+            delayed(_shard)(opening_of(backbone), part, place, key, meta, settings, workers, overwrite, parent)
             for part, place in zip(parts, paths)
         ]
         warnings: set[str] = set()
@@ -133,7 +108,7 @@ def _shard(
                 return len(clips.clips), len(store), ()
     backbone = _open(how)
     if backbone.sha256 != key.model_sha256:
-        raise InputError(f"{how.path}: another file here than where the extraction began. Is the path shared?")
+        raise InputError(f"{backbone.path}: another file here than where the extraction began. Is the path shared?")
     meta = {**meta, "clips": len(clips.clips), "clips_sha256": fingerprint(clips), "files_look": quick_look(clips)}
     silent = Progress("", 1, wanted=False)
     return len(clips.clips), *fill(path, key, backbone, clips, meta, settings, workers, silent)

@@ -11,6 +11,7 @@ from onnx import GraphProto, NodeProto
 from ..runtime.sessions import ORT_ERRORS
 from .dataflow import reads_of
 from .load import FLOATS, audio_input, input_dims
+from .operators import attribute, bodies
 from .shapes import run_once
 
 BRANCHES = {"then_branch", "else_branch"}
@@ -25,8 +26,7 @@ def inline_branches(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes: list[NodeProto] = []
         for node in model.graph.node:
             if node.op_type == "If" and node.output[0] in taken:
-                wanted = "then_branch" if taken[node.output[0]] else "else_branch"
-                branch = next(a.g for a in node.attribute if a.name == wanted)
+                branch = attribute(node, "then_branch" if taken[node.output[0]] else "else_branch")
                 nodes += _inlined(model, node, branch)
             else:
                 nodes.append(node)
@@ -137,13 +137,12 @@ def _renamed(node: NodeProto, names: dict[str, str]) -> NodeProto:
     made = _copy(node)
     made.input[:] = [names.get(name, name) for name in node.input]
     made.output[:] = [names.get(name, name) for name in node.output]
-    for attribute in made.attribute:
-        for body in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            own = {name for child in body.node for name in child.output} | {value.name for value in body.input}
-            outer = {a: b for a, b in names.items() if a not in own}
-            children = [_renamed(child, outer) for child in body.node]
-            del body.node[:]
-            body.node.extend(children)
-            for value in body.output:
-                value.name = outer.get(value.name, value.name)
+    for body in bodies(made):
+        own = {name for child in body.node for name in child.output} | {value.name for value in body.input}
+        outer = {a: b for a, b in names.items() if a not in own}
+        children = [_renamed(child, outer) for child in body.node]
+        del body.node[:]
+        body.node.extend(children)
+        for value in body.output:
+            value.name = outer.get(value.name, value.name)
     return made

@@ -3,14 +3,22 @@
 Never assumed: a Conv makes channels axis 1, a matrix product makes them the last, and everything between carries the
 axis along: Transposes move it, Squeezes and reductions shift it, a Reshape keeps it where the product of the sizes in
 front of it and the size itself are kept.
+
+Graphs that ONNX Runtime has optimised for one machine and saved carry its blocked layout. A convolution's output is
+declared [N, C, H, W], with C padded to a multiple of the block b, and stored [N, C/b, H, W, b]; b is 8 or 16. Such a
+tensor has to pass a ReorderOutput before it can be read.
 """
 
 from math import prod
+
+import numpy as np
 
 from .dataflow import Graph
 from .layers import ATTENTION, CONVS, PRODUCTS, RECURRENT, is_product
 from .operators import Op
 from .shapes import Shape
+
+DOMAIN = "com.microsoft.nchwc"
 
 
 def channel_axes(graph: Graph, shapes: dict[str, Shape]) -> dict[str, int]:
@@ -70,3 +78,27 @@ def _reshaped(axis: int, before: Shape, out: Shape) -> int | None:
         return len(out) - 1  # heads or directions merged into one width
     same = [i for i, n in enumerate(out) if n == size]
     return same[-1] if same else None
+
+
+def blocked_tensors(graph: Graph) -> frozenset[str]:
+    """Outputs of the blocked operators, and of the elementwise operators between those."""
+    names: set[str] = set()
+    for op in graph.ops:
+        reordered = op.node.op_type == "ReorderOutput"
+        if not reordered and (op.node.domain == DOMAIN or names.intersection(op.data)):
+            names.update(op.outputs)
+    return frozenset(names)
+
+
+def padding(weight: np.ndarray) -> int:
+    """Filters of zeros that pad a blocked weight, declared [O, I, H, W] and stored [O/b, I/b, H, W, b, b].
+
+    The last axis counts filters, and only the last block of filters is padded. Read with the wrong b, rows of several
+    filters mix and none stays zero.
+    """
+    paddings = [0]
+    for b in (8, 16):
+        if weight.shape[0] % b == 0:
+            used = np.flatnonzero(weight.reshape(weight.shape[0] // b, -1, b)[-1].any(axis=0))
+            paddings.append(b - 1 - int(used[-1]) if len(used) else 0)
+    return max(paddings)

@@ -12,10 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import onnx
-from numpy.typing import ArrayLike
-from onnx import helper, numpy_helper
 
 from ...features import InputError
 from .load import audio_input, tensor_outputs
@@ -140,12 +137,6 @@ def sort_nodes(nodes: list[onnx.NodeProto], outputs: set[str]) -> list[onnx.Node
     if all(producer.get(name, -1) < i for i in order for name in reads_of(nodes[i])):
         order.sort()  # the order given is already topological: keep it
     return [nodes[i] for i in order]
-
-
-def constant_node(name: str, value: ArrayLike, dtype: type | None = np.int64) -> onnx.NodeProto:
-    """A Constant that gives `name`; dtype None: that of `value`."""
-    tensor = numpy_helper.from_array(np.asarray(value, dtype, order="C"), name)
-    return helper.make_node("Constant", [], [name], name=name, value=tensor)
 
 
 def reads_of(node: onnx.NodeProto) -> set[str]:

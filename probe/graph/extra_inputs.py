@@ -11,8 +11,8 @@ import onnx
 from onnx import NodeProto, helper
 
 from ...features import InputError
-from .dataflow import constant_node
 from .load import input_dims
+from .node_list import NodeList
 
 WORDS = {"zeros": 0.0, "ones": 1.0, "true": 1.0, "false": 0.0}
 
@@ -53,30 +53,24 @@ def _nodes(value: onnx.ValueInfoProto, text: str, audio: onnx.ValueInfoProto) ->
         numbers = [WORDS[part] if part in WORDS else float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"`--input {value.name}` must be numbers, zeros or ones, got {text!r}.") from None
-    array = np.array(numbers).astype(dtype)
+    n, array = NodeList(f"input/{value.name}/"), np.array(numbers).astype(dtype)
     fixed = [dim for dim in dims if isinstance(dim, int)]
     if len(fixed) == len(dims):
         size = int(np.prod(fixed, dtype=np.int64))
         if array.size not in (1, size):
             raise InputError(f"`--input {value.name}` wants 1 or {size} numbers, got {array.size}.")
-        return [constant_node(value.name, np.broadcast_to(array.reshape(-1), size).reshape(fixed), None)]
+        n.constant(np.broadcast_to(array.reshape(-1), size).reshape(fixed), None, value.name)
+        return n.nodes
     if array.size != 1:
         raise InputError(f"`--input {value.name}` has free dimensions {dims}: one number wanted, got {array.size}.")
-    heard = input_dims(audio)
-    label, nodes, parts = f"input/{value.name}", [], []
-    nodes.append(helper.make_node("Shape", [audio.name], [f"{label}/audio"]))
-    for axis, dim in enumerate(dims):
-        part = f"{label}/{axis}"
+    heard, parts = input_dims(audio), []
+    shape = n.add("Shape", audio.name)
+    for dim in dims:
         if isinstance(dim, int):
-            nodes.append(constant_node(part, [dim]))
+            parts.append(n.integers([dim]))
         else:
             at = heard.index(dim) if dim is not None and dim in heard else 0
-            nodes.append(constant_node(f"{part}/axis", [at]))
-            nodes.append(helper.make_node("Gather", [f"{label}/audio", f"{part}/axis"], [part], axis=0))
-        parts.append(part)
-    nodes += [
-        helper.make_node("Concat", parts, [f"{label}/shape"], axis=0),
-        constant_node(f"{label}/value", array.reshape([1] * len(dims)), None),
-        helper.make_node("Expand", [f"{label}/value", f"{label}/shape"], [value.name]),
-    ]
-    return nodes
+            parts.append(n.add("Gather", shape, n.integers([at]), axis=0))
+    wanted = n.add("Concat", *parts, axis=0)
+    n.add("Expand", n.constant(array.reshape([1] * len(dims)), None), wanted, output=value.name)
+    return n.nodes

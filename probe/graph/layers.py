@@ -6,6 +6,11 @@ A *layer* is an operator with weights. Its role is told from the weights' shape 
     pointwise  mixes channels, every position by itself (1x1 Conv, MatMul, Gemm)
     full       mixes channels over a neighbourhood (k x k Conv, also grouped)
     recurrent  LSTM, GRU, RNN
+
+Which constants were learned: everything behind the front end that layers, norms and scales read. The front end ends
+with the last square, root or logarithm in front of the first activation; networks put none there, but in
+normalisations. Its windows, Fourier and mel matrices were not learned, and what stands between it and the first layer
+(such as the normalisation of its output) belongs to it.
 """
 
 from dataclasses import dataclass
@@ -35,6 +40,9 @@ CURVES = {"Abs", "Pow", "Sqrt", "Log", "Reciprocal"}  # what spectrograms do; no
 NONLINEAR = ACTIVATIONS | CURVES
 MULTIPLICATIONS = {"Mul", "Div", "Where", "Sub", "Pow"}  # of two data-dependent operands: a gate
 NORM_PARTS = {"Pow", "Sqrt", "Reciprocal", "Max"}  # what a spelled-out normalisation shares with them
+LAYERS = CONVS | PRODUCTS | RECURRENT | ATTENTION
+NETWORK = ACTIVATIONS - {"Clip", "Min", "Max", "Exp", "Softplus"}  # those that no spectrogram is made with
+MAGNITUDES = {"Pow", "Abs", "Sqrt"}
 
 
 @dataclass(frozen=True)
@@ -141,3 +149,34 @@ def changes_of_scale(graph: Graph) -> tuple[int, int]:
         elif op.kind == "SpaceToDepth" or (op.kind in ("Conv", *POOLS) and stride > 1):
             down |= 1 << i
     return down, up
+
+
+def learned(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The learned constants: node (by its first output) -> names of the operands, in order."""
+    front, behind, found = front_end(graph), set[int](), dict[str, tuple[str, ...]]()
+    for i, op in enumerate(graph.ops):
+        if i in front or not (behind.intersection(graph.parents[i]) or (op.kind in LAYERS and op.constants)):
+            continue
+        behind.add(i)
+        if op.constants and op.kind in LAYERS | NORMS | SCALES | {"PRelu"}:
+            node = next(filter(None, op.node.output))
+            found[node] = (*found.get(node, ()), *op.constants)
+    return found
+
+
+def front_end(graph: Graph) -> set[int]:
+    """Positions of the operators up to the last square, root or logarithm in front of the first activation."""
+    active = sum(1 << i for i, op in enumerate(graph.ops) if op.kind in NETWORK)
+    front = 0
+    for i, op in enumerate(graph.ops):
+        squared = op.kind in MAGNITUDES or (op.kind == "Mul" and len(op.data) == 2 and op.data[0] == op.data[1])
+        if not graph.ancestors[i] & active and (op.kind == "Log" or (squared and not _normalises(graph, i))):
+            front |= graph.ancestors[i] | 1 << i
+    return {i for i in range(len(graph.ops)) if front >> i & 1}
+
+
+def _normalises(graph: Graph, i: int) -> bool:
+    """True for the square and the root of a spelled-out normalisation, which stand beside a mean."""
+    before = {p for p in graph.parents[i] if p >= 0}
+    before |= {p for q in before for p in graph.parents[q] if p >= 0}
+    return any(graph.ops[k].kind in REDUCTIONS | {"GlobalAveragePool"} for k in (*before, *graph.children[i]))

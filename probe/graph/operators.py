@@ -10,43 +10,30 @@ everything downstream knows one spelling:
 A tensor inside such a fusion has no name that could be read; `Op.real` says whether it has one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from onnx import helper
 
 CONCAT = {"Concat"}
-ALIASES = {
-    "FusedConv": "Conv",
-    "NhwcConv": "Conv",
-    "NhwcFusedConv": "Conv",
-    "QLinearConv": "Conv",
-    "ConvInteger": "Conv",
-    "FusedMatMul": "MatMul",
-    "TransposeMatMul": "MatMul",
-    "FusedMatMulActivation": "MatMul",
-    "MatMulNBits": "MatMul",
-    "MatMulInteger": "MatMul",
-    "MatMulIntegerToFloat": "MatMul",
-    "DynamicQuantizeMatMul": "MatMul",
-    "QLinearMatMul": "MatMul",
-    "QAttention": "Attention",
-    "FusedGemm": "Gemm",
-    "QGemm": "Gemm",
-    "BiasGelu": "Gelu",
-    "FastGelu": "Gelu",
-    "QuickGelu": "Gelu",
-    "BiasSoftmax": "Softmax",
-    "BiasDropout": "Dropout",
-    "QLinearAdd": "Add",
-    "QLinearMul": "Mul",
-    "QLinearConcat": "Concat",
-    "QLinearSigmoid": "Sigmoid",
-    "QLinearGlobalAveragePool": "GlobalAveragePool",
-    "QLinearAveragePool": "AveragePool",
-    "SimplifiedLayerNormalization": "LayerNormalization",
+# plain operator -> the fused and quantised spellings of it
+SPELLINGS = {
+    "Conv": ("FusedConv", "NhwcConv", "NhwcFusedConv", "QLinearConv", "ConvInteger"),
+    "MatMul": (
+        *("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation", "MatMulNBits", "MatMulInteger"),
+        *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul"),
+    ),
+    "Attention": ("QAttention",),
+    "Gemm": ("FusedGemm", "QGemm"),
+    "Gelu": ("BiasGelu", "FastGelu", "QuickGelu"),
+    "Softmax": ("BiasSoftmax",),
+    "Dropout": ("BiasDropout",),
+    "LayerNormalization": ("SimplifiedLayerNormalization",),
 }
+ALIASES = {alias: kind for kind, aliases in SPELLINGS.items() for alias in aliases}
+ALIASES |= {f"QLinear{kind}": kind for kind in ("Add", "Mul", "Concat", "Sigmoid", "GlobalAveragePool", "AveragePool")}
 
 
 @dataclass(frozen=True)
@@ -60,11 +47,8 @@ class Op:
     node: onnx.NodeProto
     real: bool = True  # False: the output exists only inside a fused operator
 
-    def attribute(self, name: str, default=None):
-        for attribute in self.node.attribute:
-            if attribute.name == name:
-                return helper.get_attribute_value(attribute)
-        return default
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return attribute(self.node, name, default)
 
     @property
     def tensor(self) -> str:
@@ -72,16 +56,26 @@ class Op:
         return next(filter(None, self.outputs))
 
 
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """The value of a node's attribute, or `default`."""
+    return next((helper.get_attribute_value(one) for one in node.attribute if one.name == name), default)
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs inside an If, a Loop or a Scan."""
+    for one in node.attribute:
+        yield from [one.g] if one.HasField("g") else one.graphs
+
+
 def captured(node: onnx.NodeProto) -> list[str]:
     """Outer tensors that the bodies of If, Loop and Scan read."""
     names: list[str] = []
-    for attribute in node.attribute:
-        for body in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            inner = {name for child in body.node for name in child.output} | {v.name for v in body.input}
-            inner |= {tensor.name for tensor in body.initializer}
-            for child in body.node:
-                names += [name for name in [*child.input, *captured(child)] if name and name not in inner]
-            names += [value.name for value in body.output if value.name not in inner]
+    for body in bodies(node):
+        inner = {name for child in body.node for name in child.output} | {v.name for v in body.input}
+        inner |= {tensor.name for tensor in body.initializer}
+        for child in body.node:
+            names += [name for name in [*child.input, *captured(child)] if name and name not in inner]
+        names += [value.name for value in body.output if value.name not in inner]
     return names
 
 
@@ -105,7 +99,7 @@ def split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
         first = op("Add", list(node.input[:2]) + list(node.input[4:5]), (summed,), bool(named))
         norm = Op("LayerNormalization", (summed,), tuple(node.input[2:4]), (outputs[0],), node)
         return [first, norm]
-    activation = next((a.s.decode() for a in node.attribute if a.name == "activation"), "")
+    activation = attribute(node, "activation", b"").decode()
     residual = ""
     if kind == "Conv" and len(node.input) > 3 and node.input[3] in known and not node.op_type.startswith("QLinear"):
         residual = node.input[3]

@@ -5,17 +5,15 @@ one run in ONNX Runtime, unoptimised, with a Shape node behind every tensor of i
 the shapes leave the run, so its memory stays that of a plain forward pass.
 """
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper
 
 from ...features import InputError
-from ..runtime.sessions import INLINE_LIMIT, reason, weight_bytes
+from ..runtime.providers import CPU
+from ..runtime.sessions import quiet_options, reason, start
 from .load import FLOATS, audio_input, input_dims
 from .soundness import check_size
 
@@ -70,13 +68,4 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
 
 def run_once(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Its outputs, from an unoptimised run."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    providers = ["CPUExecutionProvider"]
-    if weight_bytes(model) < INLINE_LIMIT:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers).run(None, feeds)
-    with tempfile.TemporaryDirectory() as folder:  # too large for one protobuf message
-        path = Path(folder) / "model.onnx"
-        onnx.save_model(model, path, save_as_external_data=True)
-        return onnxruntime.InferenceSession(str(path), options, providers=providers).run(None, feeds)
+    return start(model, quiet_options(optimised=False), CPU.providers()).run(None, feeds)

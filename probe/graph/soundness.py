@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...features import InputError
+from .operators import bodies
 
 MOST_NODES = 1_000_000  # with every function written out; the largest models have some ten thousand
 MOST_TRIPS = 1_000_000  # of a loop; frames of an hour are some 100,000
@@ -81,11 +82,8 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those inside its operators."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from graphs(attribute.g)
-            for inner in attribute.graphs:
-                yield from graphs(inner)
+        for inner in bodies(node):
+            yield from graphs(inner)
 
 
 def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:

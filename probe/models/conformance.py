@@ -18,7 +18,7 @@ from ...features.recordings.bandwidth import narrow_band
 from ...features.windows import normalise_windows
 from ..graph.load import tensor_outputs
 from ..runtime.backbone import Backbone
-from ..runtime.sessions import ORT_ERRORS, reason
+from ..runtime.sessions import ORT_ERRORS, quiet_options, reason, start
 from ..surgery.verify import Difference
 from . import golden, label_lists, registry, sensitivity
 from .contracts import Said, said_of
@@ -209,10 +209,8 @@ def ways_to_run(path: Path, model: onnx.ModelProto, windows: np.ndarray) -> list
     """ONNX Runtime's optimised graph, and each other provider of this machine, against the plain graph on the CPU."""
     names = [value.name for value in tensor_outputs(model)]
 
-    def run(provider: str, level: ort.GraphOptimizationLevel) -> list[np.ndarray]:
-        options = ort.SessionOptions()
-        options.graph_optimization_level, options.log_severity_level = level, 4
-        session = ort.InferenceSession(str(path), options, providers=[provider])
+    def run(provider: str, optimised: bool) -> list[np.ndarray]:
+        session = start(path, quiet_options(optimised), [provider])
         fed = session.get_inputs()[0]
         lead = [n if isinstance(n, int) else 1 for n in fed.shape[:-1]]
         x = windows[:1].reshape(*lead, -1) if all(n == 1 for n in lead) else None
@@ -220,15 +218,14 @@ def ways_to_run(path: Path, model: onnx.ModelProto, windows: np.ndarray) -> list
             return []
         return session.run(names, {fed.name: x.astype(np.float16 if "float16" in fed.type else np.float32)})
 
-    every, plain = ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        wanted = run("CPUExecutionProvider", plain)
+        wanted = run("CPUExecutionProvider", optimised=False)
     except ORT_ERRORS as error:
         return [Finding(NOTE, "provider", f"not compared: {reason(error)}")]
     findings = []
     for provider in ("CPUExecutionProvider", *(p for p in ort.get_available_providers() if p not in NOT_PROVIDERS)):
         try:
-            found = run(provider, every)
+            found = run(provider, optimised=True)
         except ORT_ERRORS as error:
             findings.append(Finding(NOTE, "provider", f"{provider} cannot run it: {reason(error)}"))
             continue

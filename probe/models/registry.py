@@ -185,12 +185,6 @@ def of_file(path: Path) -> Entry | None:
     return next((entry for entry in entries().values() if entry.here and entry.place.samefile(path)), None)
 
 
-def converted(name: str) -> Entry | None:
-    """The entry of a name, where it is converted from another format."""
-    entry = find(name)
-    return entry if entry is not None and entry.kind == "convert" else None
-
-
 def convertible() -> list[str]:
     """Names that `convert` takes."""
     return [name for e in entries().values() if e.kind == "convert" for name in (e.name, *e.aliases)]

@@ -14,8 +14,7 @@ import onnxruntime as ort
 
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
-from ..graph.external_data import data_files
-from ..graph.load import naming, read_file
+from ..graph.load import data_files, naming, read_file
 from ..models.contracts import completed
 from ..models.frontends.frontend import FrontEnd
 from ..models.frontends.opening import open_model

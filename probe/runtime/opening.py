@@ -11,6 +11,7 @@ import onnxruntime as ort
 from ...features import InputError
 from ..blocks.architecture import Architecture, Block
 from ..blocks.detection import find_blocks
+from ..graph.dataflow import reads_of
 from ..surgery.batch_axis import free_batch, pin_batch
 from ..surgery.expose import Exposed, expose
 from ..surgery.passes import Folded
@@ -19,7 +20,6 @@ from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
 from . import proofs
 from .device_session import DeviceCheck, DeviceSession, best_batch, check_noise
-from .half import to_float16
 from .input_spec import declared, row_of
 from .providers import Device
 from .sessions import ORT_ERRORS, data_input, open_session, reason, together
@@ -127,7 +127,6 @@ def prepare(
     fold: bool,
     row: tuple[int, ...],
     names: Collection[str] | None = None,
-    threads: int | None = None,
     without: Collection[str] = (),
 ) -> Prepared:
     """Open and verify; batched where the graph can.
@@ -141,10 +140,10 @@ def prepare(
             passes: tuple[str, ...] = ()
             try:
                 whole, (_, note, passes) = build(candidate, taps, pooling, folding, row, without=without)
-                outputs = compare_outputs(model, whole, row, threads=threads)
+                outputs = compare_outputs(model, whole, row)
                 exposed = whole.pruned(names)
                 del whole
-                verification = Verification.of(model, compare_taps(model, exposed, row, threads=threads), outputs)
+                verification = Verification.of(model, compare_taps(model, exposed, row), outputs)
                 return Prepared(exposed, verification, note, i, passes)
             except InputError as error:
                 failed = error
@@ -167,3 +166,45 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
         yield model
         if len(declared(model)) > 1:
             yield pin_batch(model)
+
+
+def to_float16(model: onnx.ModelProto, stem: Block | None) -> onnx.ModelProto:
+    """A float16 form of an exposed model with the same float32 inputs and outputs.
+
+    A spectrogram's powers overflow float16 (65,504) and its quiet bands vanish in it, and deep maps sum past it, so
+    what comes before the stem and what makes the taps stay in float32. ONNX Runtime's own converter does the work.
+
+    Args:
+        model: with outputs `birdprobe/TAP`; left as it is. stem: what the front end leads to; None converts all of it.
+
+    Raises:
+        InputError: the graph cannot be converted.
+    """
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for i, node in enumerate(named.graph.node):
+        node.name = f"{i}/{node.name}"  # the converter knows nodes by name
+    kept = front_end(named, stem) | {n.name for n in named.graph.node if any("birdprobe/" in o for o in n.output)}
+    try:
+        return convert_float_to_float16(
+            named,
+            keep_io_types=True,
+            op_block_list=[*DEFAULT_OP_BLOCK_LIST, "STFT", "DFT", "MelWeightMatrix"],
+            node_block_list=sorted(kept),
+        )
+    except Exception as error:  # a converter of many ways to fail
+        raise InputError(f"`--precision float16`: this graph cannot be converted ({error}).") from error
+
+
+def front_end(model: onnx.ModelProto, stem: Block | None) -> set[str]:
+    """Names of the nodes that come before the first convolution of more than one input channel, or before the stem."""
+    producer = {name: node for node in model.graph.node for name in node.output}
+    todo, seen = [stem.tensor] if stem is not None else [], set[str]()
+    while todo:
+        node = producer.get(todo.pop())
+        if node is not None and node.name not in seen:
+            seen.add(node.name)
+            todo += reads_of(node)
+    return seen

@@ -21,6 +21,7 @@ from typing import Any
 import onnxruntime as ort
 
 from ...features import InputError
+from ...features.schema import check_choice
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -63,11 +64,6 @@ class Device:
         """Relative L2 that a tap may be off the CPU's float32."""
         return TOLERANCES[self.precision]
 
-    @property
-    def key_precision(self) -> str:
-        """What a store's key says: float32 of any device is the same within 1e-5, the others are not."""
-        return self.precision
-
     def providers(self) -> list[Any]:
         """For `onnxruntime.InferenceSession`; the CPU takes what the device cannot."""
         options: dict[str, Any] = {}
@@ -96,10 +92,8 @@ def find_device(device: str = "auto", precision: str = "float32") -> Device:
         InputError: an unknown word, a device that this installation does not have or that does not answer (with the
             line that installs it), or a precision that the device has not.
     """
-    if device not in DEVICES:
-        raise InputError(f"`--device` must be one of {', '.join(DEVICES)}, got {device!r}.")
-    if precision not in PRECISIONS:
-        raise InputError(f"`--precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    check_choice("--device", device, DEVICES)
+    check_choice("--precision", precision, PRECISIONS)
     if device == "auto":
         device = "cuda" if available("cuda") and answers("cuda") else "cpu"
     elif not available(device):

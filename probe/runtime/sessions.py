@@ -105,6 +105,28 @@ def save(model: "onnx.ModelProto", path: Path) -> None:
     path.write_bytes(graph.SerializeToString())
 
 
+def quiet_options(optimised: bool = True) -> ort.SessionOptions:
+    """Options of a session that says nothing: its warnings (unused initializers, layout advice) are no use to users."""
+    options, levels = ort.SessionOptions(), ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return options
+
+
+def start(
+    model: "onnx.ModelProto | Path", options: ort.SessionOptions, providers: list, inline_limit: int = INLINE_LIMIT
+) -> ort.InferenceSession:
+    """A session; of a model above `inline_limit` bytes of weights through a temporary file with external data."""
+    if isinstance(model, Path):
+        return ort.InferenceSession(str(model), options, providers=providers)
+    if weight_bytes(model) < inline_limit:
+        return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+    with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
+        path = Path(folder) / "model.onnx"
+        save(model, path)
+        return ort.InferenceSession(str(path), options, providers=providers)
+
+
 def open_session(
     model: "onnx.ModelProto | Path",
     threads: int | None = None,
@@ -115,15 +137,13 @@ def open_session(
 ) -> ort.InferenceSession:
     """Open a model in ONNX Runtime on `device` with `threads` intra-op threads (None: one per core).
 
-    Models above `inline_limit` bytes of weights go through a temporary file with external data. `spinning=False` keeps
-    the session's threads from burning cores between calls. `profile`: the beginning of a file name; the session then
-    writes what each node took, see `cost`. InputError: ONNX Runtime refuses the model.
+    `spinning=False` keeps the session's threads from burning cores between calls. `inline_limit`: see `start`.
+    `profile`: the beginning of a file name; the session then writes what each node took, see `cost`. InputError: ONNX
+    Runtime refuses the model.
     """
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options = quiet_options()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its warnings (unused initializers, layout advice) are irrelevant to users
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
@@ -132,22 +152,11 @@ def open_session(
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", profile.with_suffix(".data").name
         )
-    providers = device.providers()
     try:
-        if isinstance(model, Path):
-            return ort.InferenceSession(str(model), options, providers=providers)
-        if weight_bytes(model) < inline_limit:
-            return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
-        with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
-            path = Path(folder) / "model.onnx"
-            save(model, path)
-            return ort.InferenceSession(str(path), options, providers=providers)
+        return start(model, options, device.providers(), inline_limit)
     except ORT_ERRORS as error:
-        what = (
-            f"{model}: ONNX Runtime {ort.__version__} cannot open it"
-            if isinstance(model, Path)
-            else (f"ONNX Runtime {ort.__version__} cannot open the model")
-        )
+        refused = f"ONNX Runtime {ort.__version__} cannot open"
+        what = f"{model}: {refused} it" if isinstance(model, Path) else f"{refused} the model"
         raise InputError(f"{what}: {reason(error)}") from error
 
 

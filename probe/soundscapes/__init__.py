@@ -7,8 +7,7 @@
 Nothing here imports torch unless a training's run is what predicts.
 """
 
-from .predict import predict
-from .predicted import Predicted
+from .predict import Predicted, predict
 from .predictor import Predictor, open_onnx
 
 __all__ = ["Predicted", "Predictor", "open_onnx", "predict"]

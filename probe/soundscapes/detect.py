@@ -23,10 +23,9 @@ from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
 from .placement import Placement, probabilities
-from .predicted import Skipped
 from .predictor import Predictor
 from .predictor.protocol import played_as, usual_workers
-from .rows import Soundscape
+from .rows import Skipped, Soundscape
 from .task import files_of
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ...analysis.predictions.row_ids import row_id
 from ...features import InputError
 from ...features.audio import SUFFIXES, info
 from ...features.files import check_file
-from ...features.recordings.folders import audio_files
+from ...features.recordings.folders import AudioFiles, audio_files
 from ...features.spelling import printable
 from ...features.windows import grid
 
@@ -28,18 +28,28 @@ class Soundscape:
     changed_ns: int = 0  # time of the last change
 
 
-def find(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Soundscape, ...]:
-    """Every audio file below a folder (hidden ones passed over), one file, or the files of a list; sorted by stem.
+@dataclass(frozen=True)
+class Skipped:
+    """A file that cannot be used."""
+
+    file: str
+    reason: str
+
+
+def find(
+    soundscapes: Path | str | Sequence[Path | str], say: Callable[[str], None] = lambda line: None
+) -> tuple[Soundscape, ...]:
+    """Every audio file below a folder (of hidden ones it is told), one file, or the files of a list; sorted by stem.
 
     Where files of two folders share a stem, as every recorder's first one does, all stems are paths: `MOTH01/0900`.
     InputError: nothing there, none found, or two files that differ by their suffix alone, or are one file listed twice.
     """
     if isinstance(soundscapes, (str, Path)):
         place = Path(soundscapes)
-        if place.is_dir():
-            paths = [path for path in audio_files(place).files if path.is_file()]
-        else:
-            paths = [place]
+        below = audio_files(place) if place.is_dir() else AudioFiles((place,), ())
+        paths = [path for path in below.files if path.is_file() or path == place]
+        for folder in below.hidden:
+            say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
     else:
         place, paths = "soundscapes", [Path(path) for path in soundscapes]
     if not paths:
@@ -61,13 +71,6 @@ def _stems(paths: Sequence[Path]) -> list[str]:
         root = os.path.commonpath([path.absolute().parent for path in paths])
         stems = [path.absolute().relative_to(root).with_suffix("").as_posix() for path in paths]
     return list(map(printable, stems))
-
-
-def passed_over(soundscapes: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
-    """Hidden folders below a folder that hold audio, which `find` leaves out."""
-    if isinstance(soundscapes, (str, Path)) and Path(soundscapes).is_dir():
-        return audio_files(Path(soundscapes)).hidden
-    return ()
 
 
 def duration(path: Path) -> float | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from ...features import InputError
 from ...features.playback import AS_RECORDED, Playback
 from ...features.recordings.bandwidth import narrow_band
-from ...features.spelling import composed, printable
+from ...features.spelling import composed
 from .placement import Placement
 from .predictor import Predictor
-from .rows import Soundscape, expected, find, passed_over
+from .rows import Soundscape, expected, find
 from .submission import Form
 
 WRITING_S, WRITING_S_A_CELL = 2.0, 6e-6  # kept back from a budget: a few times what writing and checking take
@@ -87,9 +87,7 @@ def files_of(
     soundscapes: Path | str | Sequence[Path | str], say: Callable[[str], None], form: Form | None = None
 ) -> tuple[Soundscape, ...]:
     """The soundscapes of a folder, a file or a list; where a sample submission names some, those. InputError: none."""
-    for folder in passed_over(soundscapes):
-        say(f"warning: {printable(str(folder))}: a hidden folder that holds audio is left out")
-    files = find(soundscapes)
+    files = find(soundscapes, say)
     if form is None or form.stems is None or form.row_ids is None:
         return files
     spelled = {composed(stem): stem for stem in form.stems}  # macOS writes accents otherwise than tables do

@@ -5,20 +5,20 @@ import onnx
 from onnx import NodeProto, numpy_helper
 
 from ..graph import shapes
-from ..graph.dataflow import constant_node
 from ..graph.load import audio_input, fixed_batch
+from ..graph.node_list import NodeList
+from ..graph.operators import attribute
 from .expose import rebuild
 
 
-def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Small constant tensors by name (initializers and Constant nodes up to 64 numbers): shapes, axes, sizes."""
-    small = {t.name: t for t in model.graph.initializer if np.prod(t.dims) <= 64}
+def constants(model: onnx.ModelProto, most: int | None = 64) -> dict[str, np.ndarray]:
+    """Constant tensors of at most so many numbers by name, initializers and Constant nodes: shapes, axes, sizes."""
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            tensor = node.attribute[0].t
-            if np.prod(tensor.dims) <= 64:
-                small[node.output[0]] = tensor
-    return {name: numpy_helper.to_array(t) for name, t in small.items() if not t.external_data}
+        if node.op_type == "Constant" and (tensor := attribute(node, "value")) is not None:
+            found[node.output[0]] = tensor
+    small = {name: t for name, t in found.items() if not t.external_data and (most is None or np.prod(t.dims) <= most)}
+    return {name: numpy_helper.to_array(tensor) for name, tensor in small.items()}
 
 
 def measure(
@@ -50,11 +50,10 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.output[0] in measured and measured[node.output[0]][0] % batch == 0:
-            name = f"birdprobe/batch/{node.output[0]}"
-            changed = NodeProto()
+            n, changed = NodeList(f"birdprobe/batch/{node.output[0]}/"), NodeProto()
             changed.CopyFrom(node)
-            changed.input[1] = name
-            nodes += [constant_node(name, [-1, *measured[node.output[0]][1:]]), changed]
+            changed.input[1] = n.integers([-1, *measured[node.output[0]][1:]])
+            nodes += [*n.nodes, changed]
         else:
             nodes.append(node)
     outputs = []
@@ -69,8 +68,8 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     return freed
 
 
-def pin_batch(model: onnx.ModelProto, batch: int = 1) -> onnx.ModelProto:
-    """The model with its input's first dimension fixed: for graphs whose dynamic batch is declared but not kept."""
+def pin_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its input's first dimension 1: for graphs whose dynamic batch is declared but not kept."""
     pinned = rebuild(model, model.graph.node, model.graph.output)
-    audio_input(pinned).type.tensor_type.shape.dim[0].dim_value = batch
+    audio_input(pinned).type.tensor_type.shape.dim[0].dim_value = 1
     return pinned

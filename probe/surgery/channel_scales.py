@@ -14,7 +14,8 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ..graph.dataflow import reads_of
-from .expose import Rewrite, rebuild
+from ..graph.operators import attribute
+from .expose import Rewrite, rebuild, substituted
 from .linear_chains import Finder
 
 BESIDE = ("Add", "Mul", "Sub", "Div")
@@ -27,7 +28,7 @@ def move_scales(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> R
     changed: dict[str, list[NodeProto]] = {}
     weights: list[onnx.TensorProto] = []
     for node in model.graph.node:
-        perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
+        perm = attribute(node, "perm", [])
         if node.op_type != "Transpose" or not perm or perm[-1] == len(perm) - 1:
             continue
         steps, name = [], node.input[0]
@@ -38,21 +39,15 @@ def move_scales(model: onnx.ModelProto, row: tuple[int, ...] | None = None) -> R
             changed[node.output[0]] = moved(node, perm, name, steps[::-1], weights)
     if not changed:
         return ""
-    nodes = [n for old in model.graph.node for n in changed.get((*old.output, "")[0], [old])]
     what = f"scales of channels moved behind {len(changed)} transpose{'s' * (len(changed) > 1)}"
-    return Rewrite(rebuild(model, nodes, model.graph.output, weights), tuple(changed), what)
+    return Rewrite(rebuild(model, substituted(model, changed), model.graph.output, weights), tuple(changed), what)
 
 
 def scale_of(finder: Finder, name: str) -> tuple[NodeProto, str, np.ndarray] | None:
     """(The node that gives `name`, its data tensor, its numbers [C] or [1] of the last axis), or None."""
     node = finder.producer.get(name)
-    if node is None or node.op_type not in BESIDE:
-        return None
-    for data, other in ((0, 1), (1, 0)):
-        values = finder.constant(node.input[other])
-        if values is not None and values.dtype == np.float32 and values.size == (values.shape or (1,))[-1]:
-            return node, node.input[data], values
-    return None
+    found = finder.beside(node) if node is not None and node.op_type in BESIDE else None
+    return None if node is None or found is None else (node, *found)
 
 
 def moved(

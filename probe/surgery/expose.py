@@ -10,7 +10,7 @@ The input model is never changed. Nodes of the original keep their names, order 
 pairs stay recognisable to ONNX Runtime's fusions as long as no tap lies on the sigmoid itself.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,51 +21,60 @@ from ...features import InputError
 from ..blocks.architecture import Block
 from ..graph.dataflow import reads_of, sort_nodes
 from ..graph.load import default_opset, fixed_batch, tensor_outputs
+from ..graph.node_list import NodeList
 from ..runtime.sessions import skeleton
 from . import pooling as pools
-from .layouts import blocked_tensors, mixes_precisions, plain, plain_nodes, quantisations
+from .layouts import add_plain, blocked_tensors, mixes_precisions, plain, quantisations
 from .pooling import Pooling
 
 
 @dataclass(frozen=True)
-class Exposed:
-    """What expose() made: a model of its own, and where each tap comes out.
+class Tap:
+    """One tap of an exposed model.
 
-    outputs: tap -> output name, always `birdprobe/<tap>`, in graph order as given. dims: tap -> dimensions of one row.
-    taps: a block for each tap, under the tap's name. places: the same as they lie right before pooling, see
-    layouts.plain(). poolings: how each is pooled.
+    block: under the tap's name. place: the same as it lies right before pooling, see layouts.plain(). pooling: how it
+    is pooled. output: where it comes out, always `birdprobe/<tap>`. dims: of one row.
     """
 
+    block: Block
+    place: Block
+    pooling: Pooling
+    output: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """What expose() made: a model of its own, and where each tap comes out, in graph order as given."""
+
     model: onnx.ModelProto
-    outputs: dict[str, str]
-    dims: dict[str, tuple[int, ...]]
-    taps: tuple[Block, ...]
-    places: tuple[Block, ...]
-    poolings: tuple[Pooling, ...]
-    nodes_before: int
-    nodes_after: int
+    read: tuple[Tap, ...]
+
+    @property
+    def taps(self) -> tuple[Block, ...]:
+        """A block for each tap, under the tap's name."""
+        return tuple(tap.block for tap in self.read)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Tap -> output name."""
+        return {tap.block.name: tap.output for tap in self.read}
+
+    @property
+    def dims(self) -> dict[str, tuple[int, ...]]:
+        """Tap -> dimensions of one row."""
+        return {tap.block.name: tap.dims for tap in self.read}
 
     def holding(self, model: onnx.ModelProto) -> "Exposed":
         """The same taps in another form of the model."""
-        return replace(self, model=model, nodes_after=len(model.graph.node))
+        return replace(self, model=model)
 
     def pruned(self, taps: Collection[str] | None = None) -> "Exposed":
         """Cut down to some taps (None: all of them) and nothing else: what reading just these costs."""
-        kept = [i for i, block in enumerate(self.taps) if taps is None or block.name in taps]
-        outputs = {self.taps[i].name: self.outputs[self.taps[i].name] for i in kept}
-        infos = [o for o in self.model.graph.output if o.name in outputs.values()]
-        model = rebuild(self.model, self.model.graph.node, infos)
-        dims = {tap: self.dims[tap] for tap in outputs}
-        return Exposed(
-            model,
-            outputs,
-            dims,
-            tuple(self.taps[i] for i in kept),
-            tuple(self.places[i] for i in kept),
-            tuple(self.poolings[i] for i in kept),
-            self.nodes_before,
-            len(model.graph.node),
-        )
+        read = tuple(tap for tap in self.read if taps is None or tap.block.name in taps)
+        outputs = {tap.output for tap in read}
+        infos = [info for info in self.model.graph.output if info.name in outputs]
+        return Exposed(rebuild(self.model, self.model.graph.node, infos), read)
 
 
 def expose(
@@ -78,42 +87,32 @@ def expose(
     taps are cast to float32 before pooling: deep maps sum past float16's 65,504. InputError: no taps, a tap's tensor
     is not in the graph, or the tap cannot be pooled so.
     """
-    read = pools.readings(taps, pools.parse_all(pooling))
+    readings = pools.readings(taps, pools.parse_all(pooling))
     if not taps:
         raise InputError("taps: found none, wanted at least one")
     made = {name for node in model.graph.node for name in node.output} | {i.name for i in model.graph.input}
     blocked, quantised = blocked_tensors(model), quantisations(model)
-    opset = default_opset(model)
-    cast = mixes_precisions(model)
-    fixed = fixed_batch(model)
-    extra: list[NodeProto] = []
-    outputs: dict[str, str] = {}
-    dims: dict[str, tuple[int, ...]] = {}
-    places: list[Block] = []
-    for block, rule in ((reading.block, reading.pooling) for reading in read):
+    opset, cast, fixed = default_opset(model), mixes_precisions(model), fixed_batch(model)
+    nodes = list(model.graph.node)
+    read: list[Tap] = []
+    for block, rule in ((reading.block, reading.pooling) for reading in readings):
+        output = f"birdprobe/{block.name}"
         if block.tensor not in made:
             raise InputError(f"tap {block.name}: tensor {block.tensor!r} is not in the graph. Blocks of another model?")
         place = plain(block, block.tensor in blocked)
         pools.check(place, rule)
-        outputs[block.name] = f"birdprobe/{block.name}"
-        if outputs[block.name] in made:
-            raise InputError(f"tap {block.name}: the model already has {outputs[block.name]!r}. Exposed before?")
-        made_plain, source = plain_nodes(
-            block, outputs[block.name], cast, block.tensor in blocked, quantised.get(block.tensor)
-        )
-        extra += made_plain + pools.nodes(place, rule, source, outputs[block.name], opset)
-        dims[block.name] = pools.out_dims(place, rule)
-        places.append(place)
+        if output in made:
+            raise InputError(f"tap {block.name}: the model already has {output!r}. Exposed before?")
+        n = NodeList(f"{output}/", opset)
+        source = add_plain(n, block, cast, block.tensor in blocked, quantised.get(block.tensor))
+        pools.add_pooling(n, place, rule, source, output)
+        nodes += n.nodes
+        read.append(Tap(block, place, rule, output, pools.out_dims(place, rule)))
     infos = [
-        helper.make_tensor_value_info(outputs[tap], TensorProto.FLOAT, [fixed or "batch", *dims[tap]])
-        for tap in outputs
+        helper.make_tensor_value_info(tap.output, TensorProto.FLOAT, [fixed or "batch", *tap.dims]) for tap in read
     ]
     kept = tensor_outputs(model) if keep_outputs else []
-    exposed = rebuild(model, [*model.graph.node, *extra], [*infos, *kept])
-    return Exposed(
-        *(exposed, outputs, dims, tuple(reading.block for reading in read), tuple(places)),
-        *(tuple(reading.pooling for reading in read), len(model.graph.node), len(exposed.graph.node)),
-    )
+    return Exposed(rebuild(model, nodes, [*infos, *kept]), tuple(read))
 
 
 class Rewrite(NamedTuple):
@@ -122,6 +121,11 @@ class Rewrite(NamedTuple):
     model: onnx.ModelProto
     tensors: tuple[str, ...]
     what: str
+
+
+def substituted(model: onnx.ModelProto, changed: Mapping[str, list[NodeProto]]) -> list[NodeProto]:
+    """The model's nodes, those that give the tensors of `changed` replaced."""
+    return [node for old in model.graph.node for node in changed.get((*old.output, "")[0], [old])]
 
 
 def rebuild(
@@ -157,12 +161,13 @@ def unpooled(model: onnx.ModelProto, taps: Sequence[Block]) -> tuple[onnx.ModelP
     """
     blocked, quantised = blocked_tensors(model), quantisations(model)
     cast = mixes_precisions(model)
-    extra: list[NodeProto] = []
+    nodes = list(model.graph.node)
     infos = []
     names = {block.name: f"birdprobe/{block.name}/raw" for block in taps}
     for block in taps:
-        name = names[block.name]
-        made, source = plain_nodes(block, name, cast, block.tensor in blocked, quantised.get(block.tensor))
-        extra += [*made, helper.make_node("Identity", [source], [name], name=name)]
-        infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * len(block.shape)))
-    return rebuild(model, [*model.graph.node, *extra], [*model.graph.output, *infos]), names
+        n = NodeList(f"{names[block.name]}/")
+        source = add_plain(n, block, cast, block.tensor in blocked, quantised.get(block.tensor))
+        n.add("Identity", source, output=names[block.name])
+        nodes += n.nodes
+        infos.append(helper.make_tensor_value_info(names[block.name], TensorProto.FLOAT, [None] * len(block.shape)))
+    return rebuild(model, nodes, [*model.graph.output, *infos]), names

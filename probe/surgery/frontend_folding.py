@@ -19,9 +19,10 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from ...features import InputError
-from ..graph.dataflow import constant_node, sort_nodes
+from ..graph.dataflow import sort_nodes
 from ..graph.load import audio_input
-from .expose import Rewrite, rebuild
+from ..graph.node_list import NodeList
+from .expose import Rewrite, rebuild, substituted
 from .linear_chains import Chain, Finder, Shapes
 
 
@@ -78,7 +79,7 @@ def apply(finder: Finder, chains: list[Chain], shapes: Shapes) -> onnx.ModelProt
                 if not target:
                     raise InputError(f"reshape to {name} varies in two dimensions")
                 changed[name] = reshape(data, name, [*target[:-1], chain.matrix.shape[1]])
-    nodes = [n for old in finder.model.graph.node for n in changed.get((*old.output, "")[0], [old])]
+    nodes = substituted(finder.model, changed)
     inside = {n.output[0] for c in chains for n in c.nodes}
     live = sort_nodes(nodes, finder.outputs)
     stray = next((n for n in live if n.op_type == "Shape" and n.input[0] in inside), None)
@@ -101,21 +102,16 @@ def product(
     samples = int(np.prod(shapes[wave][0])) // shapes[wave][0][0]
     frames = int(np.prod(shapes[chain.source][0])) // shapes[chain.source][0][0] // kernel.shape[2]
     used = (frames - 1) * hop + kernel.shape[2]
-    made = reshape(wave, f"{label}/line", [-1, 1, samples])
-    line = f"{label}/line"
+    n = NodeList(f"{label}/")
+    line = n.reshape(wave, [-1, 1, samples])
     if (samples - kernel.shape[2]) // hop + 1 != frames:
-        names = [f"{label}/{part}" for part in ("from", "to", "axis")]
-        made += [constant_node(n, [v]) for n, v in zip(names, (0, used, 2))]
-        made.append(helper.make_node("Slice", [line, *names], [f"{label}/used"], name=f"{label}/used"))
-        line = f"{label}/used"
+        line = n.add("Slice", line, *(n.integers([value]) for value in (0, used, 2)))
     lead = constant_shape(shapes[name])
     if not lead:
         raise InputError(f"{name} varies in two dimensions")
-    made += [
-        helper.make_node("Conv", [line, label], [f"{label}/conv"], name=f"{label}/conv", strides=[hop]),
-        helper.make_node("Transpose", [f"{label}/conv"], [f"{label}/rows"], name=f"{label}/rows", perm=[0, 2, 1]),
-    ]
-    return made + reshape(f"{label}/rows", name, [*lead[:-1], size])
+    rows = n.add("Transpose", n.add("Conv", line, label, strides=[hop]), perm=[0, 2, 1])
+    n.reshape(rows, [*lead[:-1], size], name)
+    return n.nodes
 
 
 def constant_shape(measured: tuple[tuple[int, ...], ...]) -> list[int] | None:
@@ -127,8 +123,6 @@ def constant_shape(measured: tuple[tuple[int, ...], ...]) -> list[int] | None:
 
 
 def reshape(source: str, output: str, target: list[int]) -> list[NodeProto]:
-    name = f"{output}/target"
-    return [
-        constant_node(name, target),
-        helper.make_node("Reshape", [source, name], [output], name=output),
-    ]
+    n = NodeList(f"birdprobe/folded/{output}/")
+    n.reshape(source, target, output)
+    return n.nodes

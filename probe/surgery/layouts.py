@@ -1,14 +1,13 @@
 """How a tap's tensor lies in memory, and the nodes that bring it to the plain form: batch first, unblocked, float32."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import onnx
-from onnx import NodeProto, TensorProto, helper
+from onnx import TensorProto
 
 from ...features import InputError
 from ..blocks.architecture import Block
-from ..graph.dataflow import constant_node
+from ..graph.node_list import NodeList
 
 NCHWC = "com.microsoft.nchwc"
 # operator -> position among its inputs of the scale of its output; the zero point follows
@@ -51,7 +50,7 @@ def blocked_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def plain(block: Block, blocked: bool) -> Block:
-    """The tap as it lies after plain_nodes(): batch first, [N, C, H, W] instead of ONNX Runtime's blocked layout.
+    """The tap as it lies after add_plain(): batch first, [N, C, H, W] instead of ONNX Runtime's blocked layout.
 
     Blocked tensors count the channels that fill up their last block; those are zero. InputError: another blocked rank.
     """
@@ -88,39 +87,23 @@ def quantisations(model: onnx.ModelProto) -> dict[str, tuple[str, str]]:
     return found
 
 
-def plain_nodes(
-    block: Block, output: str, cast: bool, blocked: bool, quantised: tuple[str, str] | None = None
-) -> tuple[list[NodeProto], str]:
-    """Nodes that bring the tap to the plain layout, to float32 and batch first, and the name of the result.
+def add_plain(n: NodeList, block: Block, cast: bool, blocked: bool, quantised: tuple[str, str] | None = None) -> str:
+    """Nodes that bring the tap to the plain layout, to float32 and batch first; the name of the result.
 
     quantised: names of the scale and the zero point where the tap holds integers.
     """
-    made: list[NodeProto] = []
-
-    def add(kind: str, source: str, label: str, *more: str, **attributes) -> str:
-        name = f"{output}/{label}"
-        made.append(helper.make_node(kind, [source, *more], [name], name=name, **attributes))
-        return name
-
-    def constant(label: str, values: Sequence[int]) -> str:
-        name = f"{output}/{label}"
-        made.append(constant_node(name, values))
-        return name
-
     now, target = block.tensor, plain(block, blocked)
     if quantised:
-        now = add("DequantizeLinear", now, "dequantised", *quantised)
+        now = n.add("DequantizeLinear", now, *quantised)
     if blocked and len(block.shape) == 5:
-        now = add("Transpose", now, "grouped", perm=[0, 1, 4, 2, 3])
-        now = add("Reshape", now, "filled", constant("shape", [0, -1, *target.map]))
+        now = n.reshape(n.add("Transpose", now, perm=[0, 1, 4, 2, 3]), [0, -1, *target.map])
         if target.channels < block.shape[1] * block.shape[4]:
-            bounds = [constant(k, [v]) for k, v in (("from", 0), ("to", target.channels), ("axis", 1))]
-            now = add("Slice", now, "plain", *bounds)
+            now = n.add("Slice", now, *(n.integers([value]) for value in (0, target.channels, 1)))
     elif blocked:
-        now = add("ReorderOutput", now, "plain", domain=NCHWC, channels=block.channels)
+        now = n.add("ReorderOutput", now, domain=NCHWC, channels=block.channels)
     if cast:
-        now = add("Cast", now, "float", to=TensorProto.FLOAT)
+        now = n.add("Cast", now, to=TensorProto.FLOAT)
     if block.batch_axis:
         others = [a for a in range(len(block.shape)) if a != block.batch_axis]
-        now = add("Transpose", now, "batch_first", perm=[block.batch_axis, *others])
-    return made, now
+        now = n.add("Transpose", now, perm=[block.batch_axis, *others])
+    return now

@@ -16,6 +16,7 @@ from onnx import NodeProto, helper, numpy_helper
 from ...features import InputError
 from ..graph.dataflow import reads_of
 from ..graph.load import fixed_batch
+from ..graph.operators import attribute
 from ..runtime.sessions import open_session
 from .batch_axis import constants, measure
 from .expose import rebuild
@@ -64,13 +65,18 @@ class Finder:
 
     def scale(self, node: NodeProto) -> tuple[str, np.ndarray] | None:
         """(data tensor, factors [K] or [1]) of a Mul or Div by a constant that varies along the last axis only."""
-        if node.op_type not in ("Mul", "Div"):
+        found = self.beside(node) if node.op_type in ("Mul", "Div") else None
+        if found is None or (node.op_type == "Div" and found[0] != node.input[0]):
             return None
-        for data, name in [(0, 1), (1, 0)][: 2 if node.op_type == "Mul" else 1]:
-            factor = self.constant(node.input[name])
-            if factor is not None and factor.dtype == np.float32 and factor.size == (factor.shape or (1,))[-1]:
-                factor = factor.reshape(-1).astype(np.float64)
-                return node.input[data], factor if node.op_type == "Mul" else 1.0 / factor
+        factor = found[1].reshape(-1).astype(np.float64)
+        return found[0], factor if node.op_type == "Mul" else 1.0 / factor
+
+    def beside(self, node: NodeProto) -> tuple[str, np.ndarray] | None:
+        """(data tensor, numbers [K] or [1]) of two operands, one a constant that varies along the last axis only."""
+        for data, other in ((0, 1), (1, 0)):
+            values = self.constant(node.input[other])
+            if values is not None and values.dtype == np.float32 and values.size == (values.shape or (1,))[-1]:
+                return node.input[data], values
         return None
 
     def runs(self) -> Iterator[tuple[NodeProto, ...]]:
@@ -157,12 +163,12 @@ class Finder:
         if not inner or not outer or inner[-1] != outer[-1]:
             return False
         if node.op_type == "Transpose":
-            perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+            perm = attribute(node, "perm")
             return perm is not None and perm[-1] == len(perm) - 1
         if node.op_type == "Slice" and len(node.input) > 4:  # backwards keeps the size and turns the row round
             return bool(np.all(self.small.get(node.input[4], np.array(-1)) > 0))
         if node.op_type == "Cast":
-            return next(a.i for a in node.attribute if a.name == "to") == onnx.TensorProto.FLOAT
+            return attribute(node, "to") == onnx.TensorProto.FLOAT
         return True
 
     def waveform(self, name: str) -> str:

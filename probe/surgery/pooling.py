@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import NodeProto, helper
 
 from ...features import InputError
 from ..blocks.architecture import Block
-from ..graph.dataflow import constant_node
+from ..graph.node_list import NodeList
 
 REDUCTIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max, "std": np.std}
 LARGE, LONG = 4096, 512  # positions of a map, and of one axis, that float32 adds up in one go
@@ -134,42 +133,31 @@ def pooled(raw: np.ndarray, block: Block, pooling: Pooling) -> np.ndarray:
     return x
 
 
-def nodes(block: Block, pooling: Pooling, source: str, output: str, opset: int) -> list[NodeProto]:
-    """ONNX nodes from the float32 tensor `source` (the tap, [N, ...]) to `output`, valid at `opset`.
-
-    Constants are Constant nodes, not initializers: files of IR version 3 want every initializer among the inputs too.
-    """
+def add_pooling(n: NodeList, block: Block, pooling: Pooling, source: str, output: str) -> None:
+    """Nodes from the float32 tensor `source` (the tap, [N, ...]) to `output`."""
     if not is_map(block):
-        return [helper.make_node("Identity", [source], [output], name=output)]
+        n.add("Identity", source, output=output)
+        return
     axes = map_axes(block)
-    if pooling.rule == "cls":
-        first = constant_node(f"{output}/first", 0)
-        return [first, helper.make_node("Gather", [source, f"{output}/first"], [output], name=output, axis=1)]
-    if pooling.rule == "grid":
-        return _grid_nodes(block, pooling, source, output)
-    if pooling.rule == "std":
-        centre = _mean(block, source, f"{output}/centre", opset, keepdims=1)
-        return [
-            *centre,
-            helper.make_node("Sub", [source, f"{output}/centre"], [f"{output}/away"], name=f"{output}/away"),
-            helper.make_node("Mul", [f"{output}/away"] * 2, [f"{output}/square"], name=f"{output}/square"),
-            *_mean(block, f"{output}/square", f"{output}/variance", opset, keepdims=0),
-            helper.make_node("Sqrt", [f"{output}/variance"], [output], name=output),
-        ]
     large = pooling.rule == "mean" and math.prod(block.shape[a] for a in axes) > LARGE
-    if block.channel_axis == 1 and len(block.shape) == 4 and not large:
+    if pooling.rule == "cls":
+        n.add("Gather", source, n.integers(0), output=output, axis=1)
+    elif pooling.rule == "grid":
+        n.add("Identity", _grid(n, block, pooling, source), output=output)
+    elif pooling.rule == "std":
+        away = n.add("Sub", source, _mean(n, block, source, keepdims=1))
+        n.add("Sqrt", _mean(n, block, n.add("Mul", away, away), keepdims=0), output=output)
+    elif block.channel_axis == 1 and len(block.shape) == 4 and not large:
         # Global pooling reads ONNX Runtime's blocked layout as it is; a Reduce would make it copy the map first.
         kind = {"mean": "GlobalAveragePool", "max": "GlobalMaxPool"}[pooling.rule]
-        return [
-            helper.make_node(kind, [source], [f"{output}/1x1"], name=f"{output}/1x1"),
-            helper.make_node("Flatten", [f"{output}/1x1"], [output], name=output, axis=1),
-        ]
-    if pooling.rule == "mean":
-        return _mean(block, source, output, opset, keepdims=0)
-    return _reduce("ReduceMax", source, output, axes, opset, keepdims=0)
+        n.add("Flatten", n.add(kind, source), output=output, axis=1)
+    elif pooling.rule == "mean":
+        _mean(n, block, source, 0, output)
+    else:
+        n.reduce("ReduceMax", source, axes, 0, output)
 
 
-def _mean(block: Block, source: str, output: str, opset: int, keepdims: int) -> list[NodeProto]:
+def _mean(n: NodeList, block: Block, source: str, keepdims: int, output: str | None = None) -> str:
     """The mean over the map; on large maps over one part of an axis after the other.
 
     ONNX Runtime adds float32 numbers one by one where channels come last: 4e-6 off after 145,000 of them. An axis that
@@ -177,70 +165,36 @@ def _mean(block: Block, source: str, output: str, opset: int, keepdims: int) -> 
     """
     axes = map_axes(block)
     if math.prod(block.shape[a] for a in axes) <= LARGE:
-        return _reduce("ReduceMean", source, output, axes, opset, keepdims)
-    made: list[NodeProto] = []
-    sizes: list[int] = list(block.shape)
+        return n.reduce("ReduceMean", source, axes, keepdims, output)
+    sizes = list(block.shape)
     now = source
     for axis in reversed(axes):
-        name, size = f"{output}/axis_{axis}", sizes[axis]
+        size = sizes[axis]
         if size > LONG:
             row = math.isqrt(size - 1) + 1
             rows = -(-size // row)
             if fill := rows * row - size:
-                ends = [0] * len(sizes), [fill if a == axis else 0 for a in range(len(sizes))]
-                made += _pad(now, f"{name}/filled", [*ends[0], *ends[1]], opset)
-                now = f"{name}/filled"
-            shape = [-1, *sizes[1:axis], rows, row, *sizes[axis + 1 :]]
-            made.append(constant_node(f"{name}/rows", shape))
-            made.append(helper.make_node("Reshape", [now, f"{name}/rows"], [f"{name}/cut"], name=f"{name}/cut"))
-            made += _reduce("ReduceMean", f"{name}/cut", f"{name}/row", (axis + 1,), opset, keepdims=0)
-            made += _reduce("ReduceMean", f"{name}/row", f"{name}/mean", (axis,), opset, keepdims=1)
-            made.append(constant_node(f"{name}/share", rows * row / size, np.float32))
-            made.append(helper.make_node("Mul", [f"{name}/mean", f"{name}/share"], [name], name=name))
+                now = n.pad(now, [0] * len(sizes), [fill if a == axis else 0 for a in range(len(sizes))])
+            cut = n.reshape(now, [-1, *sizes[1:axis], rows, row, *sizes[axis + 1 :]])
+            mean = n.reduce("ReduceMean", n.reduce("ReduceMean", cut, (axis + 1,), 0), (axis,))
+            now = n.add("Mul", mean, n.constant(rows * row / size))
         else:
-            made += _reduce("ReduceMean", now, name, (axis,), opset, keepdims=1)
-        now, sizes[axis] = name, 1
-    if keepdims:
-        return [*made, helper.make_node("Identity", [now], [output], name=output)]
-    made.append(constant_node(f"{output}/vector", [-1, block.channels]))
-    return [*made, helper.make_node("Reshape", [now, f"{output}/vector"], [output], name=output)]
+            now = n.reduce("ReduceMean", now, (axis,))
+        sizes[axis] = 1
+    return now if keepdims else n.reshape(now, [-1, block.channels], output)
 
 
-def _pad(source: str, output: str, pads: list[int], opset: int) -> list[NodeProto]:
-    if opset < 11:  # pads became an input with opset 11
-        return [helper.make_node("Pad", [source], [output], name=output, pads=pads)]
-    constant = constant_node(f"{output}/pads", pads)
-    return [constant, helper.make_node("Pad", [source, f"{output}/pads"], [output], name=output)]
-
-
-def _reduce(kind: str, source: str, output: str, axes: tuple[int, ...], opset: int, keepdims: int) -> list[NodeProto]:
-    if opset < 18:  # axes became an input with opset 18
-        return [helper.make_node(kind, [source], [output], name=output, axes=list(axes), keepdims=keepdims)]
-    constant = constant_node(f"{output}/axes", axes)
-    return [constant, helper.make_node(kind, [source, f"{output}/axes"], [output], name=output, keepdims=keepdims)]
-
-
-def _grid_nodes(block: Block, pooling: Pooling, source: str, output: str) -> list[NodeProto]:
+def _grid(n: NodeList, block: Block, pooling: Pooling, source: str) -> str:
     """Average-pool each map axis by a matrix product: exact for any size, and the same in every opset."""
-    made: list[NodeProto] = []
-    order = (0, block.channel_axis, *map_axes(block))
+    order = [0, block.channel_axis, *map_axes(block)]
     rank = len(order)
-    now = source
 
-    def add(kind: str, inputs: list[str], label: str, **attributes) -> str:
-        made.append(helper.make_node(kind, inputs, [f"{output}/{label}"], name=f"{output}/{label}", **attributes))
-        return made[-1].output[0]
+    def transposed(x: str, perm: list[int]) -> str:
+        return x if perm == list(range(rank)) else n.add("Transpose", x, perm=perm)
 
-    if order != tuple(range(rank)):
-        now = add("Transpose", [now], "channels_first", perm=list(order))
+    now = transposed(source, order)
     for axis, bins in enumerate(pooling.grid, start=2):
-        weights = adaptive(block.shape[order[axis]], bins)
         swap = [*range(axis), *range(axis + 1, rank), axis]  # this axis last
-        if swap != list(range(rank)):
-            now = add("Transpose", [now], f"last_{axis}", perm=swap)
-        made.append(constant_node(f"{output}/bins_{axis}", weights.T, np.float32))
-        now = add("MatMul", [now, f"{output}/bins_{axis}"], f"pooled_{axis}")
-        if swap != list(range(rank)):
-            now = add("Transpose", [now], f"back_{axis}", perm=[int(i) for i in np.argsort(swap)])
-    made.append(helper.make_node("Identity", [now], [output], name=output))
-    return made
+        weights = n.constant(adaptive(block.shape[order[axis]], bins).T)
+        now = transposed(n.add("MatMul", transposed(now, swap), weights), np.argsort(swap).tolist())
+    return now

@@ -21,8 +21,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ...features import InputError
 from ..graph.dataflow import Graph, reads_of, sort_nodes
-from ..graph.layers import LAYOUT, SCALES, TRANSPARENT
-from ..graph.learned_weights import learned
+from ..graph.layers import LAYOUT, SCALES, TRANSPARENT, learned
+from ..graph.operators import attribute, bodies
 from ..runtime.sessions import open_session, skeleton
 from .expose import rebuild
 
@@ -131,7 +131,7 @@ class Redraw:
             self.replace(node.input[at], draw * scale.reshape(shape))
             self.count += old.size
         if bias is not None:
-            gain = next((a.f for a in node.attribute if a.name == "beta"), 1.0)
+            gain = attribute(node, "beta", 1.0)
             if bias.size == mean.size and gain:
                 self.replace(node.input[2], (-mean * scale / gain).reshape(bias.shape))
             self.count += bias.size
@@ -203,7 +203,7 @@ def axes(node: NodeProto, ndim: int, at: int) -> tuple[int, int]:
     if node.op_type == "Conv":
         return 1, 0
     if node.op_type == "Gemm":
-        return -1, 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+        return -1, 0 if attribute(node, "transB", 0) else 1
     return (-2, ndim - 2) if at == 0 else (-1, ndim - 1)
 
 
@@ -227,11 +227,10 @@ def check_hears(tap: str, parts: Values) -> None:
 
 def check_bodies(node: NodeProto) -> None:
     """InputError: weights inside the body of an If, a Loop or a Scan, which are not looked into."""
-    for attribute in node.attribute:
-        for body in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            inside = [*body.initializer, *(a.t for child in body.node for a in child.attribute if a.HasField("t"))]
-            if any(np.prod(tensor.dims) > BODY for tensor in inside):
-                raise InputError(
-                    f"model: weights inside the body of {node.op_type} {node.name!r}, which cannot be drawn anew. "
-                    "Does an input decide it? Then give it with --input."
-                )
+    for body in bodies(node):
+        inside = [*body.initializer, *(a.t for child in body.node for a in child.attribute if a.HasField("t"))]
+        if any(np.prod(tensor.dims) > BODY for tensor in inside):
+            raise InputError(
+                f"model: weights inside the body of {node.op_type} {node.name!r}, which cannot be drawn anew. "
+                "Does an input decide it? Then give it with --input."
+            )

@@ -14,16 +14,16 @@ is left as it is.
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, numpy_helper
 
-from ..graph.dataflow import constant_node
 from ..graph.load import default_opset, fixed_batch
-from .batch_axis import measure
-from .expose import Rewrite, rebuild
+from ..graph.node_list import NodeList
+from ..graph.operators import attribute
+from .batch_axis import constants, measure
+from .expose import Rewrite, rebuild, substituted
 
 KINDS = ("DFT", "STFT")
 LIFTS = ("Unsqueeze", "Reshape")
@@ -46,10 +46,7 @@ def replace_transforms(model: onnx.ModelProto, row: tuple[int, ...] | None = Non
     }
     names = [name for node in found for name in (node.input[0], node.output[0])]
     shapes = measure(model, [*names, *lifted.values()], fixed_batch(model) or 2, row)
-    known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if not t.external_data}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    known = constants(model, most=None)
     changed: dict[str, list[NodeProto]] = {}
     weights: list[onnx.TensorProto] = []
     for node in found:
@@ -66,12 +63,11 @@ def replace_transforms(model: onnx.ModelProto, row: tuple[int, ...] | None = Non
         before = lifted.get(node.input[0], "")
         frames = before if before and shapes[before] == shape[:-1] else None
         weights.append(numpy_helper.from_array(plan.astype(np.float32), f"birdprobe/transform/{node.output[0]}"))
-        changed[node.output[0]] = list(nodes_of(node, weights[-1].name, len(shape), out[-2], step, frames))
+        changed[node.output[0]] = nodes_of(node, weights[-1].name, len(shape), out[-2], step, frames)
     if not changed:
         return ""
-    nodes = [n for old in model.graph.node for n in changed.get((*old.output, "")[0], [old])]
     what = f"{len(changed)} DFT or STFT operator{'s' * (len(changed) > 1)} folded"
-    return Rewrite(rebuild(model, nodes, model.graph.output, weights), tuple(changed), what)
+    return Rewrite(rebuild(model, substituted(model, changed), model.graph.output, weights), tuple(changed), what)
 
 
 def turns(length: int, used: int, onesided: bool) -> np.ndarray:
@@ -91,12 +87,11 @@ def dft_matrix(
     node: NodeProto, given: dict[int, np.ndarray | None], shape: tuple[int, ...], opset: int
 ) -> np.ndarray | None:
     """[n, 2 bins] of a DFT, or None: no real forward transform along the axis before the last, or faster as it is."""
-    said = {a.name: a.i for a in node.attribute}
-    axis = said.get("axis", 1) if opset < 20 else int(np.asarray(given.get(2, -2)).item())
-    if said.get("inverse", 0) or shape[-1] != 1 or len(shape) < 3 or axis % len(shape) != len(shape) - 2:
+    axis = attribute(node, "axis", 1) if opset < 20 else int(np.asarray(given.get(2, -2)).item())
+    if attribute(node, "inverse", 0) or shape[-1] != 1 or len(shape) < 3 or axis % len(shape) != len(shape) - 2:
         return None
     length = shape[-2] if given.get(1) is None else int(np.asarray(given[1]).item())
-    onesided = bool(said.get("onesided", 0))
+    onesided = bool(attribute(node, "onesided", 0))
     if length < shape[-2] or fft_is_faster(length, shape[-2], onesided):  # a shorter transform cuts the frame
         return None
     return turns(length, shape[-2], onesided)
@@ -109,35 +104,23 @@ def stft_kernel(node: NodeProto, given: dict[int, np.ndarray | None], shape: tup
     window = given.get(2)
     length = int(np.asarray(given[3]).item()) if given.get(3) is not None else 0 if window is None else window.size
     factors = np.ones(length) if window is None else window.astype(np.float64).reshape(-1)
-    onesided = bool(next((a.i for a in node.attribute if a.name == "onesided"), 1))
+    onesided = bool(attribute(node, "onesided", 1))
     if not length or factors.size != length or fft_is_faster(length, length, onesided):
         return None
     return np.ascontiguousarray((factors[:, None] * turns(length, length, onesided)).T[:, None, :])
 
 
-def nodes_of(node: NodeProto, weight: str, rank: int, bins: int, step: int, frames: str | None) -> Iterator[NodeProto]:
+def nodes_of(node: NodeProto, weight: str, rank: int, bins: int, step: int, frames: str | None) -> list[NodeProto]:
     """What stands in the operator's place; `frames` is the DFT's input less its last axis, where the graph has it.
 
     Zeros in a Reshape's target keep a dimension as it is.
     """
-    name, source = f"{weight}/", node.input[0]
-
-    def constant(what: str, values: list[int]) -> NodeProto:
-        return constant_node(name + what, values)
-
-    def make(kind: str, inputs: list[str], output: str, **attributes) -> NodeProto:
-        return helper.make_node(kind, inputs, [output], name=output, **attributes)
-
+    n, source = NodeList(f"{weight}/"), node.input[0]
     if step:
-        yield constant("line", [0, 1, -1])
-        yield make("Reshape", [source, name + "line"], name + "signal")
-        yield make("Conv", [name + "signal", weight], name + "conv", strides=[step])
-        yield make("Transpose", [name + "conv"], name + "rows", perm=[0, 2, 1])
-        yield constant("target", [0, 0, bins, 2])
+        conv = n.add("Conv", n.reshape(source, [0, 1, -1]), weight, strides=[step])
+        rows, target = n.add("Transpose", conv, perm=[0, 2, 1]), [0, 0, bins, 2]
     else:
-        if frames is None:
-            yield constant("last", [-1])
-            yield make("Squeeze", [source, name + "last"], name + "frames")
-        yield make("MatMul", [frames or name + "frames", weight], name + "rows")
-        yield constant("target", [0] * (rank - 2) + [bins, 2])
-    yield make("Reshape", [name + "rows", name + "target"], node.output[0])
+        frames = frames or n.add("Squeeze", source, n.integers([-1]))
+        rows, target = n.add("MatMul", frames, weight), [0] * (rank - 2) + [bins, 2]
+    n.reshape(rows, target, node.output[0])
+    return n.nodes

@@ -15,6 +15,7 @@ from . import pooling as pools
 from .expose import Exposed, unpooled
 from .layouts import mixes_precisions
 
+WINDOWS = 2  # of seeded noise that are compared
 TOLERANCE = 1e-4  # relative L2
 HALF_TOLERANCE = 5e-3  # graphs with float16 tensors: half a unit in its last place is 5e-4, and roundings add up
 GROUP_BYTES = 256 << 20  # un-pooled taps held at once
@@ -56,7 +57,6 @@ class Verification:
         model: onnx.ModelProto,
         taps: dict[str, Difference],
         outputs: dict[str, Difference],
-        windows: int = 2,
         tolerance: float | None = None,
     ) -> "Verification":
         """InputError: a difference above the tolerance (None: 1e-4, or 5e-3 for graphs with float16 tensors)."""
@@ -67,7 +67,7 @@ class Verification:
                     f"{name}: surgery changed it by {difference.rel_l2:.1e} relative L2, tolerance {limit:.0e}. "
                     "Does the model use random numbers, or mix the rows of a batch?"
                 )
-        return cls(taps, outputs, windows, limit)
+        return cls(taps, outputs, WINDOWS, limit)
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -89,44 +89,32 @@ class Verification:
 
 
 def compare_outputs(
-    model: onnx.ModelProto,
-    whole: Exposed,
-    row: tuple[int, ...] | None = None,
-    windows: int = 2,
-    seed: int = 0,
-    threads: int | None = None,
+    model: onnx.ModelProto, whole: Exposed, row: tuple[int, ...] | None = None
 ) -> dict[str, Difference]:
     """The original outputs, recomputed by an exposed model that kept them, against the untouched model."""
-    session = open_session(model, threads)
+    session = open_session(model)
     spec = data_input(session)
-    x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
+    x = audio_like((WINDOWS, *(row or feed_shape(spec))), spec.dtype)
     names = [o.name for o in tensor_outputs(model)]
     chunk = together(spec)
     if chunk is None:  # as many windows a call as both can take
         chunk = fixed_batch(whole.model)
     wanted = gather(session, x, chunk, names)
     del session
-    found = gather(open_session(whole.model, threads), x, chunk, names)
+    found = gather(open_session(whole.model), x, chunk, names)
     numeric = [np.issubdtype(array.dtype, np.number) for array in wanted]
     return {n: Difference.between(a, b) for n, a, b, number in zip(names, found, wanted, numeric) if number}
 
 
-def compare_taps(
-    model: onnx.ModelProto,
-    exposed: Exposed,
-    row: tuple[int, ...] | None = None,
-    windows: int = 2,
-    seed: int = 0,
-    threads: int | None = None,
-) -> dict[str, Difference]:
+def compare_taps(model: onnx.ModelProto, exposed: Exposed, row: tuple[int, ...] | None = None) -> dict[str, Difference]:
     """Each pooled tap against the untouched graph's whole tensor, pooled in float64."""
-    session = open_session(exposed.model, threads)
+    session = open_session(exposed.model)
     spec = data_input(session)
-    x = audio_like((windows, *(row or feed_shape(spec))), spec.dtype, seed)
+    x = audio_like((WINDOWS, *(row or feed_shape(spec))), spec.dtype)
     found = dict(zip(exposed.outputs, gather(session, x, together(spec), list(exposed.outputs.values()))))
     del session
     differences = {}
-    for block, wanted in references(model, exposed, x, threads):
+    for block, wanted in references(model, exposed, x):
         if not np.isfinite(wanted).all():
             raise InputError(
                 f"tap {block.name}: the untouched model gives NaN or infinity on random input, wanted "
@@ -141,16 +129,14 @@ def compare_taps(
     return differences
 
 
-def references(
-    model: onnx.ModelProto, exposed: Exposed, x: np.ndarray, threads: int | None
-) -> Iterator[tuple[Block, np.ndarray]]:
+def references(model: onnx.ModelProto, exposed: Exposed, x: np.ndarray) -> Iterator[tuple[Block, np.ndarray]]:
     """Each tap [N, *dims] in float64 from the untouched graph's whole tensors, a bounded group of taps at a time."""
     raw_model, raw_names = unpooled(model, exposed.taps)
-    rules = dict(zip(exposed.outputs, exposed.poolings))
-    session = open_session(raw_model, threads)
+    rules = {tap.block.name: tap.pooling for tap in exposed.read}
+    session = open_session(raw_model)
     del raw_model  # a second copy of the weights
     chunk = own_chunk(data_input(session))
-    for group in groups(exposed.places):
+    for group in groups(tuple(tap.place for tap in exposed.read)):
         rows: dict[str, list[np.ndarray]] = {block.name: [] for block in group}
         for results in run_chunks(session, x, chunk, [raw_names[block.name] for block in group]):
             for block, raw in zip(group, results):
@@ -188,7 +174,7 @@ def feed_shape(spec: Input) -> tuple[int, ...]:
 
 def own_chunk(spec: Input) -> int:
     """Windows a call for a reference run: the fixed batch, else one by one; 0 where there is no batch axis."""
-    return 0 if len(spec.shape) == 1 else spec.batch or 1
+    return 1 if (chunk := together(spec)) is None else chunk
 
 
 def gather(session, x: np.ndarray, chunk: int | None, outputs: list[str] | None = None) -> list[np.ndarray]:

@@ -85,18 +85,14 @@ def answer(ranking: Ranking, reference: str, cost: dict[str, float], linear: dic
     """The answer that a ranking gives. `cost` and `linear` map each tap to the multiply-accumulates up to it and to its
     linear probe's accuracy; `chance` is the accuracy of always naming the largest class."""
     linear_best = max(linear, key=linear.__getitem__)
-    best = ranking.table.loc[ranking.best].to_dict()
+    best = {name: float(value) for name, value in ranking.table.loc[ranking.best].items()}
     return Answer(
         best=ranking.best,
-        knn=float(best["knn"]),
-        knn_lo=float(best["knn_lo"]),
-        knn_hi=float(best["knn_hi"]),
+        **{name: best[name] for name in ("knn", "knn_lo", "knn_hi")},
         reference=reference,
         reference_knn=float(ranking.table["knn"].loc[reference]),
-        difference=float(best["vs_last"]),
-        lo=float(best["vs_last_lo"]),
-        hi=float(best["vs_last_hi"]),
-        p=float(best["vs_last_p"]),
+        **{part: best[f"vs_last_{part}"] for part in ("lo", "hi", "p")},
+        difference=best["vs_last"],
         p_adjusted=float(ranking.best_p_adjusted),
         cost_share=cost[ranking.best] / cost[reference],
         tied=tuple(ranking.tied),

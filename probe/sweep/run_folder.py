@@ -108,20 +108,13 @@ def describe_audio(audio: Path, units: Units, rows: pd.DataFrame) -> dict:
 
 def describe_model(backbone: Backbone) -> dict:
     """What was opened, for config.json."""
+    fed = ("sha256", "preset", "sample_rate", "window_s", "normalise", "frontend", "inputs")
     return {
         "path": str(backbone.path),
-        "sha256": backbone.sha256,
-        "preset": backbone.preset,
-        "sample_rate": backbone.sample_rate,
-        "window_s": backbone.window_s,
-        "normalise": backbone.normalise,
-        "frontend": backbone.frontend,
-        "inputs": list(backbone.inputs),
+        **{name: getattr(backbone, name) for name in fed},
         "architecture": backbone.architecture.to_json(),
         "proof": backbone.verification.to_json(),
-        "folding": backbone.folding,
-        "without": list(backbone.without),
-        "random_weights": backbone.random_weights,
+        **{name: getattr(backbone, name) for name in ("folding", "without", "random_weights")},
         "device": backbone.device_check.to_json() if backbone.device_check else {"device": "cpu"},
     }
 

@@ -13,9 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 import birdprobe as bp
 from birdprobe.features import InputError
 from birdprobe.features.store import StoreKey
-from birdprobe.probe.models.frontends.frontend import FrontEnd
+from birdprobe.probe.models.frontends.frontend import PRESETS, FrontEnd
 from birdprobe.probe.models.frontends.opening import open_model, with_frontend
-from birdprobe.probe.models.frontends.presets import PRESETS
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.sessions import open_session
 from tests.frontends import synthetic

@@ -20,6 +20,7 @@ from birdprobe.probe.sweep.report.markup import bracketed, number, unbroken
 from birdprobe.probe.sweep.report.report import running_head
 from tests.runs import MENDS, add_readouts, make_run
 
+PICTURES = ["readouts", "ranks", "depth", "architecture", "trajectories", "classes", "shots", "planes", "similarity"]
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
@@ -81,13 +82,8 @@ def drawn_again(drawn, tmp_path_factory):
 
 
 @pytest.fixture
-def new_run(drawn_again, tmp_path):
-    return shutil.copytree(drawn_again, tmp_path / "new")
-
-
-@pytest.fixture
-def run(drawn, tmp_path):
-    return shutil.copytree(drawn, tmp_path / "run")
+def run(drawn_again, tmp_path):
+    return shutil.copytree(drawn_again, tmp_path / "run")
 
 
 def edit(run, change):
@@ -100,41 +96,24 @@ def read(run) -> Page:
     return Page(write_report(run).read_text(encoding="utf-8"))
 
 
-def test_the_answer_comes_first(run):
-    page = read(run)
-    answer = "Read block_11: 0.910, 10.0 points above the final embedding, p < 0.001, at 87 % of the cost."
-    assert page.words("h1") == answer
-    names = [tag for tag, _ in page.tags]
-    assert names.index("h1") < names.index("img") < names.index("table") < names.index("dl")
-    header = page.words("header")
-    assert "400 clips in 200 groups, 10 classes; 5-NN, Euclidean distance, 5 given folds" in header
-    assert "bootstrap over groups; p is corrected for having picked the best of 18 taps" in header
-    assert json.loads((run / "config.json").read_text())["answer"]["remark"] in header
-
-
 def test_taps_that_cannot_be_told_apart_are_named_as_runs(run):
     names = ["block_03", "block_07", "block_08", "block_09", "block_11", "block_14", "block_15", "embedding"]
     edit(run, lambda config: config["answer"].update(tied=names))
     words = "Not separable from block_03, block_07 to block_09, block_14, block_15, the final embedding on these clips."
-    assert words in read(run).words("header")
+    assert words in read(run).words("section")
 
 
 def test_nothing_is_fetched_from_anywhere(run):
     text = write_report(run).read_text(encoding="utf-8")
+    assert write_report(run).read_text(encoding="utf-8") == text  # equal runs give equal pages
     page = Page(text)
     assert not page.all("link") + page.all("iframe") and page.all("script") == [{}]
     assert {a["href"] for a in page.all("a")} <= {"ranking.csv", "readouts.csv", "predictions.csv"}
-    assert len(page.all("img")) == len(gallery.FIGURES)
+    assert len(page.all("img")) == len(PICTURES)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert "url(" not in text
     assert "@import" not in text
     assert not re.search(r"https?://", text)
-
-
-def test_every_picture_is_described(run):
-    alts = [image["alt"] for image in read(run).all("img")]
-    assert all(len(alt) > 60 for alt in alts)
-    assert "highest at block_11 with 0.910" in alts[0]
 
 
 def test_the_table_has_a_row_for_every_tap_and_marks_the_best(run):
@@ -162,8 +141,8 @@ def test_names_from_outside_are_escaped(run):
 
     edit(run, poison)
     page = read(run)
-    assert page.all("script") == [{}] and not page.all("i")  # its own, and no other
-    assert len(page.all("img")) == len(gallery.FIGURES)
+    assert page.all("script") == [{}]  # its own, and no other
+    assert len(page.all("img")) == len(PICTURES)
     words = page.words()
     for original in (
         "<script>alert(1)</script>.ogg",
@@ -214,22 +193,18 @@ def test_the_reference_itself_may_be_the_best(run):
         }
 
     edit(run, keep)
-    page = read(run)
-    assert page.words("h1") == "Keep reading the final embedding."
-    assert "paired difference" not in page.words("header")
-    assert "Not separable" not in page.words("header")
-
-
-def test_equal_runs_give_equal_pages(run):
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
+    words = read(run).words("section")
+    below = words[words.index("By this read-out alone: ") : words.index("Ranking of all taps")]
+    assert below.startswith("By this read-out alone: Keep reading the final embedding.")
+    assert "paired difference" not in below
+    assert "Not separable" not in below
 
 
 def test_a_run_without_pictures_still_has_a_page(run):
     shutil.rmtree(run / "figures")
     page = read(run)
     assert not page.all("img")
-    assert page.words("h1").startswith("Read block_11")
+    assert page.words("h1").startswith("Read the final embedding")
 
 
 @pytest.mark.parametrize("name", ["config.json", "ranking.csv"])
@@ -251,9 +226,9 @@ def test_numbers_read_well():
     assert unbroken("p &lt; 0.001, at 83 % of") == "p\u00a0&lt;\u00a00.001, at 83\u00a0% of"
 
 
-def test_a_page_of_this_edition_leads_with_the_conclusion(new_run):
-    page = read(new_run)
-    conclusion = json.loads((new_run / "config.json").read_text())["conclusion"]
+def test_a_page_of_this_edition_leads_with_the_conclusion(run):
+    page = read(run)
+    conclusion = json.loads((run / "config.json").read_text())["conclusion"]
     assert page.words("h1") == conclusion["lines"][0]
     assert page.words("h1").startswith("Read the final embedding, by nearest class mean or with a linear head: Euc")
     header = page.words("header")
@@ -267,17 +242,16 @@ def test_a_page_of_this_edition_leads_with_the_conclusion(new_run):
     assert "Misleading here" in header
 
 
-def test_an_unmisled_run_has_no_mark(new_run):
-    edit(new_run, lambda config: config["conclusion"].update(misled=False))
-    page = read(new_run)
+def test_an_unmisled_run_has_no_mark(run):
+    edit(run, lambda config: config["conclusion"].update(misled=False))
+    page = read(run)
     assert "Misleading here" not in page.words()
     assert [attrs["class"] for attrs in page.all("p") if "published" in attrs.get("class", "")] == ["published"]
 
 
-def test_pictures_of_all_readouts_come_first_and_every_one_is_described(new_run):
-    page = read(new_run)
-    wanted = ["readouts", "ranks", "depth", "architecture", "trajectories", "classes", "shots", "planes", "similarity"]
-    assert [attrs["id"] for attrs in page.all("figure")] == [*wanted, "clips"]
+def test_pictures_of_all_readouts_come_first_and_every_one_is_described(run):
+    page = read(run)
+    assert [attrs["id"] for attrs in page.all("figure")] == [*PICTURES, "clips"]
     alts = [image["alt"] for image in page.all("img")]
     assert all(len(alt) > 60 and "nan" not in alt for alt in alts)
     assert "18 taps by 4 read-outs" in alts[0] and "embedding under nearest class mean" in alts[0]
@@ -288,9 +262,9 @@ def test_pictures_of_all_readouts_come_first_and_every_one_is_described(new_run)
     assert "block_11 to block_15 (0.40)" in alts[-1]
 
 
-def test_the_table_of_readouts_holds_every_cell_and_marks_the_best(new_run):
-    table = pd.read_csv(new_run / "readouts.csv")
-    text = write_report(new_run).read_text(encoding="utf-8")
+def test_the_table_of_readouts_holds_every_cell_and_marks_the_best(run):
+    table = pd.read_csv(run / "readouts.csv")
+    text = write_report(run).read_text(encoding="utf-8")
     part = text[text.index("<h2>Every tap under every read-out") : text.index("<h2>In domain and on the test")]
     page = Page(part[: part.rindex("</section>")].replace("<section>", ""))
     words = page.words("tbody")
@@ -307,21 +281,21 @@ def test_the_table_of_readouts_holds_every_cell_and_marks_the_best(new_run):
     assert words.count("reference") == len(MENDS)
 
 
-def test_scores_in_domain_and_on_the_test_recordings_stand_side_by_side(new_run):
-    table = pd.read_csv(new_run / "readouts.csv")
-    page = read(new_run)
+def test_scores_in_domain_and_on_the_test_recordings_stand_side_by_side(run):
+    table = pd.read_csv(run / "readouts.csv")
+    page = read(run)
     groups = [attrs for attrs in page.all("th") if attrs.get("scope") == "colgroup"]
     assert [attrs["colspan"] for attrs in groups] == ["1", *["2"] * len(MENDS)]
     words = page.words("tbody")
     assert all(f"{score:.3f}" in words for score in table.shifted_score)
-    shift = json.loads((new_run / "config.json").read_text())["conclusion"]["shifted"]
+    shift = json.loads((run / "config.json").read_text())["conclusion"]["shifted"]
     assert shift["sentence"] in page.words("header")
     assert f"{shift['n']} rows of {shift['n_groups']} groups over the 10 classes" in page.words("section")
 
 
-def test_the_published_ranking_keeps_a_heading_of_its_own(new_run):
-    page = read(new_run)
-    answer = json.loads((new_run / "config.json").read_text())["answer"]
+def test_the_published_ranking_keeps_a_heading_of_its_own(run):
+    page = read(run)
+    answer = json.loads((run / "config.json").read_text())["answer"]
     words = page.words("section")
     below = words[words.index("The published ranking: Euclidean 5-NN") :]
     assert answer["sentence"] in below
@@ -332,41 +306,20 @@ def test_the_published_ranking_keeps_a_heading_of_its_own(new_run):
     assert regions.index("Ranking of all taps") > 0
 
 
-def test_a_page_of_this_edition_is_closed_in_itself_and_repeats(new_run):
-    first = write_report(new_run).read_bytes()
-    assert write_report(new_run).read_bytes() == first
-    assert not re.search(rb"https?://|url\(|@import|<link|<script ", first)
-
-
-def test_names_of_taps_and_readouts_are_escaped(new_run):
+def test_names_of_taps_and_readouts_are_escaped(run):
     def poison(config):
         config["conclusion"]["parts"]["headline"] = "Read <b>block_11</b> & co: -1.0 points."
 
-    edit(new_run, poison)
-    assert read(new_run).words("h1") == "Read <b>block_11</b> & co: −1.0 points."
+    edit(run, poison)
+    assert read(run).words("h1") == "Read <b>block_11</b> & co: −1.0 points."
 
 
-def test_a_run_of_the_first_edition_keeps_its_page(run):
+def test_tables_have_captions_and_lead_to_their_csv(run):
     page = read(run)
-    assert [attrs["id"] for attrs in page.all("figure")] == [
-        "depth",
-        "architecture",
-        "trajectories",
-        "classes",
-        "clips",
-    ]
-    words = page.words("section")
-    assert "Every tap, in graph order" in words
-    assert "The published" not in words and "published read-out" not in words
-    assert "read-outs" not in page.words("header")
-
-
-def test_tables_have_captions_and_lead_to_their_csv(new_run):
-    page = read(new_run)
     assert len(page.all("caption")) == len(page.all("table")) >= 3
     assert "Every tap under every read-out" in page.words("caption")
     assert {"ranking.csv", "readouts.csv"} <= {a["href"] for a in page.all("a")}
-    assert all((new_run / a["href"]).is_file() for a in page.all("a"))
+    assert all((run / a["href"]).is_file() for a in page.all("a"))
 
 
 def test_points_of_the_plane_name_their_recordings(run):
@@ -451,7 +404,6 @@ def test_a_run_without_a_plane_has_no_points(run):
 
 
 def test_the_verdict_is_repeated_on_printed_pages(run):
-    edit(run, lambda config: config["answer"].update(best="block_11"))
     text = write_report(run).read_text(encoding="utf-8")
-    assert re.search(r'@page \{ .*@top-left \{ content: "block_11"', text)
+    assert re.search(r'@page \{ .*@top-left \{ content: "Read the final embedding, by nearest class mean', text)
     assert running_head('Read "a</style>').count("<") == 0

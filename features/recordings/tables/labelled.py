@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ... import InputError
-from ..clips import Clip
-from ..wording import share
-from .audio_paths import AudioPaths, told_moved
+from ..clips import Clip, share
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
-from .rows import drop_missing, merge
+from .rows import AudioPaths, drop_missing, merge, told_moved
 from .text import TextTable, no_group, read_table, read_text
 
 CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
@@ -26,17 +24,7 @@ ONE_HOT_TIMES = ("start_time", "end_time")
 YES, NO = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false", ""})
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row as text: of a piece of a recording (seconds, None: to its beginning, to its end)."""
-
-    line: int
-    file: Path | None
-    labels: tuple[str, ...]
-    start_s: float | None = None
-    end_s: float | None = None
-    group: str | None = None
-    fold: str | None = None
+Rows = Iterator[tuple[int, Clip]]  # line of the file, what stands there
 
 
 @dataclass(frozen=True)
@@ -174,7 +162,7 @@ def _label_columns(table: TextTable, layout: Layout, spelled: dict[str, str]) ->
 
 def _rows(
     table: TextTable, layout: Layout, spelled: dict[str, str], label: list[str], group: str | None, paths: AudioPaths
-) -> Iterator[Row]:
+) -> Rows:
     path, comma = table.path, table.delimiter != ","
     first = {
         field: next((spelled[name] for name in getattr(layout, field) if name in spelled), None)
@@ -209,20 +197,22 @@ def _rows(
             file = paths.find(named)
         of_group = row[spelled[group]].strip() or None if group else None
         of_fold = row[first["fold"]].strip() or None if first["fold"] else None
-        yield Row(line, file, tuple(labels), start, end, of_group, of_fold)
+        assert file is not None
+        yield line, Clip(file, _name(path, file), tuple(labels), of_group, of_fold, start, end)
 
 
-def _one_hot(table: TextTable, classes: tuple[str, ...], paths: AudioPaths) -> Iterator[Row]:
+def _one_hot(table: TextTable, classes: tuple[str, ...], paths: AudioPaths) -> Rows:
     comma = table.delimiter != ","
     for line, row in table.rows:
         start, end = (
             seconds(table.path, line, name, row[name], comma) if name in row else None for name in ONE_HOT_TIMES
         )
         labels = tuple(name for name in classes if row[name].strip().lower() in YES)
-        yield Row(line, paths.find(row["file"]), labels, start, end)
+        file = paths.find(row["file"])
+        yield line, Clip(file, _name(table.path, file), labels, None, None, start, end)
 
 
-def _audacity(path: Path, paths: AudioPaths) -> Iterator[Row]:
+def _audacity(path: Path, paths: AudioPaths) -> Rows:
     """A label track is about one recording, whose name the file's begins with."""
     file = paths.named_like(path)
     if file is None:
@@ -237,10 +227,11 @@ def _audacity(path: Path, paths: AudioPaths) -> Iterator[Row]:
         if len(fields) < 2:
             raise InputError(f"{path}, line {line}: '{text}', expected start, end and a label, parted by tabs.")
         start, end = (seconds(path, line, name, one, True) for name, one in zip(("start", "end"), fields))
-        yield Row(line, file, split_labels(fields[2]) if len(fields) > 2 else (), start, end)
+        labels = split_labels(fields[2]) if len(fields) > 2 else ()
+        yield line, Clip(file, _name(path, file), labels, None, None, start, end)
 
 
-def _beans_events(path: Path, paths: AudioPaths) -> Iterator[Row]:
+def _beans_events(path: Path, paths: AudioPaths) -> Rows:
     """A line a recording: {"path", "length", "annotations": [{"st", "ed", "label"}]}."""
     for line, text in enumerate(read_text(path)[0].splitlines(), 1):
         try:
@@ -252,29 +243,30 @@ def _beans_events(path: Path, paths: AudioPaths) -> Iterator[Row]:
                 f"{path}, line {line}: no BEANS record ({error!r}), expected path, length and annotations."
             ) from None
         for start, end, label in events:
-            yield Row(line, file, split_labels(label), start, end)
+            yield line, Clip(file, _name(path, file), split_labels(label), None, None, start, end)
+
+
+def _name(table: Path, file: Path) -> str:
+    """What a recording is called, from the table's folder."""
+    return Path(os.path.relpath(file, table.parent)).as_posix()
 
 
 def _labelled(
-    path: Path, paths: AudioPaths, rows: Iterable[Row], kind: str, group: str | None, warnings: Iterable[str] = ()
+    path: Path, paths: AudioPaths, rows: Rows, kind: str, group: str | None, warnings: Iterable[str] = ()
 ) -> Labelled:
     clips: list[Clip] = []
     unlabelled, points, total = 0, 0, 0
-    for row in rows:
+    for line, clip in rows:
         total += 1
-        assert row.file is not None
-        if not row.labels:
+        start, end = clip.start_s or 0.0, math.inf if clip.end_s is None else clip.end_s
+        if not clip.labels:
             unlabelled += 1
-            continue
-        if row.end_s is not None and row.end_s == (row.start_s or 0.0):
+        elif end == start:
             points += 1
-            continue
-        if row.end_s is not None and row.end_s < (row.start_s or 0.0):
-            raise InputError(
-                f"{path}, line {row.line}: start {row.start_s or 0:g}, end {row.end_s:g}, expected start before end."
-            )
-        name = Path(os.path.relpath(row.file, path.parent)).as_posix()
-        clips.append(Clip(row.file, name, row.labels, row.group, row.fold, row.start_s, row.end_s))
+        elif end < start:
+            raise InputError(f"{path}, line {line}: start {start:g}, end {end:g}, expected start before end.")
+        else:
+            clips.append(clip)
     if not clips:
         raise InputError(f"{path}: {kind}, but none of its {total} rows has a label and a length.")
     told = list(warnings)

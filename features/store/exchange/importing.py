@@ -21,19 +21,8 @@ from .reading import read_embeddings
 ALIASES = {
     "clip": ("clip",),
     "file": (
-        *(
-            "file",
-            "filename",
-            "file_name",
-            "file_path",
-            "path",
-            "filepath",
-            "filepaths",
-            "source_id",
-            "recording",
-            "audio_file",
-        ),
-        *("input", "inputs"),
+        *("file", "filename", "file_name", "file_path", "path", "filepath", "filepaths"),
+        *("source_id", "recording", "audio_file", "input", "inputs"),
     ),
     "start_s": ("start_s", "start_time", "start", "start (s)", "start_times", "onset_s"),
     "end_s": ("end_s", "end_time", "end", "end (s)", "end_times", "offset_s"),

@@ -36,9 +36,7 @@ def activated(w: Writer, kind: str, inputs: Sequence[str], out: str, activation:
 
 def convolution(w: Writer, op: Operator) -> None:
     source, kernel, *bias = op.inputs
-    weights = w.constant(kernel)
-    if weights is None:
-        raise InputError(f"{w.place}: a convolution with computed weights; constant ones wanted.")
+    weights = w.fixed(kernel, "a convolution with computed weights; constant ones")
     if op.kind == "DEPTHWISE_CONV_2D":
         arranged = weights.transpose(3, 0, 1, 2)  # [1, h, w, c] -> [c, 1, h, w]
         group = weights.shape[3] // max(1, op.option("DepthMultiplier", 1))
@@ -82,9 +80,7 @@ def pooling(w: Writer, op: Operator) -> None:
 
 
 def padding(w: Writer, op: Operator) -> None:
-    amounts = w.constant(op.inputs[1])
-    if amounts is None:
-        raise InputError(f"{w.place}: {op.kind} by computed amounts; constant ones wanted.")
+    amounts = w.fixed(op.inputs[1], f"{op.kind} by computed amounts; constant ones")
     source, out = kept(w, op.inputs[0], op.outputs[0])
     order = [0, 3, 1, 2] if source == w.first.get(op.inputs[0]) else list(range(len(amounts)))
     pads = w.weight("pads", amounts[order].T.reshape(-1))
@@ -110,9 +106,7 @@ def concatenation(w: Writer, op: Operator) -> None:
 
 def dense(w: Writer, op: Operator) -> None:
     source, kernel, *bias = op.inputs
-    weights = w.constant(kernel)
-    if weights is None:
-        raise InputError(f"{w.place}: a dense layer with computed weights; constant ones wanted.")
+    weights = w.fixed(kernel, "a dense layer with computed weights; constant ones")
     value = w.value(source)
     if w.tensor(source).rank != 2 and not op.option("KeepNumDims"):
         value = w.node("Reshape", [value, w.weight("rows", np.array([-1, weights.shape[1]]))])

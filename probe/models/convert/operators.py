@@ -86,9 +86,7 @@ def softmax(w: Writer, op: Operator) -> None:
 def reduction(w: Writer, op: Operator) -> None:
     source, axes = op.inputs
     target, keep = op.outputs[0], int(bool(op.option("KeepDims")))
-    over = w.constant(axes)
-    if over is None:
-        raise InputError(f"{w.place}: {op.kind} over axes that are computed; constant ones wanted.")
+    over = w.fixed(axes, f"{op.kind} over axes that are computed; constant ones")
     rank = w.tensor(source).rank
     numbers = [int(axis) % max(rank, 1) for axis in np.atleast_1d(over)]
     if source in w.first and source not in w.names and (keep or {1, 2} <= set(numbers)):

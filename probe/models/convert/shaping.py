@@ -1,6 +1,7 @@
 """Operators that move values or compute shapes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from onnx import helper
@@ -39,16 +40,12 @@ def _squeezed(w: Writer, op: Operator) -> tuple[list[str], dict]:
 
 
 def _expanded(w: Writer, op: Operator) -> tuple[list[str], dict]:
-    axis = w.constant(op.inputs[1])
-    if axis is None:
-        raise InputError(f"{w.place}: EXPAND_DIMS at a computed axis; a constant one wanted.")
+    axis = w.fixed(op.inputs[1], "EXPAND_DIMS at a computed axis; a constant one")
     return [w.weight("axes", np.atleast_1d(axis))], {}
 
 
 def _permuted(w: Writer, op: Operator) -> tuple[list[str], dict]:
-    order = w.constant(op.inputs[1])
-    if order is None:
-        raise InputError(f"{w.place}: TRANSPOSE in a computed order; a constant one wanted.")
+    order = w.fixed(op.inputs[1], "TRANSPOSE in a computed order; a constant one")
     return [], {"perm": [int(axis) for axis in order]}
 
 
@@ -63,23 +60,17 @@ def pack(w: Writer, op: Operator) -> None:
 
 
 def split(w: Writer, op: Operator) -> None:
-    if op.kind == "SPLIT":
-        axis, source = w.constant(op.inputs[0]), op.inputs[1]
-        inputs, more = [w.value(source)], len(op.outputs)
-    else:
-        axis, source, sizes = w.constant(op.inputs[2]), op.inputs[0], w.constant(op.inputs[1])
-        if sizes is None:
-            raise InputError(f"{w.place}: SPLIT_V into computed sizes; constant ones wanted.")
-        whole = w.tensor(source).shape[int(np.ravel(axis)[0])] if axis is not None else 0
-        sizes = np.where(sizes < 0, whole - sizes[sizes >= 0].sum(), sizes)
-        inputs, more = [w.value(source), w.weight("sizes", sizes)], None
-    if axis is None:
-        raise InputError(f"{w.place}: {op.kind} along a computed axis; a constant one wanted.")
+    plain = op.kind == "SPLIT"
+    source, along = (op.inputs[1], op.inputs[0]) if plain else (op.inputs[0], op.inputs[2])
+    axis = int(np.ravel(w.fixed(along, f"{op.kind} along a computed axis; a constant one"))[0])
+    inputs = [w.value(source)]
+    more: dict[str, Any] = {"num_outputs": len(op.outputs)} if plain else {}
+    if not plain:
+        sizes = w.fixed(op.inputs[1], "SPLIT_V into computed sizes; constant ones")
+        whole = w.tensor(source).shape[axis]
+        inputs.append(w.weight("sizes", np.where(sizes < 0, whole - sizes[sizes >= 0].sum(), sizes)))
     outputs = [w.own(i) for i in op.outputs]
-    node = helper.make_node("Split", inputs, outputs, name=outputs[0], axis=int(np.ravel(axis)[0]))
-    if more is not None:
-        node.attribute.append(helper.make_attribute("num_outputs", more))
-    w.nodes.append(node)
+    w.nodes.append(helper.make_node("Split", inputs, outputs, name=outputs[0], axis=axis, **more))
 
 
 def strided_slice(w: Writer, op: Operator) -> None:
@@ -88,17 +79,13 @@ def strided_slice(w: Writer, op: Operator) -> None:
         raise InputError(
             f"{w.place}: STRIDED_SLICE with an ellipsis or a new axis, which this converter does not know."
         )
-    steps = w.constant(strides)
-    if steps is None:
-        raise InputError(f"{w.place}: STRIDED_SLICE with computed strides; constant ones wanted.")
+    steps = w.fixed(strides, "STRIDED_SLICE with computed strides; constant ones")
     shrink, n = op.option("ShrinkAxisMask"), len(steps)
     starts = _bounds(w, begin, op.option("BeginMask"), np.where(steps > 0, 0, END), n)
     ends = _bounds(w, end, op.option("EndMask"), np.where(steps > 0, END, -END), n)
     gone = [i for i in range(n) if shrink >> i & 1]
-    first = w.constant(begin)
     if gone:
-        if first is None:
-            raise InputError(f"{w.place}: STRIDED_SLICE takes one element at a computed place; a constant one wanted.")
+        first = w.fixed(begin, "STRIDED_SLICE takes one element at a computed place; a constant one")
         after = {i: END if first[i] == -1 else int(first[i]) + 1 for i in gone}
         ends = _bounds(w, end, sum(1 << i for i in gone), np.array([after.get(i, 0) for i in range(n)]), n, ends)
     axes = w.weight("axes", np.arange(n))
@@ -123,9 +110,7 @@ def _bounds(w: Writer, i: int, mask: int, instead: np.ndarray, n: int, name: str
 
 def slice_(w: Writer, op: Operator) -> None:
     source, begin, size = op.inputs
-    starts, sizes = w.constant(begin), w.constant(size)
-    if starts is None or sizes is None:
-        raise InputError(f"{w.place}: SLICE at computed places; constant ones wanted.")
+    starts, sizes = (w.fixed(i, "SLICE at computed places; constant ones") for i in (begin, size))
     ends = np.where(sizes < 0, END, starts + sizes)
     more = [w.weight("bounds", part) for part in (starts, ends, np.arange(len(starts)))]
     w.node("Slice", [w.value(source), *more], w.own(op.outputs[0]))
@@ -147,9 +132,7 @@ def same(kind: str) -> Callable[[Writer, Operator], None]:
 
 
 def reverse(w: Writer, op: Operator) -> None:
-    axes = w.constant(op.inputs[1])
-    if axes is None:
-        raise InputError(f"{w.place}: REVERSE_V2 along computed axes; constant ones wanted.")
+    axes = w.fixed(op.inputs[1], "REVERSE_V2 along computed axes; constant ones")
     ends = [np.full(len(axes), value) for value in (-1, -END)]
     more = [w.weight("bounds", part) for part in (*ends, axes, np.full(len(axes), -1))]
     w.node("Slice", [w.value(op.inputs[0]), *more], w.own(op.outputs[0]))

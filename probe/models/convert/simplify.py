@@ -12,7 +12,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ....features import InputError
+from ...graph.operators import attribute
 from ...runtime.sessions import audio_like, open_session, reason
+from ...surgery.expose import rebuild
 
 BATCHES = (2, 3)
 WHOLE = {"Shape", "Size", "Range", "Div", "Mul", "Add", "Sub", "Max", "Min", "Mod", "Gather", "Concat", "Slice"}
@@ -23,7 +25,7 @@ def simplify(model: onnx.ModelProto, place: str) -> onnx.ModelProto:
     """The model with its shape arithmetic replaced, and its outputs' shapes; of a fixed batch only the latter."""
     dims = [d.dim_value or 0 for d in model.graph.input[0].type.tensor_type.shape.dim]
     if not all(dims[1:]):
-        return pruned(model)
+        return rebuild(model, model.graph.node, model.graph.output)
     counted = [] if dims[0] else integers(model)
     results = [value.name for value in model.graph.output]
     few, many = (measure(model, [*counted, *results], (dims[0] or n, *dims[1:]), place) for n in BATCHES)
@@ -43,7 +45,7 @@ def simplify(model: onnx.ModelProto, place: str) -> onnx.ModelProto:
             weights[name] = numpy_helper.from_array(target, name)
             node = helper.make_node("Reshape", [node.input[0], name], node.output, name=node.name)
         nodes.append(node)
-    return pruned(_with(model, _moved_ones(nodes, weights), weights))
+    return rebuild(model, _moved_ones(nodes, weights), model.graph.output, weights.values())
 
 
 def integers(model: onnx.ModelProto) -> list[str]:
@@ -52,7 +54,7 @@ def integers(model: onnx.ModelProto) -> list[str]:
     found = []
     for node in model.graph.node:
         first = node.input[1] if node.op_type == "Where" else node.input[0]
-        to = next((a.i for a in node.attribute if a.name == "to"), None)
+        to = attribute(node, "to")
         begins = node.op_type in ("Shape", "Size") or to == onnx.TensorProto.INT64
         if begins or (node.op_type in WHOLE and node.op_type != "Cast" and first in whole):
             whole |= set(node.output)
@@ -101,7 +103,7 @@ def _moved_ones(nodes: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto
         before = by_output.get(node.input[0]) if node.op_type == "Transpose" else None
         if before is not None and before.op_type == "Reshape" and before.input[1] in weights:
             target = numpy_helper.to_array(weights[before.input[1]])
-            order = next(list(a.ints) for a in node.attribute if a.name == "perm")
+            order = attribute(node, "perm")
             large = [i for i, n in enumerate(target) if n != 1]
             if [order.index(i) for i in large] == sorted(order.index(i) for i in large) and (target != 0).all():
                 name = node.output[0] + "_shape"
@@ -109,29 +111,3 @@ def _moved_ones(nodes: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto
                 node = helper.make_node("Reshape", [before.input[0], name], node.output, name=node.name)
         done.append(node)
     return done
-
-
-def pruned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without nodes and weights that no output needs."""
-    needed = {value.name for value in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if needed & set(node.output):
-            needed |= set(node.input)
-            kept.append(node)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in needed}
-    return _with(model, kept[::-1], weights)
-
-
-def _with(
-    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], weights: dict[str, onnx.TensorProto]
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes, model.graph.name, list(model.graph.input), list(model.graph.output), list(weights.values())
-    )
-    return helper.make_model(
-        graph,
-        opset_imports=list(model.opset_import),
-        producer_name=model.producer_name,
-        ir_version=model.ir_version,
-    )

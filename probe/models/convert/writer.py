@@ -64,6 +64,12 @@ class Writer:
             )
         return None if tensor.data is None else widened(tensor.data)
 
+    def fixed(self, i: int, found: str) -> np.ndarray:
+        """The values of a tensor that has to be constant. InputError, begun by `found`: it is computed."""
+        if (data := self.constant(i)) is None:
+            raise InputError(f"{self.place}: {found} wanted.")
+        return data
+
     def value(self, i: int) -> str:
         """Tensor `i` in TensorFlow's layout."""
         if i in self.names:

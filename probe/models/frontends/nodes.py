@@ -2,53 +2,93 @@
 
 waveform [N, S] -> Conv (stride hop) -> re, im [N, bins, T] -> re * re + im * im -> MatMul (mel) [N, rows, T]
                 -> log -> cut, spread, fill or resize -> the model's axes and channels
+
+How the spectrogram lies in the model's input is its `Layout`: which axis is time, which holds the rows, how many
+channels there are.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+import onnx
+from onnx import NodeProto, TensorProto
 
+from ....features import InputError
+from ...graph.load import audio_input, input_dims
+from ...graph.node_list import NodeList
+from ...runtime.input_spec import dims_text, is_waveform
 from .filters import filters, resizing, smoothing, transform
 from .frontend import FrontEnd
-from .layout import Layout
-
-PREFIX = "frontend/"
 
 
-@dataclass
-class NodeList:
-    """Nodes of a graph under construction; every tensor of it is named below PREFIX."""
+@dataclass(frozen=True)
+class Layout:
+    """height, width: rows and frames that the input is fixed to, None where free. element: its ONNX number type."""
 
-    opset: int
-    nodes: list[NodeProto] = field(default_factory=list)
+    batch: int | None
+    height: int | None
+    width: int | None
+    time_first: bool
+    channels: int = 1
+    channel_axis: int | None = None
+    element: int = TensorProto.FLOAT
 
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
-        name = output or f"{PREFIX}{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=f"{PREFIX}{len(self.nodes)}", **attributes))
-        return name
+    @classmethod
+    def of(cls, model: onnx.ModelProto, front: FrontEnd, place: str) -> "Layout":
+        """InputError: an input that this front end's spectrogram does not fit."""
+        value = audio_input(model, place)
+        dims = [d if isinstance(d, int) else None for d in input_dims(value)]
+        if len(dims) not in (3, 4) or is_waveform(dims):
+            raise InputError(
+                f"{place}: input {dims_text(dims)}, `--frontend` wants a model that takes a spectrogram, "
+                "[N,rows,frames] or [N,channels,rows,frames]. Does this one take the waveform itself?"
+            )
+        axis = None if len(dims) == 3 else 3 if dims[3] in (1, 3) and dims[1] not in (1, 3) else 1
+        first, second = [size for i, size in enumerate(dims) if i not in (0, axis)]
+        time_first = front.layout == "time-mel"
+        if front.fit != "resize":
+            fits = [(height is None or height == front.height) for height in (first, second)]
+            exact = [height == front.height for height in (first, second)]
+            if not any(fits):
+                raise InputError(
+                    f"{place}: input {dims_text(dims)} has no axis of {front.height} rows, which `--frontend` makes. "
+                    f"Another n_mels ({min(d for d in (first, second) if d)}?), or `resize`?"
+                )
+            if exact[0] != exact[1]:
+                time_first = exact[1]
+            elif fits[0] != fits[1]:
+                time_first = fits[1]
+        height, width = (second, first) if time_first else (first, second)
+        channels = 1 if axis is None else dims[axis] or 1
+        return cls(dims[0], height, width, time_first, channels, axis, value.type.tensor_type.elem_type)
 
-    def constant(self, value, dtype=np.float32) -> str:
-        array = np.ascontiguousarray(np.asarray(value, dtype))
-        return self.add("Constant", value=numpy_helper.from_array(array, f"{PREFIX}value"))
-
-    def reduce(self, kind: str, x: str, axes: Sequence[int]) -> str:
-        if self.opset < 18:  # axes became an input with opset 18
-            return self.add(kind, x, axes=list(axes), keepdims=1)
-        return self.add(kind, x, self.constant(axes, np.int64), keepdims=1)
-
-    def pad(self, x: str, before: Sequence[int], after: Sequence[int], mode: str) -> str:
-        if self.opset < 11:
-            return self.add("Pad", x, pads=[*before, *after], mode=mode)
-        return self.add("Pad", x, self.constant([*before, *after], np.int64), mode=mode)
+    def samples(self, front: FrontEnd, window_s: float | None, place: str) -> int:
+        """Samples of a window. InputError: not told, too short, or another number of frames than the input has."""
+        if window_s is None:
+            if self.width is None:
+                raise InputError(f"{place}: its input takes any number of frames: give --window (seconds).")
+            samples = front.samples(self.width)
+        else:
+            samples = round(window_s * front.rate)
+        frames = front.frames(samples)
+        least = front.n_fft // 2 + 1 if front.pad == "reflect" else 1
+        if frames < 1 or samples < least:
+            raise InputError(f"{place}: a window of {samples} samples is shorter than one frame of `--frontend`.")
+        wrong = self.width is not None and front.fit != "resize" and frames != self.width
+        if wrong and not (front.fit == "zeros" and frames < (self.width or 0)):
+            fitting = front.samples(self.width or 1) / front.rate
+            raise InputError(
+                f"{place}: a window of {samples / front.rate:g} s gives {frames} frames, its input takes {self.width}. "
+                f"--window {fitting:g} fits; so does another hop, or `resize`."
+            )
+        return samples
 
 
 def frontend_nodes(
     front: FrontEnd, layout: Layout, samples: int, source: str, target: str, opset: int
 ) -> list[NodeProto]:
     """Nodes from the waveforms `source` [N, samples] to the model's input `target`."""
-    n = NodeList(opset)
+    n = NodeList("frontend/", opset)
     frames = front.frames(samples)
     x = _spectrum(n, front, source, samples)
     x = _logarithm(n, front, x, frames)
@@ -57,7 +97,7 @@ def frontend_nodes(
         rows, columns = resizing(front.height, layout.height or front.height), resizing(frames, layout.width or frames)
         x = n.add("MatMul", n.add("MatMul", n.constant(rows), x), n.constant(columns.T))
     elif layout.width and layout.width > frames:
-        x = n.pad(x, [0, 0, 0], [0, 0, layout.width - frames], "constant")
+        x = n.pad(x, [0, 0, 0], [0, 0, layout.width - frames])
     if front.mean or front.std != 1:
         x = n.add("Div", n.add("Sub", x, n.constant(front.mean)), n.constant(front.std))
     if layout.time_first:
@@ -67,10 +107,10 @@ def frontend_nodes(
         if layout.time_first:
             shape = [shape[0], shape[2], shape[1]]
         shape.insert(layout.channel_axis, 1)
-        x = n.add("Reshape", x, n.constant(shape, np.int64))
+        x = n.reshape(x, shape)
         if layout.channels > 1:
             repeats = [layout.channels if axis == layout.channel_axis else 1 for axis in range(4)]
-            x = n.add("Expand", x, n.constant(repeats, np.int64))
+            x = n.add("Expand", x, n.integers(repeats))
     n.add("Cast" if layout.element != TensorProto.FLOAT else "Identity", x, output=target,
           **({"to": layout.element} if layout.element != TensorProto.FLOAT else {}))  # fmt: skip
     return n.nodes
@@ -78,7 +118,7 @@ def frontend_nodes(
 
 def _spectrum(n: NodeList, front: FrontEnd, source: str, samples: int) -> str:
     """[N, rows, T]: magnitudes or powers, in mel bands where the front end has them."""
-    x = n.add("Reshape", source, n.constant([-1, 1, samples], np.int64))
+    x = n.reshape(source, [-1, 1, samples])
     pads = [front.lead, front.tail] if front.pad == "zero" else [0, 0]
     if front.pad == "reflect":
         x = n.pad(x, [0, 0, front.lead], [0, 0, front.tail], "reflect")

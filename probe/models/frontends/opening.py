@@ -16,8 +16,7 @@ from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, read
 from ...runtime.input_spec import declared
 from .frontend import FrontEnd
-from .layout import Layout
-from .nodes import frontend_nodes
+from .nodes import Layout, frontend_nodes
 
 WAVEFORM = "waveform"
 

@@ -1,7 +1,7 @@
 """What turns windows into probabilities: a fused file, any ONNX classifier with a list of labels, or a training's run.
 
 protocol                        what `predict` and `detect` take: a fine-tuned model has it, too
-onnx_file, recording_file       a file of scores; one whose heads read whole recordings
+onnx_file                       a file of scores; one whose heads read whole recordings
 opening                         which of them a file is
 """
 

@@ -14,8 +14,7 @@ from ....features.playback import Playback
 from ....features.windows import NORMALISATIONS
 from ...runtime import sessions
 from ...runtime.providers import CPU, Device
-from .onnx_file import OnnxPredictor
-from .recording_file import over_recordings
+from .onnx_file import OnnxPredictor, over_recordings
 
 METADATA = ("labels", "sample_rate", "window_s", "normalise")
 ACTIVATIONS = ("sigmoid", "softmax", "none")

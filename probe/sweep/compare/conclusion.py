@@ -105,15 +105,8 @@ class ModelConclusion:
     def to_json(self) -> dict:
         """`answer.json`."""
         parts = {name: part and part.to_json() for name in (*USES, "published") for part in [getattr(self, name)]}
-        more = {
-            "references": self.references,
-            "metric": self.metric,
-            "n": self.n,
-            "n_groups": self.n_groups,
-            "smallest_p": self.smallest_p,
-            "readouts": list(self.readouts),
-        }
-        return {**parts, "sentence": self.sentence, "lines": self.lines, "agree": self.agree, **more}
+        said = ("sentence", "lines", "agree", "references", "metric", "n", "n_groups", "smallest_p", "readouts")
+        return parts | {name: getattr(self, name) for name in said}
 
     def _headline(self) -> str:
         parts = list(self.uses.values())

@@ -40,22 +40,11 @@ class Conclusion(Findings):
 
     def to_json(self) -> dict:
         """`answer.json`."""
+        said = ("sentence", "lines", "agree", "reference", "metric", "n", "n_groups", "smallest_p")
+        said += ("inner_first", "readouts", "misled", "parts")
         named = {use: getattr(self, use) for use in (*USES, "published")}
-        return {
-            **{name: asdict(advice) if advice else None for name, advice in named.items()},
-            "sentence": self.sentence,
-            "lines": self.lines,
-            "agree": self.agree,
-            "reference": self.reference,
-            "metric": self.metric,
-            "n": self.n,
-            "n_groups": self.n_groups,
-            "smallest_p": self.smallest_p,
-            "inner_first": list(self.inner_first),
-            "readouts": list(self.readouts),
-            "misled": self.misled,
-            "parts": self.parts,
-        }
+        uses = {name: asdict(advice) if advice else None for name, advice in named.items()}
+        return uses | {name: getattr(self, name) for name in said}
 
 
 def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:

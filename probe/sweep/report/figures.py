@@ -6,7 +6,6 @@ from html import escape
 
 from ....analysis.runs import Run
 from ....analysis.studies import few_shot
-from .headline import concluded
 from .published import readout
 from .readouts import best_cells, heading, score_name
 
@@ -24,7 +23,7 @@ def figures(data: Run) -> Iterator[str]:
     """
     for name, say in SAID.items():
         path = data.folder / "figures" / f"{name}.png"
-        if path.is_file() and (name not in OF_READOUTS or data.has_readouts):
+        if path.is_file():
             alt, caption = say(data)
             image = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
             picture = f'<img src="{image}" alt="{escape(alt)}">'
@@ -66,13 +65,9 @@ def depth_said(data: Run) -> Said:
         alt += " in multiply-accumulates."
     else:
         alt += f": {best.ms_per_window:.1f} ms a window at {best.tap}, {last.ms_per_window:.1f} at {last.tap}."
-    how = (
-        f" This is the published read-out, {readout(data)}; others can order the taps otherwise."
-        if concluded(data)
-        else ""
-    )
     return alt, (
-        f"<b>Accuracy against depth.</b> What each tap knows about these classes, and what it costs to get there.{how} "
+        "<b>Accuracy against depth.</b> What each tap knows about these classes, and what it costs to get there. This "
+        f"is the published read-out, {readout(data)}; others can order the taps otherwise. "
         "The band and the bars are 95 % intervals; filled points cannot be told from the best on these clips."
         f"{' Grey, dashed: the same network with random weights.' if data.control is not None else ''}"
     )
@@ -86,7 +81,7 @@ def architecture_said(data: Run) -> Said:
     )
     return alt, (
         "<b>The backbone, as found in the file.</b> Every box is a block; the stronger its colour, the better the "
-        f"probe does on what it puts out{_as_published(data)}."
+        f"probe does on what it puts out (the published read-out, {readout(data)})."
     )
 
 
@@ -103,12 +98,8 @@ def classes_said(data: Run) -> Said:
     alt = f"Heat map of accuracy, {size}; the column of {data.best} is framed."
     return alt, (
         "<b>Which class at which depth.</b> The best tap over all classes need not be the best for yours"
-        f"{_as_published(data)}."
+        f" (the published read-out, {readout(data)})."
     )
-
-
-def _as_published(data: Run) -> str:
-    return f" (the published read-out, {readout(data)})" if concluded(data) else ""
 
 
 def shots_said(data: Run) -> Said:
@@ -155,7 +146,6 @@ def similarity_said(data: Run) -> Said:
     )
 
 
-OF_READOUTS = ("readouts", "ranks")
 SAID: dict[str, Callable[[Run], Said]] = {
     "readouts": readouts_said,
     "ranks": ranks_said,

@@ -5,29 +5,16 @@ from html import escape
 
 from ....analysis import wording
 from ....analysis.runs import Run
-from ..published_answer import plain
-from . import published
 from .markup import unbroken
 from .readouts import score_name
 
 LOOKS = {"published": "published", "limit": "limit"}  # other parts are uses
 
 
-def concluded(data: Run) -> bool:
-    """Whether the run has a conclusion over read-outs; runs of the first edition have none."""
-    return data.has_readouts and bool(data.config.get("conclusion", {}).get("lines"))
-
-
 def head(data: Run) -> str:
     """The headline and the lines beside it, as HTML."""
-    if not concluded(data):
-        return (
-            f"<h1>{published.sentence(data)}</h1>\n"
-            f'<p class="lede">{published.lede(data)}</p>\n'
-            f'<p class="beside">{published.beside(data)}</p>'
-        )
     conclusion = data.config["conclusion"]
-    first, *others = _parts(conclusion)
+    first, *others = conclusion["parts"].items()
     lines = [_line(part, words, conclusion["misled"]) for part, words in others]
     return "\n".join(
         [f'<h1 class="conclusion">{_marked(data, first[1])}</h1>', *lines, f'<p class="lede">{_counted(data)}</p>']
@@ -36,12 +23,7 @@ def head(data: Run) -> str:
 
 def title(data: Run) -> str:
     """What the browser's tab says of the answer."""
-    return _parts(data.config["conclusion"])[0][1].rstrip(".") if concluded(data) else plain(data.best)
-
-
-def _parts(conclusion: dict) -> list[tuple[str, str]]:
-    parts = conclusion.get("parts") or {f"line {i}": line for i, line in enumerate(conclusion["lines"])}
-    return list(parts.items())
+    return next(iter(data.config["conclusion"]["parts"].values())).rstrip(".")
 
 
 def _line(part: str, words: str, misled: bool) -> str:

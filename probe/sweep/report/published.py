@@ -16,16 +16,10 @@ from .markup import bar, bracketed, interval, number, table, unbroken
 MOST_TIED = 8
 
 
-def sentence(data: Run) -> str:
-    """The answer; the best tap's name stands out and does not break."""
-    best = escape(data.best)
-    return unbroken(escape(data.answer["sentence"])).replace(best, f"<strong>{best}</strong>", 1)
-
-
 def lede(data: Run) -> str:
     """What the answer rests on: counts, intervals, the paired difference, what the p-value takes into account."""
     answer, over = data.answer, "groups" if data.n_groups else data.unit
-    intervals = f"Brackets are 95 % intervals{'' if data.has_readouts else ', bootstrap'} over {over}"
+    intervals = f"Brackets are 95 % intervals over {over}"
     accuracy = bracketed(answer["knn"], answer["knn_lo"], answer["knn_hi"], "{:.3f}")
     words = [f"Measured on {data.counted}, {data.config['folds']['description']}."]
     if data.best == data.reference:

@@ -16,7 +16,7 @@ from ....features.output_folder import adding
 from ...assets import REPORT_CSS, REPORT_JS
 from . import published
 from .figures import figures
-from .headline import concluded, head, title
+from .headline import head, title
 from .plane import plane
 from .provenance import provenance, warnings
 from .readouts import has_shift, readouts_table, shift_table
@@ -101,8 +101,6 @@ def running_head(verdict: str) -> str:
 
 def tables(data: Run) -> list[tuple[str, str]]:
     """(heading, table) of each table on the page, in order."""
-    if not concluded(data):
-        return [("Every tap, in graph order", published.ranking_table(data))]
     found = [("Every tap under every read-out", readouts_table(data))]
     if has_shift(data):
         found.append(("In domain and on the test recordings", shift_table(data)))

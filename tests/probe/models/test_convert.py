@@ -132,7 +132,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
         'package = "no_such_package_here"\nmember = "y.tflite"\n'
     )
     monkeypatch.setenv("BIRDPROBE_MODELS", str(table))
-    assert registry.converted("far") is not None
+    assert registry.find("far").kind == "convert"
     said = birdprobe("convert", "far", "-o", tmp_path / "out.onnx")
     assert said.returncode == 1
     assert "no_such_package_here is not installed" in said.stderr and "http://x/y.tflite" in said.stderr

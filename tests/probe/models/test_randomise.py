@@ -10,7 +10,7 @@ from onnx import numpy_helper
 import birdprobe as bp
 from birdprobe import InputError
 from birdprobe.probe.graph.dataflow import Graph
-from birdprobe.probe.graph.learned_weights import learned
+from birdprobe.probe.graph.layers import learned
 from birdprobe.probe.runtime.sessions import open_session
 from tests.graphs import Nodes, Spelling, perch
 from tests.probe.test_cli import birdprobe

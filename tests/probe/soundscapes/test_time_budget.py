@@ -2,7 +2,7 @@
 
 import pytest
 
-from birdprobe.probe.soundscapes.time_budget import MARGIN, Budget, clock, told
+from birdprobe.probe.soundscapes.workers import MARGIN, Budget, clock, told
 
 
 class Clock:
