@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
-from ..probe.cli.terminal import say, warn
+from ..probe.cli.terminal import warn
 
 RECIPE, HARDWARE, TEACHER = "Recipe (the member's published one otherwise)", "Machine", "Teacher"  # panels of --help
 Init = Annotated[
@@ -121,7 +121,7 @@ def finetune(
     given = locals()
     from .api import fine_tune
 
-    trained = fine_tune(**given, log=say)
+    trained = fine_tune(**given)
     if not trained.main:
         return
     best = trained.metrics
@@ -146,4 +146,4 @@ def export(
     given = locals()
     from .export import export
 
-    print(export(**given, log=say))
+    print(export(**given))

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..analysis.tables import Table
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
+from ..features.schema import checked
 from . import appendix, claims, drawings, tables, typeset, values
 from . import published as published_numbers
 from .macros import Macros, Missing
@@ -52,6 +53,7 @@ class Built:
         return "\n".join(lines)
 
 
+@checked
 def build(
     runs: Sequence[Path], out: Path, *, overwrite: bool = False, draws: int = 200, say: Callable[[str], None] = print
 ) -> Built:

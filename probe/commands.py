@@ -145,7 +145,6 @@ def compare(
         score=score.value,
         seed=seed,
         overwrite=overwrite,
-        log=say,
         command=command_line(),
     )
     warn(done.warnings)

@@ -13,6 +13,7 @@ from ...analysis.runs import ANSWER, Run
 from ...analysis.scored_items import read_run
 from ...features import InputError
 from ...features.files import read_json
+from ...features.schema import checked
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class SweepResult:
         return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 
+@checked
 def open_sweep(run: Path | str) -> SweepResult:
     """A finished sweep of this edition or the first.
 

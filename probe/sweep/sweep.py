@@ -8,7 +8,7 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ import pandas as pd
 from ...analysis import readouts
 from ...analysis.scored_items import Units
 from ...features.playback import Playback
-from ...features.progress import Progress
+from ...features.progress import Log, Progress, listener
 from ...features.schema import checked
 from ...features.store import FeatureStore
 from ...features.windows import Selection
@@ -45,7 +45,6 @@ from .studies.shots import study_shots
 from .studies.timings import study_timings
 
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
-Log = Callable[[str], None]
 
 
 @checked
@@ -57,7 +56,7 @@ def sweep(
     test: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    log: Log = lambda line: None,
+    log: Log | None = None,
     command: str = "",
     draw: bool = True,
     **settings: Any,
@@ -71,8 +70,8 @@ def sweep(
             `overwrite`, and replaced only when the new one is whole.
         test: other labelled recordings, such as soundscapes: read-outs are fitted on `audio` and scored there too.
         overwrite: replace a finished run; features are kept where their key still fits, since they are a cache.
-        progress: bars on stderr, on a terminal only.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
         command: what is recorded as the command that made the run.
         draw: also draw the figures and write report.html.
         **settings: the fields of `Settings`, named as the command's options: taps, pool, select, readout, score, ...
@@ -84,6 +83,7 @@ def sweep(
     Raises:
         InputError: anything wrong with what the user gave; nothing that was there before is lost.
     """
+    log = listener(log, progress)
     result = run_sweep(
         Path(model), Path(audio), Path(output), Settings(**settings), test=test, overwrite=overwrite,
         progress=progress, log=log, command=command,
