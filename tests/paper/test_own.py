@@ -77,6 +77,8 @@ def test_figures_for_print_are_vectors_without_captions(sweep):
         gallery.save(sweep, ["depth", "comparison"], style="print", columns=1)
     with pytest.raises(InputError, match="`--columns` must be 1 or 2, got 3"):
         gallery.save(sweep, ["depth"], style="print", columns=3)
+    with pytest.raises(InputError, match="`--columns 1` goes with `--style print`, got `--style screen`"):
+        gallery.save(sweep, ["depth"], columns=1)
     with pytest.raises(InputError, match="`--style` must be screen or print, got 'poster'"):
         gallery.save(sweep, style="poster")
 
