@@ -206,8 +206,8 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 
 def _is_simple(kind: Any) -> bool:
     """Text, numbers, paths, truth values, None, and sequences of them; not Words, which `comma_text` reads."""
-    simple = (str, int, float, bool, Path, type(None), *(Sequence[part] for part in (str, float, Path, Path | str)))
-    return all(one in simple for one in _alternatives(kind))
+    several = (Sequence[str], Sequence[float], Sequence[Path], Sequence[Path | str])
+    return all(one in (str, int, float, bool, Path, type(None), *several) for one in _alternatives(kind))
 
 
 def _native(value: Any) -> Any:
