@@ -14,6 +14,7 @@ import soundfile
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from .. import InputError
+from ..progress import Progress
 from .songs import INDIVIDUAL_SEMITONES, Species, generator, log_uniform, make_species, song
 
 __all__ = [
@@ -206,9 +207,12 @@ def write_dataset(
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty, expected an empty or new one. Written before?")
     species = make_species(n_species, seed, prefix)
-    for take in plan(species, clips_per_species, seed):
-        clip = make_clip(take, species, sample_rate, duration_s)
-        path = folder / take.species.name / f"{take.file_name}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.round(clip * 32767).astype(np.int16), sample_rate, subtype="PCM_16")
+    takes = plan(species, clips_per_species, seed)
+    with Progress("making", len(takes), "clips") as bar:
+        for take in takes:
+            clip = make_clip(take, species, sample_rate, duration_s)
+            path = folder / take.species.name / f"{take.file_name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.round(clip * 32767).astype(np.int16), sample_rate, subtype="PCM_16")
+            bar.advance()
     return folder

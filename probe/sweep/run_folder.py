@@ -171,8 +171,8 @@ def short_ranking(table: pd.DataFrame, k: int, metric: str = "euclidean") -> Tab
     }
     columns = (column for column in whole.columns if column.title in names)
     caption = (
-        f"{k}-NN ({metric}) is one read-out of several, `linear` (a ridge probe) another; p is each row's own, not "
-        "corrected for looking at all of them. Every tap under every read-out: readouts.csv and the report."
+        f"{k}-NN ({metric}) is one read-out of several, `linear` (a ridge probe) another, both top-1 here; p is each "
+        "row's own, not corrected for looking at all of them. The other read-outs: readouts.csv and the report."
     )
     return replace(
         whole, columns=tuple(replace(column, title=names[column.title]) for column in columns), caption=caption

@@ -203,10 +203,14 @@ def few_groups(n_groups: int, smallest_p: float) -> str:
 
 
 def how_sure(run: Run) -> str:
-    """What intervals and p-values of a conclusion are of: an interval may leave out 0 where p is large."""
+    """What scores, intervals and p-values of a conclusion are: an interval may leave out 0 where p is large."""
     over, table = "groups" if run.n_groups else run.unit, run.readouts
+    score = wording.SCORES[run.config["conclusion"]["metric"]]
     many = f"{table.tap.nunique()} taps x {table.readout.nunique()} read-outs"
-    return f"Brackets: 95 % intervals over {over}, of one tap and read-out alone; p: family-wise, over all {many}."
+    return (
+        f"Scores: {score}; brackets: 95 % intervals over {over}, of one tap and read-out alone; p: family-wise, over "
+        f"all {many}."
+    )
 
 
 def _s(names: list[str]) -> str:

@@ -9,7 +9,6 @@ from ..conclusion import how_sure
 from ..published_answer import plain
 from . import published
 from .markup import unbroken
-from .readouts import score_name
 
 LOOKS = {"published": "published", "limit": "limit"}  # other parts are uses
 
@@ -76,7 +75,7 @@ def _counted(data: Run) -> str:
     words = [
         f"Measured on {conclusion['n']:,} {data.unit}{groups}, {data.n_classes} classes, "
         f"{data.config['folds']['description']}.",
-        f"Scores are {score_name(data)}. {how_sure(data)}",
+        how_sure(data),
     ]
     if conclusion["metric"] == "top1":
         words.append(f"Chance is {data.chance:.3f}.")
