@@ -64,6 +64,7 @@ def build(
     """
     out, sources, published = Path(out), recognise(runs), published_numbers.read()
     OutputFolder(out, KIND).check(overwrite)
+    typeset.compiler()  # a missing one is told before minutes of drawing
     cast = roles.cast(sources)
     found = derived.gather(sources, say, draws=draws)
     say("tables")

@@ -1,6 +1,7 @@
 """A paper of one's own runs: their numbers, none of the note's claims; figures for print."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -58,6 +59,14 @@ def test_equal_runs_give_equal_papers(sweep, built, tmp_path):
 def test_without_runs_there_is_no_paper(tmp_path):
     with pytest.raises(InputError, match="expected at least one run, got none"):
         build([], tmp_path / "paper")
+
+
+def test_a_missing_compiler_is_told_before_anything_is_drawn(sweep, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "typst", None)  # as if it were not installed
+    said: list[str] = []
+    with pytest.raises(InputError, match="the typst package is not installed"):
+        build([sweep], tmp_path / "paper", say=said.append)
+    assert not said
 
 
 def test_figures_for_print_are_vectors_without_captions(sweep):
