@@ -138,9 +138,9 @@ def run_sweep(
     wanted = {"features.h5": True, "test.h5": test is not None, CONTROL: settings.control}
     folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
-    for part in filter(None, (data.recordings, data.held_out)):
-        if part.kind:
-            log(f"{part.root}: {part.kind}")
+    for place, part in ((audio, data.recordings), (test, data.held_out)):
+        if part is not None and part.kind:
+            log(f"{place}: {part.kind}")
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
     if settings.control:
@@ -270,7 +270,7 @@ def rank_stores(
                 beside.append(shared_with_test(store.rows(), test_store.rows()))
         beside += studied(store, units, verdict, settings, progress, log)
         if settings.projection != "none":
-            log(f"{settings.projection} of the last blocks")
+            log(f"plane of the last blocks, {settings.projection}")
             projected = project(store, units, blocks, settings.projection, settings.seed)
         return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
 
@@ -285,7 +285,7 @@ def studied(
         found.append(study_shots(store, units, verdict, sizes, settings.k, settings.seed, progress))
     if settings.planes:
         method = "pca" if settings.projection == "none" else settings.projection
-        log(f"{method} of every tap")
+        log(f"plane of every tap, {method}")
         found.append(study_planes(store, units, method, settings.k, settings.seed))
     return found
 
