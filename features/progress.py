@@ -1,4 +1,7 @@
-"""The one progress bar: on stderr, gone when it is done; in a log, where no bar can be drawn, a line now and then."""
+"""What a long job says while it runs, on stderr: lines, and the one progress bar, which is gone when it is done.
+
+In a notebook the bar is one line that is written over; in a log, where neither can be, a line now and then.
+"""
 
 import sys
 import threading
@@ -9,6 +12,8 @@ from typing import Any
 
 BEAT_S = 2.0  # seconds after which work that cannot be counted says that it goes on
 LINE_S = 20.0  # seconds between lines where stderr is no terminal
+REDRAW_S = 0.2  # seconds between two states of the one line of a notebook
+SERIOUS = ("warning:", "birdprobe:")  # beginnings of lines that are always said
 _silent = False  # for the whole process, as `--quiet` wishes
 
 
@@ -18,9 +23,24 @@ def silence(wanted: bool) -> None:
     _silent = wanted
 
 
-def silent() -> bool:
-    """Whether the user asked for results, warnings and errors only."""
-    return _silent
+Log = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """A line on stderr, since results go to stdout; where the process is silent only warnings and errors are said."""
+    if not _silent or line.startswith(SERIOUS):
+        print(line, file=sys.stderr, flush=True)
+
+
+def listener(log: Log | None, progress: bool = True) -> Log:
+    """Who hears the lines of a job that was called from Python.
+
+    Args:
+        log: who was named for it; None: stderr. progress: False leaves warnings alone there, as `--quiet` does.
+    """
+    if log is not None:
+        return log
+    return say if progress else lambda line: say(line) if line.startswith(SERIOUS) else None
 
 
 @contextmanager
@@ -62,6 +82,8 @@ class Progress:
         self.done = done
         self._what, self._of = what, f"{total:,} {unit}".rstrip()
         self._lines = not _silent and wanted and self.quiet
+        self._notebook = self._lines and type(sys.stderr).__module__.startswith("ipykernel")
+        self._shown = 0  # characters of the line that a notebook shows
         self._began = self._told = time.perf_counter()
         self._bar: Any = None  # rich's, which a silent run need not have
         if not self.quiet:
@@ -87,6 +109,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._shown:
+            self._write_over("")
 
     @property
     def elapsed_s(self) -> float:
@@ -111,6 +135,15 @@ class Progress:
         self.done += steps
         if self._bar is not None:
             self._bar.update(self._task, advance=steps, note=f", {note}" if note else "")
-        elif self._lines and time.perf_counter() - self._told >= LINE_S:
+        elif self._lines and time.perf_counter() - self._told >= (REDRAW_S if self._notebook else LINE_S):
             self._told = time.perf_counter()
-            print(f"{self._what}: {self.done:,} of {self._of}, {self.elapsed_s:.0f} s", file=sys.stderr, flush=True)
+            line = f"{self._what}: {self.done:,} of {self._of}, {self.elapsed_s:.0f} s"
+            if self._notebook:
+                self._write_over(line)
+            else:
+                print(line, file=sys.stderr, flush=True)
+
+    def _write_over(self, line: str) -> None:
+        """The line in the place of the one before; "" takes that away."""
+        print(f"\r{line:{self._shown}}", end="" if line else "\r", file=sys.stderr, flush=True)
+        self._shown = len(line)

@@ -6,6 +6,7 @@ import os
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
@@ -28,7 +29,6 @@ NAMES = {
     float: "a number",
     Path: "a path",
     tuple: "a sequence of text",
-    Sequence: "a sequence of text",
     type(None): "None",
 }
 
@@ -128,20 +128,21 @@ def comma_text(name: str, value: object) -> str:
 def setting(name: str, kind: Any, value: object) -> Any:
     """A value that was given for a setting or an argument, of its declared type.
 
-    A whole number does for a number and the other way round, one text for a sequence, a NumPy scalar for what it holds.
+    A whole number does for a number and the other way round, one of its parts for a sequence, a NumPy scalar for what
+    it holds.
 
     Raises:
         InputError, naming the argument: a value of another type.
     """
     value = _native(value)
-    kinds = [typing.get_origin(one) or one for one in _alternatives(kind)]
+    kinds = _alternatives(kind)
     if isinstance(value, str) and str in kinds:
         return value
     for one in kinds:
-        if one in (tuple, Sequence):
-            parts = (value,) if isinstance(value, str) else value
-            if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
-                return tuple(parts)
+        if typing.get_origin(one) in (tuple, Sequence):
+            parts = value if isinstance(value, list | tuple) else (value,)
+            with suppress(InputError):
+                return tuple(setting(name, typing.get_args(one)[0], part) for part in parts)
         elif isinstance(value, bool):
             if one is bool:
                 return value
@@ -151,8 +152,7 @@ def setting(name: str, kind: Any, value: object) -> Any:
             return Path(value)
         elif one is int and isinstance(value, float) and value.is_integer():
             return int(value)
-    wanted = " or ".join(NAMES[one] for one in kinds)
-    raise InputError(f"`{name}` must be {wanted}, got {_shown(value)}.")
+    raise InputError(f"`{name}` must be {' or '.join(map(_wanted, kinds))}, got {_shown(value)}.")
 
 
 def checked(function: Function) -> Function:
@@ -192,13 +192,22 @@ def _name(found: object) -> str:
     return "nothing" if found is None else NAMES.get(type(found), type(found).__name__)
 
 
+def _wanted(kind: Any) -> str:
+    """A declared type in words."""
+    if typing.get_origin(kind) not in (tuple, Sequence):
+        return NAMES[kind]
+    parts = (NAMES[part].split()[-1] for part in _alternatives(typing.get_args(kind)[0]) if part is not str)
+    return f"a sequence of {''.join(f'{part}s' for part in parts) or 'text'}"
+
+
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
 
 
 def _is_simple(kind: Any) -> bool:
-    """Text, numbers, paths, truth values, None, and sequences of text; not Words, which `comma_text` reads."""
-    return all(one in (str, int, float, bool, Path, type(None), Sequence[str]) for one in _alternatives(kind))
+    """Text, numbers, paths, truth values, None, and sequences of them; not Words, which `comma_text` reads."""
+    several = (Sequence[str], Sequence[float], Sequence[Path], Sequence[Path | str])
+    return all(one in (str, int, float, bool, Path, type(None), *several) for one in _alternatives(kind))
 
 
 def _native(value: Any) -> Any:

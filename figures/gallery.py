@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..analysis.runs import Run
 from ..features import InputError
 from ..features.output_folder import adding
+from ..features.schema import checked
 from . import style as look
 from .comparisons import models
 from .predictions import agreement, comparison, experiments, pipelines
@@ -84,6 +85,7 @@ def drawable(run: Path) -> tuple[str, ...]:
     return tuple(name for name in FIGURES if name != "trajectories" or data.has_paths) + others
 
 
+@checked
 def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN, columns: int = 2) -> list[Path]:
     """Draw the figures of a run into it. The same run gives the same bytes.
 
@@ -107,6 +109,8 @@ def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN, col
         raise InputError(f"`--style` must be {' or '.join(STYLES)}, got '{style}'.")
     if columns not in look.PRINT_IN:
         raise InputError(f"`--columns` must be 1 or 2, got {columns}.")
+    if style != PRINT and columns != 2:
+        raise InputError(f"`--columns {columns}` goes with `--style {PRINT}`, got `--style {style}`.")
     run, place = Path(run), Path("figures", *([FOLDERS[columns]] if style == PRINT else []))
     every = FIGURES | AS_PUBLISHED | {name: module.draw for name, module in WHERE_DATA.items()}
     for name in names or ():

@@ -1,17 +1,19 @@
 """The function behind `birdprobe finetune`, which notebooks call as `birdprobe.fine_tune`."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ..features import InputError
+from ..features.progress import Log, listener
 from ..features.recordings import choose, read_recordings
 from ..features.recordings.taxonomy import read_classes
+from ..features.schema import checked
 from .data.augment import Augment
 from .models import members
 from .training.recipe import Settings
 from .training.train import Trained, train
 
 
+@checked
 def fine_tune(
     member: str,
     audio: Path | None = None,
@@ -59,7 +61,7 @@ def fine_tune(
     push_to_hub: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train a member through on all folds but one; goes on where a killed call of the same arguments stopped.
@@ -90,12 +92,13 @@ def fine_tune(
         track, push_to_hub: a trackio project; the OWNER/NAME of a model repository for the best checkpoint.
         seed: of folds and of everything drawn in training.
         overwrite: replace this fold, and no other.
-        log: hears what happens, line by line.
-        progress: draw a bar on a terminal.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: the fold's log and best epoch.
     Raises: InputError for anything wrong with what the user gave.
     """
+    log = listener(log, progress)
     if output is None or (audio is None and not smoke):
         raise InputError("finetune: expected AUDIO and -o RUN, got one or none of them; --smoke needs no AUDIO.")
     wishes = {

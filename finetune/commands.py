@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..probe.cli.options import Classes, Column, FoldRegex, Folds, GroupRegex, Groups, Overwrite, PerClass, Seed, out
-from ..probe.cli.terminal import say, warn
+from ..probe.cli.terminal import warn
 
 recipe = partial(typer.Option, rich_help_panel="Recipe (the member's published one otherwise)")
 machine = partial(typer.Option, rich_help_panel="Machine")
@@ -97,7 +97,7 @@ def finetune(
     given = locals()
     from .api import fine_tune
 
-    trained = fine_tune(**given, log=say)
+    trained = fine_tune(**given)
     if not trained.main:
         return
     best = trained.metrics
@@ -122,4 +122,4 @@ def export(
     given = locals()
     from .export import export
 
-    print(export(**given, log=say))
+    print(export(**given))

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from ..features import InputError
 from ..features.drafts import draft_folder
 from ..features.files import check_exists, check_new
+from ..features.progress import Log, listener
+from ..features.schema import checked
 from . import checkpoint, initial_weights
 from .checkpoint import Description
 from .exporter import program_of, quiet
@@ -86,6 +88,7 @@ class Outputs(nn.Module):
         return logits, embedding, probabilities(logits, self.activation)
 
 
+@checked
 def export(
     what: str | Path,
     output: Path,
@@ -94,7 +97,8 @@ def export(
     init: Path | None = None,
     pretrained: bool = False,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Exported:
     """One ONNX file of a fine-tuned member or of any timm backbone, front end inside.
 
@@ -105,12 +109,14 @@ def export(
         fold: of a run with several.
         init, pretrained: for a name, the weights that it gets; random ones otherwise.
         overwrite: replace an existing file.
-        log: hears one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: what was written, and how far it is from torch.
     Raises: InputError for an existing file; no such run, fold, member; options that do not belong together; a result
         that differs from torch by more than 1e-4.
     """
+    log = listener(log, progress)
     out = Path(output)
     if out.suffix != ".onnx":
         raise InputError(f"{out}: expected a name that ends in .onnx.")

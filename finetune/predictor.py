@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import InputError
-from ..features.schema import check_choice
+from ..features.schema import check_choice, checked
 from . import checkpoint
 from .checkpoint import Description
 from .data.folds import NO_CALL
@@ -120,6 +120,7 @@ def is_run(path: Path) -> bool:
     return any(Path(path).glob("fold*/*.safetensors"))
 
 
+@checked
 def open_member(
     run: Path,
     fold: int | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..features.csv_files import write_csv
 from ..features.output_folder import adding
-from ..features.progress import working
+from ..features.progress import Log, listener, working
 from ..features.recordings.taxonomy import read_classes
 from ..features.schema import Words, checked, comma_text
 
@@ -50,7 +50,7 @@ def train(
     seed: int = 0,
     overwrite: bool = False,
     command: str = "",
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     progress: bool = True,
 ) -> "Trained":
     """Train heads on cached features over folds; score, compare and draw them.
@@ -75,12 +75,13 @@ def train(
         seed: of folds, weights and batches.
         overwrite: replace a finished run.
         command: for the record in config.json.
-        log: hears what happens, line by line.
-        progress: draw a bar on a terminal.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: the tables of the run, and what was chosen and compared on the way.
     Raises: InputError for anything wrong with what the user gave.
     """
+    log = listener(log, progress)
     with working("loading torch", log):
         from .training import results
         from .training.loop import Settings

@@ -76,7 +76,7 @@ def train(
     given = dict(locals(), fractions=numbers("--fractions", fractions), unit=unit.value)
     from .api import train
 
-    done = train(**given, command=command_line(), log=say)
+    done = train(**given, command=command_line())
     if done.selection:
         print_choice(done.selection)
     print((done.run / "table.md").read_text().rstrip())
@@ -93,6 +93,7 @@ def fuse(
     head: Head = None,
     fold: OneFold = None,
     normalise_inside: Annotated[bool, typer.Option("--normalise-inside", help="Scale windows in the graph.")] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Measure what fusing saves, for some 20 s.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """One ONNX file: MODEL up to the deepest tap that the heads read, and the heads."""
@@ -101,11 +102,7 @@ def fuse(
 
     with working("loading torch", say):
         from .fuse import fuse
-    fused = fuse(**given, log=say)
-    print(fused, flush=True)
-    with working("timing the file and the whole model", say):
-        timing = fused.timing()
-    print(timing)
+    print(fuse(**given))
 
 
 def experiment(
@@ -128,6 +125,6 @@ def experiment(
     given = locals()
     from .experiments import run_experiment
 
-    found = run_experiment(**given, command=command_line(), log=say)
+    found = run_experiment(**given, command=command_line())
     print((found.folder / "outcome.md").read_text().rstrip())
     print(f"Picture: {found.folder / 'figures' / 'experiment.png'}")

@@ -156,8 +156,8 @@ def load_members(run: Path, head: str | None = None, fold: int | None = None) ->
         raise InputError(f"{run}: expected one head, got {', '.join(there)}. Choose it with --head.")
     wanted = re.sub("[:+]", "-", head or "")
     fitting = [wanted] if wanted in there else [name for name in there if name.startswith(wanted)]
-    if len(fitting) != 1:
-        raise InputError(f"{run}: `--head` must be one of {', '.join(fitting or there)}, got {head}.")
+    if head == "" or len(fitting) != 1:
+        raise InputError(f"{run}: `--head` must be one of {', '.join(fitting or there)}, got {head or repr(head)}.")
     name = fitting[0]
     files = there[name]
     if fold is not None:

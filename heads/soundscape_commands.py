@@ -92,7 +92,7 @@ def predict(
     from .soundscapes import predict
 
     given["tta_shifts"], given["tta"] = shifts_of(tta_shifts), tuple(part for part in tta.split(",") if part)
-    print(predict(**given, command=command_line(), started=started, log=say))
+    print(predict(**given, command=command_line(), started=started))
 
 
 def events(
@@ -124,7 +124,7 @@ def events(
     given = locals()
     from .soundscapes import find_events
 
-    print(find_events(**given, log=say))
+    print(find_events(**given))
 
 
 def kernel(
@@ -155,4 +155,4 @@ def kernel(
         from ..probe.soundscapes.placement import shifts_of
         from .kaggle import write_kernel
     given["tta_shifts"] = shifts_of(tta_shifts)
-    print(write_kernel(**given, log=say))
+    print(write_kernel(**given))

@@ -6,7 +6,9 @@ from pathlib import Path
 from ..features import InputError
 from ..features.files import check_exists, check_new
 from ..features.playback import Playback
+from ..features.progress import Log, listener
 from ..features.recordings.taxonomy import read_classes
+from ..features.schema import checked
 from ..probe.models.registry import resolve
 from ..probe.runtime.providers import find_device
 from ..probe.soundscapes import predict as predict_soundscapes
@@ -16,6 +18,7 @@ from ..probe.soundscapes.predict import Predicted, check_output
 from ..probe.soundscapes.predictor import Predictor, open_onnx
 
 
+@checked
 def open_predictor(
     path: Path | str,
     model: Path | str | None = None,
@@ -96,6 +99,7 @@ def torch_device(device: str, precision: str) -> str:
     return device
 
 
+@checked
 def predict(
     model_or_run: Path | str | Predictor,
     soundscapes: Path | str | Sequence[Path | str],
@@ -113,7 +117,7 @@ def predict(
     overwrite: bool = False,
     command: str = "",
     started: float | None = None,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     progress: bool = True,
     **opening,
 ) -> Predicted:
@@ -133,13 +137,14 @@ def predict(
         workers: files at a time; None: one a core.
         overwrite: replace an existing result.
         command: for the record in OUT.json.
-        log: hears warnings and what happens, line by line.
-        progress: draw a bar on a terminal.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
         opening: arguments of `open_predictor`: model, head, fold, tta, no_call, labels, ...
 
     Returns: what was written, and how fast.
     Raises: InputError for what `open_predictor` refuses, an existing output, nothing to predict, unfitting classes.
     """
+    log = listener(log, progress)
     classes = read_classes(taxonomy) if taxonomy else None  # mistakes here are told before a model is opened
     check_output(Path(output), overwrite)
     opened = _opened(model_or_run, soundscapes, log, **opening)
@@ -163,6 +168,7 @@ def predict(
     )
 
 
+@checked
 def find_events(
     model_or_run: Path | str | Predictor,
     soundscapes: Path | str | Sequence[Path | str],
@@ -182,7 +188,7 @@ def find_events(
     normalise: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     progress: bool = True,
 ) -> Detected:
     """Soundscapes in, a table of events out: which class, from when to when, how sure.
@@ -199,13 +205,14 @@ def find_events(
         model, head, fold, labels, activation, sample_rate, window_s, normalise: as in `open_predictor`.
         workers: files at a time; None: one a core.
         overwrite: replace an existing table.
-        log: hears warnings, line by line.
-        progress: draw a bar on a terminal.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: the table, as it was written.
     Raises: InputError for what `open_predictor` refuses, thresholds that make no sense, an existing output or one of
         another suffix, nothing to hear.
     """
+    log = listener(log, progress)
     rule = Rule(threshold, release, gap_s, shortest_s)
     check_name(Path(output))
     check_new(Path(output), overwrite)
@@ -225,6 +232,8 @@ def _opened(
     if isinstance(soundscapes, Path | str):
         check_exists(soundscapes, "a folder of soundscapes or a file")
     if not isinstance(model_or_run, Path | str):
+        if not hasattr(model_or_run, "labels"):
+            raise InputError(f"`model_or_run` must be a path or what `open_predictor` gives, got {model_or_run!r}.")
         return model_or_run
     opened = open_predictor(model_or_run, **opening)
     if check := getattr(opened, "device_check", None):

@@ -27,7 +27,8 @@ from ..features import InputError
 from ..features.csv_files import read_csv, write_csv
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
-from ..features.progress import Progress
+from ..features.progress import Log, Progress, listener
+from ..features.schema import checked
 
 MEASURED = ("cells", "taps", "scores")
 MADE = ("answers", "distances", "regrets", "rules", "label_free", "controls")
@@ -58,13 +59,14 @@ class Atlas:
         )
 
 
+@checked
 def atlas(
     sources: Sequence[Path | str],
     output: Path | str,
     *,
     overwrite: bool = False,
     progress: bool = True,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
 ) -> Atlas:
     """Put finished sweeps of several backbones on several data sets together.
 
@@ -73,8 +75,8 @@ def atlas(
             taken as they are. Sweeps of `randomise`d files are the controls of the same architecture.
         output: the folder to write: tables (CSV) and `figures/`.
         overwrite: replace an earlier atlas.
-        progress: a bar on a terminal.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns:
         The tables.
@@ -86,6 +88,7 @@ def atlas(
     from ..figures.comparisons import atlas as pictures
     from ..figures.style import save_png
 
+    log = listener(log, progress)
     output, paths = Path(output), [Path(source) for source in sources]
     OutputFolder(output, KIND).check(overwrite)
     tables = read_tables(paths[0]) if is_atlas(paths) else score_runs(paths, progress, log)

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..analysis.tables import Table
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
+from ..features.schema import checked
 from . import appendix, claims, drawings, tables, typeset, values
 from . import published as published_numbers
 from .macros import Macros, Missing
@@ -51,6 +52,7 @@ class Built:
         return "\n".join(lines)
 
 
+@checked
 def build(
     runs: Sequence[Path], out: Path, *, overwrite: bool = False, draws: int = 200, say: Callable[[str], None] = print
 ) -> Built:
@@ -61,6 +63,7 @@ def build(
     """
     out, sources, published = Path(out), recognise(runs), published_numbers.read()
     OutputFolder(out, KIND).check(overwrite)
+    typeset.compiler()  # a missing one is told before minutes of drawing
     cast = roles.cast(sources)
     found = derived.gather(sources, say, draws=draws)
     say("tables")

@@ -56,4 +56,4 @@ def atlas(
     """Sweeps of several backbones on several data sets in one picture: where to read, and which rule of thumb holds."""
     from .atlas import atlas
 
-    print(atlas(sources, output, overwrite=overwrite, log=say))
+    print(atlas(sources, output, overwrite=overwrite))

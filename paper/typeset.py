@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from ..analysis.tables import Table
 from ..features import InputError
@@ -47,7 +48,7 @@ def compile_pdf(source: Path, out: Path) -> int:
     InputError: the typst package is not installed, or the folder's name is no text. A fault in the text is a bug and
     stays a TypstError.
     """
-    typst = _typst()
+    typst = compiler()
     if printable(str(source)) != str(source):  # Typst ends the process over it
         raise InputError(f"paper: expected a folder of UTF-8 text, got {printable(str(source.parent))}. Another -o?")
     options = {"root": str(source.parent), "ignore_system_fonts": True}
@@ -56,7 +57,8 @@ def compile_pdf(source: Path, out: Path) -> int:
     return int(json.loads(pages))
 
 
-def _typst():
+def compiler() -> ModuleType:
+    """The typst package. InputError: it is not installed."""
     try:
         return import_module("typst")
     except ImportError:

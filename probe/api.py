@@ -1,7 +1,7 @@
 """What the commands on backbones call, as functions on paths and arrays: `import birdprobe as bp`."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.files import check_new
 from ..features.playback import Playback
+from ..features.progress import Log, listener
 from ..features.recordings import assign_folds, choose, read_recordings
 from ..features.schema import Words, check_seed, checked, comma_text
 from ..features.windows import Selection
@@ -155,7 +156,7 @@ def extract(
     progress: bool = True,
     dry_run: bool = False,
     price: float | None = None,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
 ) -> Extraction | Estimate:
     """Cache every tap of a backbone for all windows of some recordings in one HDF5 store.
 
@@ -172,7 +173,8 @@ def extract(
         column: of any table, which column is which: "label=species,path=filename,start=onset,end=offset".
         unlabelled: every audio file below `audio`, labels unknown.
         seed: of every random choice. overwrite: replace a store that does not fit.
-        progress: a bar on stderr, on a terminal only. log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
         dry_run: write nothing; try a part of it, and tell the seconds, bytes and money of all and of 1,000 hours like
             it. price: of one core for one hour.
 
@@ -182,6 +184,7 @@ def extract(
     Raises:
         InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
     """
+    log = listener(log, progress)
     check_seed(seed)
     if output is None and not dry_run:
         raise InputError("extract: -o STORE.h5 is needed, unless it is a --dry-run.")
@@ -304,6 +307,8 @@ def rank(
     Raises:
         InputError: rows that do not match, too few of a class, an unknown read-out.
     """
+    if not isinstance(features, Mapping):
+        raise InputError(f"`features` must be arrays by tap, {{tap: [n, d]}}, got {type(features).__name__}.")
     if not features:
         raise InputError("rank: no features found, at least one tap is needed.")
     names = readouts.parse(comma_text("readout", readout))

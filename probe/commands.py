@@ -145,7 +145,6 @@ def compare(
         score=score.value,
         seed=seed,
         overwrite=overwrite,
-        log=say,
         command=command_line(),
     )
     warn(done.warnings)
@@ -209,7 +208,7 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     if as_json:
         print_json({"answer": done.answer, "ranking": records(done.ranking), "report": done.report})
         return
-    print_table(short_ranking(done.ranking, config["settings"]["k"]))
-    for line in ("", *done.answer["lines"]):
+    print_table(short_ranking(done.ranking, config["settings"]["k"], config["settings"]["metric"]))
+    for line in ("", *done.answer["lines"], done.note):
         print(line)
     print(f"Report: {done.report}")

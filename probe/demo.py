@@ -52,7 +52,7 @@ def competition(
     focal, table = read_recordings(folder), folder / "train_soundscapes_labels.csv"
     windows = read_recordings(table)
     commands = (
-        ("sweep", WREN.stem, folder, "-o", "runs/competition"),
+        ("sweep", WREN.stem, folder, "--test", table, "-o", "runs/competition"),
         ("extract", WREN.stem, folder, "-o", "focal.h5"),
         ("extract", WREN.stem, table, "-o", "soundscapes.h5"),
         (

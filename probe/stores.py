@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ..features import InputError
+from ..features.schema import checked
 from ..features.store import FeatureStore
 from .api import RankedFeatures, rank
 
 
+@checked
 def rank_stores(stores: Sequence[Path | str], **settings: Any) -> RankedFeatures:
     """Rank every tap of one or several stores on the clips that all of them hold.
 

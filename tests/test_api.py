@@ -117,7 +117,32 @@ def test_the_other_functions_name_a_wrong_argument_too(tmp_path):
         "readout": lambda: bp.rank(features, labels, readout=None),
         "runs": lambda: bp.compare("run"),
         "score": lambda: bp.compare(["a", "b"], score=None),
+        "features": lambda: bp.rank([features["a"]], labels),
+        "model_or_run": lambda: bp.predict(5, tmp_path, tmp_path / "x.csv"),
+        "tta_shifts": lambda: bp.predict(WREN, tmp_path, tmp_path / "x.csv", tta_shifts=["1"]),
+        "threshold": lambda: bp.find_events(WREN, tmp_path, tmp_path / "x.csv", threshold="0.5"),
+        "fold": lambda: bp.open_predictor(WREN, fold="0"),
+        "path": lambda: bp.open_store(None),
+        "predictions": lambda: bp.score(None, tmp_path),
+        "columns": lambda: bp.draw_figures(tmp_path, columns="1"),
     }
+    names_its_argument(calls)
+
+
+def test_the_functions_that_train_name_a_wrong_argument_too(tmp_path):
+    pytest.importorskip("torch")
+    names_its_argument(
+        {
+            "stores": lambda: bp.train([None], tmp_path / "run"),
+            "run": lambda: bp.fuse(None, WREN, tmp_path / "x.onnx"),
+            "epochs": lambda: bp.fine_tune("b1", tmp_path, tmp_path / "run", epochs="3"),
+            "pretrained": lambda: bp.export("b1", tmp_path / "x.onnx", pretrained="yes"),
+            "budget_minutes": lambda: bp.write_kernel(tmp_path, tmp_path / "k", budget_minutes="90"),
+        }
+    )
+
+
+def names_its_argument(calls):
     for name, call in calls.items():
         with pytest.raises(bp.InputError, match=f"^`{name}` must be "):
             call()

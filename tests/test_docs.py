@@ -56,7 +56,7 @@ def test_the_notebook_comes_to_a_decision(tmp_path):
     NotebookClient(book, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     printed = "".join(out.text for cell in book.cells for out in cell.get("outputs", ()) if out.output_type == "stream")
     assert "With a linear head: " in printed and re.search(
-        r"^read \w+: 0\.\d+, 0\.\d+ corrected; 140 clips", printed, re.M
+        r"^read \w+ by \w+: 0\.\d+ \[0\.\d+, [01]\.\d+\]; 140 clips", printed, re.M
     )
     assert re.search(r"^linear head on \w+: [01]\.\d+|^no torch here", printed, re.M)
     assert (tmp_path / "decision-run" / "report.html").is_file()

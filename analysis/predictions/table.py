@@ -20,6 +20,7 @@ import pandas as pd
 from ...features import InputError
 from ...features.csv_files import fault_of, unescaped, write_csv
 from ...features.files import check_file, write_text
+from ...features.schema import checked
 from .. import metrics
 from .row_ids import files
 
@@ -211,6 +212,7 @@ def check_submission(
     return table
 
 
+@checked
 def read_predictions(path: Path | str) -> pd.DataFrame:
     """`read`, and InputError for any fault that the table has by itself."""
     table = read(path)
@@ -240,6 +242,7 @@ def aligned(predictions: pd.DataFrame, truth: pd.DataFrame, place: str = "predic
     return predictions.loc[truth.index, truth.columns]
 
 
+@checked
 def score(predictions: Path | str, truth: Path | str, n_boot: int = 1000, seed: int = 0) -> dict:
     """`metrics.evaluate` of one CSV against another, and n_files.
 

@@ -35,10 +35,11 @@ def narrow_band(paths: Sequence[Path], sample_rate: int, playback: Playback = AS
         looked = " looked at"
         files = [files[i] for i in np.linspace(0, len(files) - 1, LOOKED_AT).astype(int)]
     wanted = playback.rate(sample_rate)
-    low = [rate for file in files if 0 < (rate := header_rate(file)) <= FAR_BELOW * wanted]
+    rates = [rate for file in files if (rate := header_rate(file))]  # the others cannot be read, and are skipped
+    low = [rate for rate in rates if rate <= FAR_BELOW * wanted]
     if not low:
         return None
-    hold = f"{counted(len(files), 'recording')}{looked} {agree(len(low), 'holds', 'hold')}"
+    hold = f"{counted(len(rates), 'recording')}{looked} {agree(len(low), 'holds', 'hold')}"
     return (
         f"{len(low)} of {hold} nothing above {max(low) / 2000:g} kHz; the model reads up "
         f"to {wanted / 2000:g} kHz: it hears silence there. A model made for their rate may suit them better, and "

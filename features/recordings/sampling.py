@@ -87,7 +87,7 @@ def _too_rare(sizes: dict[str, int], least: int, kept: int, place: Path | str) -
             "expected at least two. Is the grouping too coarse?"
         )
     most = sorted(sizes.values())[-2:][0]
-    advice = f"Try {most}?" if most > 1 else "Add clips?"
+    advice = f"Try `--folds {most}`?" if most > 1 else "Add clips?"
     return InputError(
         f"{place}: got {enough} of {counted(len(sizes), 'class')} with {least} clips or more, as --folds or "
         f"--min-per-class asks, expected at least two. {advice}"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .. import InputError
 from ..files import check_regular
-from ..schema import value_of
+from ..schema import checked, value_of
 from . import file as layout
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
@@ -325,6 +325,7 @@ def _narrow(array: np.ndarray, dtype: str, tap: str, rows: pd.DataFrame) -> np.n
     return stored
 
 
+@checked
 def open_store(path: Path | str) -> FeatureStore:
     """Open a store for reading; a context manager.
 

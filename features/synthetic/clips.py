@@ -14,6 +14,7 @@ import soundfile
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from .. import InputError
+from ..progress import Progress
 from .songs import INDIVIDUAL_SEMITONES, Species, generator, log_uniform, make_species, song
 
 RATE = 32_000  # Hz of a written clip
@@ -184,9 +185,12 @@ def write_dataset(folder: Path, n_species: int, clips_per_species: int, seed: in
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty, expected an empty or new one. Written before?")
     species = make_species(n_species, seed)
-    for take in plan(species, clips_per_species, seed):
-        clip = make_clip(take, species, RATE, duration_s)
-        path = folder / take.species.name / f"{take.file_name}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.round(clip * 32767).astype(np.int16), RATE, subtype="PCM_16")
+    takes = plan(species, clips_per_species, seed)
+    with Progress("making", len(takes), "clips") as bar:
+        for take in takes:
+            clip = make_clip(take, species, RATE, duration_s)
+            path = folder / take.species.name / f"{take.file_name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.round(clip * 32767).astype(np.int16), RATE, subtype="PCM_16")
+            bar.advance()
     return folder

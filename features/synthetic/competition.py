@@ -24,6 +24,7 @@ import numpy as np
 import soundfile
 
 from .. import InputError
+from ..progress import Progress
 from .clips import RATE
 from .focal_clips import COLUMNS, Focal, make_focal, plan_focals
 from .soundscapes import WINDOW_S, Soundscape, make_land, make_soundscape, plan_soundscapes
@@ -89,8 +90,8 @@ def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, o
         _write_ogg(half / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave)
         return seconds
 
-    _in_threads(focal_file, focals)
-    seconds = _in_threads(soundscape_file, (*labelled, *unlabelled, *test))
+    _in_threads(focal_file, focals, "clips")
+    seconds = _in_threads(soundscape_file, (*labelled, *unlabelled, *test), "soundscapes")
     heard = dict(zip((*labelled, *unlabelled, *test), seconds))
 
     _write_csv(half / "taxonomy.csv", TAXONOMY, (_taxonomy_row(taxon) for taxon in fauna))
@@ -143,11 +144,15 @@ def _move(half: Path, folder: Path) -> None:
     half.rmdir()
 
 
-def _in_threads(make: Callable, items: Sequence) -> list:
+def _in_threads(make: Callable, items: Sequence, unit: str) -> list:
     """Transforms and the encoder release the interpreter's lock. After an error what has not begun is dropped."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    made = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, Progress("making", len(items), unit) as bar:
         try:
-            return list(pool.map(make, items))
+            for one in pool.map(make, items):
+                made.append(one)
+                bar.advance()
+            return made
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

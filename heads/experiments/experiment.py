@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ...features import InputError
 from ...features.output_folder import OutputFolder
+from ...features.progress import Log, listener
+from ...features.schema import checked
 from ...figures.gallery import save
 from ...finetune.checkpoint import versions
 from ...probe.assets import WREN
@@ -38,6 +40,7 @@ EXPERIMENTS = {
 }
 
 
+@checked
 def run_experiment(
     name: str,
     competition: Path,
@@ -51,7 +54,7 @@ def run_experiment(
     seed: int = 0,
     overwrite: bool = False,
     command: str = "",
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     progress: bool = True,
 ) -> Outcome:
     """What was published repeated where the truth is known: on a made-up competition.
@@ -70,12 +73,13 @@ def run_experiment(
         seed: of the first training.
         overwrite: replace a finished experiment.
         command: for the record in config.json.
-        log: hears what happens, line by line.
-        progress: draw a bar on a terminal.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: the table, what it says, and the folder.
     Raises: InputError for no such experiment, a competition without its truth, a folder that holds an outcome.
     """
+    log = listener(log, progress)
     started, out, model = time.perf_counter(), Path(output), model or WREN
     if name not in EXPERIMENTS:
         raise InputError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, got {name!r}.")

@@ -1,7 +1,7 @@
 """fuse(): from a train run and its backbone to one file on disk, compared with the two-step path before it is kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from onnx import helper
 from ...features import InputError
 from ...features.files import check_file, check_new, write_bytes
 from ...features.playback import AS_RECORDED
-from ...features.progress import working
+from ...features.progress import Log, listener, working
+from ...features.schema import checked
 from ...features.windows import normalise_windows
 from ...probe.graph.load import audio_input, data_files, default_opset
 from ...probe.models.registry import resolve
@@ -36,7 +37,8 @@ class Fused:
 
     size, full_size: bytes of the file and of the model it came from. max_abs: largest difference of a probability to
     the two-step path. cut_after: the deepest tap that is read, behind which nothing of the backbone is left.
-    frontend, inputs: what the model was opened with, and what is part of the file now.
+    frontend, inputs: what the model was opened with, and what is part of the file now. cost: a line on what fusing
+    saves, or of heads over time on what they cost beside the backbone; "" where it was not measured.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Fused:
     frontend: str | None = None
     inputs: tuple[str, ...] = ()
     recording: int = 0  # windows that go in together, at most; 0: windows are read one by one
+    cost: str = ""
 
     def __str__(self) -> str:
         share = 100 * self.size / self.full_size
@@ -63,18 +66,11 @@ class Fused:
         return (
             f"{self.path}: {self.head} over {', '.join(self.taps)}, {len(self.folds)} folds averaged; {together}"
             f"{self.size / 1e6:.1f} MB ({share:.0f} % of the model's {self.full_size / 1e6:.1f}); "
-            f"within {self.max_abs:.0e} of backbone and head in two steps"
+            f"within {self.max_abs:.0e} of backbone and head in two steps" + (f"\n{self.cost}" if self.cost else "")
         )
 
-    def timing(self) -> str:
-        """A line on what fusing saves: both files are timed now, for about 20 s. Of heads over time, on what they cost
-        beside the backbone."""
-        if self.recording:
-            return str(head_cost(self))
-        ms = speeds(self, self.model)
-        return f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)"
 
-
+@checked
 def fuse(
     run: Path,
     model: Path,
@@ -83,8 +79,10 @@ def fuse(
     head: str | None = None,
     fold: int | None = None,
     normalise_inside: bool = False,
+    timing: bool = False,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Fused:
     """One ONNX file: `model` up to the deepest tap that the heads of `run` read, and the heads.
 
@@ -96,13 +94,16 @@ def fuse(
         fold: one fold's head; None for all of them, averaged.
         normalise_inside: put the window's peak normalisation into the graph, so that it takes raw audio; without it
             the caller normalises as the metadata say.
+        timing: also measure what fusing saves, for about 20 s.
         overwrite: replace an existing file.
-        log: hears one line a stage: the export takes seconds a fold.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: what was written.
     Raises: InputError for no such head or fold, another model than the heads were trained on, an existing file, an
         opset that cannot be raised to 18, or a result that differs from the two-step path by more than 1e-5.
     """
+    log = listener(log, progress)
     run, model, output = Path(run), resolve(model), Path(output)
     check_new(output, overwrite)
     check_file(model, "the ONNX model that gave the heads their features")
@@ -116,7 +117,7 @@ def fuse(
     with working(f"fusing {members.name}", log):
         fused, exposed, off = made(members, model, inside, about, log)
     write(fused, output)
-    return Fused(
+    done = Fused(
         path=output,
         model=model,
         head=members.name,
@@ -135,6 +136,16 @@ def fuse(
         inputs=key.inputs,
         recording=about.get("sequence", {}).get("length", 0),
     )
+    if not timing:
+        return done
+    with working(f"{output} is written; timing it and the whole model", log):
+        return replace(done, cost=str(head_cost(done)) if done.recording else saving(done))
+
+
+def saving(fused: Fused) -> str:
+    """What fusing heads of single windows saves, measured."""
+    ms = speeds(fused, fused.model)
+    return f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)"
 
 
 Made = tuple[onnx.ModelProto, Exposed, float]  # the whole graph, its backbone, how far it is from the two steps

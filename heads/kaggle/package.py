@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,8 @@ from ...analysis.postprocess.chain import Wanted
 from ...features import InputError
 from ...features.files import check_exists, write_json, write_text
 from ...features.output_folder import Kind, OutputFolder
-from ...features.progress import working
+from ...features.progress import Log, listener, working
+from ...features.schema import checked
 from ...features.windows import NORMALISATIONS
 from ...probe.runtime.backbone import sha256
 from ...probe.runtime.sessions import open_session
@@ -53,6 +54,7 @@ class Kernel:
         )
 
 
+@checked
 def write_kernel(
     run: Path,
     output: Path,
@@ -73,7 +75,8 @@ def write_kernel(
     gaussian: float | None = None,
     power: float | None = None,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Kernel:
     """An offline Kaggle notebook that predicts with a run, its metadata, and the packed folder to attach.
 
@@ -92,12 +95,14 @@ def write_kernel(
         gaussian: smoothing over a file's rows, sigma in rows; None for none.
         power: the exponent of a file's confidence; None for none.
         overwrite: replace a kernel.
-        log: hears one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns: where everything lies, and the settings.
     Raises: InputError for a kernel in `output`, no such model, a file without birdprobe's metadata, what `fuse`
         refuses, settings out of range.
     """
+    log = listener(log, progress)
     source, out = Path(run), Path(output)
     check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)

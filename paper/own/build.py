@@ -45,6 +45,7 @@ def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Call
         raise InputError("paper --about mine: expected at least one run, got none. Name the folders of your runs?")
     out, sources = Path(out), recognise(runs)
     OutputFolder(out, KIND).check(overwrite)
+    typeset.compiler()  # a missing one is told before minutes of drawing
     with OutputFolder(out, KIND).replacing() as draft:
         drawn, missing = draw(sources, draft / "figures", say)
         say("tables")

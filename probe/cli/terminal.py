@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...analysis import wording
-from ...features.progress import silent
+from ...features.progress import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,12 +110,6 @@ def print_blend(made) -> None:
 def command_line() -> str:
     """What the user typed, for the record of a run."""
     return shlex.join(["birdprobe", *sys.argv[1:]])
-
-
-def say(line: str) -> None:
-    """Progress goes to stderr, results to stdout; with --quiet only warnings and errors are said."""
-    if not silent() or line.startswith(("warning:", "birdprobe:")):
-        print(line, file=sys.stderr, flush=True)
 
 
 def warn(lines) -> None:

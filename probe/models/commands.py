@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ..cli.options import Inputs, Json, Model, Normalise, Overwrite, SampleRate, Seed, Window, out
-from ..cli.terminal import say
 
 
 def models(as_json: Json = False) -> None:
@@ -39,7 +38,7 @@ def fetch(
     """Bring a known model onto this machine, once: downloaded and checked, and where need be converted."""
     from .fetch import fetch
 
-    print(fetch(name, overwrite=overwrite, log=say))
+    print(fetch(name, overwrite=overwrite))
 
 
 def convert(
@@ -53,7 +52,7 @@ def convert(
     """A TensorFlow Lite model as ONNX: compared with its own runtime where that is installed."""
     from .convert import convert
 
-    print(convert(model, output, audio=audio, overwrite=overwrite, log=say))
+    print(convert(model, output, audio=audio, overwrite=overwrite))
 
 
 def randomise(
@@ -77,7 +76,6 @@ def randomise(
             sample_rate=sample_rate,
             window_s=window_s,
             overwrite=overwrite,
-            log=say,
         )
     )
 

@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from ...features import InputError
 from ...features.recordings.bandwidth import narrow_band
+from ...features.schema import checked
 from ...features.windows import normalise_windows
 from ..graph.load import tensor_outputs
 from ..runtime.backbone import Backbone
@@ -64,6 +65,7 @@ class Conformance:
         }
 
 
+@checked
 def check(
     model: Path | str,
     audio: Path | str | None = None,

@@ -16,7 +16,8 @@ from pathlib import Path
 from ...features import InputError
 from ...features.files import sha256
 from ...features.locks import Lock
-from ...features.progress import Progress
+from ...features.progress import Log, Progress, listener
+from ...features.schema import checked
 from .registry import Entry, entries, find
 
 RETRIES = 2
@@ -24,12 +25,14 @@ TIMEOUT_S = 30  # without a byte
 BLOCK = 1 << 14
 
 
+@checked
 def fetch(
     name: str,
     *,
     overwrite: bool = False,
     retries: int = RETRIES,
-    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Path:
     """Bring a model onto this machine; does nothing where it is there already.
 
@@ -37,7 +40,8 @@ def fetch(
         name: as `birdprobe models` lists it.
         overwrite: fetch it again, and replace what is there once the new file is whole.
         retries: after a failed download.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns:
         The path of its ONNX file.
@@ -46,6 +50,7 @@ def fetch(
         InputError: no such name; out of reach (the line says what to put where); a file of another hash. What was there
             stays; of a download that broke off what had come is kept, if the server can go on from there.
     """
+    log = listener(log, progress)
     entry = find(name)
     if entry is None:
         raise InputError(f"{name}: no name that `birdprobe models` lists; known are {', '.join(entries())}.")

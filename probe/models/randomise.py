@@ -1,6 +1,6 @@
 """randomise(): the same architecture untrained, the control beside every curve."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import onnx
 
 from ...features import InputError
 from ...features.files import check_new, replacing
-from ...features.progress import Progress
-from ...features.schema import check_seed
+from ...features.progress import Log, Progress, listener
+from ...features.schema import check_seed, checked
 from ..blocks.detection import find_blocks
 from ..graph.load import FLOATS, audio_input, fixed_batch
 from ..graph.shapes import window_shape
@@ -40,6 +40,7 @@ class Randomised:
         )
 
 
+@checked
 def randomise(
     model: str | Path,
     output: str | Path,
@@ -50,7 +51,7 @@ def randomise(
     window_s: float | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
 ) -> Randomised:
     """Write a backbone with untrained weights: the control that tells what of a score is architecture.
 
@@ -64,8 +65,8 @@ def randomise(
         inputs: values of the model's other inputs, as `open_backbone`; they become part of the file.
         sample_rate, window_s: where the model leaves the length of its window open.
         overwrite: replace `output`.
-        progress: a bar on a terminal.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns:
         The file, its taps, and how many numbers were drawn.
@@ -73,6 +74,7 @@ def randomise(
     Raises:
         InputError: a model that cannot be opened or has no learned weights; a tap that no longer hears the audio.
     """
+    log = listener(log, progress)
     output = Path(output)
     if output.suffix != ".onnx":
         raise InputError(f"{output}: a name that ends in .onnx wanted.")

@@ -13,6 +13,8 @@ from ...analysis.runs import ANSWER, Run
 from ...analysis.scored_items import read_run
 from ...features import InputError
 from ...features.files import read_json
+from ...features.schema import checked
+from .conclusion import how_sure
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class SweepResult:
     def sentence(self) -> str:
         """The conclusion in words."""
         return self.answer["sentence"]
+
+    @property
+    def note(self) -> str:
+        """What its intervals and p-values are of, in a line."""
+        return how_sure(Run(self.path))
 
     @property
     def report(self) -> Path:
@@ -88,7 +95,8 @@ class SweepResult:
         return items.features[tap], items.table
 
     def __str__(self) -> str:
-        told = [f"{self.path}: {self.sentence}" if (self.path / "answer.json").is_file() else str(self.path)]
+        concluded = (self.path / "answer.json").is_file()
+        told = [f"{self.path}: {self.sentence}", self.note] if concluded else [str(self.path)]
         return "\n".join([*told, *self._warned()])
 
     def _warned(self) -> list[str]:
@@ -100,10 +108,11 @@ class SweepResult:
         return [f"warning: {line}" for line in lines]
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer["lines"], *self._warned()))
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer["lines"], self.note, *self._warned()))
         return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 
+@checked
 def open_sweep(run: Path | str) -> SweepResult:
     """A finished sweep of this edition or the first.
 

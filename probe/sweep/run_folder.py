@@ -151,8 +151,8 @@ def ranking_table(table: pd.DataFrame, k: int) -> Table:
     return Table.from_frame(shown)
 
 
-def short_ranking(table: pd.DataFrame, k: int) -> Table:
-    """What of the ranking fits a terminal of 80 columns; all of it is in ranking.md."""
+def short_ranking(table: pd.DataFrame, k: int, metric: str = "euclidean") -> Table:
+    """What of the ranking fits a terminal of 80 columns, and what its columns are; all of it is in ranking.md."""
     whole = ranking_table(table, k)
     names = {
         "tap": "tap",
@@ -163,4 +163,10 @@ def short_ranking(table: pd.DataFrame, k: int) -> Table:
         "ms/window": "ms",
     }
     columns = (column for column in whole.columns if column.title in names)
-    return replace(whole, columns=tuple(replace(column, title=names[column.title]) for column in columns))
+    caption = (
+        f"{k}-NN ({metric}) is one read-out of several, `linear` (a ridge probe) another, both top-1 here; p is each "
+        "row's own, not corrected for looking at all of them. The other read-outs: readouts.csv and the report."
+    )
+    return replace(
+        whole, columns=tuple(replace(column, title=names[column.title]) for column in columns), caption=caption
+    )

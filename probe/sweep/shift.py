@@ -12,6 +12,7 @@ from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from ...analysis.scored_items import Units
 from ...features.store import FeatureStore
 from .conclusion import Conclusion, conclude
+from .published_answer import plain
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
 
@@ -47,13 +48,13 @@ class Shift:
         words, metric = self.conclusion.words, wording.SCORES[self.readouts.metric]
         told = (
             f"On the test recordings ({self.readouts.n} rows of {self.readouts.n_groups} groups, {self.n_classes} "
-            f"classes) {tap} by {words(readout)} is best: {metric} {self.best_score:.3f}."
+            f"classes) {plain(tap)} by {words(readout)} is best: {metric} {self.best_score:.3f}."
         )
         if self.chosen == self.best:
             return f"{told} It is the best in domain too."
         lost = wording.number(self.regret)
         there = f"scores {self.chosen_score:.3f} there: {lost} less."
-        return f"{told} {other} by {words(other_readout)}, best in domain, {there}"
+        return f"{told} Best in domain was {plain(other)} by {words(other_readout)}: it {there}"
 
     def columns(self) -> pd.DataFrame:
         """`shifted_*` columns for readouts.csv, in the order of its rows."""

@@ -8,7 +8,7 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ import pandas as pd
 from ...analysis import readouts
 from ...analysis.scored_items import Units
 from ...features.playback import Playback
-from ...features.progress import Progress
+from ...features.progress import Log, Progress, listener
 from ...features.schema import checked
 from ...features.store import FeatureStore
 from ...features.windows import Selection
@@ -45,7 +45,6 @@ from .studies.shots import study_shots
 from .studies.timings import study_timings
 
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
-Log = Callable[[str], None]
 
 
 @checked
@@ -57,7 +56,7 @@ def sweep(
     test: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    log: Log = lambda line: None,
+    log: Log | None = None,
     command: str = "",
     draw: bool = True,
     **settings: Any,
@@ -71,8 +70,8 @@ def sweep(
             `overwrite`, and replaced only when the new one is whole.
         test: other labelled recordings, such as soundscapes: read-outs are fitted on `audio` and scored there too.
         overwrite: replace a finished run; features are kept where their key still fits, since they are a cache.
-        progress: bars on stderr, on a terminal only.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
         command: what is recorded as the command that made the run.
         draw: also draw the figures and write report.html.
         **settings: the fields of `Settings`, named as the command's options: taps, pool, select, readout, score, ...
@@ -84,6 +83,7 @@ def sweep(
     Raises:
         InputError: anything wrong with what the user gave; nothing that was there before is lost.
     """
+    log = listener(log, progress)
     result = run_sweep(
         Path(model), Path(audio), Path(output), Settings(**settings), test=test, overwrite=overwrite,
         progress=progress, log=log, command=command,
@@ -138,9 +138,9 @@ def run_sweep(
     wanted = {"features.h5": True, "test.h5": test is not None, CONTROL: settings.control}
     folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
-    for part in filter(None, (data.recordings, data.held_out)):
-        if part.kind:
-            log(f"{part.root}: {part.kind}")
+    for place, part in ((audio, data.recordings), (test, data.held_out)):
+        if part is not None and part.kind:
+            log(f"{place}: {part.kind}")
     log(f"opening {model}")
     backbone = open_backbone(model, settings)
     if settings.control:
@@ -270,7 +270,7 @@ def rank_stores(
                 beside.append(shared_with_test(store.rows(), test_store.rows()))
         beside += studied(store, units, verdict, settings, progress, log)
         if settings.projection != "none":
-            log(f"{settings.projection} of the last blocks")
+            log(f"plane of the last blocks, {settings.projection}")
             projected = project(store, units, blocks, settings.projection, settings.seed)
         return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
 
@@ -285,7 +285,7 @@ def studied(
         found.append(study_shots(store, units, verdict, sizes, settings.k, settings.seed, progress))
     if settings.planes:
         method = "pca" if settings.projection == "none" else settings.projection
-        log(f"{method} of every tap")
+        log(f"plane of every tap, {method}")
         found.append(study_planes(store, units, method, settings.k, settings.seed))
     return found
 

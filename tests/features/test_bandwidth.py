@@ -39,6 +39,8 @@ def test_files_are_counted_once_whatever_clips_they_hold(tmp_path):
     assert narrow_band([low[0], *high], 32_000).startswith("1 of 3 recordings holds nothing above 5 kHz")
     assert narrow_band(high, 48_000) is None and narrow_band(low, 16_000) is None
     assert narrow_band(low, 20_000) is not None  # half of it
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    assert narrow_band([*low, *high, tmp_path / "broken.wav"], 32_000).startswith("2 of 4 ")  # it will be skipped
 
 
 def test_slower_playback_asks_for_higher_rates(tmp_path):

@@ -24,7 +24,7 @@ def test_too_many_folds_are_said_with_what_would_do():
         drop_rare(of({"Hund": 10, "Rain": 12, "Wind": 3}), 50, "clips.csv")
     assert str(caught.value) == (
         "clips.csv: got 0 of 3 classes with 50 clips or more, as --folds or --min-per-class asks, expected at least "
-        "two. Try 10?"
+        "two. Try `--folds 10`?"
     )
     recordings = of({"Hund": 10, "Rain": 12})
     coarse = replace(recordings, clips=tuple(replace(clip, group="night") for clip in recordings.clips))

@@ -52,7 +52,7 @@ def test_train_tells_scores_and_choice(trained):
 def test_fused_file_classifies_raw_clips_as_the_pipeline_did(place, trained):
     run, _ = trained
     out = place / "fused.onnx"
-    done = birdprobe("fuse", run, place / "tiny.onnx", "-o", out, "--head", "attention")
+    done = birdprobe("fuse", run, place / "tiny.onnx", "-o", out, "--head", "attention", "--timing")
     assert done.returncode == 0, done.stderr
     assert "ms a window" in done.stdout
     session = onnxruntime.InferenceSession(str(out))

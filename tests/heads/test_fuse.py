@@ -230,6 +230,8 @@ def test_what_does_not_belong_together_is_refused(attention, tiny, tmp_path):
         fuse(run, other, out)
     with pytest.raises(InputError, match="`--head` must be one of attention, got linear"):
         fuse(run, tiny, out, head="linear")
+    with pytest.raises(InputError, match="`--head` must be one of attention, got ''"):
+        fuse(run, tiny, out, head="")
     with pytest.raises(InputError, match=r"`--fold` must be one of 0 to .*got 7"):
         fuse(run, tiny, out, fold=7)
     with pytest.raises(InputError, match=r"no heads/\*-fold\*\.json in it"):

@@ -1,6 +1,7 @@
 """A paper of one's own runs: their numbers, none of the note's claims; figures for print."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -60,6 +61,14 @@ def test_without_runs_there_is_no_paper(tmp_path):
         build([], tmp_path / "paper")
 
 
+def test_a_missing_compiler_is_told_before_anything_is_drawn(sweep, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "typst", None)  # as if it were not installed
+    said: list[str] = []
+    with pytest.raises(InputError, match="the typst package is not installed"):
+        build([sweep], tmp_path / "paper", say=said.append)
+    assert not said
+
+
 def test_figures_for_print_are_vectors_without_captions(sweep):
     screen, printed = gallery.save(sweep, ["depth"]), gallery.save(sweep, ["depth", "architecture"], style="print")
     assert [path.suffix for path in printed] == [".pdf", ".svg", ".txt"] * 2
@@ -77,6 +86,8 @@ def test_figures_for_print_are_vectors_without_captions(sweep):
         gallery.save(sweep, ["depth", "comparison"], style="print", columns=1)
     with pytest.raises(InputError, match="`--columns` must be 1 or 2, got 3"):
         gallery.save(sweep, ["depth"], style="print", columns=3)
+    with pytest.raises(InputError, match="`--columns 1` goes with `--style print`, got `--style screen`"):
+        gallery.save(sweep, ["depth"], columns=1)
     with pytest.raises(InputError, match="`--style` must be screen or print, got 'poster'"):
         gallery.save(sweep, style="poster")
 

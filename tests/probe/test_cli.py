@@ -172,7 +172,9 @@ def test_class_with_fewer_clips_than_folds(model, tmp_path):
     audio = tiny_dataset(tmp_path / "audio", clips=4)
     options = [*OPTIONS, "--folds", "5"]
     line = one_line(birdprobe("sweep", model, audio, "-o", tmp_path / "r", *options))
-    assert f"{audio}: got 0 of 3 classes with 5 clips or more" in line and "--folds" in line and "Try 4?" in line
+    assert (
+        f"{audio}: got 0 of 3 classes with 5 clips or more" in line and "--folds" in line and "Try `--folds 4`?" in line
+    )
 
 
 def test_bad_audio_is_skipped_counted_and_listed(model, tmp_path):

@@ -71,6 +71,19 @@ def test_once_standardised_there_is_no_difference_worth_having():
     assert not found.training_free.beats_last
 
 
+def test_a_line_says_where_it_changes_the_read_out():
+    """0.85 less 0.82 is not +5 points: those are under ridge, where the embedding has 0.80."""
+    ranking = ranked(
+        {"linear": {"block_11": 0.85, "embedding": 0.80}, "logistic": {"block_11": 0.70, "embedding": 0.82}},
+        n_groups=4,
+        rough=("linear", "logistic"),
+    )
+    line = conclude(ranking, 5).parts["linear"]
+    assert "block_11 by ridge comes first with 0.850" in line
+    assert "+5.0 [" in line and "] points against the final embedding under the same read-out, not beyond" in line
+    assert line.endswith("; by logistic regression the final embedding itself has 0.825.")
+
+
 def test_a_lead_of_several_points_is_not_called_worthless():
     taps = {"block_11": 0.85, "embedding": 0.80}
     found = conclude(ranked({"knn-standard": taps, "linear": taps}, 8, 20, rough=("knn-standard", "linear")), 5)

@@ -1,7 +1,9 @@
 """What a person expects of any command: help, version, quiet, JSON, narrow tables, a word after Ctrl-C."""
 
+import io
 import json
 import shlex
+import sys
 import threading
 
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 import soundfile
 import typer
 
+import birdprobe as bp
 from birdprobe.analysis.postprocess import effects
 from birdprobe.features import InputError, progress
 from birdprobe.features.recordings import read_recordings
@@ -85,7 +88,9 @@ def test_the_ranking_fits_80_columns(swept, place, capsys):
     ranking["tap"] = ["block_00/mean", *ranking["tap"].iloc[1:]]
     print_table(short_ranking(ranking, 5))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7 and lines[-1].startswith("logits") and max(map(len, lines)) <= 80
+    assert lines[6].startswith("logits") and max(map(len, lines)) <= 80
+    told = " ".join(lines[7:])
+    assert "5-NN (euclidean) is one read-out of several" in told and "p is each row's own" in told
 
 
 def test_ctrl_c_says_what_is_kept(capsys):
@@ -122,6 +127,29 @@ def test_a_log_gets_lines_where_a_terminal_gets_a_bar(monkeypatch, capsys):
     with progress.Progress("training", 5, "steps", wanted=False) as bar:
         bar.advance()
     assert capsys.readouterr().err == "training: 1,100 of 1,200 steps, 0 s\n"
+
+
+def test_a_notebook_gets_one_line_that_is_written_over(monkeypatch):
+    Stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})  # as a notebook's stderr is
+    monkeypatch.setattr(progress, "REDRAW_S", 0.0)
+    monkeypatch.setattr(sys, "stderr", Stream())
+    with progress.Progress("ranking", 10, "taps") as bar:
+        bar.advance(9)
+        bar.advance()
+    states = sys.stderr.getvalue().split("\r")
+    assert states[1:3] == ["ranking: 9 of 10 taps, 0 s", "ranking: 10 of 10 taps, 0 s"]
+    assert "\n" not in sys.stderr.getvalue() and not states[-2].strip() and len(states[-2]) == len(states[2])
+
+
+def test_a_call_from_python_tells_what_its_command_does(place, tmp_path, capsys):
+    heard, given = [], (place / "tiny.onnx", tmp_path / "random.onnx")
+    bp.randomise(*given)
+    assert capsys.readouterr().err == f"opening {given[0]}\n"
+    bp.randomise(*given, overwrite=True, progress=False)
+    bp.randomise(*given, overwrite=True, log=heard.append)
+    assert capsys.readouterr().err == "" and heard == [f"opening {given[0]}"]
+    progress.listener(None, progress=False)("warning: 3 recordings are left out")
+    assert capsys.readouterr().err == "warning: 3 recordings are left out\n"
 
 
 @pytest.mark.parametrize(

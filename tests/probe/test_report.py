@@ -234,8 +234,7 @@ def test_a_page_of_this_edition_leads_with_the_conclusion(run):
     header = page.words("header")
     places = [header.index(words) for words in ("Without training", "With a linear head", "The published protocol")]
     assert places == sorted(places)
-    assert "18 taps under 4 read-outs" in header
-    assert "p is family-wise over all taps and read-outs. Chance is 0.100." in header
+    assert "of one tap and read-out alone; p: family-wise, over all 18 taps x 4 read-outs. Chance is 0.100." in header
     assert conclusion["misled"]
     boxes = [attrs for attrs in page.all("p") if "published" in attrs.get("class", "")]
     assert [box["class"] for box in boxes] == ["published misled"]

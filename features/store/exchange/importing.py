@@ -11,6 +11,7 @@ from ...files import sha256
 from ...recordings import read_recordings
 from ...recordings.tables.labelled import seconds
 from ...recordings.tables.layouts import parse_columns
+from ...schema import checked
 from ..key import StoreKey
 from ..store import FeatureStore
 from ..table import ROW_COLUMNS
@@ -33,6 +34,7 @@ ALIASES = {
 FIELDS = {"path": "file", "label": "labels", "start": "start_s", "end": "end_s", "group": "group", "fold": "fold"}
 
 
+@checked
 def import_features(
     source: Path | str,
     output: Path | str,

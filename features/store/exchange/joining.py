@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import InputError
+from ...schema import checked
 from ..key import StoreKey
 from ..store import FeatureStore
 from .alignment import align_store
@@ -16,6 +17,7 @@ BLOCK = 4096  # rows copied at a time
 KEPT = ("audio", "grouping", "classes")  # of the first store's meta
 
 
+@checked
 def join_features(stores: Sequence[Path | str], output: Path | str, *, overwrite: bool = False) -> Path:
     """One store with the taps of all, on the windows of the first.
 

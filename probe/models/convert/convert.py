@@ -4,7 +4,6 @@ TensorFlow Lite is read here: its graph of operators becomes ONNX nodes, a spect
 matrices. TensorFlow and PyTorch have converters of their own that are well kept; this names them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,8 @@ import onnx
 
 from ....features import InputError
 from ....features.files import check_new, replacing, sha256
+from ....features.progress import Log, listener
+from ....features.schema import checked
 from ...runtime.sessions import audio_like, open_session
 from .. import registry
 from ..golden import recorded_windows, recording_files
@@ -78,7 +79,7 @@ def compare(
     model: onnx.ModelProto,
     audio: str | Path | None,
     sample_rate: int | None,
-    log: Callable[[str], None],
+    log: Log,
 ) -> Comparison | None:
     """None where no runtime is installed. InputError: more than rounding, or recordings and no known rate."""
     opened = interpreter(source)
@@ -134,13 +135,15 @@ class Converted:
         return f"{self.path}: {self.nodes} nodes, {self.size / 1e6:.1f} MB, from {self.source.name}; {against}"
 
 
+@checked
 def convert(
     model: str | Path,
     output: str | Path,
     *,
     audio: str | Path | None = None,
     overwrite: bool = False,
-    log: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Converted:
     """Write a model of another format as ONNX.
 
@@ -150,7 +153,8 @@ def convert(
         output: the .onnx file to write.
         audio: recordings to compare on besides noise, as for a sweep.
         overwrite: replace `output`.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
 
     Returns:
         The file and how far it is from the TensorFlow Lite runtime.
@@ -159,6 +163,7 @@ def convert(
         InputError: a format that is converted elsewhere (the line says where), an operator that is not known, a
             quantised file, or a result that differs from the runtime.
     """
+    log = listener(log, progress)
     output = Path(output)
     if output.suffix != ".onnx":
         raise InputError(f"{output}: a name that ends in .onnx wanted.")

@@ -4,7 +4,7 @@ RUNS -> paired clips -> read-outs of every model's taps, out of fold -> ranking 
 """
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from ....features import InputError
 from ....features.csv_files import write_csv
 from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
-from ....features.progress import Progress
+from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
 from ..result import SweepResult
 from ..settings import CHOICES
@@ -89,7 +89,7 @@ def compare(
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
-    log: Callable[[str], None] = lambda line: None,
+    log: Log | None = None,
     command: str = "",
     draw: bool = True,
 ) -> Comparison:
@@ -105,8 +105,8 @@ def compare(
             clips with one label each and macro ROC-AUC for others.
         seed: of every random choice.
         overwrite: replace a finished comparison.
-        progress: a bar on stderr, on a terminal only.
-        log: called with one line a stage.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
         command: what is recorded as the command that made it.
         draw: also draw accuracy against cost, where there is an `output`.
 
@@ -117,6 +117,7 @@ def compare(
         InputError: runs that cannot be compared, see `pair_runs`; an unknown read-out or score; a folder with other
             results.
     """
+    log = listener(log, progress)
     readout = comma_text("readout", readout)
     names = check_options(readout, score)
     if isinstance(runs, str | Path | SweepResult):

@@ -2,7 +2,7 @@
 
 from .conclusion import PUBLISHED, Conclusion, advise, conclude
 from .findings import USE_WORDS, USES, Advice, Findings
-from .text import few_groups
+from .text import few_groups, how_sure
 
 __all__ = [
     "PUBLISHED",
@@ -14,4 +14,5 @@ __all__ = [
     "advise",
     "conclude",
     "few_groups",
+    "how_sure",
 ]

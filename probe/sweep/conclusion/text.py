@@ -7,6 +7,7 @@ taps and read-outs.
 from collections.abc import Iterable
 
 from ....analysis import wording
+from ....analysis.runs import Run
 from .findings import USE_WORDS, USES, Advice, Findings, ScoredCell
 
 SAID = {use: words.lower() for use, words in USE_WORDS.items()}
@@ -152,7 +153,8 @@ def _use(found: Findings, use: str, advice: Advice) -> str:
         score += f" ({wording.number(advice.corrected)} corrected for the choice)"
     if advice.tap == found.reference:
         return f"{USE_WORDS[use]}: {last} by {how}, {score}; no other tap does better."
-    gain = f"{wording.points(advice.vs_last, advice.vs_last_lo, advice.vs_last_hi)} against {last}"
+    alike = " under the same read-out" if advice.read_readout != advice.readout and not advice.beats_last else ""
+    gain = f"{wording.points(advice.vs_last, advice.vs_last_lo, advice.vs_last_hi)} against {last}{alike}"
     p = wording.p_value(advice.p_adjusted)
     if advice.beats_last:
         return f"{USE_WORDS[use]}: {advice.tap} by {how}, {score}, {gain} ({p})."
@@ -161,7 +163,7 @@ def _use(found: Findings, use: str, advice: Advice) -> str:
     if beating:
         return f"{told}; beyond chance: {_cells(found, beating[:1], '')}."
     if advice.read_readout != advice.readout:
-        told += f"; {last} has {advice.read_score:.3f} by {found.words(advice.read_readout)}"
+        told += f"; by {found.words(advice.read_readout)} {last} itself has {advice.read_score:.3f}"
     return f"{told}."
 
 
@@ -198,6 +200,17 @@ def few_groups(n_groups: int, smallest_p: float) -> str:
     if n_groups >= MANY or smallest_p < wording.SMALLEST_P:
         return ""
     return f"{n_groups} groups: p cannot fall below {smallest_p:.2g}."
+
+
+def how_sure(run: Run) -> str:
+    """What scores, intervals and p-values of a conclusion are: an interval may leave out 0 where p is large."""
+    over, table = "groups" if run.n_groups else run.unit, run.readouts
+    score = wording.SCORES[run.config["conclusion"]["metric"]]
+    many = f"{table.tap.nunique()} taps x {table.readout.nunique()} read-outs"
+    return (
+        f"Scores: {score}; brackets: 95 % intervals over {over}, of one tap and read-out alone; p: family-wise, over "
+        f"all {many}."
+    )
 
 
 def _s(names: list[str]) -> str:

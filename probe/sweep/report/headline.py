@@ -5,8 +5,8 @@ from html import escape
 
 from ....analysis import wording
 from ....analysis.runs import Run
+from ..conclusion import how_sure
 from .markup import unbroken
-from .readouts import score_name
 
 LOOKS = {"published": "published", "limit": "limit"}  # other parts are uses
 
@@ -52,15 +52,12 @@ def _marked(data: Run, words: str) -> str:
 
 def _counted(data: Run) -> str:
     """What everything rests on: counts, folds, intervals, what the p-values take into account, chance."""
-    conclusion, table = data.config["conclusion"], data.readouts
+    conclusion = data.config["conclusion"]
     groups = f" in {data.n_groups:,} groups" if data.n_groups else ""
-    over = "groups" if data.n_groups else data.unit
     words = [
         f"Measured on {conclusion['n']:,} {data.unit}{groups}, {data.n_classes} classes, "
-        f"{data.config['folds']['description']}: "
-        f"{table.tap.nunique()} taps under {table.readout.nunique()} read-outs.",
-        f"Scores are {score_name(data)}, brackets 95 % intervals over {over}; p is family-wise over all taps and "
-        "read-outs.",
+        f"{data.config['folds']['description']}.",
+        how_sure(data),
     ]
     if conclusion["metric"] == "top1":
         words.append(f"Chance is {data.chance:.3f}.")
