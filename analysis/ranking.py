@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from ..features import InputError
 from .resampling import bootstrap_ratio, group_codes, jackknife_ratio, percentile_interval
@@ -175,6 +174,8 @@ def _group_sums(correct, groups):
 
 def spearman(a, b):
     """rho [B] of a, b [B, T]: the correlation of mean ranks."""
+    from scipy.stats import rankdata  # slow to import, and ranking needs none of it
+
     a, b = rankdata(a, axis=1), rankdata(b, axis=1)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))

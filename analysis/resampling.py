@@ -122,6 +122,12 @@ class Jackknife:
         """Degrees of freedom of the standard error: the number of equal groups worth these, less 1; at least 1."""
         return max(1.0, 1.0 / float((self.shares**2).sum()) - 1.0)
 
+    def _quantile(self) -> float:
+        """Student's t of these degrees: half the width of an interval in standard errors."""
+        from scipy.special import stdtrit  # here: reading predictions needs none of it; scipy.stats is slow to import
+
+        return float(stdtrit(self.degrees, 0.5 + LEVEL / 2))
+
     def minus(self, other: "Jackknife") -> "Jackknife":
         """The paired differences, row by row; `other` may hold one row for all."""
         return Jackknife(self.value - other.value, self.left_out - other.left_out, self.shares)
@@ -132,9 +138,7 @@ class Jackknife:
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each [C]: 95 % intervals of values without bounds. No width where no group differs."""
-        from scipy.stats import t as student  # slow to import, and reading predictions needs none of it
-
-        half = student.ppf(0.5 + LEVEL / 2, self.degrees) * self.standard_error
+        half = self._quantile() * self.standard_error
         return self.value - half, self.value + half
 
     def difference_interval(self) -> tuple[np.ndarray, np.ndarray]:
@@ -149,9 +153,8 @@ class Jackknife:
         trials as there are groups, counted as in `degrees`.
         """
         from scipy.special import expit, logit
-        from scipy.stats import t as student
 
-        t, error = student.ppf(0.5 + LEVEL / 2, self.degrees), self.standard_error
+        t, error = self._quantile(), self.standard_error
         value = np.clip(self.value, 0.0, 1.0)
         inside = (error > _ROUNDING) & (value > 0) & (value < 1)
         with np.errstate(divide="ignore", invalid="ignore"):

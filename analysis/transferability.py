@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from ..features import InputError
 from .vectors import check_taps, check_vectors
@@ -145,7 +144,7 @@ def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataF
     for name, score in label_free.items():
         chosen = str(score.idxmax())
         varied = score.nunique() > 1 and labelled.nunique() > 1
-        rho = spearmanr(score, labelled).statistic if varied else np.nan
+        rho = score.rank().corr(labelled.rank()) if varied else np.nan  # Spearman's
         regret = labelled[best] - labelled[chosen]
         rows.append((name, chosen, labelled[chosen], best, labelled[best], regret, rho, len(labelled)))
     return pd.DataFrame(rows, columns=list(REGRET_COLUMNS))

@@ -112,7 +112,7 @@ def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN, col
     if style != PRINT and columns != 2:
         raise InputError(f"`--columns {columns}` goes with `--style {PRINT}`, got `--style {style}`.")
     run, place = Path(run), Path("figures", *([FOLDERS[columns]] if style == PRINT else []))
-    every = FIGURES | AS_PUBLISHED | {name: module.draw for name, module in WHERE_DATA.items()}
+    every = _drawers()
     for name in names or ():
         if name not in every:
             raise InputError(f"figures: expected one of {', '.join(every)}, got {name!r}")
@@ -128,3 +128,17 @@ def save(run: Path, names: Sequence[str] | None = None, style: str = SCREEN, col
             drawn = (look.save_print if style == PRINT else look.save)(figure, draft / place / name)
         written += [run / place / path.name for path in drawn]
     return written
+
+
+def save_png(run: Path, name: str) -> Path:
+    """One figure of a run as figures/NAME.png alone, what a page embeds: fitting fonts into a PDF takes longer than
+    drawing. Raises as `save`."""
+    figure = _drawers()[name](run)
+    with adding(run) as draft:
+        (draft / "figures").mkdir()
+        path = look.save_png(figure, draft / "figures" / f"{name}.png")
+    return Path(run) / "figures" / path.name
+
+
+def _drawers() -> dict[str, Callable[..., Figure]]:
+    return FIGURES | AS_PUBLISHED | {name: module.draw for name, module in WHERE_DATA.items()}

@@ -26,8 +26,6 @@ from threadpoolctl import threadpool_limits
 from ...features import InputError
 from .. import knn
 from . import linear
-from .attentive import attentive_scores
-from .logistic import logistic_scores
 from .split import Split
 from .training_free import METRIC, centroid_scores, neighbour_shares, standard_shares
 
@@ -146,12 +144,24 @@ def _linear(split: Split, _: int) -> np.ndarray:
     return linear.ridge(train, np.where(split.targets, 1.0, -1.0), test, inside=inside, across=across)
 
 
+def _logistic(split: Split, _: int) -> np.ndarray:
+    from .logistic import logistic_scores  # scikit-learn is slow to import, and the default needs none of it
+
+    return logistic_scores(split)
+
+
+def _attentive(split: Split, _: int) -> np.ndarray:
+    from .attentive import attentive_scores  # as above, SciPy's optimisers
+
+    return attentive_scores(split)
+
+
 _READ: dict[str, Callable[[Split, int], np.ndarray]] = {
     "knn": neighbour_shares("euclidean"),
     "knn-cosine": neighbour_shares("cosine"),
     "knn-standard": standard_shares,
     "centroid": lambda split, _: centroid_scores(split),
     "linear": _linear,
-    "logistic": lambda split, _: logistic_scores(split),
-    ATTENTIVE: lambda split, _: attentive_scores(split),
+    "logistic": _logistic,
+    ATTENTIVE: _attentive,
 }

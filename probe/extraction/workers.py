@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 
 from ...features import InputError
 from ...features.progress import Progress
@@ -61,6 +60,8 @@ def extract_shards(
     On a cluster the model, the audio and the store have to lie under the same paths everywhere. A shard that fits is
     resumed; one of another key is an InputError, or replaced with `overwrite`. Returns the warnings about the files.
     """
+    from joblib import delayed  # slow to import, and one process needs none of it
+
     number = min(MOST_SHARDS, max(1, len(clips.clips) // SHARD_CLIPS))
     ends = np.linspace(0, len(clips.clips), number + 1).round().astype(int).tolist()
     there = tuple(replace(clip, path=clip.path.resolve()) for clip in clips.clips)  # whatever their working folder
@@ -129,6 +130,8 @@ def _leave_with(parent: int) -> None:
 @contextmanager
 def _processes(jobs: int, cluster: str | None):
     """A joblib Parallel that yields results as they come."""
+    from joblib import Parallel, parallel_config
+
     if not cluster:
         yield Parallel(n_jobs=jobs, return_as="generator_unordered")
         return

@@ -22,6 +22,7 @@ from ..models.registry import resolve
 from ..surgery.passes import check_names
 from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
+from .cost import Timing
 from .device_session import BATCH, DeviceCheck, DeviceSession
 from .input_spec import random_weights, read_input_spec, row_of, waveform_shape
 from .opening import open_on, open_proven
@@ -38,7 +39,7 @@ class Backbone:
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
     one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from
-    the CPU in float32, None on the latter.
+    the CPU in float32, None on the latter. cost: tap -> milliseconds a window up to it on the CPU, none if not timed.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Backbone:
     random_weights: int | None
     device: Device
     device_check: DeviceCheck | None
+    cost: dict[str, Timing]
     _row: tuple[int, ...] = field(compare=False)
     _dtype: type = field(compare=False)
     _outputs: tuple[str, ...] = field(compare=False)
@@ -82,6 +84,7 @@ class Backbone:
         inputs: Sequence[str] = (),
         device: Device = CPU,
         without: Sequence[str] = (),
+        timed: bool = False,
     ) -> "Backbone":
         """Open `path`, or a model's name, at `taps` (the command's syntax, such as "all", "-4", "3,7-9,embedding").
 
@@ -90,7 +93,7 @@ class Backbone:
         without the passes named there (see surgery/passes).
         spinning=True lets its threads burn a core between calls: faster only where nothing else wants the cores, such
         as decoding, other sessions or other callers. device: see `providers.find_device`; checked against the CPU.
-        frontend, inputs: as `models.frontends.opening.open_model` takes them.
+        frontend, inputs: as `models.frontends.opening.open_model` takes them. timed: also measure what each tap costs.
         InputError: a file that cannot be opened, unknown taps, missing or contradicting sample rate and window, a
         model that takes no waveform, or surgery that changes numbers.
         """
@@ -108,7 +111,7 @@ class Backbone:
         with naming(path):
             architecture, exposed, verification, note = open_proven(model, form, shape, taps, pooling, fold, without)
         del model
-        session, check = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning)
+        session, check, cost = open_on(device, exposed, architecture.stem, row_of(shape), threads, spinning, timed)
         spec = data_input(session)
         backbone = cls(
             path=path,
@@ -131,6 +134,7 @@ class Backbone:
             random_weights=untrained,
             device=device,
             device_check=check,
+            cost=cost,
             _row=row_of(shape),
             _dtype=spec.dtype,
             _outputs=tuple(exposed.outputs.values()),

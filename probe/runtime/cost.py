@@ -14,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 from ...features import InputError
-from ..blocks.architecture import Block
 from ..graph.dataflow import reads_of
 from ..surgery.expose import Exposed
-from ..surgery.passes import NAMES
-from ..surgery.pooling import Pooling
-from .input_spec import row_of, waveform_shape
-from .opening import build, candidates
-from .sessions import ORT_ERRORS, audio_like, data_input, open_session, run_chunks, together
+from .sessions import ORT_ERRORS, audio_like, data_input, open_session, reason, run_chunks, together
 
 BATCH = 4  # windows a call; conclusions at batch 1 are noise
 REST_S = 0.02  # between calls
@@ -45,66 +41,52 @@ class Timing:
         return cls(float(low), float(high - low) / 2)
 
 
-def ms_per_window(
-    model: onnx.ModelProto,
-    taps: Sequence[Block],
-    window_samples: int,
-    pooling: str | Pooling = "mean",
-    fold: bool = True,
+def open_timed(
+    exposed: Exposed,
+    row: tuple[int, ...],
     threads: int | None = None,
+    spinning: bool = False,
     budget_s: float = 2.0,
     repeats: int = 12,
-) -> dict[str, Timing]:
-    """Milliseconds a window up to each tap at batch 4 on the CPU, opened, folded and threaded as for extraction.
+) -> tuple[ort.InferenceSession, dict[str, Timing]]:
+    """A session of an opened model on the CPU, and what each tap costs in it, at batch 4: one session for both.
 
     Args:
-        model: as it is in the file. taps: what is read. window_samples: of the input.
-        pooling, fold, threads: as for `Backbone.open`.
+        exposed: the model. Its nodes get other names. row: the shape of one window, without the batch axis.
+        threads, spinning: of the session, see `open_session`.
         budget_s: seconds for the calls; at least two are made after one to warm up, and at most `repeats`.
 
     Returns:
-        {tap: milliseconds a window and their spread}. The lower quartile of the calls counts: what else a machine does
-        only ever adds time.
+        The session, and {tap: milliseconds a window and their spread}. The lower quartile of the calls counts: what
+        else a machine does only ever adds time.
 
     Raises:
-        InputError: ONNX Runtime cannot run the model.
+        InputError: ONNX Runtime cannot open or run the model.
     """
-    row = row_of(waveform_shape(model, "model", window_samples))
-    failed: Exception | None = None
-    for candidate in candidates(model):
-        whole, _ = build(candidate, taps, pooling, fold, row, proven=NAMES)
-        try:
-            return profile(whole.pruned(), row, threads, budget_s, repeats)
-        except ORT_ERRORS as error:  # one window is built into this form of the graph
-            failed = error
-    raise InputError(f"the model cannot be timed: {failed}") from failed
-
-
-def profile(
-    exposed: Exposed, row: tuple[int, ...], threads: int | None, budget_s: float, repeats: int
-) -> dict[str, Timing]:
-    """`ms_per_window` of one opened model."""
     with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
         prefix = Path(folder) / "profile"
         for i, node in enumerate(exposed.model.graph.node):
             node.name = f"node_{i}"  # the profiler knows them by name, and files may have none
-        session = open_session(exposed.model, threads, spinning=False, profile=prefix)
+        session = open_session(exposed.model, threads, spinning, profile=prefix)
         spec = data_input(session)
         x, chunk = audio_like((BATCH, *row), spec.dtype), together(spec)
         until, calls = 0.0, 0
-        while calls < 3 or (calls <= repeats and time.perf_counter() < until):
-            time.sleep(REST_S)
-            for _ in run_chunks(session, x, chunk):
-                pass
-            until = until or time.perf_counter() + budget_s  # the first call warms up
-            calls += 1
-        events = json.loads(Path(session.end_profiling()).read_text())
+        try:
+            while calls < 3 or (calls <= repeats and time.perf_counter() < until):
+                time.sleep(REST_S)
+                for _ in run_chunks(session, x, chunk):
+                    pass
+                until = until or time.perf_counter() + budget_s  # the first call warms up
+                calls += 1
+        except ORT_ERRORS as error:
+            raise InputError(f"the model cannot be timed: {reason(error)}") from error
+        events = json.loads(Path(session.end_profiling()).read_text())  # from now on it runs as any session does
         graph = onnx.load(prefix.with_suffix(".onnx"), load_external_data=False).graph
     seconds = node_seconds(events, calls)
     needs = {tap: needed(graph, output) for tap, output in exposed.outputs.items()}
     none = np.zeros(calls)  # a tap that lies on the input itself
     totals = {tap: sum((seconds.get(name, none) for name in names), none) for tap, names in needs.items()}
-    return {tap: Timing.of(total[1:].tolist()) for tap, total in totals.items()}
+    return session, {tap: Timing.of(total[1:].tolist()) for tap, total in totals.items()}
 
 
 def node_seconds(events: Sequence[dict], calls: int) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from ..surgery.passes import fold as fold_front
 from ..surgery.pooling import Pooling, parse_all, readings
 from ..surgery.verify import Verification, compare_outputs, compare_taps
 from . import proofs
+from .cost import Timing, open_timed
 from .device_session import DeviceCheck, DeviceSession, best_batch, check_noise
 from .input_spec import declared, row_of
 from .providers import Device
@@ -61,11 +62,21 @@ def open_proven(
 
 
 def open_on(
-    device: Device, exposed: Exposed, stem: Block | None, row: tuple[int, ...], threads: int | None, spinning: bool
-) -> tuple[ort.InferenceSession | DeviceSession, DeviceCheck | None]:
-    """A session of the opened model on a device, and how far that is from the CPU in float32."""
+    device: Device,
+    exposed: Exposed,
+    stem: Block | None,
+    row: tuple[int, ...],
+    threads: int | None,
+    spinning: bool,
+    timed: bool,
+) -> tuple[ort.InferenceSession | DeviceSession, DeviceCheck | None, dict[str, Timing]]:
+    """A session of the opened model on a device, how far that is from the CPU in float32, and if `timed` what each tap
+    costs on the CPU."""
+    cost: dict[str, Timing] = {}
+    if timed:
+        plain, cost = open_timed(exposed, row, threads, spinning)
     if device.plain:
-        return open_session(exposed.model, threads, spinning), None
+        return plain if timed else open_session(exposed.model, threads, spinning), None, cost
     cpu = open_session(exposed.model, None, spinning=False)
     half = device.precision == "float16" and device.name != "tensorrt"  # which converts by itself
     model = to_float16(exposed.model, stem) if half else exposed.model
@@ -73,7 +84,7 @@ def open_on(
     taps = {output: tap for tap, output in exposed.outputs.items()}
     opened = DeviceSession(session, cpu, taps, device, together(data_input(cpu)))
     try:
-        return opened, check_noise(opened, row, best_batch(opened, row))
+        return opened, check_noise(opened, row, best_batch(opened, row)), cost
     except ORT_ERRORS as error:
         raise InputError(f"`--device {device.name}`: ONNX Runtime fails there: {reason(error)}") from error
 

@@ -85,7 +85,7 @@ def answer(ranking: Ranking, reference: str, cost: dict[str, float], linear: dic
     """The answer that a ranking gives. `cost` and `linear` map each tap to the multiply-accumulates up to it and to its
     linear probe's accuracy; `chance` is the accuracy of always naming the largest class."""
     linear_best = max(linear, key=linear.__getitem__)
-    best = {name: float(value) for name, value in ranking.table.loc[ranking.best].items()}
+    best = {name: float(values.loc[ranking.best]) for name, values in ranking.table.items()}
     return Answer(
         best=ranking.best,
         **{name: best[name] for name in ("knn", "knn_lo", "knn_hi")},

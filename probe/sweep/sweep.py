@@ -27,7 +27,7 @@ from ...features.windows import Selection
 from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
-from ..runtime.cost import Timing, ms_per_window
+from ..runtime.cost import Timing
 from ..runtime.providers import find_device
 from .control import STORE as CONTROL
 from .control import check_trained, extract_control, study_control
@@ -98,14 +98,14 @@ def sweep(
 def draw_run(run: Path, log: Log, progress: bool = True) -> None:
     """The figures and the page of a finished run. What fails is told: the results lie in the folder already."""
     try:
-        from ...figures.gallery import drawable, save
+        from ...figures.gallery import drawable, save_png
         from .report import write_report
 
         names = drawable(run)
         with Progress("drawing", len(names) + 1, "figures", wanted=progress) as bar:
             for name in names:
                 try:
-                    save(run, [name])
+                    save_png(run, name)
                 except Exception as error:  # whatever a font, a cache or a full disk makes of one picture
                     log(f"warning: figure {name} could not be drawn ({_line(error)}); try `birdprobe figures {run}`")
                 bar.advance(note=name)
@@ -141,7 +141,7 @@ def run_sweep(
     for place, part in ((audio, data.recordings), (test, data.held_out)):
         if part is not None and part.kind:
             log(f"{place}: {part.kind}")
-    log(f"opening {model}")
+    log(f"opening {model}{' and timing it up to each tap' if settings.timing else ''}")
     backbone = open_backbone(model, settings)
     if settings.control:
         check_trained(backbone)
@@ -169,8 +169,7 @@ def run_sweep(
         if settings.control:
             log("the same network with random weights")
             untrained = extract_control(backbone, data.recordings, run, settings, **given)
-    cost = time_taps(backbone, settings, log)
-    found = rank_stores(extraction, tested, backbone.blocks, data, settings, cost, progress, log)
+    found = rank_stores(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
     if untrained is not None:
         log("ranking the control")
         of = (found.units, found.verdict, found.folded, backbone.blocks, settings, data.score)
@@ -230,6 +229,7 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
         inputs=settings.inputs,
         device=find_device(settings.device, settings.precision),
         threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
+        timed=settings.timing,
     )
 
 
@@ -307,16 +307,6 @@ def describe_result(data: Data, extraction: Extraction, tested: Extraction | Non
         "conclusion": conclusion_json(found.verdict, found.shift, found.beside),
         **found.beside.config,
     }
-
-
-def time_taps(backbone: Backbone, settings: Settings, log: Log) -> dict[str, Timing]:
-    """Milliseconds a window up to each tap on the CPU, threaded as the extraction was; none with --no-timing."""
-    if not settings.timing:
-        return {}
-    log("timing the model up to each tap")
-    names = dict.fromkeys(tap.partition("/")[0] for tap in backbone.taps)
-    taps = [backbone.architecture.taps[name] for name in names]
-    return ms_per_window(backbone.model, taps, backbone.window_samples, settings.pool, threads=backbone.threads)
 
 
 def skipped_of(store: FeatureStore) -> set[int]:

@@ -92,7 +92,7 @@ def test_sweep_writes_the_whole_run_folder(swept):
     for name in ("features.h5", "ranking.md", "projection.csv", "report.html"):
         assert (run / name).stat().st_size > 0
     for name in ("depth", "architecture", "trajectories", "classes"):
-        assert (run / "figures" / f"{name}.png").exists() and (run / "figures" / f"{name}.pdf").exists()
+        assert (run / "figures" / f"{name}.png").exists()
     assert "report.html" in done.stdout and "block_03" in done.stdout
     assert all(line in done.stdout for line in config["conclusion"]["lines"])
     for name in ("label_free.csv", "cka.csv", "readouts.csv", "answer.json"):

@@ -4,14 +4,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from ... import InputError
 from ...audio import SUFFIXES
 from ..store import FeatureStore
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 LEAST_S = 1e-3  # shared by less, two pieces only touch
 
@@ -20,7 +23,7 @@ LEAST_S = 1e-3  # shared by less, two pieces only touch
 class Alignment:
     """shared_s: sparse [n, m], the seconds that each of n pieces shares with each of m windows."""
 
-    shared_s: csr_matrix
+    shared_s: "csr_matrix"
 
     @property
     def found(self) -> np.ndarray:
@@ -59,6 +62,8 @@ def align(pieces: pd.DataFrame, windows: pd.DataFrame) -> Alignment:
     Raises:
         InputError: files that cannot be told apart.
     """
+    from scipy.sparse import csr_matrix  # opening a store needs none of it
+
     matched = match_files(list(dict.fromkeys(windows["file"])), list(dict.fromkeys(pieces["file"])))
     of_file = windows.groupby(windows["file"].map(matched), sort=False).indices
     starts, ends = (windows[name].to_numpy(float) for name in ("start_s", "end_s"))
