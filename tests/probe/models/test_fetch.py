@@ -205,7 +205,7 @@ def birdprobe_without_retries(name):
 
     from birdprobe.probe.models import fetch as module
 
-    with mock.patch.dict(module.fetch.__kwdefaults__, {"retries": 0}):
+    with mock.patch.dict(module.fetch.__wrapped__.__kwdefaults__, {"retries": 0}):
         return birdprobe("fetch", name)
 
 
