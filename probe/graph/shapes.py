@@ -58,10 +58,10 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
         probed.graph.node.append(helper.make_node("Shape", [name], [f"shape//{i}"]))
         probed.graph.output.append(helper.make_tensor_value_info(f"shape//{i}", onnx.TensorProto.INT64, None))
     check_size("model", value.name, shape)
-    window = np.random.default_rng(0).normal(0, 0.05, shape).astype(FLOATS[value.type.tensor_type.elem_type])
     try:
+        window = np.random.default_rng(0).normal(0, 0.05, shape).astype(FLOATS[value.type.tensor_type.elem_type])
         measured = run_once(probed, {value.name: window})
-    except Exception as error:  # ONNX Runtime raises many classes, none of them public
+    except Exception as error:  # no memory for a window; ONNX Runtime raises many classes, none of them public
         raise InputError(f"model: cannot be run on one window of shape {shape}: {reason(error)}") from error
     return {value.name: shape} | {name: tuple(map(int, s)) for name, s in zip(names, measured, strict=True)}
 

@@ -1,5 +1,8 @@
 """Files that say more than can be meant: one line, before any of it is believed."""
 
+import subprocess
+import sys
+
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -110,3 +113,27 @@ def test_a_sound_model_with_functions_opens(tmp_path):
         model.graph.node[1].CopyFrom(helper.make_node("f0", list(node.input), list(node.output), domain="fuzz"))
 
     assert [block.name for block in find_blocks(saved(tmp_path, change)).blocks] == ["block_00", "block_01"]
+
+
+WITHOUT_MEMORY = """
+import resource
+import sys
+
+from birdprobe.probe.api import find_blocks
+
+resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
+try:
+    find_blocks(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address spaces are limited so on Linux alone")
+def test_a_window_that_does_not_fit_into_memory_is_one_line(tmp_path):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 65_000_000]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "long", ends[:1], ends[1:])
+    path = tmp_path / "long.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    told = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY, path], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("InputError") and "one window of shape (1, 65000000): Unable to alloc" in told.stdout
