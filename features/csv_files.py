@@ -39,8 +39,8 @@ def write_csv(table: pd.DataFrame, path: Any = None, **options: Any) -> str | No
 
 
 def read_csv(path: Any, **options: Any) -> pd.DataFrame:
-    """`pandas.read_csv(path, **options)`, with the text as it was before `write_csv` escaped it."""
-    return _mapped(pd.read_csv(path, **options), unescape)
+    """`pandas.read_csv(path, **options)`: numbers to the last bit, text as it was before `write_csv` escaped it."""
+    return _mapped(pd.read_csv(path, float_precision="round_trip", **options), unescape)
 
 
 def unescaped(table: pd.DataFrame) -> pd.DataFrame:

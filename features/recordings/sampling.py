@@ -36,7 +36,7 @@ def choose(
         kept += [ordered[i][-1] for i in rng.permutation(len(ordered))[:per_class]]
     warnings = list(recordings.warnings)
     small = sorted(label for label in labels if per_class and len(members[label]) < per_class)
-    if len(kept) < len(recordings.clips) or small:
+    if len(kept) < len(recordings.clips):
         few = f", {len(small)} of them with fewer than {per_class} clips ({some(small)})" if small else ""
         most = f"`--classes` and `--per-class` take at most {classes or 'all'} x {per_class or 'all'}"
         used = f"{len(kept):,} of {len(recordings.clips):,} clips, {len(labels)} of {len(members)} classes{few}"

@@ -37,7 +37,7 @@ def read_embeddings(source: Path) -> Read:
     if suffix not in (".csv", ".parquet"):
         raise InputError(f"{source}: ends in {suffix or 'nothing'}, expected .npz, .csv, .parquet, .h5ad or a folder.")
     try:
-        frame = pd.read_parquet(source) if suffix == ".parquet" else read_csv(source, float_precision="round_trip")
+        frame = pd.read_parquet(source) if suffix == ".parquet" else read_csv(source)
     except ImportError:
         raise InputError(f"{source}: Parquet needs pyarrow: pip install 'birdprobe[parquet]'") from None
     except (OSError, ValueError) as error:
