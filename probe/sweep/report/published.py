@@ -67,8 +67,9 @@ def readout(data: Run) -> str:
 
 def answer(data: Run) -> str:
     """What this ranking alone would answer, for pages that lead with the conclusion over all read-outs."""
-    said = unbroken(escape(data.answer["sentence"]))
-    return f'<p>By this read-out alone: {said[0].lower()}{said[1:]} {beside(data)}</p>\n<p class="note">{lede(data)}</p>'
+    said = data.answer["sentence"]
+    said = unbroken(escape(said[0].lower() + said[1:]))
+    return f'<p>By this read-out alone: {said} {beside(data)}</p>\n<p class="note">{lede(data)}</p>'
 
 
 def ranking_table(data: Run) -> str:
