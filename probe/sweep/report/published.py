@@ -67,8 +67,7 @@ def readout(data: Run) -> str:
 
 def answer(data: Run) -> str:
     """What this ranking alone would answer, for pages that lead with the conclusion over all read-outs."""
-    said = data.answer["sentence"]
-    said = unbroken(escape(said[0].lower() + said[1:]))
+    said = unbroken(escape(data.answer["sentence"]))
     return f'<p>By this read-out alone: {said} {beside(data)}</p>\n<p class="note">{lede(data)}</p>'
 
 
