@@ -7,13 +7,14 @@
 The same runs give the same bytes of every file. A part without a run says so in the text; the PDF is always built.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..analysis.tables import Table
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
+from ..features.progress import Log, listener
 from ..features.schema import checked
 from . import appendix, claims, drawings, tables, typeset, values
 from . import published as published_numbers
@@ -54,13 +55,22 @@ class Built:
 
 @checked
 def build(
-    runs: Sequence[Path], out: Path, *, overwrite: bool = False, draws: int = 200, say: Callable[[str], None] = print
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    draws: int = 200,
+    progress: bool = True,
+    log: Log | None = None,
 ) -> Built:
     """Build the paper of `runs`, folders of any kind that birdprobe writes, into the folder `out`.
 
     overwrite: replace an earlier build, its own files only. draws: sets of clips of each size in the probe budget.
+    progress: lines on stderr; False: warnings alone. log: hears the lines in the place of stderr.
     InputError: a folder that is no run, `out` in use, or no typst package.
     """
+    say = listener(log, progress)
+    say("reading runs")
     out, sources, published = Path(out), recognise(runs), published_numbers.read()
     OutputFolder(out, KIND).check(overwrite)
     typeset.compiler()  # a missing one is told before minutes of drawing
@@ -85,7 +95,7 @@ def finish(
     files: Sequence[Path],
     sources: Sources,
     missing: tuple[Missing, ...],
-    say: Callable[[str], None],
+    say: Log,
 ) -> Built:
     """Typeset what was written into the draft, and write its index; told as it will be in `out`."""
     say("typesetting")

@@ -7,7 +7,6 @@ import typer
 
 from ..features import InputError
 from ..probe.cli.options import Overwrite, out
-from ..probe.cli.terminal import say
 
 NOTE, MINE = "note", "mine"  # what a paper is about
 
@@ -34,15 +33,14 @@ def paper(
     found = [*(given or ()), *(runs or ())]
     if about not in (NOTE, MINE):
         raise InputError(f"`--about` must be {NOTE} or {MINE}, got '{about}'.")
-    say("reading runs")
     if about == MINE:
         from .own import build as build_own
 
-        print(build_own(found, output, overwrite=overwrite, say=say))
+        print(build_own(found, output, overwrite=overwrite))
         return
     from .build import build
 
-    print(build(found, output, overwrite=overwrite, say=say))
+    print(build(found, output, overwrite=overwrite))
 
 
 def atlas(

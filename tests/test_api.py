@@ -64,6 +64,8 @@ def test_a_backbone_gives_vectors_for_windows():
     found = backbone(np.random.default_rng(0).normal(0, 0.1, (2, backbone.window_samples)).astype(np.float32))
     assert list(found) == ["block_22", "embedding"]
     assert all(x.dtype == np.float32 and len(x) == 2 for x in found.values())
+    with pytest.raises(bp.InputError, match=r"windows \(3,\), wanted \[N, 160000\]"):
+        backbone([0.1, 0.2, 0.3])
 
 
 def test_features_in_memory_are_ranked():

@@ -79,16 +79,16 @@ def table(effects: Sequence[Effect], caption: str = "") -> Table:
     """A row an effect: its counts, the macro AUC after it and the gain with its interval where there was truth."""
     frame = pd.DataFrame([asdict(effect) for effect in effects], columns=list(Effect.__dataclass_fields__))
     columns = [
-        Column("Step", "{step}", "left"),
-        Column("Rows applied to", "{applied_rows:,} of {rows:,}"),
-        Column("Values changed", "{values_changed:,}"),
-        Column("Ranks changed", "{ranks_changed:,}"),
+        Column("step", "{step}", "left"),
+        Column("rows applied to", "{applied_rows:,} of {rows:,}"),
+        Column("values changed", "{values_changed:,}"),
+        Column("ranks changed", "{ranks_changed:,}"),
     ]
     if frame["gain"].notna().any():
-        columns.append(Column("AUC", "{auc_after:.4f}"))
-        columns.append(Column("Gain", "{gain:+.4f}"))
-    if frame["gain_lo"].notna().any():
-        columns.append(Column("95 % interval", "{gain_lo:+.4f} to {gain_hi:+.4f}"))
+        title, gain = "gain", "{gain:+.4f}"
+        if frame["gain_lo"].notna().any():
+            title, gain = f"{title} [95 %]", f"{gain} [{{gain_lo:+.4f}}, {{gain_hi:+.4f}}]"
+        columns += [Column("macro AUC", "{auc_after:.4f}"), Column(title, gain)]
     return Table.from_frame(frame, columns, caption)
 
 

@@ -86,7 +86,7 @@ def labels_table(path: Path | str, classes, say: Callable[[str], None] | None = 
         raise InputError(f"{path}: expected filename, start, end, primary_label, got windows without an end.")
     if say is not None:
         for warning in recordings.warnings:
-            say(warning)
+            say(f"warning: {warning}")
     number = {name: i for i, name in enumerate(classes)}
     if strange := sorted({label for clip in recordings.clips for label in clip.labels} - set(number)):
         raise InputError(f"{path}: labels that are no class: {some(strange)}. The taxonomy of another competition?")

@@ -11,6 +11,7 @@ from ...analysis.predictions import comparison as comparison_tables
 from ...analysis.tables import Table
 from ...features import InputError
 from ...features.output_folder import OutputFolder
+from ...features.progress import Log, listener
 from ...figures import style
 from ...figures.predictions import comparison
 from ...figures.sweeps import depth
@@ -26,14 +27,14 @@ TEMPLATE = Path(__file__).with_name("mine.typ")
 INTRO = "Draft written by birdprobe from the runs listed below; every number is theirs."
 
 
-def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Callable[[str], None] = print) -> Built:
+def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, log: Log | None = None) -> Built:
     """Build a paper of `runs`, folders of sweeps, heads, blends, experiments and members, into the folder `out`.
 
     Args:
         runs: at least one.
         out: the folder to write.
         overwrite: replace an earlier build, its own files only.
-        say: called with a line a stage.
+        log: hears a line a stage in the place of stderr.
 
     Returns:
         What was written, and what the runs did not give.
@@ -43,6 +44,8 @@ def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, say: Call
     """
     if not runs:
         raise InputError("paper --about mine: expected at least one run, got none. Name the folders of your runs?")
+    say = listener(log)
+    say("reading runs")
     out, sources = Path(out), recognise(runs)
     OutputFolder(out, KIND).check(overwrite)
     typeset.compiler()  # a missing one is told before minutes of drawing

@@ -169,6 +169,7 @@ class Backbone:
 
         InputError: windows of another length, or a tap that is not finite (float16 overflow, NaN in the audio).
         """
+        windows = np.atleast_1d(windows)
         n = len(windows)
         if windows.ndim != 2 or windows.shape[1] != self.window_samples:
             raise InputError(f"{self.path.name}: windows {windows.shape}, wanted [N, {self.window_samples}]")

@@ -52,9 +52,8 @@ class Shift:
         )
         if self.chosen == self.best:
             return f"{told} It is the best in domain too."
-        lost = wording.number(self.regret)
-        there = f"scores {self.chosen_score:.3f} there: {lost} less."
-        return f"{told} Best in domain was {plain(other)} by {words(other_readout)}: it {there}"
+        there = f"{self.chosen_score:.3f} there, {wording.number(self.regret)} less"
+        return f"{told} Best in domain was {plain(other)} by {words(other_readout)}: {there}."
 
     def columns(self) -> pd.DataFrame:
         """`shifted_*` columns for readouts.csv, in the order of its rows."""

@@ -163,7 +163,7 @@ def test_the_table_shows_what_there_is():
     text = effects.table(with_truth, "Chain").to_markdown()
     assert text.startswith("*Chain*") and "| Gaussian 1 " in text and "| power 0.4, top 2 " in text
     assert (
-        " 120 of 120 |" in text and f"{with_truth[0].gain:+.4f}" in text and f"{with_truth[0].gain_lo:+.4f} to" in text
+        " 120 of 120 |" in text and f"{with_truth[0].gain:+.4f}" in text and f" [{with_truth[0].gain_lo:+.4f}, " in text
     )
     raw = effects.table(with_truth).to_csv().splitlines()
     assert len(raw) == 3 and raw[0].startswith("step,rows,applied_rows,") and repr(with_truth[1].auc_after) in raw[2]

@@ -54,7 +54,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(runs, tmp_path_factory):
-    return build(runs, tmp_path_factory.mktemp("paper") / "out", draws=5, say=silent)
+    return build(runs, tmp_path_factory.mktemp("paper") / "out", draws=5, log=silent)
 
 
 def hashes(built):
@@ -80,7 +80,7 @@ def test_every_file_is_there_and_in_the_index(built):
 
 @pytest.mark.slow
 def test_a_second_build_gives_the_same_bytes(built, runs, tmp_path):
-    again = build(runs, tmp_path / "out", draws=5, say=silent)
+    again = build(runs, tmp_path / "out", draws=5, log=silent)
     assert hashes(again) == hashes(built)
 
 
@@ -92,25 +92,25 @@ def test_what_is_missing_is_told_with_the_command(built):
 
 
 def test_without_any_run_the_paper_still_builds(tmp_path):
-    bare = build([], tmp_path / "out", say=silent)
+    bare = build([], tmp_path / "out", log=silent)
     assert {"perch", "sweep", "budget", "leakage", "members"} <= {one.key for one in bare.missing}
     assert bare.pages >= 4 and (tmp_path / "out" / "figures" / "curves.pdf").is_file()
 
 
 def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
     out = tmp_path / "out"
-    build([], out, say=silent)
+    build([], out, log=silent)
     (out / "mine.txt").write_text("kept")
     (out / "tables" / "mine.csv").write_text("kept")
     with pytest.raises(InputError, match=r"out: expected a new folder, got a paper. Use --overwrite"):
-        build([], out, say=silent)
+        build([], out, log=silent)
     stale = out / "tables" / "old.csv"
     stale.write_text("of an earlier build")
     index = json.loads((out / INDEX).read_text())
     index["files"] |= {"tables/old.csv": "", "../outside.txt": ""}
     (out / INDEX).write_text(json.dumps(index))
     (tmp_path / "outside.txt").write_text("kept")
-    build([], out, overwrite=True, say=silent)
+    build([], out, overwrite=True, log=silent)
     assert not stale.exists() and (out / "mine.txt").exists() and (out / "tables" / "mine.csv").exists()
     assert (tmp_path / "outside.txt").exists()
 
@@ -118,7 +118,7 @@ def test_an_earlier_paper_is_replaced_and_nothing_else(tmp_path):
 def test_a_wrong_run_leaves_no_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="expected a run"):
-        build([tmp_path / "empty"], tmp_path / "out", say=silent)
+        build([tmp_path / "empty"], tmp_path / "out", log=silent)
     assert not (tmp_path / "out").exists()
 
 
@@ -169,7 +169,7 @@ def test_perch_v2_is_known_by_its_hash_and_the_text_speaks_of_it(tmp_path):
     perch = with_config(published, tmp_path / "perch", lambda config: config["model"].update(sha256=PERCH_V2[0]))
     roles = cast(recognise([published, perch]))
     assert (roles.perch.name, roles.sweep.name) == ("perch", "made")
-    alone = build([perch], tmp_path / "out", say=silent)
+    alone = build([perch], tmp_path / "out", log=silent)
     keys = {one.key for one in alone.missing}
     assert "perch" not in keys and {"sweep", "budget"} <= keys
     numbers = json.loads((alone.out / "numbers.json").read_text(encoding="utf-8"))["values"]
@@ -178,7 +178,7 @@ def test_perch_v2_is_known_by_its_hash_and_the_text_speaks_of_it(tmp_path):
 
 def test_a_figure_that_a_run_cannot_give_is_told_and_the_rest_is_built(runs, tmp_path):
     lame = with_config(runs[2], tmp_path / "lame", lambda config: config.pop("activation"))
-    made = build([lame], tmp_path / "out", say=silent)
+    made = build([lame], tmp_path / "out", log=silent)
     assert "figure-pipelines" in {one.key for one in made.missing}
     assert (tmp_path / "out" / "figures" / "agreement-lame.pdf").is_file()
     assert not (tmp_path / "out" / "figures" / "pipelines.pdf").exists()

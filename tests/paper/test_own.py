@@ -21,7 +21,7 @@ def sweep(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(sweep):
-    return build([sweep], sweep.parent / "paper", say=lambda line: None)
+    return build([sweep], sweep.parent / "paper", log=lambda line: None)
 
 
 def test_a_paper_of_ones_own_runs_says_what_they_concluded(sweep, built):
@@ -49,11 +49,11 @@ def test_its_tables_fit_a_page_and_hold_the_runs_numbers(sweep, built):
 
 
 def test_equal_runs_give_equal_papers(sweep, built, tmp_path):
-    again = build([sweep], tmp_path / "paper", say=lambda line: None)
+    again = build([sweep], tmp_path / "paper", log=lambda line: None)
     for one, other in zip(built.files, again.files, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
     with pytest.raises(InputError, match="overwrite"):
-        build([sweep], tmp_path / "paper", say=lambda line: None)
+        build([sweep], tmp_path / "paper", log=lambda line: None)
 
 
 def test_without_runs_there_is_no_paper(tmp_path):
@@ -65,8 +65,8 @@ def test_a_missing_compiler_is_told_before_anything_is_drawn(sweep, tmp_path, mo
     monkeypatch.setitem(sys.modules, "typst", None)  # as if it were not installed
     said: list[str] = []
     with pytest.raises(InputError, match="the typst package is not installed"):
-        build([sweep], tmp_path / "paper", say=said.append)
-    assert not said
+        build([sweep], tmp_path / "paper", log=said.append)
+    assert said == ["reading runs"]
 
 
 def test_figures_for_print_are_vectors_without_captions(sweep):
