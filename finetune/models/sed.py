@@ -67,20 +67,12 @@ class SoundEventDetector(TimmBackbone, FrameNetwork):
     dropout: before and after the hidden layer. InputError: a backbone whose last output is no map (transformers).
     """
 
-    def __init__(
-        self,
-        name: str,
-        n_classes: int,
-        *,
-        drop_path: float = 0.0,
-        dropout: float = 0.5,
-        picture: tuple[int, int] = PICTURE,
-    ):
+    def __init__(self, name: str, n_classes: int, *, drop_path: float = 0.0, dropout: float = 0.5):
         check(name)
-        super().__init__(name, 0, drop_path=drop_path, picture=picture)
+        super().__init__(name, 0, drop_path=drop_path, picture=PICTURE)
         self.depth += 1  # there is no classifier of timm's
         dim = int(self.net.num_features)
-        self.channels_last = last_map(name, picture)[1] != dim
+        self.channels_last = last_map(name)[1] != dim
         self.detector = TimeAttention(dim, n_classes, dropout)
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -136,15 +128,15 @@ def _log_sum(a: Tensor, b: Tensor) -> Tensor:
 
 def check(name: str) -> None:
     """InputError unless timm's backbone of this name ends in a map of frequency and time."""
-    if about(name).fixed or len(last_map(name, PICTURE)) != 4:
+    if about(name).fixed or len(last_map(name)) != 4:
         raise InputError(
             f"sed:{name}: expected a backbone whose last output is a map of frequency and time (a convolutional one, "
             f"such as sed:tf_efficientnet_b0), got one of tokens. Is timm:{name} what you want?"
         )
 
 
-def last_map(name: str, picture: tuple[int, int]) -> tuple[int, ...]:
-    """The shape of a backbone's last output for one picture; nothing is computed."""
+def last_map(name: str) -> tuple[int, ...]:
+    """The shape of a backbone's last output for one PICTURE; nothing is computed."""
     with torch.device("meta"):
         net = import_timm().create_model(name, pretrained=False, num_classes=0, in_chans=1)
-        return tuple(net.eval().forward_features(torch.empty(1, 1, *picture)).shape)
+        return tuple(net.eval().forward_features(torch.empty(1, 1, *PICTURE)).shape)
