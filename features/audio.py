@@ -91,10 +91,11 @@ def read(
         raise
     except Exception as error:  # whatever a decoder makes of a damaged file: one bad file never stops the rest
         raise InputError(f"{path}: undecodable ({str(error) or type(error).__name__}). Is it damaged?") from error
-    if not np.isfinite(samples).all():
+    least, most = samples.min(), samples.max()
+    if not np.isfinite((least, most)).all():
         bad = np.flatnonzero(~np.isfinite(samples))
         raise InputError(f"{path}: {bad.size:,} NaN or infinite samples, the first at {bad[0] / rate + start_s:.3f} s.")
-    if samples.min() == samples.max():
+    if least == most:
         where = f"{path}, {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
         raise InputError(f"{where}: silent, all {samples.size:,} samples are {samples[0]:g}.")
     if playback != AS_RECORDED:
@@ -240,7 +241,7 @@ def _mix(
     """Frames first to last, or as many as decode: float32 [frames] (mean, or one channel), [channels] powers, and why
     the decoder failed before the last one."""
     channels = file.channels
-    blocks, got, power = [np.empty(0, np.float32)], 0, np.zeros(channels)
+    samples, got, power = np.empty(0, np.float32), 0, np.zeros(channels)
     reason: str | None = None
     if first:
         try:
@@ -256,16 +257,17 @@ def _mix(
         except soundfile.LibsndfileError as error:
             reason = error.error_string.removeprefix("Error : ").strip(" .") or "undecodable"
             break
+        samples.resize(got + len(block), refcheck=False)  # grows where it lies: a long recording is held once
         if channel is not None or channels == 1:
-            blocks.append(block[:, channel or 0].copy() if channels > 1 else block[:, 0])
+            samples[got:] = block[:, channel or 0]
         else:
             power += [float(np.dot(one, one)) for one in block.T]
             # the same numbers as `mean` gives, in a hundredth of its time
-            blocks.append((block[:, 0] + block[:, 1]) * np.float32(0.5) if channels == 2 else block.mean(axis=1))
+            samples[got:] = (block[:, 0] + block[:, 1]) * np.float32(0.5) if channels == 2 else block.mean(axis=1)
         got += len(block)
         if len(block) < wanted:  # reading on past a damaged Ogg page would go on at another time
             break
-    return blocks[1] if len(blocks) == 2 else np.concatenate(blocks), power, reason
+    return samples, power, reason
 
 
 def _check_span(path: Path, first: int, last: int, frames: int, rate: float) -> None:

@@ -71,7 +71,8 @@ class OutputFolder:
         path = self.path
         with explained(path):
             if os.path.lexists(path) and not path.is_dir():
-                raise InputError(f"{path}: expected a folder, got a file.")
+                what = "a file" if path.exists() else "a dangling symbolic link"
+                raise InputError(f"{path}: expected a folder, got {what}.")
             check_parents(path)
         owned = self.owned()
         if owned is not None and not overwrite and not read_index(path / self.kind.index).get("unfinished"):

@@ -17,6 +17,7 @@ from ..features.playback import Playback
 from ..features.progress import Log, listener
 from ..features.recordings import assign_folds, choose, read_recordings
 from ..features.schema import Words, check_seed, checked, comma_text
+from ..features.spelling import is_there
 from ..features.windows import Selection
 from .blocks.architecture import Architecture
 from .extraction.estimate import Estimate, estimate
@@ -192,7 +193,7 @@ def extract(
     selection = Selection.parse(select, hop, overlap)
     playback = Playback.parse(speed, None if bandpass is None else comma_text("bandpass", bandpass))
     if output is not None:
-        check_new(Path(output), overwrite=True)  # an existing store is resumed
+        check_new(Path(output), overwrite or is_there(Path(output)))  # an existing store is resumed
     recordings = choose(
         read_recordings(
             audio,

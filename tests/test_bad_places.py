@@ -131,6 +131,20 @@ def test_an_output_that_cannot_be_written_is_the_first_thing_said(made, command)
     assert str(done.exception).startswith("/proc/nope/out.csv: no permission to write there")
 
 
+@pytest.mark.parametrize("command", sorted({*OUTPUTS, "demo --competition"} - {"finetune", "paper", "experiment"}))
+def test_an_output_that_is_a_dangling_link_is_called_so_and_stays(made, tmp_path, command):
+    link = tmp_path / ("o.csv" if command in ("blend", "predict", "events") else "o.onnx")
+    link.symlink_to(tmp_path / "nowhere")
+    words = [str(made / word) for word in OUTPUTS.get(command, ())]
+    if command == "store export":
+        words += ["--format", "csv"]
+    flag = () if command == "demo --competition" else ("-o",)
+    done = CliRunner().invoke(app, [*command.split(), *words, *flag, str(link)])
+    assert isinstance(done.exception, InputError), done.output
+    assert str(done.exception).startswith(f"{link}: ") and "a dangling symbolic link" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == [link.name] and link.is_symlink()
+
+
 def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path):
     check_new(tmp_path / "a" / "b.csv", overwrite=False)
     assert not list(tmp_path.iterdir())

@@ -43,7 +43,8 @@ def class_folders(root: Path) -> tuple[list[Clip], str, list[str]]:
         clips += [Clip(file, _name(file, root), (folder.name,)) for file in files]
         empty += [] if files else [folder.name]
     if not clips:
-        found = f"{counted(loose, 'audio file')} beside each other" if loose else "no audio files"
+        nothing = f"no audio files ({', '.join(sorted(SUFFIXES))})"
+        found = f"{counted(loose, 'audio file')} beside each other" if loose else nothing
         raise InputError(f"{root}: expected a sub-folder of audio files for every class, got {found}.")
     warnings = [f"{root}: no audio files in {some(empty)}; left out."] if empty else []
     if loose:

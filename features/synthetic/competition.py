@@ -75,8 +75,8 @@ def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, o
     `overwrite` replaces a folder that this function made, and of it only what it made. InputError for any other folder
     that holds something.
     """
+    _refuse(Path(folder), overwrite)
     folder = Path(folder).resolve()
-    _refuse(folder, overwrite)
     fauna = make_fauna(size.species, seed)
     focals = plan_focals(fauna, size.focal_per_species, size.focal_s, seed)
     labelled, unlabelled, test = _plan(fauna, size, seed)
@@ -113,8 +113,9 @@ def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, o
 
 
 def _refuse(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder for the competition, got a file")
+    if os.path.lexists(folder) and not folder.is_dir():
+        what = "a file" if folder.exists() else "a dangling symbolic link"
+        raise InputError(f"{folder}: expected a folder for the competition, got {what}.")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / MARK).is_file():  # perhaps the real one

@@ -19,6 +19,7 @@ import torch
 from ...analysis.predictions.row_ids import window_ids
 from ...analysis.predictions.table import aligned, read_truth
 from ...features import InputError
+from ...features.files import check_exists
 from ...features.recordings import Recordings, read_recordings
 from ...features.recordings.sources import SOUNDSCAPE_LABELS
 from ...features.recordings.taxonomy import read_classes
@@ -116,6 +117,7 @@ def gather(
     InputError: files of the competition that are missing, the truth first of all; a truth of other classes.
     """
     competition = Path(competition)
+    check_exists(competition, "a folder of `birdprobe demo --competition`")
     missing = [name for name in (TRUTH, *NEEDED) if not (competition / name).exists()]
     if missing:
         raise InputError(

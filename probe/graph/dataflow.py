@@ -12,13 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from ...features import InputError
 from .load import audio_input, tensor_outputs
 from .operators import Op, captured, chain_concats, split
 
 SHAPE_OPS = {"Shape", "Size"}
+INTEGERS = {onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.UINT16, onnx.TensorProto.INT16}
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class Graph:
     def of(cls, model: onnx.ModelProto) -> "Graph":
         """Everything between the audio input and the outputs that are tensors."""
         source = audio_input(model).name
-        data, ops = {source}, []
+        known, ops, cut_at_zero = {source: ""}, [], _zeros_at_the_least(model)
         outputs = [value.name for value in tensor_outputs(model)]
         for node in sort_nodes(list(model.graph.node), set(outputs)):
-            if node.op_type in SHAPE_OPS or not data & reads_of(node):
+            if node.op_type in SHAPE_OPS or not known.keys() & reads_of(node):
                 continue
-            ops.extend(made := split(node, data))
-            data.update(name for op in made for name in op.outputs if name)
-        return cls._build(chain_concats(ops), source, tuple(name for name in outputs if name in data))
+            ops.extend(made := split(node, known, cut_at_zero))
+            known.update((name, op.kind) for op in made for name in op.outputs if name)
+        return cls._build(chain_concats(ops), source, tuple(name for name in outputs if name in known))
 
     @classmethod
     def _build(cls, ops: Iterable[Op], source: str, outputs: tuple[str, ...]) -> "Graph":
@@ -105,6 +108,14 @@ class Graph:
 
     def tensor_of(self, index: int) -> str:
         return self.source if index < 0 else self.ops[index].tensor
+
+
+def _zeros_at_the_least(model: onnx.ModelProto) -> set[str]:
+    """Zero points that are the least number of their type: a tensor quantised with one holds nothing below zero."""
+    named = {name for node in model.graph.node if "Q" in node.op_type for name in node.input}
+    one = (t for t in model.graph.initializer if t.name in named and all(n == 1 for n in t.dims))
+    values = {t.name: numpy_helper.to_array(t) for t in one if t.data_type in INTEGERS}
+    return {name for name, value in values.items() if value.item() == np.iinfo(value.dtype).min}
 
 
 def sort_nodes(nodes: list[onnx.NodeProto], outputs: set[str]) -> list[onnx.NodeProto]:

@@ -10,7 +10,7 @@ everything downstream knows one spelling:
 A tensor inside such a fusion has no name that could be read; `Op.real` says whether it has one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ SPELLINGS = {
         *("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation", "MatMulNBits", "MatMulInteger"),
         *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul"),
     ),
+    "LSTM": ("DynamicQuantizeLSTM",),
     "Attention": ("QAttention",),
     "Gemm": ("FusedGemm", "QGemm"),
     "Gelu": ("BiasGelu", "FastGelu", "QuickGelu"),
@@ -79,9 +80,18 @@ def captured(node: onnx.NodeProto) -> list[str]:
     return names
 
 
-def split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
-    """One ONNX node as the plain operators that it stands for."""
+def split(node: onnx.NodeProto, known: Mapping[str, str], cut_at_zero: Set[str] = frozenset()) -> list[Op]:
+    """One ONNX node as the plain operators that it stands for.
+
+    Args:
+        node: an operator.
+        known: tensor that depends on the audio -> the kind of operator that made it.
+        cut_at_zero: zero points that leave nothing below zero. Quantisers drop the ReLU between a convolution and a
+            quantisation by one of them, so there the quantisation is read as the ReLU.
+    """
     kind = ALIASES.get(node.op_type, node.op_type)
+    if kind == "QuantizeLinear" and known.get(node.input[0]) == "Conv" and node.input[-1] in cut_at_zero:
+        kind = "Relu"
     inputs = [*node.input, *dict.fromkeys(captured(node))]
     inputs = [name for name in inputs if name]
     # the scale and zero point of a dynamic quantisation are no data: they belong to the arithmetic around the product
@@ -100,6 +110,8 @@ def split(node: onnx.NodeProto, known: set[str]) -> list[Op]:
         norm = Op("LayerNormalization", (summed,), tuple(node.input[2:4]), (outputs[0],), node)
         return [first, norm]
     activation = attribute(node, "activation", b"").decode()
+    if node.op_type == "QLinearConv" and node.input[7] in cut_at_zero:
+        activation = "Relu"
     residual = ""
     if kind == "Conv" and len(node.input) > 3 and node.input[3] in known and not node.op_type.startswith("QLinear"):
         residual = node.input[3]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..cli.options import Inputs, Json, Model, Normalise, Overwrite, SampleRate, Seed, Window, out
+from ..cli.options import FrontEnd, Inputs, Json, Model, Normalise, Overwrite, SampleRate, Seed, Window, out
 
 
 def models(as_json: Json = False) -> None:
@@ -88,12 +88,22 @@ def check(
     sample_rate: SampleRate = None,
     window_s: Window = None,
     normalise: Normalise = None,
+    frontend: FrontEnd = None,
+    inputs: Inputs = None,
     as_json: Json = False,
 ) -> None:
     """Is MODEL fed and run as it should be: golden windows of known files, and how sensitive the embedding is."""
     from .conformance import check
 
-    found = check(model, audio, sample_rate=sample_rate, window_s=window_s, normalise=normalise)
+    found = check(
+        model,
+        audio,
+        sample_rate=sample_rate,
+        window_s=window_s,
+        normalise=normalise,
+        frontend=frontend,
+        inputs=inputs or (),
+    )
     print(json.dumps(found.to_json(), indent=2) if as_json else found)
     if found.failed:
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ half precision, embeddings that do not depend on the audio. Of known models gold
 said what was assumed, and how much the embedding depends on it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,15 @@ def check(
     sample_rate: int | None = None,
     window_s: float | None = None,
     normalise: str | None = None,
+    frontend: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> Conformance:
     """Whether a model's preprocessing, labels and runtime agree with what is known of it.
 
     Args:
         model: an ONNX file or a name of `birdprobe models`.
         audio: recordings for the sensitivity; the golden windows otherwise.
-        sample_rate, window_s, normalise: as `open_backbone`.
+        sample_rate, window_s, normalise, frontend, inputs: as `open_backbone`.
 
     Returns:
         The findings, one line each, and how far the embedding moves with gain, offset and normalisation.
@@ -88,7 +91,8 @@ def check(
         InputError: a file that cannot be opened.
     """
     path = registry.resolve(model)
-    backbone = Backbone.open(path, "all", "mean", sample_rate, window_s, normalise, threads=1)
+    given: dict[str, Any] = {"frontend": frontend, "inputs": inputs, "threads": 1}
+    backbone = Backbone.open(path, "all", "mean", sample_rate, window_s, normalise, **given)
     whole = backbone.model
     said = said_of(whole, path)
     entry, how = identify(backbone)
@@ -109,7 +113,9 @@ def check(
         measured = {name: statistics(found[name]) for name in (tap, "logits") if name in found}
         findings.append(against_golden(measured, entry))
         findings += [spread(found[tap], tap), extremes(backbone), alone(backbone, windows, found[tap], tap)]
-        findings += ways_to_run(path, whole, normalise_windows(windows, backbone.normalise))
+        findings += ways_to_run(
+            whole if frontend or inputs else path, whole, normalise_windows(windows, backbone.normalise)
+        )
         moved = sensitivity.measure(backbone, heard, tap) if len(heard) > 1 else ()
     except InputError as error:
         findings.append(Finding(FAILED, "numbers", str(error)))
@@ -207,12 +213,15 @@ def alone(backbone: Backbone, windows: np.ndarray, together: np.ndarray, tap: st
     return Finding(verdict, "batch", f"a window alone against four at once: {off:.1e} (relative)")
 
 
-def ways_to_run(path: Path, model: onnx.ModelProto, windows: np.ndarray) -> list[Finding]:
-    """ONNX Runtime's optimised graph, and each other provider of this machine, against the plain graph on the CPU."""
+def ways_to_run(source: Path | onnx.ModelProto, model: onnx.ModelProto, windows: np.ndarray) -> list[Finding]:
+    """ONNX Runtime's optimised graph, and each other provider of this machine, against the plain graph on the CPU.
+
+    source: the file, or `model` where that takes the waveform and the file does not.
+    """
     names = [value.name for value in tensor_outputs(model)]
 
     def run(provider: str, optimised: bool) -> list[np.ndarray]:
-        session = start(path, quiet_options(optimised), [provider])
+        session = start(source, quiet_options(optimised), [provider])
         fed = session.get_inputs()[0]
         lead = [n if isinstance(n, int) else 1 for n in fed.shape[:-1]]
         x = windows[:1].reshape(*lead, -1) if all(n == 1 for n in lead) else None

@@ -77,7 +77,7 @@ def randomise(
     log = listener(log, progress)
     output = Path(output)
     if output.suffix != ".onnx":
-        raise InputError(f"{output}: a name that ends in .onnx wanted.")
+        raise InputError(f"{output}: expected a name that ends in .onnx.")
     check_seed(seed)
     check_new(output, overwrite)
     path = resolve(model)

@@ -181,11 +181,9 @@ def predict(
 def check_output(out: Path, overwrite: bool) -> Path:
     """The journal of `out`. InputError: a place that cannot be written; an existing result, which is replaced only if
     it is told to be, or is the unfinished one of this very journal."""
-    check_new(out, overwrite=True)
     part = out.with_name(f"{out.name}.part")
-    if overwrite or not (out.exists() or about_path(out).exists()):
-        return part
-    if out.exists() and sha256(out) in journals.read(part)[2]:
-        return part
-    there = out if out.exists() else about_path(out)
-    raise InputError(f"{there}: exists, a new file wanted. Use --overwrite to replace it.")
+    resumed = out.is_file() and sha256(out) in journals.read(part)[2]
+    check_new(out, overwrite or resumed)
+    if not resumed:
+        check_new(about_path(out), overwrite)
+    return part

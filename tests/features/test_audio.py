@@ -3,6 +3,7 @@
 import io
 import shutil
 import subprocess
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -247,6 +248,21 @@ def test_impossible_pieces(tmp_path, start, end):
 def test_a_piece_after_the_end(tmp_path):
     with pytest.raises(InputError, match=r"piece starts at 3 s, but the file is 2\.00 s long"):
         audio.read(written(tmp_path / "a.wav"), 32_000, start_s=3, end_s=4)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_long_recording_is_held_once(tmp_path, channels):
+    count = 12_000_000
+    samples = np.zeros((count, channels), np.int16)
+    samples[::1000] = 1
+    soundfile.write(tmp_path / "long.wav", samples, 48_000)
+    tracemalloc.start()
+    try:
+        found = audio.read(tmp_path / "long.wav", 48_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == count and peak < 1.6 * found.nbytes
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="m4a needs ffmpeg")

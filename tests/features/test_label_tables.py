@@ -274,3 +274,17 @@ def test_two_recordings_of_one_name_are_not_guessed_between(tmp_path):
     path = place(tmp_path, "opensoundscape/boxes.csv", "x/dawn.wav", "y/dawn.wav")
     with pytest.raises(InputError, match="is not there"):
         read_recordings(path)
+
+
+def test_one_label_file_that_cannot_be_used_is_left_out_of_its_folder(tmp_path):
+    place(tmp_path, None, "a.wav", "b.wav")
+    for name in ("a", "b", "lonely"):
+        text(tmp_path / f"{name}.txt", "0\t1\twren")
+    recordings = read_recordings(tmp_path)
+    assert [clip.name for clip in recordings.clips] == ["a.wav", "b.wav"]
+    (warning,) = recordings.warnings
+    lonely = tmp_path / "lonely.txt"
+    assert warning.startswith(f"{tmp_path}: 1 of 3 label files is left out. The first: {lonely}: an Audacity label")
+    text(tmp_path / "b.txt", "0\t1")
+    with pytest.raises(InputError, match=r"b\.txt: Audacity labels, but none of its 1 rows"):
+        read_recordings(tmp_path)  # two of three: not the label files but the folder is wrong

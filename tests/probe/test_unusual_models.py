@@ -188,6 +188,72 @@ def test_int8_taps_are_dequantised(tmp_path):
         assert np.linalg.norm(quantised[tap] - plain[tap]) < 0.1 * np.linalg.norm(plain[tap])
 
 
+def calibrated(model: onnx.ModelProto, form: QuantFormat, tmp_path) -> onnx.ModelProto:
+    source, made = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
+    onnx.save(model, source)
+    reader = Windows(0)
+    reader.left = [audio_like((1, SAMPLES), seed=i) for i in range(8)]
+    reader.get_next = lambda: {"audio": reader.left.pop()} if reader.left else None
+    quantize_static(source, made, reader, quant_format=form)
+    return load(made)
+
+
+def separable(head: str) -> onnx.ModelProto:
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("to_map", [-1, 1, 16, 16])], "map")
+    now = b.add("Relu", [b.add("Conv", [now, b.weight("w", 8, 1, 3, 3), b.weight("b", 8)], "conv")], "relu")
+    for i in range(3):
+        for part, shape, group in (("depth", (8, 1, 3, 3), 8), ("point", (8, 8, 1, 1), 1)):
+            w = [b.weight(f"{part}.w{i}", *shape), b.weight(f"{part}.b{i}", 8)]
+            now = b.add("Conv", [now, *w], f"{part}{i}", group=group, kernel_shape=shape[2:])
+            now = b.add("Relu", [now], f"{part}_relu{i}")
+    if head == "gru":
+        now = b.add("Transpose", [b.add("ReduceMean", [now], "rows", axes=[2], keepdims=0)], "steps", perm=[2, 0, 1])
+        weights = [b.weight("gru.w", 1, 18, 8), b.weight("gru.r", 1, 18, 6)]
+        now = b.add("Squeeze", [b.add("GRU", [now, *weights], "gru", hidden_size=6), b.ints("one", [1])], "states")
+        now = b.add(
+            "MatMul", [b.add("Transpose", [now], "frames", perm=[1, 0, 2]), b.weight("classes", 6, 7)], "scores"
+        )
+        b.add("ReduceMax", [b.add("Sigmoid", [now], "sure")], "logits", axes=[1], keepdims=0)
+        return b.model(["N", SAMPLES], {"logits": ["N", 7]})
+    now = b.add("ReduceMean", [now], "embedding", axes=[2, 3], keepdims=0)
+    b.add("MatMul", [now, b.weight("classes", 8, 7)], "logits")
+    return b.model(["N", SAMPLES], {"logits": ["N", 7], "embedding": ["N", 8]})
+
+
+@pytest.mark.parametrize("form", list(QuantFormat))
+@pytest.mark.parametrize("head", ["mean", "gru"])
+def test_a_quantisation_that_cuts_at_zero_is_the_relu_that_the_quantiser_dropped(head, form, tmp_path):
+    plain = separable(head)
+    int8 = calibrated(plain, form, tmp_path)
+    assert not [node for node in int8.graph.node if node.op_type == "Relu"]
+    found, wanted = find_blocks(int8), find_blocks(plain)
+    assert [(b.kind, b.shape) for b in found.blocks] == [(b.kind, b.shape) for b in wanted.blocks]
+    assert list(found.taps) == list(wanted.taps)
+    opened(int8, tmp_path)  # no tap may change how the network rounds
+
+
+def test_dynamically_quantised_recurrent_layers_are_blocks(tmp_path):
+    b = Builder(17)
+    now = b.add("Reshape", ["audio", b.ints("to_steps", [-1, 16, 16])], "windows")
+    now = b.add("Transpose", [now], "steps", perm=[1, 0, 2])
+    for i, width in enumerate((16, 6)):
+        weights = [b.weight(f"w{i}", 1, 24, width), b.weight(f"r{i}", 1, 24, 6)]
+        now = b.add(
+            "Squeeze", [b.add("LSTM", [now, *weights], f"y{i}", hidden_size=6), b.ints(f"one{i}", [1])], f"s{i}"
+        )
+    now = b.add("ReduceMean", [now], "mean", axes=[0], keepdims=0)
+    b.add("MatMul", [now, b.weight("classes", 6, 7)], "logits")
+    plain = b.model(["N", SAMPLES], {"logits": ["N", 7]})
+    onnx.save(plain, tmp_path / "plain.onnx")
+    quantize_dynamic(tmp_path / "plain.onnx", tmp_path / "int8.onnx")
+    int8 = load(tmp_path / "int8.onnx")
+    assert "DynamicQuantizeLSTM" in [node.op_type for node in int8.graph.node]
+    found, wanted = find_blocks(int8), find_blocks(plain)
+    assert [b.shape for b in found.blocks] == [b.shape for b in wanted.blocks] and len(found.blocks) == 2
+    assert list(found.taps) == list(wanted.taps) and found.blocks[-1].macs == wanted.blocks[-1].macs
+
+
 def test_what_the_runtime_says_is_told_whole(tmp_path):
     model, _ = convolutional()
     model.ir_version = 99

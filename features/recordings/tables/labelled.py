@@ -15,7 +15,7 @@ from pathlib import Path
 from ... import InputError
 from ..clips import Clip, share
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
-from .rows import AudioPaths, drop_missing, merge, told_moved
+from .rows import MOST_MISSING, AudioPaths, drop_missing, merge, told_moved
 from .text import TextTable, no_group, read_table, read_text
 
 CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
@@ -85,13 +85,22 @@ def label_files(folder: Path) -> list[Path]:
 
 
 def label_folder(folder: Path, files: Iterable[Path], groups_column: str | None) -> Labelled:
-    """A folder of label files, one a recording: the clips of all of them."""
-    clips, warnings, kinds = [], [], {}
+    """A folder of label files, one a recording: the clips of all of them. One that cannot be used is left out."""
+    files, clips, warnings, kinds, refused = tuple(files), [], [], {}, []
     for path in files:
-        found = _read(path, groups_column)
+        try:
+            found = _read(path, groups_column)
+        except InputError as error:
+            refused.append(error)
+            continue
         clips += found.clips
         warnings += found.warnings
         kinds[found.kind.partition(",")[0]] = found.kind
+    if len(refused) > MOST_MISSING * len(files):
+        raise refused[0]
+    if refused:
+        left_out = share(len(refused), len(files), "label file", "is", "are")
+        warnings.append(f"{folder}: {left_out} left out. The first: {refused[0]}")
     clips, _ = merge(folder, clips)
     grouping = f"column {groups_column}" if groups_column else "none"
     return _there(folder, Labelled(clips, grouping, warnings, ", ".join(kinds.values())))

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from ....features import InputError
-from ....features.files import check_new, replacing, sha256
+from ....features.files import check_exists, check_file, check_new, replacing, sha256
 from ....features.progress import Log, listener
 from ....features.schema import checked
 from ...runtime.sessions import audio_like, open_session
@@ -166,7 +166,7 @@ def convert(
     log = listener(log, progress)
     output = Path(output)
     if output.suffix != ".onnx":
-        raise InputError(f"{output}: a name that ends in .onnx wanted.")
+        raise InputError(f"{output}: expected a name that ends in .onnx.")
     check_new(output, overwrite)
     source, known = locate(model)
     log(f"reading {source}")
@@ -195,18 +195,16 @@ def locate(model: str | Path) -> tuple[Path, registry.Entry | None]:
     path = Path(model)
     if path.is_dir() or path.suffix in ELSEWHERE:
         kind = ".pb" if path.is_dir() else path.suffix
-        if not path.exists():
-            raise InputError(f"{path}: no such file.")
+        check_exists(path, "a model")
         raise InputError(f"{path}: not converted here. Use {ELSEWHERE[kind]}.")
     if path.suffix == ".onnx":
         raise InputError(f"{path}: an ONNX file already.")
-    if path.is_file():
-        digest = sha256(path)
-        return path, next((e for e in registry.entries().values() if digest == e.member_sha256), None)
-    known = registry.find(str(model))
-    if known is None or known.kind != "convert":
-        raise InputError(f"{path}: no such file. A .tflite file, or one of {', '.join(registry.convertible())} wanted.")
-    return packaged(known), known
+    known = None if path.is_file() else registry.find(str(model))
+    if known is not None and known.kind == "convert":
+        return packaged(known), known
+    check_file(path, f"a .tflite file, or one of {', '.join(registry.convertible())}")
+    digest = sha256(path)
+    return path, next((e for e in registry.entries().values() if digest == e.member_sha256), None)
 
 
 def packaged(known: registry.Entry) -> Path:

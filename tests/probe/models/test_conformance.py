@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import birdprobe as bp
+from birdprobe.features import InputError
 from birdprobe.probe.assets import WREN
 from birdprobe.probe.models.golden import golden_windows
 from tests.probe.models.test_registry import OPENSOUNDSCAPE, small
 from tests.probe.test_cli import birdprobe
+from tests.waveform_models import Builder
 
 ROOT = Path(__file__).resolve().parents[3]
 BIRDNET = ROOT.parent / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
@@ -123,3 +125,20 @@ def test_the_real_birdnet_is_as_published():
     assert found.name == "birdnet-v2.4" and not found.failed
     assert verdicts(found)["golden"] == "ok"
     assert text_of(found, "labels") == "6522 in labels.txt: those of birdnet-v2.4, in order"
+
+
+def test_a_model_of_spectrograms_with_another_input_is_fed_by_its_front_end(tmp_path):
+    b = Builder(17)
+    now = b.add("Relu", [b.add("Conv", ["image", b.weight("w", 8, 1, 3, 3)], "conv")], "relu")
+    now = b.add("Add", [b.add("ReduceMean", [now], "mean", axes=[2, 3], keepdims=0), "week"], "embedding")
+    b.add("MatMul", [now, b.weight("classes", 8, 7)], "logits")
+    model = b.model(["N", 1, 16, 40], {"logits": ["N", 7]}, input_name="image")
+    model.graph.input.append(helper.make_tensor_value_info("week", TensorProto.FLOAT, ["N", 1]))
+    onnx.save(model, tmp_path / "cnn.onnx")
+    with pytest.raises(InputError, match="2 required inputs"):
+        bp.check(tmp_path / "cnn.onnx", sample_rate=8000)
+    frontend = "mel:n_fft=64,hop=32,n_mels=16,db"
+    found = bp.check(tmp_path / "cnn.onnx", sample_rate=8000, frontend=frontend, inputs=["week=3"])
+    assert "rows of 12" in text_of(found, "preprocessing") and verdicts(found)["provider"] == "ok"
+    said = birdprobe("check", tmp_path / "cnn.onnx", "--sample-rate", 8000, "--frontend", frontend, "--input", "week=3")
+    assert "optimised against plain graph" in said.stdout

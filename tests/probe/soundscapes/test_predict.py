@@ -216,7 +216,7 @@ def test_a_spent_budget_still_writes_a_valid_file_and_goes_on_later(place, predi
     assert not done.stopped and done.resumed > 0
     predict(predictor, place / "sounds", tmp_path / "whole.csv")
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    with pytest.raises(InputError, match="exists, a new file wanted"):
+    with pytest.raises(InputError, match="exists, expected a new file"):
         predict(predictor, place / "sounds", out)
 
 
@@ -224,7 +224,7 @@ def test_an_unfinished_result_that_somebody_changed_is_kept(place, predictor, tm
     out = tmp_path / "out.csv"
     predict(predictor, place / "sounds", out, budget_minutes=0)
     out.write_text("mine now")
-    with pytest.raises(InputError, match="exists, a new file wanted"):
+    with pytest.raises(InputError, match="exists, expected a new file"):
         predict(predictor, place / "sounds", out)
     assert out.read_text() == "mine now"
 
