@@ -51,7 +51,7 @@ class Found:
         return found | self.beside.tables
 
 
-def rank_stores(
+def rank_cached(
     extraction: Extraction,
     tested: Extraction | None,
     blocks: Mapping[str, Block],

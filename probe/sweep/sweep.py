@@ -25,7 +25,7 @@ from ..runtime.providers import find_device
 from .control import STORE as CONTROL
 from .control import check_trained, extract_control, study_control
 from .data import Data, read_data
-from .ranking import describe_result, projection_used, rank_stores
+from .ranking import describe_result, projection_used, rank_cached
 from .result import SweepResult
 from .run_folder import describe_audio, describe_model, describe_skipped, finish, prepare, write
 from .settings import Settings
@@ -142,7 +142,7 @@ def run_sweep(
     with folder.begun():
         stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress, **given)
     extraction, tested, untrained = stores[FEATURES], stores.get(TEST), stores.get(CONTROL)
-    found = rank_stores(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
+    found = rank_cached(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
     if untrained is not None:
         log("ranking the control")
         of = (found.units, found.verdict, found.folded, backbone.blocks, settings, data.score)
