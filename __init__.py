@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from .heads.soundscapes import find_events, open_predictor, predict
     from .paper.atlas import atlas as build_atlas
     from .paper.build import build as build_paper
-    from .probe.api import RankedFeatures, extract, find_blocks, open_backbone, rank
+    from .probe.api import extract, find_blocks, open_backbone
     from .probe.models.conformance import check
     from .probe.models.convert import convert
     from .probe.models.fetch import fetch
     from .probe.models.randomise import randomise
+    from .probe.ranking import RankedFeatures, rank, rank_stores
     from .probe.runtime.backbone import Backbone
-    from .probe.stores import rank_stores
     from .probe.sweep.compare import Comparison, compare
     from .probe.sweep.result import SweepResult, open_sweep
     from .probe.sweep.sweep import sweep
@@ -47,7 +47,7 @@ _PUBLIC = {
     "FeatureStore": "features.store:FeatureStore",
     "HeadClassifier": "heads.estimator:HeadClassifier",
     "Comparison": "probe.sweep.compare:Comparison",
-    "RankedFeatures": "probe.api:RankedFeatures",
+    "RankedFeatures": "probe.ranking:RankedFeatures",
     "SweepResult": "probe.sweep.result:SweepResult",
     "check": "probe.models.conformance:check",
     "compare": "probe.sweep.compare:compare",
@@ -60,7 +60,7 @@ _PUBLIC = {
     "find_events": "heads.soundscapes:find_events",
     "import_features": "features.store:import_features",
     "join_features": "features.store:join_features",
-    "rank_stores": "probe.stores:rank_stores",
+    "rank_stores": "probe.ranking:rank_stores",
     "fine_tune": "finetune.api:fine_tune",
     "fuse": "heads.fuse:fuse",
     "open_backbone": "probe.api:open_backbone",
@@ -72,7 +72,7 @@ _PUBLIC = {
     "build_paper": "paper.build:build",
     "predict": "heads.soundscapes:predict",
     "randomise": "probe.models.randomise:randomise",
-    "rank": "probe.api:rank",
+    "rank": "probe.ranking:rank",
     "run_experiment": "heads.experiments:run_experiment",
     "read_predictions": "analysis.predictions:read_predictions",
     "score": "analysis.predictions:score",

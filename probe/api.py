@@ -1,21 +1,14 @@
 """What the commands on backbones call, as functions on paths and arrays: `import birdprobe as bp`."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from ..analysis import readouts
-from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.files import check_new
 from ..features.playback import Playback
 from ..features.progress import Log, listener
-from ..features.recordings import assign_folds, choose, read_recordings
+from ..features.recordings import choose, read_recordings
 from ..features.schema import Words, check_seed, checked, comma_text
 from ..features.spelling import is_there
 from ..features.windows import Selection
@@ -25,8 +18,6 @@ from .extraction.extract import Extraction
 from .extraction.extract import extract as extract_recordings
 from .runtime.backbone import Backbone
 from .runtime.providers import find_device
-from .sweep.conclusion import Conclusion, conclude
-from .sweep.score import last_before_classifier, multi_hot
 
 
 @checked
@@ -245,91 +236,3 @@ def extract(
         progress=progress,
         playback=playback,
     )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RankedFeatures:
-    """Taps of any origin, ranked under every read-out.
-
-    ranking: the statistics. conclusion: which tap to read for each use.
-    """
-
-    ranking: ReadoutRanking
-    conclusion: Conclusion
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row a tap and read-out, the columns of `readouts.csv`."""
-        return self.ranking.table
-
-    @property
-    def sentence(self) -> str:
-        """The conclusion in words."""
-        return self.conclusion.sentence
-
-    def __repr__(self) -> str:
-        shown = self.table[["tap", "readout", "score", "lo", "hi"]]
-        return f"{self.sentence}\n\n{shown.to_string(index=False, max_rows=20, float_format='{:.3f}'.format)}"
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in self.conclusion.lines)
-        return f"<div>{lines}{self.table.to_html(index=False, float_format='{:.3f}'.format)}</div>"
-
-
-@checked
-def rank(
-    features: Mapping[str, np.ndarray],
-    labels: Sequence[str] | Sequence[Sequence[str]],
-    groups: Sequence[str] | None = None,
-    folds: Sequence[int] | None = None,
-    *,
-    readout: Words = "all",
-    score: str = "top1",
-    reference: str | None = None,
-    k: int = 5,
-    n_folds: int = 5,
-    seed: int = 0,
-) -> RankedFeatures:
-    """Rank features that lie in memory, whoever made them.
-
-    Args:
-        features: tap -> [n, d], the same n rows for every tap, in the order of depth.
-        labels: one label a row, or a sequence of labels a row.
-        groups: what must not be split between folds (a recording, an author, a site); None: every row its own.
-        folds: given folds; made here otherwise, groups kept whole.
-        readout: "all", or some of `birdprobe.analysis.readouts.ALL`, with commas or in a list.
-        score: "top1", "auc" or "cmap".
-        reference: the tap that others are compared with; the embedding, or the last one that is not "logits".
-        k: neighbours that vote. n_folds: folds to make. seed: of folds and resampling.
-
-    Returns:
-        The ranking and its conclusion.
-
-    Raises:
-        InputError: rows that do not match, too few of a class, an unknown read-out.
-    """
-    if not isinstance(features, Mapping):
-        raise InputError(f"`features` must be arrays by tap, {{tap: [n, d]}}, got {type(features).__name__}.")
-    if not features:
-        raise InputError("rank: no features found, at least one tap is needed.")
-    names = readouts.parse(comma_text("readout", readout))
-    many = [(row,) if isinstance(row, str) or not isinstance(row, Sequence) else tuple(row) for row in labels]
-    first = [str(row[0]) for row in many]
-    if folds is None:
-        folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
-    targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))
-    scores: dict[tuple[str, str], np.ndarray] = {}
-    for tap, x in features.items():
-        found = readouts.out_of_fold_all(names, np.asarray(x), targets, np.asarray(folds), k)
-        scores |= {(tap, name): found[name] for name in names}
-    reference = last_before_classifier(tuple(features)) if reference is None else reference
-    ranking = rank_readouts(
-        scores,
-        targets,
-        None if groups is None else np.asarray(groups),
-        reference,
-        score,
-        seed=seed,
-        n_folds=len(set(folds)),
-    )
-    return RankedFeatures(ranking, conclude(ranking, k))

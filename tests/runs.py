@@ -18,9 +18,9 @@ from birdprobe.analysis.readout_ranking import rank_readouts
 from birdprobe.analysis.runs import RANKING_COLUMNS
 from birdprobe.probe.sweep.conclusion import conclude
 from birdprobe.probe.sweep.published_answer import Answer, answer
+from birdprobe.probe.sweep.ranking import conclusion_json, readouts_table
 from birdprobe.probe.sweep.shift import rank_shift
 from birdprobe.probe.sweep.studies.finding import Finding
-from birdprobe.probe.sweep.sweep import conclusion_json, readouts_table
 
 BIRDS = [
     "Turdus merula",

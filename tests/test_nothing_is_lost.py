@@ -125,7 +125,7 @@ def test_a_killed_sweep_is_known_as_a_sweep(work, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "rank_stores", killed)
+    monkeypatch.setattr(sweep, "rank_cached", killed)
     words = ("sweep", work / "m.onnx", work / "clips", "-o", work / "new", "--projection", "pca")
     assert birdprobe(*words)[0] == 130
     assert json.loads((work / "new" / "config.json").read_text())["unfinished"]

@@ -93,7 +93,7 @@ def rank(
     seed: Seed = 0,
 ) -> None:
     """Rank every tap of some stores on the clips that all of them hold: ours beside imported embeddings."""
-    from ..stores import rank_stores
+    from ..ranking import rank_stores
 
     found = rank_stores(stores, readout=readout, score=score, n_folds=folds, k=k, seed=seed)
     print(found.table[["tap", "readout", "score", "lo", "hi"]].to_string(index=False, float_format="{:.3f}".format))

@@ -15,16 +15,14 @@ import onnxruntime as ort
 from ...features import InputError, files
 from ..blocks.architecture import Architecture, Block
 from ..graph.load import data_files, naming, read_file
-from ..models.contracts import completed
-from ..models.frontends.frontend import FrontEnd
-from ..models.frontends.opening import open_model
+from ..models.frontends.opening import open_model, open_waveform
 from ..models.registry import resolve
 from ..surgery.passes import check_names
 from ..surgery.pooling import parse_all
 from ..surgery.verify import Verification
 from .cost import Timing
 from .device_session import BATCH, DeviceCheck, DeviceSession
-from .input_spec import random_weights, read_input_spec, row_of, waveform_shape
+from .input_spec import random_weights, row_of, waveform_shape
 from .opening import open_on, open_proven
 from .providers import CPU, Device
 from .sessions import ORT_ERRORS, data_input, reason, release_memory, run_chunks, together
@@ -99,12 +97,7 @@ class Backbone:
         """
         without = check_names(without)
         path = resolve(path)
-        front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
-        model = open_model(path, front, inputs, sample_rate, window_s)
-        sample_rate = front.rate if front else sample_rate
-        window_s = None if front else window_s  # the front end has made it a number of samples
-        sample_rate, window_s, normalise = completed(model, path, sample_rate, window_s, normalise)
-        input_spec = read_input_spec(model, path.name, sample_rate, window_s, normalise)
+        model, input_spec, front = open_waveform(path, frontend, inputs, sample_rate, window_s, normalise)
         shape = waveform_shape(model, path.name, input_spec.window_samples)
         digest, untrained = sha256(path), random_weights(model)
         form = " ".join((digest, front.text if front else "", *inputs))

@@ -8,42 +8,30 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
-import pandas as pd
 
-from ...analysis import readouts
-from ...analysis.scored_items import Units
 from ...features.playback import Playback
 from ...features.progress import Log, Progress, listener
 from ...features.schema import checked
-from ...features.store import FeatureStore
 from ...features.windows import Selection
-from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
-from ..runtime.cost import Timing
 from ..runtime.providers import find_device
 from .control import STORE as CONTROL
 from .control import check_trained, extract_control, study_control
-from .data import Data, FoldedClips, fold_clips, group_clips, read_data
+from .data import Data, read_data
+from .ranking import describe_result, projection_used, rank_cached
 from .result import SweepResult
 from .run_folder import describe_audio, describe_model, describe_skipped, finish, prepare, write
-from .score import Verdict, items_of, project, rank_taps, score_taps
-from .settings import Settings, parse_shots
-from .shift import Shift, rank_shift, score_shift
-from .studies.duplicates import shared_with_test, study_duplicates
-from .studies.finding import Finding, joined
-from .studies.label_free import study_label_free
-from .studies.planes import study_planes
-from .studies.shots import study_shots
-from .studies.timings import study_timings
+from .settings import Settings
+from .studies.finding import joined
 
+FEATURES, TEST = "features.h5", "test.h5"  # in RUN, beside CONTROL
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 
 
@@ -133,9 +121,11 @@ def run_sweep(
     """`sweep` without its pictures: arguments as there, the settings as one record."""
     started = time.perf_counter()
     settings.check()
-    selection = Selection.parse(settings.select, settings.hop, settings.overlap)
-    playback = Playback.parse(settings.speed, settings.bandpass)
-    wanted = {"features.h5": True, "test.h5": test is not None, CONTROL: settings.control}
+    given: dict[str, Any] = {
+        "selection": Selection.parse(settings.select, settings.hop, settings.overlap),
+        "playback": Playback.parse(settings.speed, settings.bandpass),
+    }
+    wanted = {FEATURES: True, TEST: test is not None, CONTROL: settings.control}
     folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
     for place, part in ((audio, data.recordings), (test, data.held_out)):
@@ -149,27 +139,10 @@ def run_sweep(
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
-    given: dict[str, Any] = {
-        "selection": selection,
-        "dtype": settings.dtype,
-        "batch_size": settings.batch_size,
-        "jobs": settings.jobs,
-        "seed": settings.seed,
-        "overwrite": replaced,
-        "cluster": settings.cluster,
-        "progress": progress,
-        "publish": False,
-        "playback": playback,
-    }
-    tested = untrained = None
     with folder.begun():
-        extraction = extract(backbone, data.recordings, run / "features.h5", **given)
-        if data.held_out is not None:
-            tested = extract(backbone, data.held_out, run / "test.h5", **given)
-        if settings.control:
-            log("the same network with random weights")
-            untrained = extract_control(backbone, data.recordings, run, settings, **given)
-    found = rank_stores(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
+        stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress, **given)
+    extraction, tested, untrained = stores[FEATURES], stores.get(TEST), stores.get(CONTROL)
+    found = rank_cached(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
     if untrained is not None:
         log("ranking the control")
         of = (found.units, found.verdict, found.folded, backbone.blocks, settings, data.score)
@@ -187,33 +160,10 @@ def run_sweep(
     }
     if tested is not None:
         config["test"] = {"path": str(test), "skipped": describe_skipped(tested)}
-    verdict = found.verdict
-    tables = {"ranking.csv": verdict.table, "predictions.csv": verdict.predictions}
-    tables |= {"readouts.csv": readouts_table(verdict, found.shift)}
-    tables |= {} if found.projected is None else {"projection.csv": found.projected}
-    write(run, tables | found.beside.tables, config)
-    publish(extraction.store, run / "features.h5")
-    if tested is not None:
-        publish(tested.store, run / "test.h5")
-    if untrained is not None:
-        publish(untrained.store, run / CONTROL)
+    write(run, found.tables(), config)
+    for name, store in stores.items():
+        publish(store.store, run / name)
     return SweepResult(run)
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a sweep found: the verdict, the same on TEST, the planes of the last blocks, and what stands beside them.
-
-    units, rows: what was ranked, and the row table of the store. folded: folds of the clips that could be read.
-    """
-
-    verdict: Verdict
-    shift: Shift | None
-    projected: pd.DataFrame | None
-    beside: Finding
-    units: Units
-    rows: pd.DataFrame
-    folded: FoldedClips
 
 
 def open_backbone(model: Path, settings: Settings) -> Backbone:
@@ -233,107 +183,20 @@ def open_backbone(model: Path, settings: Settings) -> Backbone:
     )
 
 
-def rank_stores(
-    extraction: Extraction,
-    tested: Extraction | None,
-    blocks: Mapping[str, Block],
-    data: Data,
-    settings: Settings,
-    cost: dict[str, Timing],
-    progress: bool,
-    log: Log,
-) -> Found:
-    """Everything that is computed from the cached features."""
-    names, shift, projected = readouts.parse(settings.readout), None, None
-    with FeatureStore.open(extraction.store) as store:
-        log("ranking")
-        folded = fold_clips(data.recordings, settings, skipped_of(store))
-        units, targets = items_of(store, folded, folded.classes, settings.unit)
-        with Progress("ranking", len(store.taps), "taps", wanted=progress) as bar:
-            scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
-        verdict = rank_taps(
-            *(store, units, scores, targets, folded.classes, blocks, cost),
-            *(settings.k, settings.metric, data.score, settings.seed),
-        )
-        beside = [study_timings(cost), study_duplicates(store, units, folded.table, verdict, scores, targets)]
-        if data.held_out is not None and tested is not None:
-            log("scoring the test recordings")
-            with FeatureStore.open(tested.store) as test_store:
-                test_units, test_targets = items_of(
-                    test_store, group_clips(data.held_out, skipped_of(test_store)), folded.classes, settings.unit
-                )
-                test_scores = score_shift(store, units, targets, test_store, test_units, names, settings.k)
-                groups = test_units.table["group"].to_numpy()
-                shift = rank_shift(
-                    *(test_scores, test_targets, groups, verdict.readouts, settings.k, data.score, settings.seed)
-                )
-                beside.append(shared_with_test(store.rows(), test_store.rows()))
-        beside += studied(store, units, verdict, settings, progress, log)
-        if settings.projection != "none":
-            log(f"plane of the last blocks, {settings.projection}")
-            projected = project(store, units, blocks, settings.projection, settings.seed)
-        return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
+def extract_stores(
+    backbone: Backbone, data: Data, run: Path, settings: Settings, log: Log, **given: Any
+) -> dict[str, Extraction]:
+    """File name in RUN -> the features of the recordings, of those of TEST and of the control, not yet published.
 
-
-def studied(
-    store: FeatureStore, units: Units, verdict: Verdict, settings: Settings, progress: bool, log: Log
-) -> list[Finding]:
-    """The studies beside the ranking: those without read-outs always, few labels and planes where asked for."""
-    found = [study_label_free(store, units, verdict, settings.seed)]
-    if sizes := parse_shots(settings.shots):
-        log("few labels")
-        found.append(study_shots(store, units, verdict, sizes, settings.k, settings.seed, progress))
-    if settings.planes:
-        method = "pca" if settings.projection == "none" else settings.projection
-        log(f"plane of every tap, {method}")
-        found.append(study_planes(store, units, method, settings.k, settings.seed))
-    return found
-
-
-def describe_result(data: Data, extraction: Extraction, tested: Extraction | None, found: Found) -> dict:
-    """What was ranked how, what came out and what to beware of, for config.json."""
-    warnings = [*data.recordings.warnings, *extraction.warnings, *found.folded.warnings]
-    warnings += [*data.held_out.warnings, *tested.warnings] if data.held_out and tested else []
-    warnings += found.beside.warnings
-    if found.projected is not None and (reason := found.projected.attrs["reason"]).startswith("UMAP"):
-        warnings.append(f"{reason}: the plane of the last blocks is PCA's.")
-    return {
-        "readouts": list(dict.fromkeys(found.verdict.readouts.table["readout"])),
-        "score": data.score,
-        "folds": {"n": int(found.units.table["fold"].nunique()), "description": found.folded.description},
-        "grouping": data.recordings.grouping,
-        "warnings": list(dict.fromkeys(warnings)),
-        "answer": found.verdict.answer.to_json(),
-        "conclusion": conclusion_json(found.verdict, found.shift, found.beside),
-        **found.beside.config,
-    }
-
-
-def skipped_of(store: FeatureStore) -> set[int]:
-    """The numbers of the clips that could not be read."""
-    return set(store.skipped()["clip"])
-
-
-def readouts_table(verdict: Verdict, shift: Shift | None) -> pd.DataFrame:
-    """`readouts.csv`, one row a tap and read-out."""
-    table = verdict.readouts.table.reset_index(drop=True)
-    return table if shift is None else table.join(shift.columns().reset_index(drop=True))
-
-
-def conclusion_json(verdict: Verdict, shift: Shift | None, beside: Finding) -> dict:
-    """`answer.json`."""
-    found = verdict.conclusion.to_json() | beside.answer
-    if shift is not None:
-        found["sentence"] = f"{found['sentence']} {shift.sentence}"
-        found["lines"] = [*found["lines"], shift.sentence]
-        found["parts"] = found["parts"] | {"shifted": shift.sentence}
-        found["shifted"] = shift.to_json()
-    found["lines"] = [*found["lines"], *beside.lines]
-    if "control" in beside.answer:
-        found["parts"] = found["parts"] | {"control": beside.answer["control"]["sentence"]}
-    return found
-
-
-def projection_used(settings: Settings, projected: pd.DataFrame | None) -> dict[str, str]:
-    """UMAP falls back to PCA where there is too little to learn a manifold from."""
-    return {"projection": settings.projection if projected is None else str(projected.attrs["method"])}
+    Args:
+        given: further arguments of `extract`.
+    """
+    given |= {name: getattr(settings, name) for name in ("dtype", "batch_size", "jobs", "seed", "cluster")}
+    given["publish"] = False
+    stores = {FEATURES: extract(backbone, data.recordings, run / FEATURES, **given)}
+    if data.held_out is not None:
+        stores[TEST] = extract(backbone, data.held_out, run / TEST, **given)
+    if settings.control:
+        log("the same network with random weights")
+        stores[CONTROL] = extract_control(backbone, data.recordings, run, settings, **given)
+    return stores

@@ -14,7 +14,8 @@ from ....features import InputError
 from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, read
-from ...runtime.input_spec import declared
+from ...runtime.input_spec import InputSpec, declared, read_input_spec
+from ..contracts import completed
 from .frontend import FrontEnd
 from .nodes import Layout, frontend_nodes
 
@@ -56,6 +57,26 @@ def open_model(
         ]
         return prepend(model, nodes, dims[:2], audio_input(model).type.tensor_type.elem_type)
     return model
+
+
+def open_waveform(
+    path: Path,
+    frontend: str | None,
+    inputs: Sequence[str],
+    sample_rate: int | None,
+    window_s: float | None,
+    normalise: str | None,
+) -> tuple[onnx.ModelProto, InputSpec, FrontEnd | None]:
+    """A model that takes waveforms, how it is fed by the flags, else by what is known of the file, and its front end.
+
+    Raises InputError: what `open_model` and `read_input_spec` raise.
+    """
+    front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
+    model = open_model(path, front, inputs, sample_rate, window_s)
+    if front is not None:
+        sample_rate, window_s = front.rate, None  # the front end has made it a number of samples
+    fed = completed(model, path, sample_rate, window_s, normalise)
+    return model, read_input_spec(model, path.name, *fed), front
 
 
 def with_frontend(model: onnx.ModelProto, front: FrontEnd, window_s: float | None, place: str) -> onnx.ModelProto:

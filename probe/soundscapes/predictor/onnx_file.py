@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from ....features.recordings.names import place_of
 from ...runtime import sessions
 from ...runtime.device_session import DeviceCheck, DeviceSession, check_noise, steady_batch
 from ...runtime.providers import Device
-from ...runtime.sessions import ORT_ERRORS, reason, run_chunks, together
+from ...runtime.sessions import ORT_ERRORS, Input, reason, run_chunks, together
 
 FRAMES = "frames"  # the output of an exported sound event detector
 SEQUENCE = "sequence"  # the metadatum that tells such a file
+Pieces = Callable[[Input, np.ndarray], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,7 @@ class OnnxPredictor:
         return replace(self, identity=identity, _session=opened, device_check=check)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
-        scores = self._run(windows, self._output).reshape(-1, len(self.labels))
-        return activated(scores.astype(np.float32, copy=False), self.activation)
+        return activated(self._run(windows, self._all(self._output)).reshape(-1, len(self.labels)), self.activation)
 
     @property
     def has_frames(self) -> bool:
@@ -70,16 +70,20 @@ class OnnxPredictor:
 
     def frames(self, windows: np.ndarray) -> np.ndarray:
         """float32 [n, window_samples] -> float32 [n, T, K], probabilities over T frames of equal length."""
-        return self._run(windows, FRAMES).astype(np.float32, copy=False)
+        return self._run(windows, self._all(FRAMES))
 
-    def _run(self, windows: np.ndarray, output: str) -> np.ndarray:
+    def _run(self, windows: np.ndarray, pieces: Pieces) -> np.ndarray:
+        """float32: what `pieces` gives of the windows in the form that the file takes, one behind the other."""
         spec = sessions.data_input(self._session)
         row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
         x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
         try:
-            return np.concatenate([out for (out,) in run_chunks(self._session, x, together(spec), [output])])
+            return np.concatenate(list(pieces(spec, x))).astype(np.float32, copy=False)
         except ORT_ERRORS as error:
             raise InputError(f"{self.path.name}: ONNX Runtime fails on {len(x)} windows: {reason(error)}") from error
+
+    def _all(self, output: str) -> Pieces:
+        return lambda spec, x: (out for (out,) in run_chunks(self._session, x, together(spec), [output]))
 
 
 def activated(scores: np.ndarray, activation: str) -> np.ndarray:
@@ -107,19 +111,16 @@ class RecordingFile(OnnxPredictor):
 
         A longer recording is read in pieces of `length`, as when the heads were trained.
         """
-        spec = sessions.data_input(self._session)
-        row = (1,) * (len(spec.shape) - 2) + (self.window_samples,)
-        x = np.ascontiguousarray(windows, np.dtype(spec.dtype)).reshape(len(windows), *row)
         place: dict[str, np.ndarray] = {}
         if self.sites is not None:
             site, hour = place_of(stem, self.sites)
             place = {"site": np.array([site], np.int64), "hour": np.array([hour], np.int64)}
-        pieces = [x[i : i + self.length] for i in range(0, len(x), self.length)]
-        try:
-            found = [self._session.run([self._output], {spec.name: piece, **place})[0] for piece in pieces]
-        except ORT_ERRORS as error:
-            raise InputError(f"{self.path.name}: ONNX Runtime fails on {len(x)} windows: {reason(error)}") from error
-        return np.concatenate(found).astype(np.float32, copy=False)
+
+        def pieces(spec: Input, x: np.ndarray) -> Iterator[np.ndarray]:
+            for i in range(0, len(x), self.length):
+                yield self._session.run([self._output], {spec.name: x[i : i + self.length], **place})[0]
+
+        return self._run(windows, pieces)
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """The windows as one recording of which nothing else is known."""

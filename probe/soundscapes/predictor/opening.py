@@ -100,20 +100,13 @@ def open_classifier(
     inputs: Sequence[str] = (),
 ) -> OnnxPredictor:
     """Any waveform classifier; its output is the one that is as wide as the list of labels is long."""
-    from ...models.frontends.frontend import FrontEnd
-    from ...models.frontends.opening import open_model
+    from ...models.frontends.opening import open_waveform
     from ...runtime.backbone import sha256 as model_sha256
-    from ...runtime.input_spec import read_input_spec, waveform_shape
 
     if activation not in ACTIVATIONS:
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
-    front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
-    model = open_model(path, front, inputs, sample_rate, window_s)
-    if front is not None:
-        sample_rate, window_s = front.rate, None
-    contract = read_input_spec(model, path.name, sample_rate, window_s, normalise)
-    waveform_shape(model, path.name, contract.window_samples)
+    model, contract, front = open_waveform(path, frontend, inputs, sample_rate, window_s, normalise)
     session = sessions.open_session(model, threads, spinning=False)
     del model
     widths = {node.name: node.shape[-1] for node in session.get_outputs() if node.shape and len(node.shape) <= 2}

@@ -105,8 +105,8 @@ class ModelConclusion:
     def to_json(self) -> dict:
         """`answer.json`."""
         parts = {name: part and part.to_json() for name in (*USES, "published") for part in [getattr(self, name)]}
-        said = ("sentence", "lines", "agree", "references", "metric", "n", "n_groups", "smallest_p", "readouts")
-        return parts | {name: getattr(self, name) for name in said}
+        said = ("sentence", "lines", "agree", "references", "metric", "n", "n_groups", "smallest_p")
+        return parts | {name: getattr(self, name) for name in said} | {"readouts": list(self.readouts)}
 
     def _headline(self) -> str:
         parts = list(self.uses.values())

@@ -40,11 +40,11 @@ class Conclusion(Findings):
 
     def to_json(self) -> dict:
         """`answer.json`."""
-        said = ("sentence", "lines", "agree", "reference", "metric", "n", "n_groups", "smallest_p")
-        said += ("inner_first", "readouts", "misled", "parts")
+        said = ("sentence", "lines", "agree", "reference", "metric", "n", "n_groups", "smallest_p", "misled", "parts")
         named = {use: getattr(self, use) for use in (*USES, "published")}
         uses = {name: asdict(advice) if advice else None for name, advice in named.items()}
-        return uses | {name: getattr(self, name) for name in said}
+        lists = {name: list(getattr(self, name)) for name in ("inner_first", "readouts")}
+        return uses | {name: getattr(self, name) for name in said} | lists
 
 
 def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:
