@@ -20,6 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from birdprobe.analysis import knn, readouts
 from birdprobe.features.audio import read
+from birdprobe.features.files import read_json
 from birdprobe.features.recordings import Recordings, choose, read_recordings
 from birdprobe.features.store import FeatureStore
 from birdprobe.features.synthetic.clips import write_dataset
@@ -42,6 +43,7 @@ from tests.bench_race import BATCH, RESULTS, race, row, save
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
 ESC10 = DATA / "esc10"
+ESC10_OPTIONS = ("--fold-regex", r"^(\d)-", "--group-regex", r"^(\d-\d+)", "--per-class", "40")
 AIMS = {"Wren": 1.05, "BirdNET": 0.39}  # all taps over the plain forward: the second's front end folds
 
 
@@ -157,6 +159,27 @@ def bench_readouts(name: str, path: Path, recordings: Recordings, rounds: int) -
     ratio, taps = times["read-outs"] / times["extract"], len(backbone.taps)
     note = f"{times['read-outs']:.1f} against {times['extract']:.1f} s, {len(units.table)} clips, {', '.join(names)}"
     row(f"{name}: all read-outs of {taps} taps / extraction alone, time", ratio, "<= 0.25", ratio <= 0.25, note)
+
+
+def bench_sweep(name: str, path: Path, audio: Path, options: Sequence[str], rounds: int) -> None:
+    """The whole command, its start, pictures and page included, against the forward passes that it makes."""
+    alone = Backbone.open(path, spinning=True)
+    x = audio_like((BATCH, alone.window_samples))
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [sys.executable, "-m", "birdprobe", "sweep", str(path), str(audio), "-o", str(run), *options]
+
+        def whole():
+            shutil.rmtree(run, ignore_errors=True)  # its features too, which a second run would take over
+            subprocess.run(command, check=True, capture_output=True)
+
+        whole()
+        windows = read_json(run / "config.json")["audio"]["windows"]
+        calls = -(-windows // BATCH)
+        times = race({"taps": lambda: [alone(x) for _ in range(calls)], "sweep": whole}, rounds)
+    ratio = times["sweep"] / (times["taps"] * windows / (calls * BATCH))
+    note = f"{times['sweep']:.1f} s, {windows} windows"
+    row(f"{name}: the whole sweep command / its forward passes, time", ratio, "<= 1.5", ratio <= 1.5, note)
 
 
 def bench_opening(name: str, path: Path, rounds: int) -> None:
@@ -281,6 +304,7 @@ def main() -> None:
             bench_opening(name, path, rounds)
         if "BirdNET" in models:
             bench_readouts("BirdNET", BIRDNET, read_recordings(ESC10), max(3, rounds // 2))
+            bench_sweep("BirdNET", BIRDNET, ESC10, ESC10_OPTIONS, max(3, rounds // 2))
         bench_transforms(rounds)
         bench_one_pass("Wren", WREN, rounds)
         for name, (path, _) in models.items():

@@ -47,7 +47,7 @@ def open_timed(
     threads: int | None = None,
     spinning: bool = False,
     budget_s: float = 2.0,
-    repeats: int = 12,
+    repeats: int = 8,
 ) -> tuple[ort.InferenceSession, dict[str, Timing]]:
     """A session of an opened model on the CPU, and what each tap costs in it, at batch 4: one session for both.
 

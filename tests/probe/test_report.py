@@ -54,10 +54,16 @@ class Page(HTMLParser):
         return " ".join("".join(data for place, data in self.text if tag is None or tag in place).split())
 
 
+def draw(run):
+    """The pictures that a page embeds."""
+    for name in gallery.drawable(run):
+        gallery.save_png(run, name)
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp("runs") / "run")
-    gallery.save(run)
+    draw(run)
     return run
 
 
@@ -77,7 +83,7 @@ def drawn_again(drawn, tmp_path_factory):
     scores = pd.DataFrame({"tap": projection.tap.unique()}).assign(**dict.fromkeys(names, 0.5), method="pca", seeds=1)
     scores.to_csv(run / "plane_scores.csv", index=False)
     pd.DataFrame(np.eye(3) + 0.4 * (1 - np.eye(3)), index=taps, columns=taps).to_csv(run / "cka.csv", index_label="tap")
-    gallery.save(run)
+    draw(run)
     return run
 
 
