@@ -17,6 +17,7 @@ from .features import InputError
 
 if TYPE_CHECKING:
     from .analysis.predictions import read_predictions, score
+    from .analysis.predictions.blend import blend
     from .features.store import FeatureStore, import_features, join_features, open_store
     from .figures.gallery import save as draw_figures
     from .finetune.api import fine_tune
@@ -49,6 +50,7 @@ _PUBLIC = {
     "Comparison": "probe.sweep.compare:Comparison",
     "RankedFeatures": "probe.ranking:RankedFeatures",
     "SweepResult": "probe.sweep.result:SweepResult",
+    "blend": "analysis.predictions.blend:blend",
     "check": "probe.models.conformance:check",
     "compare": "probe.sweep.compare:compare",
     "convert": "probe.models.convert:convert",

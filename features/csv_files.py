@@ -12,6 +12,10 @@ from typing import Any
 import pandas as pd
 
 RUN = re.compile(r"'*[=+\-@\t\r]")  # apostrophes in front, so that escaping twice can be undone twice
+# numbers to the last bit; what pandas does anyway from 3.1 on, where the option is deprecated
+EXACT: dict[str, Any] = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
 
 
 def fault_of(error: Exception) -> str:
@@ -40,7 +44,7 @@ def write_csv(table: pd.DataFrame, path: Any = None, **options: Any) -> str | No
 
 def read_csv(path: Any, **options: Any) -> pd.DataFrame:
     """`pandas.read_csv(path, **options)`: numbers to the last bit, text as it was before `write_csv` escaped it."""
-    return _mapped(pd.read_csv(path, float_precision="round_trip", **options), unescape)
+    return _mapped(pd.read_csv(path, **EXACT, **options), unescape)
 
 
 def unescaped(table: pd.DataFrame) -> pd.DataFrame:

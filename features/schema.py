@@ -125,6 +125,19 @@ def comma_text(name: str, value: object) -> str:
     return ",".join(str(_native(part)) for part in parts)
 
 
+def numbers(option: str, value: object) -> tuple[float, ...]:
+    """`0.6,0.4` or a sequence of numbers as floats.
+
+    Raises:
+        InputError, naming the option: anything else.
+    """
+    text = comma_text(option, value)
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option}: {text!r} found, numbers with commas wanted.") from None
+
+
 def setting(name: str, kind: Any, value: object) -> Any:
     """A value that was given for a setting or an argument, of its declared type.
 

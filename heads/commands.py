@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..probe.cli.options import Folds, Model, Overwrite, Seed, Unit, numbers, out
+from ..features.schema import numbers
+from ..probe.cli.options import Folds, Model, Overwrite, Seed, Unit, out
 from ..probe.cli.prediction_options import Head, OneFold
 from ..probe.cli.terminal import command_line, print_choice, say
 

@@ -133,7 +133,7 @@ def is_atlas(paths: Sequence[Path]) -> bool:
 
 def read_tables(folder: Path) -> Tables:
     """The measured tables of an atlas. InputError: a column that is not there."""
-    tables = {name: read_csv(folder / f"{name}.csv", float_precision="round_trip") for name in MEASURED}
+    tables = {name: read_csv(folder / f"{name}.csv") for name in MEASURED}
     for name, wanted in (("scores", SCORES), ("taps", TAPS)):
         if missing := [column for column in wanted if column not in tables[name]]:
             raise InputError(f"{folder / f'{name}.csv'}: lacks column {', '.join(missing)}. Was it edited by hand?")

@@ -1,13 +1,14 @@
 """The chain of steps that a few numbers and tables ask for, in the order in which steps belong."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ...features import InputError
 from ...features.files import check_file
+from ...features.schema import setting
 from .. import predictions
 from . import file_confidence, nocall, site_hour, step, taxonomic, temporal
 
@@ -20,7 +21,7 @@ class Wanted:
 
     taxonomy: taxonomy.csv, with the pulls genus and group. prior: a table of labels (train_soundscapes_labels.csv, or a
     truth table with row ids) or the JSON of a fitted prior. gaussian: sigma in windows; kernel: weights instead.
-    power, top: exponent, windows. no_call: rows whose maximum is below it are multiplied by no_call_factor;
+    power, power_top: exponent, windows. no_call: rows whose maximum is below it are multiplied by no_call_factor;
     no_call_class: a column that says so itself.
     """
 
@@ -33,11 +34,14 @@ class Wanted:
     gaussian: float | None = None
     kernel: tuple[float, ...] | None = None
     power: float | None = None
-    top: int = 2
+    power_top: int = 2
     no_call: float | None = None
     no_call_factor: float = 0.5
-    no_call_unit: str = "window"
     no_call_class: str | None = None
+
+    def __post_init__(self):
+        for field in fields(self):
+            object.__setattr__(self, field.name, setting(field.name, field.type, getattr(self, field.name)))
 
 
 def chain(
@@ -56,9 +60,9 @@ def chain(
     if wanted.kernel is not None:
         steps.append(temporal.Kernel(tuple(wanted.kernel)))
     if wanted.power is not None:
-        steps.append(file_confidence.Power(wanted.power, wanted.top))
+        steps.append(file_confidence.Power(wanted.power, wanted.power_top))
     if wanted.no_call is not None:
-        steps.append(nocall.Damping(wanted.no_call, wanted.no_call_factor, wanted.no_call_unit))
+        steps.append(nocall.Damping(wanted.no_call, wanted.no_call_factor))
     if wanted.no_call_class is not None:
         steps.append(nocall.Class(wanted.no_call_class))
     return step.ordered(steps)

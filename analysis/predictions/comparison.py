@@ -233,7 +233,6 @@ def read(path: Path | str) -> pd.DataFrame:
             dtype={"member": str, "step": str, "left_out": str},
             keep_default_na=False,
             na_values={name: [""] for name in COLUMNS if name not in ("member", "step", "left_out")},
-            float_precision="round_trip",
         )
     except (OSError, ValueError) as error:  # ValueError: no text, no rows, rows that do not fit
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.csv_files import fault_of, unescaped, write_csv
+from ...features.csv_files import EXACT, fault_of, unescaped, write_csv
 from ...features.files import check_file, write_text
 from ...features.schema import checked
 from .. import metrics
@@ -67,7 +67,7 @@ def read(path: Path | str) -> pd.DataFrame:
                 keep_default_na=False,  # a row may be called NA
                 na_values={name: list(_MISSING) for name in classes},
                 low_memory=False,
-                float_precision="round_trip",  # values and their order as written
+                **EXACT,  # values and their order as written
             )
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}, expected a CSV of predictions.") from error

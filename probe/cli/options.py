@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ...features import InputError
 from ...features.files import check_parents, explained
 from ...features.schema import MOST_SEED
 
@@ -202,11 +201,3 @@ def writable(output: Path | None) -> Path | None:
         with explained(output):
             check_parents(output if output.is_dir() else output.parent)
     return output
-
-
-def numbers(option: str, text: str) -> tuple[float, ...]:
-    """`0.6,0.4` -> (0.6, 0.4)."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{option}: {text!r} found, numbers with commas wanted.") from None

@@ -1,6 +1,5 @@
 """Commands on predictions: tables of one row a window, one column a class."""
 
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...features import InputError
-from .options import Json, Overwrite, Seed, numbers, out
+from .options import Json, Overwrite, Seed, out
 from .prediction_options import STEPS, Gaussian, Genus, Group, Power, PriorWeight, SampleSubmission, Smoothed
 from .terminal import command_line, print_blend, print_json, print_scores, say
 
@@ -64,32 +63,11 @@ def blend(
     overwrite: Overwrite = False,
 ) -> None:
     """Blend submissions, post-process the blend, validate it, and compare it with the truth where there is one."""
-    asked = locals()
-    from ...analysis.postprocess.chain import Wanted
-    from ...analysis.predictions.submission import Tuning, comparison_stem, make
+    given = dict(locals())
+    from ...analysis.predictions.blend import blend as blend_files
+    from ...analysis.predictions.submission import comparison_stem
 
-    steps = {one.name: asked[one.name] for one in fields(Wanted) if one.name in asked}
-    if (weights == "search") != bool(oof and oof_truth):
-        raise InputError("--weights search: --oof and --oof-truth belong to it, all three or none wanted.")
-    tuning = Tuning(tuple(Path(part) for part in oof.split(",")), oof_truth) if oof and oof_truth else None
-    made = make(
-        named(members, names),
-        output,
-        weights=numbers("--weights", weights) if weights and not tuning else None,
-        space=space,
-        tuning=tuning,
-        wanted=Wanted(**steps | {"kernel": numbers("--kernel", kernel) if kernel else None, "top": power_top}),
-        recipe=recipe,
-        sonotypes=sonotypes,
-        truth=truth,
-        sample_submission=sample_submission,
-        rows_per_file=rows_per_file,
-        missing=missing,
-        seed=seed,
-        overwrite=overwrite,
-        command=command_line(),
-        say=say,
-    )
+    made = blend_files(**given, command=command_line())
     print_blend(made)
     if made.compared is not None:
         from ...figures import style
@@ -103,19 +81,6 @@ def blend(
             say(f"warning: the picture could not be drawn ({error})")
     if made.verdict:
         print(made.verdict)  # the last word
-
-
-def named(members: list[Path], names: str | None) -> dict[str, Path]:
-    """name -> path. Without names the file's, with its folder's where two are called the same."""
-    if names is not None:
-        chosen = [part.strip() for part in names.split(",")]
-    else:
-        chosen = [path.stem for path in members]
-        if len(set(chosen)) < len(chosen):
-            chosen = [f"{path.absolute().parent.name}/{path.stem}" for path in members]
-    if len(chosen) != len(members) or len(set(chosen)) < len(chosen):
-        raise InputError(f"--names: {', '.join(chosen)} found, {len(members)} different ones wanted, one a member.")
-    return dict(zip(chosen, members))
 
 
 def score(

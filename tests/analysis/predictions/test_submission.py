@@ -1,6 +1,7 @@
 """Members' CSVs to one checked submission, and the chain of steps that numbers ask for."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from birdprobe.analysis import predictions
 from birdprobe.analysis.postprocess.chain import Wanted, chain
+from birdprobe.analysis.predictions.blend import blend
 from birdprobe.analysis.predictions.submission import Tuning, make, rows_of
 from birdprobe.features import InputError
 
@@ -154,4 +156,32 @@ def test_a_recipe_stands_alone(members, tmp_path, other):
         make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), **other)
     with pytest.raises(InputError, match=r"--sonotypes: .*together with --recipe"):
         make(members, tmp_path / "out.csv", sonotypes=tmp_path / "groups.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_blend_takes_steps_by_name_and_lists_or_text(members, tmp_path):
+    paths = [str(path) for path in members.values()]
+    text = blend(paths, tmp_path / "text.csv", weights="3,1", kernel=".1,.8,.1", power=0.4, names="a,b", progress=False)
+    own = Wanted(kernel=(0.1, 0.8, 0.1), power=0.4)
+    made = make(members, tmp_path / "own.csv", weights=(3, 1), wanted=own)
+    pd.testing.assert_frame_equal(text.table, made.table)
+    assert text.weights == {"a": 0.75, "b": 0.25} and [effect.step for effect in text.effects] == [
+        effect.step for effect in made.effects
+    ]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"gaussian": "wide"}, "`gaussian` must be a number or None, got 'wide'"),
+        ({"weights": "search"}, "--oof and --oof-truth belong to it"),
+        ({"weights": "a,b"}, "--weights: 'a,b' found, numbers with commas wanted"),
+        ({"names": "a"}, "--names: a found, 2 different ones wanted"),
+    ],
+)
+def test_blend_refuses_in_one_line(members, tmp_path, options, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        blend(list(members.values()), tmp_path / "out.csv", **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'smooth'"):
+        blend(list(members.values()), tmp_path / "out.csv", smooth=1)
     assert not (tmp_path / "out.csv").exists()
