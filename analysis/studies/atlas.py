@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from ..readout_ranking import best_index
 from ..transferability import label_free_regret
 
 CELL = ["backbone", "data", "control"]
@@ -29,7 +30,9 @@ DIGITS = 6
 def answers(taps: pd.DataFrame, scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """A row a cell and read-out: the best tap, its depth, what it gains over the final embedding, and its cost."""
     placed = scores.merge(with_depth(taps), on=[*CELL, "tap"])
-    best = placed.loc[placed.groupby(KEY, sort=False)["score"].idxmax()]
+    best = placed.loc[
+        [rows.index[best_index(rows["score"], rows["tap"] == LAST)] for _, rows in placed.groupby(KEY, sort=False)]
+    ]
     last = placed[placed["tap"] == LAST].set_index(KEY)
     found = best.merge(cells, on=CELL).join(last[["score", "macs"]].add_prefix("last_"), on=KEY)
     found["beats_last"] = (found["vs_last"] > 0) & (found["vs_last_p_adjusted"] < 0.05)
@@ -75,12 +78,17 @@ def block_from_end(number: int) -> Callable[[pd.DataFrame], str]:
     return lambda cell: blocks_of(cell)[max(len(blocks_of(cell)) - number, 0)]
 
 
+def _best_tap(scores: pd.Series) -> str:
+    """The index of the best; of equals the final embedding, else the first."""
+    return str(scores.index[best_index(scores, scores.index == LAST)])
+
+
 def blocks_of(cell: pd.DataFrame) -> list[str]:
     return [tap for tap in cell["tap"] if tap.startswith("block_")]
 
 
 def highest(column: str) -> Callable[[pd.DataFrame], str]:
-    return lambda cell: str(cell.set_index("tap")[column].idxmax())
+    return lambda cell: _best_tap(cell.set_index("tap")[column])
 
 
 # name -> the tap that the rule reads, of the taps of a cell with their scores under every read-out as columns
@@ -169,9 +177,9 @@ def controls(scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
                 "data": data,
                 "readout": readout,
                 "chance": base,
-                "trained_tap": trained.idxmax(),
+                "trained_tap": _best_tap(trained),
                 "trained": trained.max(),
-                "untrained_tap": untrained.idxmax(),
+                "untrained_tap": _best_tap(untrained),
                 "untrained": untrained.max(),
                 "architecture": (untrained.max() - base) / above if above > 0 else np.nan,
                 "trained_last": trained[LAST],
