@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import InputError
 from .files import KEPT, check_parents, explained, write_bytes, write_json
-from .locks import Lock
+from .locks import Lock, Locked
 
 DRAFT = ".unfinished-"
 
@@ -58,7 +58,7 @@ class OutputFolder:
     kind: Kind
 
     def check(self, overwrite: bool, planned: Iterable[str] = ()) -> None:
-        """Accept or refuse the folder before anything is computed. Nothing is changed.
+        """Accept or refuse the folder before anything is computed. No result is changed.
 
         Args:
             overwrite: whether finished results may be replaced.
@@ -76,6 +76,7 @@ class OutputFolder:
             check_parents(path)
         owned = self.owned()
         if owned is not None and not overwrite and not read_index(path / self.kind.index).get("unfinished"):
+            self._clear_up()
             raise InputError(
                 f"{path}: expected a new folder, got {self.kind.what}. Use --overwrite to replace the results in it."
             )
@@ -149,17 +150,28 @@ class OutputFolder:
         try:
             with explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
-            with Lock(self.path / "results"):
-                for left in self.path.glob(f"{DRAFT}*"):  # by a killed run: nobody holds the lock
-                    _remove_draft(left)
-                with self._draft() as draft:
-                    yield draft
-                    self._publish(draft, self.owned() or ())
+            with self._alone(), self._draft() as draft:
+                yield draft
+                self._publish(draft, self.owned() or ())
         except BaseException:
             if fresh:
                 with suppress(OSError):
                     self.path.rmdir()
             raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The one process at work here, without the drafts of killed ones: nobody else holds the lock."""
+        with Lock(self.path / "results"):
+            for left in self.path.glob(f"{DRAFT}*"):
+                _remove_draft(left)
+            yield
+
+    def _clear_up(self) -> None:
+        """Remove what a process leaves that was killed in the instant after its results: its lock, its draft."""
+        if (self.path / ".results.lock").exists():
+            with suppress(Locked, OSError), self._alone():
+                pass
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:

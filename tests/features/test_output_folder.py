@@ -4,6 +4,7 @@ import pytest
 
 from birdprobe.features import InputError, output_folder
 from birdprobe.features.files import write_json
+from birdprobe.features.locks import Lock
 from birdprobe.features.output_folder import Kind, OutputFolder, adding
 
 KIND = Kind("sweep", "a finished run", ("table.csv", "figures/*.png"), ("answer",), kept=("features.h5",))
@@ -167,6 +168,19 @@ def test_what_a_killed_run_left_is_ours(run):
     OutputFolder(run, KIND).check(overwrite=False)
     write(run)
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "figures", "table.csv"]
+
+
+def test_what_a_run_killed_behind_its_results_left_is_removed(run):
+    before = tree(run)
+    (run / ".unfinished-abc").mkdir()
+    (run / ".results.lock").touch()
+    with pytest.raises(InputError, match="--overwrite"):
+        OutputFolder(run, KIND).check(overwrite=False)
+    assert tree(run) == before and not (run / ".unfinished-abc").exists()
+    with Lock(run / "results"):  # of one at work: it stays, and so does the refusal
+        with pytest.raises(InputError, match="--overwrite"):
+            OutputFolder(run, KIND).check(overwrite=False)
+        assert (run / ".results.lock").exists()
 
 
 def test_added_files_are_listed_and_others_are_not_replaced(run):
