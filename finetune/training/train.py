@@ -7,6 +7,7 @@ Recipes and their sources: `finetune.models.members`. The epoch that `best` keep
 that fold's scores are a little optimistic, as in the published protocol. On several GPUs: `accelerate launch`.
 """
 
+import atexit
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ def train(
     tracking.check(track, push_to_hub)
     member, settings = _planned(member, settings, smoke)
     accelerator = Accelerator(cpu=_on_cpu(settings))
+    if accelerator.num_processes > 1:  # at the program's end, not this fold's; left open a thread may abort the process
+        atexit.register(accelerator.end_training)
     log = log if accelerator.is_main_process else _unheard
     if settings.compile:
         check_compiling(accelerator.device)
