@@ -19,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import eigh, orthogonal_procrustes
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+from sklearn.preprocessing import StandardScaler
 
 from ..features import InputError
 from . import knn
-from .readouts.linear import standardised
 from .runs import PLANE_COLUMNS
 from .vectors import check_taps
 
@@ -44,10 +46,10 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     labels = np.asarray(labels)
     if method not in METHODS:
         raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
-    points = np.concatenate(_aligned(_checked(features, labels)))
+    points = np.concatenate(_aligned(_checked(features, labels), seed))
     reason = "" if method != "umap" else "fewer than 30 points" if len(points) < _UMAP_MIN_POINTS else why_no_umap()
     method = "pca" if reason else method
-    plane = _umap(points, seed) if method == "umap" else _pca(points, 2)
+    plane = _umap(points, seed) if method == "umap" else _pca(points, 2, seed)
     frame = _points(list(features), labels, plane)
     frame.attrs |= {"method": method, "reason": reason}
     return frame
@@ -98,10 +100,10 @@ def plane_scores(
     used = "pca" if method == "umap" and (len(labels) < _UMAP_MIN_POINTS or why_no_umap()) else method
     rows, points = [], []
     for tap, x in zip(features, checked):
-        narrow = _pca(_standardised(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]))
+        narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
         seen: list[tuple[float, float]] = []
         for seed in seeds if used == "umap" else seeds[:1]:
-            plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2)
+            plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2, seed)
             if not seen:
                 points.append(_points([tap], labels, plane))
             seen.append((knn.correct(plane, labels, folds, k).mean(), _silhouette(plane, labels)))
@@ -146,8 +148,6 @@ def _points(taps: list[str], labels: np.ndarray, plane: np.ndarray) -> pd.DataFr
 
 
 def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import silhouette_score  # slow to import, and a joint plane needs none of it
-
     return silhouette_score(plane, labels) if 2 <= len(np.unique(labels)) < len(labels) else np.nan
 
 
@@ -157,13 +157,13 @@ def _checked(features, labels):
     return [x.astype(np.float64) for x in check_taps(features, "projection", len(labels))]
 
 
-def _aligned(taps) -> list[np.ndarray]:
+def _aligned(taps, seed) -> list[np.ndarray]:
     """Each tap as [n, d], d common, unit mean row norm, turned onto the tap before it."""
     n = len(taps[0])
     d = min(_COMMON_DIMS, n - 1, *(x.shape[1] for x in taps))
     aligned: list[np.ndarray] = []
     for x in taps:
-        z = _pca(_standardised(x), d)
+        z = _pca(StandardScaler().fit_transform(x), d, seed)
         z /= np.linalg.norm(z, axis=1).mean() or 1.0
         if aligned:
             turn, _ = orthogonal_procrustes(z, aligned[-1])
@@ -172,27 +172,12 @@ def _aligned(taps) -> list[np.ndarray]:
     return aligned
 
 
-def _standardised(x) -> np.ndarray:
-    return standardised(x, x[:0])[0]
-
-
-def _pca(x, d) -> np.ndarray:
-    """[n, d] scores; columns of zeros where x has fewer directions. An axis' largest loading is positive, as
-    scikit-learn's PCA has it, whose import takes longer than this does for a thousand rows."""
-    scores = np.zeros((len(x), d))
+def _pca(x, d, seed) -> np.ndarray:
+    """[n, d] scores; columns of zeros where x has fewer directions. scikit-learn fixes the signs."""
     if not np.ptp(x, axis=0).any():  # a dead tap: no variance to share out
-        return scores
-    x = x - x.mean(axis=0)
-    wide = x.shape[1] > len(x)
-    square = x @ x.T if wide else x.T @ x
-    size = len(square)
-    variance, axes = eigh(square, subset_by_index=[max(size - d, 0), size - 1])
-    keep = variance > variance[-1] * size * np.finfo(np.float64).eps
-    variance, axes = variance[keep][::-1], axes[:, keep][:, ::-1]  # the first axis first
-    loadings = x.T @ axes if wide else axes
-    signs = np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(len(variance))])
-    scores[:, : len(variance)] = signs * (axes * np.sqrt(variance) if wide else x @ axes)
-    return scores
+        return np.zeros((len(x), d))
+    fitted = PCA(min(d, *x.shape), random_state=seed).fit_transform(x)
+    return np.pad(fitted, ((0, 0), (0, d - fitted.shape[1])))
 
 
 @lru_cache(maxsize=1)

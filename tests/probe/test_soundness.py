@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import onnx
 import pytest
@@ -10,6 +11,8 @@ from onnx import TensorProto, helper
 from birdprobe.features import InputError
 from birdprobe.probe.api import find_blocks
 from tests.waveform_models import convolutional
+
+ROOT = Path(__file__).parents[2]
 
 
 def saved(tmp_path, change):
@@ -116,14 +119,15 @@ def test_a_sound_model_with_functions_opens(tmp_path):
 
 
 WITHOUT_MEMORY = """
-import resource
 import sys
 
 from birdprobe.probe.api import find_blocks
+from tests.fuzz.worker import limit_memory
 
-resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
+find_blocks(sys.argv[1])  # so that all libraries and their threads have their memory
+limit_memory(200 << 20)
 try:
-    find_blocks(sys.argv[1])
+    find_blocks(sys.argv[2])
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -135,5 +139,6 @@ def test_a_window_that_does_not_fit_into_memory_is_one_line(tmp_path):
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "long", ends[:1], ends[1:])
     path = tmp_path / "long.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
-    told = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY, path], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", WITHOUT_MEMORY, saved(tmp_path, lambda model: None), path]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.startswith("InputError") and "one window of shape (1, 65000000): Unable to alloc" in told.stdout
