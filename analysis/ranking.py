@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..features import InputError
+from .readout_ranking import best_index
 from .resampling import bootstrap_ratio, group_codes, jackknife_ratio, percentile_interval
 from .significance import sign_flip
 
@@ -93,7 +94,7 @@ def rank(
         },
         index=pd.Index(taps, name="tap"),
     )
-    best = int(np.argmax(sums.sum(axis=1)))
+    best = best_index(sums.sum(axis=1), np.array(taps) == reference)
     return Ranking(
         table=table,
         best=taps[best],

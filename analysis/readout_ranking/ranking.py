@@ -88,6 +88,11 @@ class ReadoutRanking:
         """(tap, read-out) of every row of the table."""
         return tuple(zip(self.table["tap"], self.table["readout"]))
 
+    def best_row(self, among: np.ndarray) -> int:
+        """The best of some rows of the table; of equals a tap that others are compared with, else the first given."""
+        kept = [self.references[tap] == tap for tap in self.table["tap"].iloc[among]]
+        return int(among[best_index(self.jackknife.value[among], kept)])
+
     def best(self, readouts: Sequence[str]) -> Choice:
         """The best cell of some read-outs; of equals a tap that others are compared with, else the first given.
 
@@ -98,8 +103,7 @@ class ReadoutRanking:
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
-        kept = [self.references[tap] == tap for tap in self.table["tap"].iloc[among]]
-        row = self.table.iloc[among[best_index(self.jackknife.value[among], kept)]]
+        row = self.table.iloc[self.best_row(among)]
         numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
         p_adjusted = float(row["vs_last_p_adjusted"])
         last = self.cells.index((self.references[row["tap"]], row["readout"]))

@@ -142,9 +142,7 @@ def study_control(
 def reached(trained: Verdict, untrained: Verdict, use: str, chance: float) -> Reached:
     """The best tap of a use, and how far the untrained network comes under the same read-out."""
     advice = getattr(trained.conclusion, use)
-    table = untrained.readouts.table
-    own = table[table["readout"] == advice.readout]
-    control_tap = str(own["tap"].iloc[int(own["score"].to_numpy().argmax())])
+    control_tap = untrained.readouts.best([advice.readout]).tap
     best, control = (
         verdict.readouts.jackknife.take([verdict.readouts.cells.index((tap, advice.readout))])
         for verdict, tap in ((trained, advice.tap), (untrained, control_tap))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -114,7 +113,8 @@ def rank_shift(
     """
     ranked = rank_readouts(scores, targets, groups, domain.reference, metric, seed=seed)
     tables = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
-    (inside, chosen), (outside, best) = ((scores.to_dict(), cast(Cell, scores.idxmax())) for scores in tables)
+    inside, outside = (scores.to_dict() for scores in tables)
+    chosen, best = (part.cells[part.best_row(np.arange(len(part.cells)))] for part in (domain, ranked))
     return Shift(
         readouts=ranked,
         conclusion=conclude(ranked, k),

@@ -119,6 +119,7 @@ def test_equal_taps_share_the_first_place_and_are_tied():
     assert list(result.table["p_best"]) == pytest.approx([0.5, 0.5, 0.0])
     assert result.best == "a" and result.best_p_adjusted == 1.0 and result.tied == ("a", "b")
     assert result.table.loc["b", "vs_last_p"] == 1.0
+    assert ranking.rank({"a": row, "b": row.copy()}, None, "b").best == "b"  # of equals the reference
 
 
 def test_few_groups_are_enumerated():

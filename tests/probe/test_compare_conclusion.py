@@ -1,10 +1,12 @@
 """The sentence across models claims what the tests support, and no more often than it should where nothing differs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from birdprobe.analysis.readout_ranking import rank_readouts
-from birdprobe.probe.sweep.compare.conclusion import conclude_models
+from birdprobe.probe.sweep.compare.conclusion import best_cells, conclude_models
+from birdprobe.probe.sweep.compare.tables import best_of_models, readouts_table
 
 READOUTS = ("knn", "knn-cosine", "linear")
 
@@ -67,3 +69,27 @@ def test_no_model_is_named_in_more_than_5_of_100_null_comparisons(taps):
         found = concluded(rng, {"wren": [0] * taps[0], "robin": [0] * taps[1]}, 16, 2, 200, noise=0.3)
         named += any(part.beats_others for part in (found.training_free, found.linear))
     assert named <= 0.05 * n + 2 * np.sqrt(0.05 * 0.95 * n)
+
+
+def test_of_equal_taps_each_model_is_named_by_its_last_one():
+    rng = np.random.default_rng(5)
+    targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 40)]
+    strong, weak = (gain * targets + rng.standard_normal(targets.shape) for gain in (3.0, 0.5))
+    taps = {("wren", "block_00"): weak, ("wren", "embedding"): weak.copy()}
+    taps |= {("robin", "block_00"): strong, ("robin", "embedding"): strong.copy()}
+    names = {"/".join(key): key for key in taps}
+    ranking = rank_readouts(
+        {("/".join(key), "knn"): scores for key, scores in taps.items()},
+        targets,
+        None,
+        {name: f"{model}/embedding" for name, (model, _) in names.items()},
+    )
+    assert best_cells(ranking, names, ["knn"]) == {
+        "wren": ("wren/embedding", "knn"),
+        "robin": ("robin/embedding", "knn"),
+    }
+    table = readouts_table(ranking, names)
+    shown = best_of_models(
+        table, pd.DataFrame([*names.values()], columns=["model", "tap"]).assign(last=[False, True] * 2, macs_per_s=1.0)
+    )
+    assert shown["Without training"]["tap"].tolist() == ["embedding", "embedding"]

@@ -204,11 +204,9 @@ def _advise(
 
 
 def best_cells(ranking: ReadoutRanking, names: Names, readouts: Sequence[str]) -> dict[str, Cell]:
-    """Each model's best cell under some read-outs, the first of equals."""
-    best: dict[str, int] = {}
-    value: np.ndarray = ranking.jackknife.value
+    """Each model's best cell under some read-outs."""
+    rows: dict[str, list[int]] = {}
     for i, (tap, readout) in enumerate(ranking.cells):
-        model = names[tap][0]
-        if readout in readouts and (model not in best or value[i] > value[best[model]]):
-            best[model] = i
-    return {model: ranking.cells[i] for model, i in best.items()}
+        if readout in readouts:
+            rows.setdefault(names[tap][0], []).append(i)
+    return {model: ranking.cells[ranking.best_row(np.array(own))] for model, own in rows.items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ....analysis import wording
-from ....analysis.readout_ranking import ReadoutRanking, compare_pairs
+from ....analysis.readout_ranking import ReadoutRanking, best_index, compare_pairs
 from ....analysis.tables import Column, Table
 from ..conclusion import USE_WORDS, USES
 from .conclusion import Names
@@ -115,12 +115,15 @@ def short_summary(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, Table
 
 def best_of_models(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The best cell of every model, the highest score first, for each use in words; with `interval` and `cost`."""
-    cost = taps.set_index(["model", "tap"])["macs_per_s"]
+    by_tap = taps.set_index(["model", "tap"])
+    cost, last = by_tap["macs_per_s"], by_tap["last"]
     found = {}
     for use, known in USES.items():
         cells = readouts[readouts["readout"].isin(known)]
         if len(cells):
-            best = cells.loc[cells.groupby("model", sort=False)["score"].idxmax()]
+            kept = pd.Series([last[key] for key in zip(cells["model"], cells["tap"])], cells.index)
+            groups = cells.groupby("model", sort=False)["score"]
+            best = cells.loc[[own.index[best_index(own, kept[own.index])] for _, own in groups]]
             best = best.sort_values("score", ascending=False, kind="stable")
             found[USE_WORDS[use]] = best.assign(
                 interval=[wording.interval(*ends) for ends in zip(best.score, best.lo, best.hi)],
