@@ -116,6 +116,10 @@ class FeatureStore:
 
     # ---- read
 
+    def __repr__(self) -> str:
+        held = f"{len(self)} windows" if self._file else "closed"
+        return f"FeatureStore({self.path}: {held}, {len(self.taps)} taps {self.taps[0]}..{self.taps[-1]})"
+
     def __len__(self):
         """Committed rows."""
         return self._ends()[0]

@@ -2,13 +2,18 @@
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from ...features import InputError
 from ...features.schema import record
 from ..graph.shapes import Shape
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ENDS = ("inputs", "outputs")
+SHOWN = {"macs": "{:,}".format}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Block:
     batch_axis: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Architecture:
     """What `find_blocks` found. `inputs` and `outputs` are (name, shape with batch 1); `notes` are for the reader."""
 
@@ -52,6 +57,27 @@ class Architecture:
         """Every tap by name, in graph order: stem, blocks, embedding, logits."""
         every = (self.stem, *self.blocks, self.embedding, self.logits)
         return {block.name: block for block in every if block}
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row a tap: tap, kind, stage, channels, map ("6x16", "-" of a vector), macs so far, tensor."""
+        import pandas as pd  # slow to import, and finding blocks needs none of it
+
+        rows = [
+            (tap.name, tap.kind, tap.stage, tap.channels, "x".join(map(str, tap.map)) or "-", tap.macs, tap.tensor)
+            for tap in self.taps.values()
+        ]
+        table = pd.DataFrame(rows, columns=["tap", "kind", "stage", "channels", "map", "macs", "tensor"])
+        return table.astype({"stage": "Int64"})
+
+    def __repr__(self) -> str:
+        shown = self.table.drop(columns="tensor").to_string(index=False, formatters=SHOWN)
+        return "\n".join([shown, f"{len(self.blocks)} blocks", *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (f"{len(self.blocks)} blocks", *self.notes))
+        shown = self.table.to_html(index=False, formatters=SHOWN)
+        return f"<div>{shown}{lines}</div>"
 
     def select(self, text: str) -> tuple[str, ...]:
         """Tap names from the command line's syntax, in graph order and without repeats.

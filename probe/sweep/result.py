@@ -17,7 +17,19 @@ from ...features.schema import checked
 from .conclusion import how_sure
 
 
-@dataclass(frozen=True)
+class Answer(dict[str, Any]):
+    """An `answer.json`, which shows itself as its lines."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The conclusion in words, a line a part."""
+        return self.get("lines") or [self["sentence"]]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
+
+@dataclass(frozen=True, repr=False)
 class SweepResult:
     """A finished sweep, read from its folder.
 
@@ -42,9 +54,9 @@ class SweepResult:
         return Run(self.path).control
 
     @cached_property
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Answer:
         """`answer.json`: which tap to read for each use, the published protocol's, and the sentence."""
-        return read_json(self.path / "answer.json", ANSWER)
+        return Answer(read_json(self.path / "answer.json", ANSWER))
 
     @property
     def sentence(self) -> str:
@@ -94,7 +106,7 @@ class SweepResult:
             raise InputError(f"{self.path}: tap must be one of {', '.join(items.features)}, got {tap!r}.")
         return items.features[tap], items.table
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         concluded = (self.path / "answer.json").is_file()
         told = [f"{self.path}: {self.sentence}", self.note] if concluded else [str(self.path)]
         return "\n".join([*told, *self._warned()])
@@ -108,7 +120,7 @@ class SweepResult:
         return [f"warning: {line}" for line in lines]
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer["lines"], self.note, *self._warned()))
+        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer.lines, self.note, *self._warned()))
         return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
 

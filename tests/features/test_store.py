@@ -57,6 +57,13 @@ def fill(path, clips, key=KEY, **kwargs):
     return path
 
 
+def test_a_store_shows_what_it_holds(tmp_path):
+    store = FeatureStore.open(fill(tmp_path / "s.h5", range(3)))
+    assert repr(store) == f"FeatureStore({tmp_path / 's.h5'}: 6 windows, 2 taps block_00..embedding)"
+    store.close()
+    assert ": closed, 2 taps" in repr(store)
+
+
 def assert_holds(store, clips):
     """Exactly these clips, in this order, each value where it belongs."""
     rows = table(clips)

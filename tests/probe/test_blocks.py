@@ -97,6 +97,7 @@ def test_the_taps_hold_the_numbers_of_the_network():
     named = [f"jit(infer_fn)/EfficientNet/MBConv_{i}/" for i in range(26)]
     named = [s + ("ProjectBatchNorm/add_1" if i in FIRST_OF_STAGE else "add") for i, s in enumerate(named)]
     assert [block.tensor for block in architecture.blocks] == named
+    assert list(architecture.table["tap"]) == list(architecture.taps) and str(architecture).endswith("\n26 blocks")
     embedding, spatial = run(model, architecture.embedding.tensor, "spatial_embedding")
     np.testing.assert_allclose(embedding, spatial.mean((1, 2)), rtol=1e-4)
 

@@ -388,6 +388,7 @@ def test_a_comparison_and_a_run_print_what_they_say(compared, place):
     assert told.startswith(compared.sentence) and "Without training:" in told and len(told.splitlines()) < 40
     run = SweepResult(place / "robin")
     assert str(run).startswith(f"{run.path}: {run.sentence}\n{run.note}") and "taps x" in run.note
+    assert repr(run) == str(run) and repr(run.answer) == "\n".join(run.answer["lines"])
 
 
 def test_a_run_on_disk_tells_its_warnings_and_what_was_skipped(place, tmp_path):

@@ -21,7 +21,7 @@ from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
-from ..result import SweepResult
+from ..result import Answer, SweepResult
 from ..settings import CHOICES
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs
@@ -54,7 +54,7 @@ class Comparison:
 
     table: pd.DataFrame
     taps: pd.DataFrame
-    answer: dict
+    answer: Answer
     warnings: tuple[str, ...] = ()
     path: Path | None = None
 
@@ -74,7 +74,7 @@ class Comparison:
         return "\n\n".join([self.sentence, *(part.rstrip() for part in best), *([warned] if warned else [])])
 
     def _repr_html_(self) -> str:
-        told = (*self.answer["lines"], *(f"warning: {line}" for line in self.warnings))
+        told = (*self.answer.lines, *(f"warning: {line}" for line in self.warnings))
         lines = "".join(f"<p>{escape(line)}</p>" for line in told)
         return f"<div>{lines}{self.taps.to_html(index=False, float_format='{:.3f}'.format)}</div>"
 
@@ -138,7 +138,7 @@ def compare(
         scores, paired.targets, paired.table["group"].to_numpy(), references, metric, seed=seed,
         n_folds=len(np.unique(paired.table["fold"])),
     )  # fmt: skip
-    answer = conclude_models(ranking, cells, paired.first.probed.k).to_json()
+    answer = Answer(conclude_models(ranking, cells, paired.first.probed.k).to_json())
     table = readouts_table(ranking, cells)
     found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder.path if folder else None)
     if folder is None:
