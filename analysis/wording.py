@@ -12,7 +12,7 @@ A hyphen stands for a minus; `minus_sign` replaces it where the type allows for 
 import math
 
 SMALLEST_P = 0.001  # smaller ones are only told to be smaller
-ENDS = {"embedding": "final embedding"}
+ENDS = {"stem": "stem", "embedding": "final embedding", "logits": "logits"}
 READOUTS = {
     "knn": "Euclidean {k}-NN",
     "knn-cosine": "cosine {k}-NN",
@@ -91,13 +91,16 @@ def tap_label(tap: str) -> str:
 
 
 def tap_title(tap: str) -> str:
-    """A tap's name without an article: "block 7", "final embedding", "logits"."""
-    return f"block {tap_label(tap)}" if tap.startswith("block_") else ENDS.get(tap, tap)
+    """A tap's name without an article: "block 7", "final embedding", "logits"; names that others gave stay."""
+    if tap.startswith("block_"):
+        return f"block {tap_label(tap)}"
+    name, slash, pooling = tap.partition("/")
+    return f"{ENDS[name]}{slash}{pooling}" if name in ENDS else tap
 
 
 def tap_name(tap: str) -> str:
-    """A tap's name in a sentence: "block 7", "the final embedding", "the logits"."""
-    return tap_title(tap) if tap.startswith("block_") else f"the {tap_title(tap)}"
+    """A tap's name in a sentence: "block 7", "the final embedding", "the logits", "yamnet"."""
+    return f"the {tap_title(tap)}" if tap.partition("/")[0] in ENDS else tap_title(tap)
 
 
 def readout_name(readout: str, k: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..features import InputError
 from ..features.recordings import assign_folds
 from ..features.schema import Words, checked, comma_text
 from ..features.store import FeatureStore
+from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
 from .sweep.score import last_before_classifier, multi_hot
 
@@ -44,8 +44,7 @@ class RankedFeatures:
         return f"{self.sentence}\n\n{shown.to_string(index=False, max_rows=20, float_format='{:.3f}'.format)}"
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in self.conclusion.lines)
-        return f"<div>{lines}{self.table.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+        return as_html(self.conclusion.lines, scores_by_tap(self.table))
 
 
 @checked

@@ -78,7 +78,14 @@ def test_features_in_memory_are_ranked():
     assert found.conclusion.agree
     assert set(found.table["tap"]) == {"noise", "good", "embedding"}
     assert str(found).startswith(found.sentence) and len(str(found).splitlines()) < 40
-    assert found.table.to_html is not None and "good" in found._repr_html_()
+    assert (
+        found.sentence.startswith("Read good: it beats the final embedding") and "<p>Read good: " in found._repr_html_()
+    )
+    rows = dict(found.table[found.table["readout"] == "linear"].set_index("tap")["score"])
+    assert (
+        f"<td>{rows['good']:.3f} *</td>" in found._repr_html_()
+        and f"<td>{rows['noise']:.3f}</td>" in found._repr_html_()
+    )
     with pytest.raises(bp.InputError, match="at least one tap"):
         bp.rank({}, [])
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...features import InputError
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDS = ("inputs", "outputs")
-SHOWN = {"macs": "{:,}".format}
 
 
 @dataclass(frozen=True)
@@ -71,13 +69,13 @@ class Architecture:
         return table.astype({"stage": "Int64"})
 
     def __repr__(self) -> str:
-        shown = self.table.drop(columns="tensor").to_string(index=False, formatters=SHOWN)
+        shown = self.table.drop(columns="tensor").to_string(index=False, formatters={"macs": "{:,}".format})
         return "\n".join([shown, f"{len(self.blocks)} blocks", *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in (f"{len(self.blocks)} blocks", *self.notes))
-        shown = self.table.to_html(index=False, formatters=SHOWN)
-        return f"<div>{shown}{lines}</div>"
+        from ..notebook import as_html
+
+        return as_html([f"{len(self.blocks)} blocks", *self.notes], self.table)
 
     def select(self, text: str) -> tuple[str, ...]:
         """Tap names from the command line's syntax, in graph order and without repeats.

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ...analysis.scored_items import read_run
 from ...features import InputError
 from ...features.files import read_json
 from ...features.schema import checked
+from ..notebook import as_html, scores_by_tap
 from .conclusion import how_sure
 
 
@@ -107,9 +107,11 @@ class SweepResult:
         return items.features[tap], items.table
 
     def __repr__(self) -> str:
-        concluded = (self.path / "answer.json").is_file()
-        told = [f"{self.path}: {self.sentence}", self.note] if concluded else [str(self.path)]
+        told = [f"{self.path}: {self.sentence}", self.note] if self._concluded() else [str(self.path)]
         return "\n".join([*told, *self._warned()])
+
+    def _concluded(self) -> bool:
+        return (self.path / "answer.json").is_file()  # runs of the first edition have none
 
     def _warned(self) -> list[str]:
         """The warnings, and how many clips were skipped, one line each."""
@@ -120,8 +122,11 @@ class SweepResult:
         return [f"warning: {line}" for line in lines]
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in (*self.answer.lines, self.note, *self._warned()))
-        return f"<div>{lines}{self.ranking.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+        if not self._concluded():
+            return as_html([str(self.path), *self._warned()], self.ranking)
+        lines = [*self.answer.lines, self.note, *self._warned(), f"Report: {self.report}"]
+        scores, cost = scores_by_tap(self.readouts), self.ranking[["tap", "ms_per_window"]]
+        return as_html(lines, scores.merge(cost, "left") if cost["ms_per_window"].notna().any() else scores)
 
 
 @checked

@@ -6,7 +6,6 @@ RUNS -> paired clips -> read-outs of every model's taps, out of fold -> ranking 
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,11 +20,12 @@ from ....features.files import write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
+from ...notebook import as_html
 from ..result import Answer, SweepResult
 from ..settings import CHOICES
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs
-from .tables import describe, page, readouts_table, short_summary, summary, taps_table
+from .tables import best_of_models, describe, page, readouts_table, short_summary, summary, taps_table
 
 FIGURE = "models"
 KIND = Kind(
@@ -75,8 +75,10 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         told = (*self.answer.lines, *(f"warning: {line}" for line in self.warnings))
-        lines = "".join(f"<p>{escape(line)}</p>" for line in told)
-        return f"<div>{lines}{self.taps.to_html(index=False, float_format='{:.3f}'.format)}</div>"
+        shown = ["use", "model", "tap", "readout", "interval", "vs_last", "cost"]
+        best = [part.assign(use=use)[shown] for use, part in best_of_models(self.table, self.taps).items()]
+        named = {"interval": "score [95 %]", "vs_last": "vs last tap", "cost": "MMAC/s of audio"}
+        return as_html(told, pd.concat(best).rename(columns=named))
 
 
 @checked
