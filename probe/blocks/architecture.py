@@ -19,9 +19,10 @@ class Block:
     """One tap: a tensor of the graph and what is known about it.
 
     `shape` is measured with batch 1; `map` is what is left of it without batch and channels: (time, mel), (tokens,) or
-    () for a vector. `macs` counts the multiply-accumulates of one window from the input up to this tensor. `scope` is
-    what the exporter called this part of the network, where it said so. `batch_axis` is 0 but in networks that carry
-    [tokens, batch, channels].
+    () for a vector. Where a network goes frame by frame, frames stand beside windows, [N * frames, ...]: then `shape`
+    and `map` begin with the frames of one window. `macs` counts the multiply-accumulates of one window from the input
+    up to this tensor. `scope` is what the exporter called this part of the network, where it said so. `batch_axis` is 0
+    but in networks that carry [tokens, batch, channels].
     """
 
     name: str

@@ -3,7 +3,7 @@
 The embedding is the output of that name, or the one that the file's metadata name, when it is a vector; else the pooled
 vector that enters the classifier, which is the last layer in front of the main output. The logits are what the
 classifier gives, before a final softmax or sigmoid. A graph that ends with features instead (a pooled, activated map;
-an output called embedding) has no logits.
+an output called embedding; a vector scaled to length 1) has no logits.
 
 Sound event detection scores every frame and summarises the scores over time. There the logits are the scores of the
 whole clip, and the embedding is the map of frames that enters the classifier:
@@ -18,7 +18,7 @@ import re
 from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
 from .measured_graph import MeasuredGraph
-from .regions import BlockMatch
+from .regions import BlockMatch, RegionSequence
 from .taps import tap
 from .unshortcut import activated_tail, is_nonlinear
 
@@ -51,12 +51,15 @@ def head(
         return (tap(measured, "embedding", "embedding", vector) if vector else None), None, note
     classifier = sequence.regions[last]
     entered = sequence.graph.tensor_of(classifier.fork) if classifier.inside else ops[classifier.op].data[0]
-    i = last
-    while (j := sequence.after(i)) is not None and (detects or sequence.op(j).kind not in SQUASHING):
-        i = j
+    behind = [last]
+    while (j := sequence.after(behind[-1])) is not None and (detects or sequence.op(j).kind not in SQUASHING):
+        behind.append(j)
+    tensors = [sequence.op(i).tensor for i in behind]
+    # where a squeeze has taken the one class away, [N, 1, frames] -> [N, frames], frames would count as classes
+    scores = next((name for name in reversed(tensors) if measured.axes.get(name) != 0), tensors[0])
     vector = named or (entered if entered in measured.axes or len(measured.shapes[entered]) == 2 else None)
     embedding = tap(measured, "embedding", "embedding", vector) if vector else None
-    return embedding, tap(measured, "logits", "logits", sequence.op(i).tensor), ""
+    return embedding, tap(measured, "logits", "logits", scores), ""
 
 
 def _last_learned(measured: MeasuredGraph) -> int | None:
@@ -94,9 +97,23 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
 
 
 def _ends_with_features(measured: MeasuredGraph, last: int) -> bool:
-    """True when the output says so, or when the last layer still works on the map, activated, with no softmax after."""
+    """True when the output says so, has length 1, or when the last layer still works on the map, activated, with no
+    softmax after."""
+    sequence = measured.sequence
     if EMBEDDING.search(measured.main) and not SCORES.search(measured.main):
         return True
-    if measured.sequence.graph.ops[-1].kind in SQUASHING or measured.positions(measured.sequence.regions[last].op) <= 1:
+    if any(_scales_to_length_1(sequence, i) for i in range(last + 1, len(sequence.regions))):
+        return True
+    if sequence.graph.ops[-1].kind in SQUASHING or measured.positions(sequence.regions[last].op) <= 1:
         return False
-    return is_nonlinear(measured.sequence, activated_tail(measured.sequence, last))
+    tail = activated_tail(sequence, last)
+    return is_nonlinear(sequence, tail) and sequence.op(tail).kind not in SQUASHING
+
+
+def _scales_to_length_1(sequence: RegionSequence, i: int) -> bool:
+    """True for a division by the Euclidean norm, as speaker encoders and contrastive models end with."""
+    kinds = sequence.kinds(sequence.regions[i])
+    spelled = "Sqrt" in kinds and kinds & {"ReduceSum", "ReduceSumSquare"}
+    return sequence.op(i).kind == "LpNormalization" or (
+        sequence.op(i).kind in ("Div", "Mul") and bool("ReduceL2" in kinds or spelled)
+    )

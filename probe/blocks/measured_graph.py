@@ -109,7 +109,7 @@ class MeasuredGraph:
 
     @cached_property
     def pair(self) -> dict[str, Shape]:
-        """Shapes for two windows at once, of the tensors that do not begin with 1; empty where batch is fixed."""
+        """Shapes for two windows at once, of the tensors that do not begin with 1; empty where only one can be run."""
         value = audio_input(self.model)
         shape = self.shapes[value.name]
         if len(shape) < 2 or isinstance(input_dims(value)[0], int):
@@ -117,7 +117,10 @@ class MeasuredGraph:
         names = [
             op.tensor for op in self.sequence.graph.ops if op.real and self.shapes.get(op.tensor, (1,))[:1] != (1,)
         ]
-        return measure(self.model, names, (2 * shape[0], *shape[1:]))
+        try:
+            return measure(self.model, names, (2 * shape[0], *shape[1:]))
+        except InputError:  # a batch that is declared free and is not, as with a state of one window
+            return {}
 
     def readable(self, op: int) -> str:
         """The tensor of an operator, or the same data behind it in a form that can be read.

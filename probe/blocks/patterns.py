@@ -37,11 +37,12 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
         return matches, ""
     convs = plain_layers(sequence, begin, end, activated=True)
     if len(convs) > 2:
-        return convs, "no repeated branching structure: a plain stack, each block is one convolution and its activation"
+        layer = "recurrent layer" if {match.kind for match in convs} == {"recurrent"} else "convolution"
+        return convs, f"no repeated branching structure: a plain stack, each block is one {layer} and its activation"
     cuts = plain_layers(sequence, begin, end, activated=False)
     if cuts:
         return cuts, "no repeated structure: the blocks are the places where all data pass one tensor (kind cut)"
-    return [], "no repeated structure and no tensor that all data pass; only the embedding and the logits can be read"
+    return [], "no repeated structure and no tensor that all data pass, so there are no blocks"
 
 
 def body(measured: MeasuredGraph) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def tap(
         stage=None,
         channels=width,
         channel_axis=axis,
-        map=tuple(n for i, n in enumerate(shape) if i not in (batch, axis)),
+        map=tuple(n for i, n in enumerate(shape) if i != axis and (i != batch or n > 1)),
         tensor=tensor,
         macs=measured.macs(tensor),
         shape=shape,

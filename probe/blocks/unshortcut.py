@@ -124,6 +124,7 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
     is what scores positions, with a sigmoid alone. A recurrent layer among the convolutions counts too.
     """
     cut = _cuts(sequence)
+    layers = [i for i in range(len(sequence.regions)) if role_of(sequence, i)]
     matches: dict[int, BlockMatch] = {}
     for i in range(begin, end):
         region, role = sequence.regions[i], role_of(sequence, i)
@@ -137,7 +138,8 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
             wanted = sequence.op(i).kind in CONVS and is_nonlinear(sequence, tail) and acts
         else:
             kind = "cut"
-            wanted = bool(role) and tail in cut and tail < len(sequence.regions) - 1
+            scores = sequence.graph.ops[-1].kind in SCORES and not any(learned > i for learned in layers)
+            wanted = bool(role) and tail in cut and tail < len(sequence.regions) - 1 and not scores
         if wanted:
             matches[tail] = BlockMatch(kind, i, tail, region.fork, sequence.regions[tail].op, (role,))
     return list(matches.values())

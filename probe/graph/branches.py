@@ -12,17 +12,18 @@ from ..runtime.sessions import ORT_ERRORS
 from .dataflow import reads_of
 from .load import FLOATS, audio_input, input_dims
 from .operators import attribute, bodies
-from .shapes import run_once
+from .shapes import Shape, run_once
 
 BRANCHES = {"then_branch", "else_branch"}
 
 
-def inline_branches(model: onnx.ModelProto) -> onnx.ModelProto:
+def inline_branches(model: onnx.ModelProto, shape: Shape | None = None) -> onnx.ModelProto:
     """`model`, changed, with every such If inlined, also those inside the branches; the model itself without any.
 
-    A condition on shapes is decided as it stands for one window and for two, where the window's length is fixed.
+    A condition on shapes is decided as it stands for one window and for two, where the window's length is fixed, or
+    told by `shape`, that of the input.
     """
-    while taken := _decisions(model):
+    while taken := _decisions(model, shape):
         nodes: list[NodeProto] = []
         for node in model.graph.node:
             if node.op_type == "If" and node.output[0] in taken:
@@ -42,7 +43,7 @@ def _copy(node: NodeProto) -> NodeProto:
     return made
 
 
-def _decisions(model: onnx.ModelProto) -> dict[str, bool]:
+def _decisions(model: onnx.ModelProto, shape: Shape | None) -> dict[str, bool]:
     """First output of an If -> whether its condition holds, where that is known before any audio comes."""
     wanted = {
         node.output[0]: node.input[0]
@@ -55,7 +56,7 @@ def _decisions(model: onnx.ModelProto) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for output, condition in wanted.items():
         needed = _ancestors(condition, makers)
-        value = None if needed is None else _evaluate(model, condition, needed)
+        value = None if needed is None else _evaluate(model, condition, needed, shape)
         if value is not None:
             found[output] = value
     return found
@@ -76,7 +77,7 @@ def _ancestors(tensor: str, makers: dict[str, NodeProto]) -> set[str] | None:
     return needed
 
 
-def _evaluate(model: onnx.ModelProto, condition: str, needed: set[str]) -> bool | None:
+def _evaluate(model: onnx.ModelProto, condition: str, needed: set[str], shape: Shape | None) -> bool | None:
     """The condition's value; None where windows differ in it or the graph cannot be run so."""
     nodes = [node for node in model.graph.node if node.output and node.output[0] in needed]
     reads = {name for node in nodes for name in reads_of(node)} | {condition}
@@ -92,9 +93,9 @@ def _evaluate(model: onnx.ModelProto, condition: str, needed: set[str]) -> bool 
     feeds: list[dict[str, np.ndarray]] = [{}]
     if audio.name in reads:
         dims = input_dims(audio)
-        if any(not isinstance(d, int) for d in dims[1:]) or not _only_shape(nodes, audio.name, condition):
+        row = [d for d in (shape or dims)[1:] if isinstance(d, int)]
+        if len(row) < len(dims) - 1 or not _only_shape(nodes, audio.name, condition):
             return None
-        row = [int(d) for d in dims[1:] if isinstance(d, int)]
         batches = [dims[0]] if isinstance(dims[0], int) else [1, 2]
         kind = FLOATS[audio.type.tensor_type.elem_type]
         feeds = [{audio.name: np.zeros((batch, *row), kind)} for batch in batches]

@@ -105,7 +105,9 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
     required = [value for value in model.graph.input if value.name not in constants]
     described = ", ".join(f"{value.name} {input_dims(value)}" for value in required)
     if len(required) != 1:
-        values = " ".join(f"--input {value.name}=zeros" for value in required[1:])
+        values = " ".join(
+            f"--input {value.name}={'zeros' if input_dims(value) else 'NUMBER'}" for value in required[1:]
+        )
         more = f"; give the others values, such as {values}" if values else ""
         raise InputError(
             f"{place}: {len(required)} required inputs ({described or 'none'}); wanted exactly one, the audio window"

@@ -99,10 +99,11 @@ def split(node: onnx.NodeProto, known: Mapping[str, str], cut_at_zero: Set[str] 
 
     def op(kind: str, names: Iterable[str], outputs: tuple[str, ...], real: bool = True) -> Op:
         names = list(names)
-        data = tuple(name for name in names if name in known or name.startswith(inner))
+        data = tuple(name for name in names if name in known or name in hidden)
         return Op(kind, data, tuple(n for n in names if n not in data), outputs, node, real)
 
     inner = f"{next(filter(None, outputs))}//"  # prefix of the tensors that exist only inside the fused operator
+    hidden: set[str] = set()
     if kind in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
         named = outputs[3] if len(outputs) > 3 and outputs[3] else ""
         summed = named or inner + "sum"
@@ -124,6 +125,7 @@ def split(node: onnx.NodeProto, known: Mapping[str, str], cut_at_zero: Set[str] 
         names = inputs if position == 0 else [previous] + ([residual] if step == "Add" else [])
         ops.append(op(step, names, out, last))
         previous = out[0]
+        hidden.add(previous)
     return ops
 
 

@@ -62,7 +62,9 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
         window = np.random.default_rng(0).normal(0, 0.05, shape).astype(FLOATS[value.type.tensor_type.elem_type])
         measured = run_once(probed, {value.name: window})
     except Exception as error:  # no memory for a window; ONNX Runtime raises many classes, none of them public
-        raise InputError(f"model: cannot be run on one window of shape {shape}: {reason(error)}") from error
+        open_length = any(not isinstance(dim, int) for dim in input_dims(value)[1:])
+        hint = ". Its length is open: is this one that it takes (--sample-rate and --window)?" if open_length else ""
+        raise InputError(f"model: cannot be run on one window of shape {shape}: {reason(error)}{hint}") from error
     return {value.name: shape} | {name: tuple(map(int, s)) for name, s in zip(names, measured, strict=True)}
 
 

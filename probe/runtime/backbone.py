@@ -154,8 +154,7 @@ class Backbone:
     @property
     def model(self) -> onnx.ModelProto:
         """The untouched model, read from the file again: a backbone at work does not hold its weights twice."""
-        window_s = self.window_s if self.frontend else None
-        return open_model(self.path, self.frontend, self.inputs, self.sample_rate, window_s)
+        return open_model(self.path, self.frontend, self.inputs, self.sample_rate, self.window_s)
 
     def __call__(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """windows [N, window_samples] -> {tap: float32 [N, *dims[tap]]}, any N.

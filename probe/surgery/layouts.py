@@ -70,6 +70,8 @@ def plain(block: Block, blocked: bool) -> Block:
         batch, channel = block.batch_axis, block.channel_axis
         shape = (block.shape[batch], *block.shape[:batch], *block.shape[batch + 1 :])
         return replace(block, shape=shape, channel_axis=channel + (channel < batch), batch_axis=0)
+    if not blocked and len(block.shape) > 1 and block.shape[0] > 1:  # frames beside the windows: [N * frames, ...]
+        return replace(block, shape=(1, *block.shape), channel_axis=block.channel_axis + 1)
     return block
 
 
@@ -106,4 +108,6 @@ def add_plain(n: NodeList, block: Block, cast: bool, blocked: bool, quantised: t
     if block.batch_axis:
         others = [a for a in range(len(block.shape)) if a != block.batch_axis]
         now = n.add("Transpose", now, perm=[block.batch_axis, *others])
+    elif len(target.shape) > len(block.shape):
+        now = n.reshape(now, [-1, *target.shape[1:]])
     return now

@@ -142,7 +142,7 @@ def references(model: onnx.ModelProto, exposed: Exposed, x: np.ndarray) -> Itera
             for block, raw in zip(group, results):
                 if raw.ndim != len(block.shape):
                     raise InputError(f"tap {block.name}: found {raw.shape}, wanted {block.shape}. Dynamic rank?")
-                rows[block.name].append(pools.pooled(raw, block, rules[block.name]))
+                rows[block.name].append(np.atleast_1d(pools.pooled(raw, block, rules[block.name])))
         for block in group:
             found, wanted = np.concatenate(rows[block.name]), (len(x), *exposed.dims[block.name])
             if found.size != math.prod(wanted):

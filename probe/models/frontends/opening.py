@@ -14,7 +14,7 @@ from ....features import InputError
 from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, read
-from ...runtime.input_spec import InputSpec, declared, read_input_spec
+from ...runtime.input_spec import InputSpec, declared, known_shape, read_input_spec, waveform_shape
 from ..contracts import completed
 from .frontend import FrontEnd
 from .nodes import Layout, frontend_nodes
@@ -47,7 +47,8 @@ def open_model(
     audio_input(model, str(path))
     model = inline_branches(model)
     if frontend is not None:
-        return with_frontend(model, FrontEnd.parse(frontend, sample_rate), window_s, path.name)
+        return inline_branches(with_frontend(model, FrontEnd.parse(frontend, sample_rate), window_s, path.name))
+    model = inline_branches(model, known_shape(model, sample_rate, window_s))
     dims = declared(model)
     if len(dims) == 3 and dims[2] == 1 and dims[1] != 1:  # [N, S, 1], as Keras has it
         shape = numpy_helper.from_array(np.array([0, -1, 1], np.int64), "shape")
@@ -76,7 +77,8 @@ def open_waveform(
     if front is not None:
         sample_rate, window_s = front.rate, None  # the front end has made it a number of samples
     fed = completed(model, path, sample_rate, window_s, normalise)
-    return model, read_input_spec(model, path.name, *fed), front
+    spec = read_input_spec(model, path.name, *fed)
+    return inline_branches(model, waveform_shape(model, path.name, spec.window_samples)), spec, front
 
 
 def with_frontend(model: onnx.ModelProto, front: FrontEnd, window_s: float | None, place: str) -> onnx.ModelProto:
