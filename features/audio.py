@@ -196,6 +196,8 @@ def _decode_stream(
     with file:
         rate, frames, channels = file.samplerate, file.frames, file.channels
         check_plausible(path, rate, channels)
+        if file.subtype.startswith("MPEG"):  # in a WAV too: encoders count their delay and padding differently
+            slack = max(slack, 2 * 1152)
         first = round(start_s * rate)
         last = frames if end_s is None else min(round(end_s * rate), frames)
         if last == frames and (fault := cut_short(path, file)):

@@ -45,14 +45,16 @@ def find_blocks(
     """
     from .blocks.detection import find_blocks
     from .graph.load import naming
+    from .models.contracts import completed
     from .models.frontends.opening import open_model
     from .models.registry import resolve
     from .runtime.input_spec import known_shape
 
     path = resolve(model)
     opened = open_model(path, frontend, inputs, sample_rate, window_s)
+    rate, seconds, _ = completed(opened, path, sample_rate, window_s, None)
     with naming(path):
-        return find_blocks(opened, None if frontend else known_shape(opened, sample_rate, window_s))
+        return find_blocks(opened, None if frontend else known_shape(opened, rate, seconds))
 
 
 @checked

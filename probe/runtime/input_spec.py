@@ -181,8 +181,13 @@ def frontend_example(dims: Sequence[int | None]) -> str:
 
 
 def known_shape(model: onnx.ModelProto, sample_rate: int | None, window_s: float | None) -> tuple[int, ...] | None:
-    """The shape of one window where rate and length are told and the input leaves its length open; else None."""
+    """The shape of one window where rate and length are told and the input leaves its length open; else None.
+
+    InputError: a length that is told in seconds, and no rate.
+    """
     dims = declared(model)
-    if sample_rate and window_s and is_waveform(dims) and dims[-1] is None:
-        return waveform_shape(model, "model", round(sample_rate * window_s))
-    return None
+    if not is_waveform(dims) or dims[-1] is not None or window_s is None:
+        return None
+    if sample_rate is None:
+        raise InputError(f"model: a window of {window_s:g} s has no number of samples: give --sample-rate too")
+    return waveform_shape(model, "model", round(sample_rate * window_s))

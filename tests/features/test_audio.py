@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import struct
 import subprocess
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,19 @@ def test_an_mp3_with_tags_before_and_behind(tmp_path):
     plain = audio.read(path, RATE)
     path.write_bytes(b"ID3\x04\0\0\0\0\x10\0" + bytes(2048) + path.read_bytes() + b"TAG" + bytes(125))
     np.testing.assert_allclose(audio.read(path, RATE), plain, atol=1e-6)
+
+
+def test_an_mp3_inside_a_wav_may_count_its_delay(tmp_path):
+    frames = written(tmp_path / "a.mp3", bitrate_mode="CONSTANT", compression_level=0.5).read_bytes()
+    frames = frames[frames.index(b"\xff\xfb", 400) :]  # without the one that tells the length, as ffmpeg writes it
+    kind = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 0, 1152, 0, 12, 1, 0, 1152, 1, 0)
+    counted = struct.pack("<4sII", b"fact", 4, 2 * RATE + 1105)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(kind)) + kind + counted + struct.pack("<4sI", b"data", len(frames))
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + len(frames)) + chunks + frames)
+    assert soundfile.info(path).subtype == "MPEG_LAYER_III"
+    samples = audio.read(path, RATE)
+    assert abs(len(samples) - 2 * RATE) <= 2 * 1152 and 0.3 < np.abs(samples).max() < 0.6
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])

@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from ....features import InputError
 from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
-from ...graph.load import audio_input, default_opset, read
+from ...graph.load import audio_input, default_opset, naming, read
 from ...runtime.input_spec import InputSpec, declared, known_shape, read_input_spec, waveform_shape
 from ..contracts import completed
 from .frontend import FrontEnd
@@ -48,7 +48,8 @@ def open_model(
     model = inline_branches(model)
     if frontend is not None:
         return inline_branches(with_frontend(model, FrontEnd.parse(frontend, sample_rate), window_s, path.name))
-    model = inline_branches(model, known_shape(model, sample_rate, window_s))
+    with naming(path):
+        model = inline_branches(model, known_shape(model, sample_rate, window_s))
     dims = declared(model)
     if len(dims) == 3 and dims[2] == 1 and dims[1] != 1:  # [N, S, 1], as Keras has it
         shape = numpy_helper.from_array(np.array([0, -1, 1], np.int64), "shape")
