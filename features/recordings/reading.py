@@ -185,4 +185,6 @@ def _look_alikes(clips: list[Clip]) -> list[str]:
         if len(labels) > 1:
             both = " and ".join(f"'{label}' ({counted(counts[label], 'clip')})" for label in labels)
             warnings.append(f"labels {both} differ only by case or spaces and count as different classes. Mistyped?")
+    for label in alike.get("nan", ()):
+        warnings.append(f"label {label!r} ({counted(counts[label], 'clip')}) is a class here. Rows without a label?")
     return warnings

@@ -81,6 +81,12 @@ def test_rows_about_one_clip_are_one_clip_with_all_their_labels(tmp_path, times)
     assert found.grouping == "none"  # the same file twice tells nothing of groups
 
 
+def test_a_class_called_nan_is_told(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav")
+    found = read_recordings(table(tmp_path / "c.csv", ["path", "label"], ["a.wav", "x"], ["b.wav", "NaN"]))
+    assert found.warnings == ("label 'NaN' (1 clip) is a class here. Rows without a label?",)
+
+
 def test_a_clip_in_two_given_folds_is_a_contradiction(tmp_path):
     touch(tmp_path, "a.wav")
     path = table(tmp_path / "c.csv", ["path", "label", "fold"], ["a.wav", "x", "1"], ["a.wav", "x", "2"])
