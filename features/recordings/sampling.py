@@ -86,8 +86,8 @@ def _too_rare(sizes: dict[str, int], least: int, kept: int, place: Path | str) -
             f"{place}: got {kept} of {counted(len(sizes), 'class')} with clips in two groups and folds or more, "
             "expected at least two. Is the grouping too coarse?"
         )
-    most = sorted(sizes.values())[-2:][0]
-    advice = f"Try `--folds {most}`?" if most > 1 else "Add clips?"
+    most = sorted(sizes.values())[-2:][0] if len(sizes) > 1 else 0
+    advice = f"Try `--folds {most}`?" if most > 1 else "Add clips?" if most else "Is there a class missing?"
     return InputError(
         f"{place}: got {enough} of {counted(len(sizes), 'class')} with {least} clips or more, as --folds or "
         f"--min-per-class asks, expected at least two. {advice}"

@@ -26,6 +26,8 @@ def test_too_many_folds_are_said_with_what_would_do():
         "clips.csv: got 0 of 3 classes with 50 clips or more, as --folds or --min-per-class asks, expected at least "
         "two. Try `--folds 10`?"
     )
+    with pytest.raises(InputError, match=r"0 of 1 class with 50 clips .* Is there a class missing\?"):
+        drop_rare(of({"Hund": 10}), 50, "clips")
     recordings = of({"Hund": 10, "Rain": 12})
     coarse = replace(recordings, clips=tuple(replace(clip, group="night") for clip in recordings.clips))
     with pytest.raises(InputError, match=r"0 of 2 classes with clips in two groups and folds or more.*too coarse"):
