@@ -54,6 +54,7 @@ def build(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     makers: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         "ast": (_ast, (128, 64)),
         "clap-htsat": (_clap, (1, 512, 32)),
+        "parakeet-encoder": (_parakeet, (200, 80)),
         "whisper-encoder": (WhisperEncoder, (40, 200)),
     }
     if name in makers:
@@ -82,6 +83,17 @@ def _clap() -> nn.Module:
         num_attention_heads=[2, 4, 8, 16], enable_fusion=False, num_mel_bins=32, window_size=4,
     )  # fmt: skip
     return First(transformers.ClapAudioModelWithProjection(config))
+
+
+def _parakeet() -> nn.Module:
+    """FastConformer: its subsampling by eight has two separable convolutions."""
+    import transformers
+
+    config = transformers.ParakeetEncoderConfig(
+        hidden_size=48, num_hidden_layers=4, num_attention_heads=4, intermediate_size=96,
+        subsampling_conv_channels=16, num_mel_bins=80,
+    )  # fmt: skip
+    return First(transformers.ParakeetEncoder(config))
 
 
 def audio_export(name: str, folder, dynamo: bool):

@@ -91,8 +91,10 @@ def _with_unshortcut(
 ) -> list[BlockMatch]:
     """The matches in order: consecutive residual units are grouped, the gaps between them are searched."""
     signatures = {match.roles for match in regions.values()}
-    transformer = any(match.mixing == "A" for match in regions.values())
-    lonely = transformer and not any("depthwise" in roles for roles in signatures)
+    attention = next((i for i, match in regions.items() if match.mixing == "A"), None)
+    lonely = attention is not None and not any(
+        "depthwise" in match.roles for i, match in regions.items() if i < attention
+    )
     matches: list[BlockMatch] = []
     run: list[BlockMatch] = []
     gap: list[int] = []
