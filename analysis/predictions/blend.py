@@ -1,21 +1,20 @@
 """blend(): anybody's predictions to one checked submission, by the names of the command's options."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ...features import InputError
 from ...features.progress import Log, listener
-from ...features.schema import checked, numbers
+from ...features.schema import checked, forwards, numbers
 from ..postprocess.chain import Wanted
 from .submission import Made, Tuning, make
 
 SEARCH = "search"
-STEPS = tuple(field.name for field in fields(Wanted))
 
 
 @checked
+@forwards(Wanted)
 def blend(
     members: Sequence[Path | str],
     output: Path | str,
@@ -68,8 +67,6 @@ def blend(
     Raises:
         InputError: a table, a weight or a step that cannot be used, or a result at fault; nothing is replaced then.
     """
-    if unknown := steps.keys() - set(STEPS):
-        raise TypeError(f"blend() got an unexpected keyword argument {min(unknown)!r}")
     searched = weights == SEARCH
     if searched != (oof is not None and oof_truth is not None):
         raise InputError("--weights search: --oof and --oof-truth belong to it, all three or none wanted.")

@@ -12,6 +12,7 @@ come: members x steps, and one line an attempt.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,13 @@ def attempts(frame: pd.DataFrame) -> Table:
     words = f"Paired differences: to the member's first row, and to the baseline ({named(frame)}). {caption(frame)}"
     best = [int(frame["macro_auc"].to_numpy().argmax())] if len(frame) > 1 else []
     return Table.from_frame(frame, columns, words, best)
+
+
+def short_attempts(frame: pd.DataFrame) -> Table:
+    """`attempts` as a terminal of 80 columns holds it: member and step in one column, without cmAP and top-1."""
+    table = attempts(frame)
+    columns = Column("member, step", "{member}, {step}", "left"), *table.columns[2:-2]
+    return replace(table, columns=columns, caption=f"{table.caption} cmAP and top-1: in the files of the comparison.")
 
 
 def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:

@@ -22,7 +22,7 @@ LEAST = {"k": 1, "folds": 2, "batch_size": 1, "jobs": 1, "min_per_class": 2, "cl
 LISTS = ("taps", "pool", "bandpass", "readout", "shots")  # text with commas, or a sequence of its parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a sweep; the defaults are the command's. Lengths in seconds, rates in Hz.
 

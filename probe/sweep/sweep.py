@@ -17,7 +17,7 @@ import onnxruntime
 
 from ...features.playback import Playback
 from ...features.progress import Log, Progress, listener
-from ...features.schema import checked
+from ...features.schema import checked, forwards
 from ...features.windows import Selection
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
@@ -36,6 +36,7 @@ PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfi
 
 
 @checked
+@forwards(Settings)
 def sweep(
     model: Path | str,
     audio: Path | str,
