@@ -112,7 +112,7 @@ def make(
             say(f"warning: recipe {cooking.name}, left out: {line}")
     else:
         shares = dict(zip(tables, weights if weights is not None else [1.0] * len(tables)))
-        blended = blend(list(tables.values()), weights, space, names=list(tables), classes=None, missing=missing)
+        blended = blend(list(tables.values()), weights, space, names=list(tables), missing=missing)
         steps = chain(wanted, blended.index, blended.columns, say)
     expected = predictions.read_truth(truth) if truth else None
     result, found = effects.apply(blended, steps, expected, seed)
