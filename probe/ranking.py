@@ -16,7 +16,8 @@ from ..features.schema import Words, checked, comma_text, forwards
 from ..features.store import FeatureStore
 from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
-from .sweep.score import last_before_classifier, multi_hot
+from .sweep.items import multi_hot
+from .sweep.score import last_before_classifier
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -23,7 +23,8 @@ from ..models.randomise import randomise
 from ..runtime.backbone import Backbone
 from .conclusion import USES
 from .data import FoldedClips
-from .score import Verdict, items_of, rank_taps, score_taps
+from .items import Items
+from .score import Verdict, rank_taps, score_taps
 from .settings import Settings
 from .studies.finding import Finding
 
@@ -116,16 +117,12 @@ def study_control(
         InputError: other clips in the store than were ranked.
     """
     with FeatureStore.open(store_path) as store:
-        same, targets = items_of(store, folded, folded.classes, settings.unit)
-        if list(same.table["file"]) != list(units.table["file"]):
+        same = Items.of(store, folded, folded.classes, settings.unit)
+        if list(same.column("file")) != list(units.table["file"]):
             raise InputError(f"{store_path}: other clips than in features.h5. Were files changed while it was made?")
-        names = readouts.parse(settings.readout)
-        scores = score_taps(store, same, targets, names, settings.k, progress)
-        ranked = rank_taps(
-            *(store, same, scores, targets, folded.classes, blocks, {}),
-            *(settings.k, settings.metric, score, settings.seed),
-        )
-    chance = {"top1": verdict.answer.chance, "auc": 0.5}.get(score, float(targets.mean()))
+        scores = score_taps(same, readouts.parse(settings.readout), settings.k, progress)
+        ranked = rank_taps(same, scores, blocks, {}, settings, score)
+    chance = {"top1": verdict.answer.chance, "auc": 0.5}.get(score, float(same.targets.mean()))
     found = {use: reached(verdict, ranked, use, chance) for use in USES if getattr(verdict.conclusion, use)}
     said = sentence(found, chance, verdict)
     uses = {use: asdict(one) for use, one in found.items()}

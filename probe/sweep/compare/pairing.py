@@ -12,8 +12,9 @@ from ....analysis.runs import block_of
 from ....analysis.scored_items import Probed, read_run
 from ....features import InputError
 from ....features.store import FeatureStore
+from ..items import multi_hot
 from ..result import SweepResult
-from ..score import last_before_classifier, multi_hot
+from ..score import last_before_classifier
 from .stores import read_store
 
 Run = Path | str | SweepResult
