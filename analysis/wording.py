@@ -22,6 +22,7 @@ READOUTS = {
     "logistic": "logistic regression",
     "attentive": "attentive pooling",
 }
+USES = {"training_free": "Without training", "linear": "With a linear head"}  # of read-outs
 SCORES = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}  # what read-outs are ranked by
 
 

@@ -33,6 +33,7 @@ TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")
 DEFAULT = (*TRAINING_FREE, "linear")
 ALL = (*TRAINING_FREE, *LINEAR)
+USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # what a read-out serves -> those that do
 ATTENTIVE = "attentive"  # reads maps, not vectors
 
 

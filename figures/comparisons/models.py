@@ -23,7 +23,7 @@ from ..labels import name_beside
 
 TABLE = "ranking.csv"
 COLUMNS = ("model", "tap", "last", "macs_per_s")
-USES = {"training_free": "without training", "linear": "with a linear head"}
+USES = {use: words.lower() for use, words in wording.USES.items()}
 READOUTS = {
     "knn": "Euclidean k-NN",
     "knn-cosine": "cosine k-NN",

@@ -21,7 +21,6 @@ from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract
 from ..models.randomise import randomise
 from ..runtime.backbone import Backbone
-from .conclusion import USES
 from .data import FoldedClips
 from .items import Items
 from .score import Verdict, rank_taps, score_taps
@@ -123,7 +122,7 @@ def study_control(
         scores = score_taps(same, readouts.parse(settings.readout), settings.k, progress)
         ranked = rank_taps(same, scores, blocks, {}, settings, score)
     chance = {"top1": verdict.answer.chance, "auc": 0.5}.get(score, float(same.targets.mean()))
-    found = {use: reached(verdict, ranked, use, chance) for use in USES if getattr(verdict.conclusion, use)}
+    found = {use: reached(verdict, ranked, use, chance) for use in verdict.conclusion.uses}
     said = sentence(found, chance, verdict)
     uses = {use: asdict(one) for use, one in found.items()}
     return Finding(

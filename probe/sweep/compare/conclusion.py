@@ -12,7 +12,8 @@ import numpy as np
 
 from ....analysis import wording
 from ....analysis.readout_ranking import ALPHA, Cell, ReadoutRanking, compare_pairs
-from ..conclusion import PUBLISHED, USE_WORDS, USES, Advice, advise, few_groups
+from ....analysis.readouts import USES
+from ..conclusion import PUBLISHED, Advice, advise, few_groups
 
 Names = Mapping[str, tuple[str, str]]  # the ranking's name of a tap -> (model, tap)
 
@@ -94,7 +95,7 @@ class ModelConclusion:
     @property
     def lines(self) -> list[str]:
         """The sentence, one line a part."""
-        uses = [f"{USE_WORDS[use]}: {self._use(part)}." for use, part in self.uses.items()]
+        uses = [f"{wording.USES[use]}: {self._use(part)}." for use, part in self.uses.items()]
         return [line for line in (self._headline(), *uses, few_groups(self.n_groups, self.smallest_p)) if line]
 
     @property

@@ -7,8 +7,8 @@ import pandas as pd
 
 from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, best_index, compare_pairs
+from ....analysis.readouts import USES
 from ....analysis.tables import Column, Table
-from ..conclusion import USE_WORDS, USES
 from .conclusion import Names
 from .pairing import ComparedModel, PairedRuns
 
@@ -125,7 +125,7 @@ def best_of_models(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, pd.D
             groups = cells.groupby("model", sort=False)["score"]
             best = cells.loc[[own.index[best_index(own, kept[own.index])] for _, own in groups]]
             best = best.sort_values("score", ascending=False, kind="stable")
-            found[USE_WORDS[use]] = best.assign(
+            found[wording.USES[use]] = best.assign(
                 interval=[wording.interval(*ends) for ends in zip(best.score, best.lo, best.hi)],
                 cost=[_cost(cost[key]) for key in zip(best["model"], best["tap"])],
             )
@@ -155,7 +155,7 @@ def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], model
             "tap": taps["tap"],
             "MMAC/s of audio": taps["macs_per_s"].map(_cost),
             **{
-                USE_WORDS[use].lower(): [
+                wording.USES[use].lower(): [
                     f"{score:.3f} ({readout})" if readout else "–"
                     for score, readout in zip(taps[use], taps[f"{use}_readout"])
                 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ....analysis import transferability
-from ..conclusion import USES
+from ....analysis.readouts import USES
 from ..items import Items
 from ..score import Verdict
 from .finding import Finding, records
