@@ -178,7 +178,7 @@ def describe(model: ComparedModel) -> dict:
     settings, opened = model.config["settings"], model.config["model"]
     return {
         "name": model.name,
-        "run": str(model.run),
+        "run": str(model.path),
         **{key: opened.get(key) for key in ("path", "sha256", "preset", "sample_rate", "window_s", "normalise")},
         "pool": settings.get("pool"),
         "select": settings.get("select"),
