@@ -74,20 +74,11 @@ def plane_scores(
 ) -> Planes:
     """How much of the labels is left in each tap's own plane, seed by seed.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        labels: [n].
-        folds: [n], as for `knn.predict`.
-        method: "umap" or "pca", after standardising and a PCA to at most 50 dimensions. UMAP falls back to PCA with
-            fewer than 30 rows; the column `method` says which was used.
-        seeds: of UMAP; PCA has no seed, so it is drawn once.
-        k: neighbours of the k-NN.
-    Returns:
-        Mean, lowest and highest over the seeds of the out-of-fold Euclidean k-NN accuracy in the plane and of the
-        labels' silhouette (nan with one class, or as many as rows), and the points of the first seed. UMAP sees all
-        rows, held-out ones included, but no labels.
-    Raises:
-        InputError: as `trajectories` and `knn.predict`, or no seeds.
+    features: tap -> [n, d_tap], the same rows; labels, folds [n]. Planes are by "umap" or "pca" after standardising and
+    a PCA to at most 50 dimensions; UMAP falls back to PCA with fewer than 30 rows (the column `method` says which),
+    and PCA, which has no seed, is drawn once. Scores are the out-of-fold Euclidean k-NN accuracy in the plane and the
+    labels' silhouette (nan with one class, or as many as rows). UMAP sees all rows, held-out ones included, but no
+    labels.
 
     Silhouette: Rousseeuw 1987. UMAP: McInnes, Healy & Melville 2018.
     """

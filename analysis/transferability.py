@@ -72,16 +72,10 @@ def _evidence(s2, z2, y2, n) -> np.ndarray:
 
 
 def effective_rank(x: np.ndarray) -> float:
-    """Effective number of directions that features spread over, between 1 and min(n, d); 0 for a dead tap.
+    """Directions that features [n, d] spread over, between 1 and min(n, d); 0 for a dead tap.
 
-    Args:
-        x: features [n, d], not centred, as published.
-    Returns:
-        exp(-sum p log p) with p the singular values of x divided by their sum.
-    Raises:
-        InputError: not [n, d], or not finite.
-
-    RankMe: Garrido et al., "RankMe", ICML 2023; Roy & Vetterli, "The effective rank", EUSIPCO 2007.
+    exp(-sum p log p) with p the singular values of x, not centred, divided by their sum. RankMe: Garrido et al.,
+    "RankMe", ICML 2023; Roy & Vetterli, "The effective rank", EUSIPCO 2007.
     """
     x = _scaled(check_vectors(x, "effective rank"))
     s2 = np.linalg.eigvalsh(x.T @ x if x.shape[1] < len(x) else x @ x.T)
@@ -95,14 +89,8 @@ def effective_rank(x: np.ndarray) -> float:
 def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Linear CKA between all pairs of taps: 1 where two taps arrange the rows alike up to rotation and scale.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-    Returns:
-        [taps, taps], symmetric, in 0..1; nan against a tap whose rows are all equal.
-    Raises:
-        InputError: no taps, different numbers of rows, features that are not finite.
-
-    |Y'X|^2 / (|X'X| |Y'Y|) on centred columns: Kornblith et al., "Similarity of neural network representations
+    features: tap -> [n, d_tap], the same rows. [taps, taps], symmetric, in 0..1; nan against a tap whose rows are all
+    equal. |Y'X|^2 / (|X'X| |Y'Y|) on centred columns: Kornblith et al., "Similarity of neural network representations
     revisited", ICML 2019. It is biased upwards where rows are few and columns many.
     """
     taps, n = list(features), len(next(iter(features.values()), ()))
@@ -121,17 +109,11 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataFrame:
-    """What choosing the tap by each label-free score costs against choosing by a labelled score.
+    """What choosing by each label-free score costs against choosing by a labelled one; both have the index tap.
 
-    Args:
-        label_free: index tap, one column a score, larger is better.
-        labelled: index tap, a read-out's score, larger is better.
-    Returns:
-        One row a label-free score, columns REGRET_COLUMNS: the tap that it chooses (the first of equals) and that
-        tap's labelled score; the tap with the best labelled score; regret, the difference (0 or more); Spearman's rho
-        of the two scores over taps (nan where one is constant).
-    Raises:
-        InputError: no taps, taps that differ, scores that are missing.
+    One row a label-free score, columns REGRET_COLUMNS: the tap that it chooses (the first of equals) and that tap's
+    labelled score; the tap with the best labelled score; regret, the difference (0 or more); Spearman's rho of the two
+    scores over taps (nan where one is constant). InputError: no taps, taps that differ, scores that are missing.
     """
     if labelled.empty or set(label_free.index) != set(labelled.index) or not labelled.index.is_unique:
         raise InputError(

@@ -64,14 +64,10 @@ def blend(
 
 
 def weighted_mean(parts: Sequence[tuple[float, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
-    """The weighted mean of members, float64 [n, K].
+    """The weighted mean float64 [n, K] of (share, the classes that a member has bool [K], its values there [n, ...]).
 
     A search and the blend that it ends in must add up in the same order: rounding alone can part or join equal values,
     and ROC-AUC counts ties as halves.
-
-    Args:
-        parts: (share, the classes that the member has bool [K], its values there [n, number of those]) of each member.
-        n: rows.
     """
     total, carried = np.zeros((n, len(parts[0][1]))), np.zeros(len(parts[0][1]))
     for share, has, values in parts:

@@ -19,8 +19,7 @@ COMPARISON = (".csv", ".md", ".tex", ".png", ".pdf")  # the pictures are drawn b
 def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, overwrite: bool) -> None:
     """Refuse an output before anything is read: OUT.csv, and every file that is written beside it.
 
-    Raises:
-        InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
+    InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
     """
     if out.suffix != ".csv":
         raise InputError(

@@ -23,18 +23,10 @@ Pair = tuple[Cell, Cell]
 
 
 def compare_pairs(ranking: ReadoutRanking, pairs: Sequence[Pair], family: Sequence[Pair] = ()) -> pd.DataFrame:
-    """Test the first cell of each pair against the second.
+    """The first cell of each pair against the second, one row a pair, columns COLUMNS.
 
-    Args:
-        ranking: what holds the cells. pairs: the pairs to report. family: all pairs among which they were picked; those
-            of `pairs` count whether they are listed or not.
-
-    Returns:
-        One row a pair, columns COLUMNS: score of the first less that of the second with its 95 % interval, two-sided p
-        of this pair alone, and family-wise p.
-
-    Raises:
-        InputError: a cell that was not ranked.
+    family: all pairs among which they were picked; those of `pairs` count whether they are listed or not. difference,
+    lo, hi: of the scores, with its 95 % interval; p: two-sided, of this pair alone; p_adjusted: family-wise.
     """
     place = {cell: i for i, cell in enumerate(ranking.cells)}
     every = [*pairs, *family]

@@ -94,11 +94,7 @@ class ReadoutRanking:
         return int(among[best_index(self.jackknife.value[among], kept)])
 
     def best(self, readouts: Sequence[str]) -> Choice:
-        """The best cell of some read-outs; of equals a tap that others are compared with, else the first given.
-
-        Raises:
-            InputError: no read-outs, or one that was not ranked.
-        """
+        """The best cell of some read-outs; of equals a tap that others are compared with, else the first given."""
         known = list(dict.fromkeys(self.table["readout"]))
         if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
             raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")

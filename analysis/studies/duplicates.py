@@ -36,16 +36,9 @@ def near_duplicates(
 ) -> pd.DataFrame:
     """Pairs of items in different groups that are the same file, or the same to the backbone at every tap.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        groups: [n].
-        sha256: [n] hashes of the files; an empty one or None matches nothing. Left out when clips share a file.
-        tolerance: a pair is near-identical when its cosine is at least 1 - tolerance at every tap.
-    Returns:
-        Columns COLUMNS: first < second (row numbers), same_file, cosine (the smallest over taps); in order of rows. A
-        row of zeros has cosine 1 with another such row and 0 with any other.
-    Raises:
-        InputError: no taps, lengths that differ, features that are not finite.
+    features: tap -> [n, d_tap], the same rows; groups [n]; sha256 [n] hashes of the files, where an empty one matches
+    nothing (None when clips share a file). Columns COLUMNS, in order of rows: first < second (row numbers), same_file,
+    cosine (the smallest over taps; a row of zeros has 1 with another such row and 0 with any other).
     """
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     taps = sorted(check_taps(features, "duplicates", len(groups)), key=lambda x: x.shape[1])  # narrow ones first
@@ -67,16 +60,9 @@ def duplicated(pairs: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
-    """The score with and without the items that have a duplicate in another group.
+    """A score [n] with and without the items marked as duplicated, bool [n].
 
-    Args:
-        correct: [n], bool or a score of each item.
-        duplicated: bool [n].
-    Returns:
-        See `DuplicatesEffect`. The predictions stay what they are: duplicates are left out of the score, not of the
-        training rows of others.
-    Raises:
-        InputError: lengths that differ, or no items.
+    The predictions stay what they are: duplicates are left out of the score, not of the training rows of others.
     """
     correct, duplicated = np.asarray(correct, dtype=np.float64), np.asarray(duplicated, dtype=bool)
     if correct.ndim != 1 or not len(correct) or correct.shape != duplicated.shape:

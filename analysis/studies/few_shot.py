@@ -59,19 +59,10 @@ def few_shot(
 ) -> FewShot:
     """Top-1 accuracy of every tap and read-out when it is trained on a few clips a class.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        labels, groups: [n].
-        readouts: names that `transfer` knows.
-        shots: training clips a class.
-        transfer: (readout, x [n, d], targets bool [n, K], x_test [m, d], k) -> scores [m, K], larger is likelier.
-        k: neighbours of the k-NN read-outs; no more than the shots, so that one clip a class is 1-NN.
-        n_draws: training sets of each size.
-        seed: of the draws.
-    Returns:
-        See `FewShot`. The interval is the draws' own spread (which clips were annotated), on recordings that overlap.
-    Raises:
-        InputError: lengths that differ, fewer than two classes with two groups, no number of shots that can be drawn.
+    features: tap -> [n, d_tap], the same rows; labels, groups [n]. transfer: (read-out, x [n, d], targets bool [n, K],
+    x_test [m, d], k) -> scores [m, K], larger is likelier. k: neighbours; no more than the shots, so that one clip a
+    class is 1-NN. The interval is the draws' own spread (which clips were annotated), on recordings that overlap.
+    InputError: fewer than two classes with two groups, no number of shots that can be drawn.
     """
     names, groups = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
     if not features or not len(readouts) or any(len(x) != len(names) for x in (groups, *features.values())):
@@ -106,17 +97,11 @@ def few_shot(
 
 
 def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
-    """Where the mean curve of a tap crosses that of the reference tap, under the same read-out.
+    """Where the mean curve of a tap crosses that of the reference tap under the same read-out: records, and a sentence.
 
-    Args:
-        table: of `FewShot`.
-        reference: a tap in it, usually the final embedding.
-    Returns:
-        Records, in order of read-out, tap and shots: readout, tap, reference, before and after (the numbers of shots
-        between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap
-        that leads from there on); and one sentence. Curves that only touch do not cross.
-    Raises:
-        InputError: the reference is not in the table.
+    Records, in order of read-out, tap and shots: readout, tap, reference, before and after (the numbers of shots
+    between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap that
+    leads from there on). Curves that only touch do not cross.
     """
     if reference not in set(table["tap"]):
         raise InputError(f"few shots: expected one of {', '.join(pd.unique(table['tap']))}, got {reference!r}.")

@@ -53,17 +53,10 @@ def forward_select(
 ) -> Selection:
     """Choose n_taps taps greedily; equal scores go to the tap that comes first. Deterministic in `seed`.
 
-    Args:
-        features: tap -> [n, d_t] of any widths, the same rows. Of more rows than MAX_ROWS so many are drawn, the
-            classes in turn, which evens out the classes; `Selection.n` tells.
-        y: labels [n]. folds: [n]. groups: [n] or None, what the bootstrap draws.
-
-    Returns:
-        The taps. What the choice is worth on rows it never saw is estimated too, from three folds on.
-
-    Raises:
-        InputError: no taps or fewer than n_taps; shapes that differ; features that are not finite; one fold; one
-            group; too few rows outside a fold.
+    features: tap -> [n, d_t], the same rows. Of more rows than MAX_ROWS so many are drawn, the classes in turn, which
+    evens them out; `Selection.n` tells. y, folds [n]; groups [n] or None, what the bootstrap draws. What the choice is
+    worth on rows it never saw is estimated too, from three folds on. InputError: fewer than n_taps taps, shapes that
+    differ, features that are not finite, one fold, one group, too few rows outside a fold.
     """
     y, folds, groups = _checked(features, y, folds, groups, n_taps)
     rows = _thinned(y, MAX_ROWS, seed)

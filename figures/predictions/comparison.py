@@ -25,14 +25,7 @@ ABSOLUTE, DIFFERENCE = 0.46, 0.54  # how the panels share what the names leave
 
 @style.styled
 def draw(run: Path) -> Figure:
-    """Draw a comparison of predictions with the truth.
-
-    Args:
-        run: A folder with comparison.csv, or the CSV itself, as `analysis.predictions.comparison.write` left it.
-
-    Raises:
-        InputError: The file is not there, or is another table.
-    """
+    """Draw comparison.csv of a folder, or that CSV, as `analysis.predictions.comparison.write` left it."""
     run = Path(run)
     frame = comparison.read(run / TABLE if run.is_dir() else run)
     lines, total = layout(frame)

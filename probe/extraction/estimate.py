@@ -80,17 +80,9 @@ def estimate(
 ) -> Estimate:
     """Extract a random part of the recordings into a store that is thrown away, and reckon the rest from it.
 
-    Args:
-        backbone, recordings, selection, dtype, seed, how: as `extract`; one process, whatever `how` says.
-        open_s: seconds that opening the backbone took.
-        price: of one core for one hour, in whatever money.
-        trial_s: seconds of the longest try, about half of all.
-
-    Returns:
-        The estimate; of one process on this machine.
-
-    Raises:
-        InputError: no recording whose header tells how long it is, or none that can be used.
+    selection, dtype, seed, how: as `extract`; one process, whatever `how` says. open_s: seconds that opening the
+    backbone took. price: of one core for one hour. trial_s: seconds of the longest try, about half of all. InputError:
+    no recording whose header tells how long it is, or none that can be used.
     """
     lengths = [_seconds(clip) for clip in recordings.clips]
     known = [(clip, length) for clip, length in zip(recordings.clips, lengths) if length]

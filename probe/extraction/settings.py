@@ -62,12 +62,7 @@ class ExtractionSettings:
             object.__setattr__(self, name, setting(name, field.type, value))
 
     def check(self) -> None:
-        """Refuse what no later stage would explain as well.
-
-        Raises:
-            InputError: a word that is not among its choices, a number that is too small, options that do not go
-                together.
-        """
+        """InputError: an unknown word, a number that is too small, options that do not go together."""
         for name, allowed in self.CHOICES.items():
             check_choice(flag(name), getattr(self, name), allowed)
         check_seed(self.seed)

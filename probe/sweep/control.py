@@ -66,11 +66,7 @@ def check_trained(backbone: Backbone) -> None:
 def extract_control(
     backbone: Backbone, recordings: Recordings, run: Path, settings: Settings, **given: Any
 ) -> Extraction:
-    """Features of the untrained network at the same taps, in RUN/control.h5.
-
-    Args:
-        backbone: the trained network, opened. given: the arguments of `extract`.
-    """
+    """Features of the untrained network at the trained one's taps, in RUN/control.h5. given: arguments of `extract`."""
     with TemporaryDirectory() as folder:
         trained, untrained = (Path(folder) / name for name in ("trained.onnx", "untrained.onnx"))
         trained.write_bytes(backbone.model.SerializeToString())  # with its front end and other inputs bound
@@ -103,17 +99,10 @@ def study_control(
     score: str,
     progress: Callable[[str], None] = lambda tap: None,
 ) -> Finding:
-    """Score the untrained network as the trained one was.
+    """Score the untrained network, of the store, as the trained one was, whose units, verdict and folds are given.
 
-    Args:
-        store_path: the control's store. units, verdict, folded: of the trained network. score: what was ranked by.
-
-    Returns:
-        control.csv (columns of ranking.csv), control_readouts.csv (of readouts.csv), a line, and answer.json's
-        `control`.
-
-    Raises:
-        InputError: other clips in the store than were ranked.
+    control.csv (columns of ranking.csv), control_readouts.csv (of readouts.csv), a line, and answer.json's `control`.
+    InputError: other clips in the store than were ranked.
     """
     with FeatureStore.open(store_path) as store:
         same = Items.of(store, folded, folded.classes, settings.unit)

@@ -74,8 +74,7 @@ def training_clips(audio: Path | str, settings: Settings) -> Recordings:
 def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[str]) -> Recordings:
     """The clips that a sweep is tested on, grouped by file or by site; of a BirdCLEF folder its labelled soundscapes.
 
-    Raises:
-        InputError: none of them carries a class of the training clips, or no sites are known.
+    InputError: none of them carries a class of the training clips, or no sites are known.
     """
     soundscapes = Path(audio) / SOUNDSCAPE_LABELS
     recordings = read_recordings(soundscapes if soundscapes.is_file() else audio, column=settings.test_column)

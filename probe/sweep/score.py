@@ -41,11 +41,7 @@ class Verdict:
 def score_taps(
     items: Items, names: Sequence[str], k: int, progress: Callable[[str], None] = lambda tap: None
 ) -> dict[Cell, np.ndarray]:
-    """Out-of-fold class scores of every tap under some read-outs: (tap, read-out) -> float64 [n, K].
-
-    Args:
-        k: neighbours that vote. progress: called with each tap that is done.
-    """
+    """Out-of-fold class scores of every tap under some read-outs: (tap, read-out) -> float64 [n, K]."""
     folds = items.column("fold")
     plain = [name for name in names if name != readouts.ATTENTIVE]
     scores: dict[Cell, np.ndarray] = {}
@@ -68,10 +64,8 @@ def rank_taps(
 ) -> Verdict:
     """The ranking of every tap, by the published read-out and by all that were scored.
 
-    Args:
-        scores: `score_taps` of the same items. blocks: tap -> the block that it reads.
-        cost: tap -> milliseconds a window and their spread; none where they were not measured.
-        score: "top1", "auc" or "cmap", what `readouts` is ranked by.
+    blocks: tap -> the block that it reads. cost: tap -> its timing; none where not measured. score: "top1", "auc" or
+    "cmap", what `readouts` is ranked by.
     """
     labels, folds, groups = (items.column(name) for name in ("label", "fold", "group"))
     reference = last_before_classifier(items.taps)

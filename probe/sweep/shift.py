@@ -90,11 +90,7 @@ def rank_shift(
     metric: str,
     seed: int = 0,
 ) -> Shift:
-    """Rank the cells on the test items (targets bool [m, K], groups [m]), and set the choice in domain beside it.
-
-    Args:
-        domain: the ranking of the same cells in domain. k: neighbours. metric: "top1", "auc" or "cmap".
-    """
+    """Rank the cells on the test items (targets bool [m, K], groups [m]); domain: the same cells ranked in domain."""
     ranked = rank_readouts(scores, targets, groups, domain.reference, metric, seed=seed)
     tables = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
     inside, outside = (scores.to_dict() for scores in tables)

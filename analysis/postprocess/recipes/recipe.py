@@ -135,11 +135,7 @@ PARTS: dict[str, tuple[tuple[str, ...], Callable[..., Step]]] = {
 
 
 def read_recipe(name: Path | str) -> Recipe:
-    """The recipe of a name (`eos7`) or of a TOML file.
-
-    Raises:
-        InputError: No such recipe; no TOML, an unknown step or setting, naming the place.
-    """
+    """The recipe of a name (`eos7`) or of a TOML file. InputError: none, no TOML, an unknown step or setting."""
     path = Path(name)
     known = sorted(one.stem for one in OURS.glob("*.toml"))
     if str(name) in known:

@@ -197,11 +197,7 @@ def metric_of(score: str, paired: PairedRuns) -> str:
 def score_models(
     paired: PairedRuns, names: Sequence[str], progress: bool = True
 ) -> tuple[dict[Cell, np.ndarray], dict[str, tuple[str, str]]]:
-    """Out-of-fold class scores of every model's taps, all with the folds of the first run.
-
-    Returns:
-        ((model/tap, read-out) -> float64 [n, K], model/tap -> (model, tap)).
-    """
+    """((model/tap, read-out) -> scores float64 [n, K] by the first run's folds, model/tap -> (model, tap))."""
     folds = paired.table["fold"].to_numpy()
     scores: dict[Cell, np.ndarray] = {}
     cells: dict[str, tuple[str, str]] = {}

@@ -150,11 +150,9 @@ class ModelConclusion:
 
 
 def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConclusion:
-    """The conclusion that a ranking over several models gives.
+    """The conclusion of a ranking over several models, each tap against its own model's last one.
 
-    Args:
-        ranking: every model's taps under every read-out, each with its model's last tap as reference.
-        names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
+    names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
     """
     known = tuple(dict.fromkeys(ranking.table["readout"]))
     uses = {use: [name for name in every if name in known] for use, every in USES.items()}

@@ -102,17 +102,11 @@ class PairedRuns:
 
 
 def pair_runs(runs: Sequence[Run]) -> PairedRuns:
-    """Read finished sweeps and keep the items that all of them ranked.
+    """Read finished sweeps, after the first also stores, and keep the items that all of them ranked.
 
     Clips are paired by file name and group, and by start where a file holds several; windows by start too. Group,
-    label and fold are those of the first run.
-
-    Args:
-        runs: folders of finished sweeps, or sweeps; after the first also stores, see `stores.read_store`.
-
-    Raises:
-        InputError: fewer than two runs, one twice, no finished sweep, clips with windows, windows of different lengths,
-            labels that disagree, no item in common.
+    label and fold are those of the first run. InputError: fewer than two runs, one twice, no finished sweep, clips with
+    windows, windows of different lengths, labels that disagree, no item in common.
     """
     paths = [run.path if isinstance(run, SweepResult) else Path(run) for run in runs]
     if len(paths) < 2:

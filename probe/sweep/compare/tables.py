@@ -19,10 +19,9 @@ MOST = 20  # characters of a model's name on the terminal
 def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
     """`readouts.csv`: one row a model, tap and read-out.
 
-    Returns:
-        A sweep's columns with `model` before them, vs_last* being against the model's own last tap, and after them
-        vs_best_last*: against the best last tap of any model under the same read-out, family-wise over all cells and
-        all models' last taps, so that picking the best model is paid for.
+    A sweep's columns with `model` before them, vs_last* being against the model's own last tap, and after them
+    vs_best_last*: against the best last tap of any model under the same read-out, family-wise over all cells and all
+    models' last taps, so that picking the best model is paid for.
     """
     table = ranking.table.reset_index(drop=True)
     lasts = list(dict.fromkeys(ranking.references.values()))
@@ -40,9 +39,8 @@ def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
 def taps_table(paired: PairedRuns, readouts: pd.DataFrame) -> pd.DataFrame:
     """`ranking.csv`: one row a model and tap, what it costs and its best read-out for each use.
 
-    Returns:
-        model, tap, index, stage, dim, last (whether it is the model's reference), macs (up to the tap, a window),
-        macs_per_s (a second of audio), and for each use `training_free`, `linear`: score, _lo, _hi, _readout.
+    last: whether it is the model's reference. macs: up to the tap, a window; macs_per_s: a second of audio. Of each use
+    `training_free`, `linear`: the score, _lo, _hi, _readout.
     """
     rows = []
     for model in paired.models:

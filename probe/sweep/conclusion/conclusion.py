@@ -138,15 +138,7 @@ class Conclusion:
 
 
 def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:
-    """The conclusion that a ranking of taps and read-outs gives.
-
-    Args:
-        ranking: every tap under every read-out, `analysis.readout_ranking`.
-        k: neighbours of the k-NN read-outs, for the words.
-
-    Returns:
-        The conclusion; its `sentence` claims only what the table supports.
-    """
+    """The conclusion of a ranking of taps and read-outs; it claims only what the table supports. k: for the words."""
     table = ranking.table
     known = tuple(dict.fromkeys(table["readout"]))
     free = advise(ranking, [name for name in USES["training_free"] if name in known])

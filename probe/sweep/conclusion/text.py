@@ -21,14 +21,7 @@ MANY = 100  # groups from which on the least possible p is no news
 
 
 def parts(found: "Conclusion") -> dict[str, str]:
-    """The lines of a conclusion by part, in order: headline, training_free, linear, published, limit.
-
-    Args:
-        found: the conclusion.
-
-    Returns:
-        Part -> line, without the parts that have nothing to say.
-    """
+    """headline, training_free, linear, published, limit -> its line, in this order, without those that have none."""
     lines = {"headline": _headline(found)}
     lines |= {use: _use(found, use, advice) for use, advice in found.uses.items()}
     lines |= {"published": _published(found), "limit": _limit(found)}

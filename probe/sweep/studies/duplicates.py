@@ -18,13 +18,9 @@ NAMED, LISTED = 3, 100  # pairs in the warning, and in config.json
 
 
 def study_duplicates(items: Items, clips: pd.DataFrame, verdict: Verdict, scores: Mapping[Cell, np.ndarray]) -> Finding:
-    """Pairs of clips in different groups that are the same file, or the same to the backbone at every tap.
+    """A warning that names pairs of clips in different groups that are the same file, or the same at every tap.
 
-    Args:
-        clips: indexed by clip, with its group. scores: of every cell, float64 [n, K].
-
-    Returns:
-        A warning that names some, and config.json's `duplicates`; nothing where there are none.
+    clips: indexed by clip, with its group. scores: of every cell, float64 [n, K].
     """
     store = items.store
     rows = store.rows()

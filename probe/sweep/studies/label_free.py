@@ -16,11 +16,8 @@ def study_label_free(items: Items, verdict: Verdict, seed: int) -> Finding:
     """Effective rank and LogME of every tap, CKA between taps, and what choosing by either score would cost.
 
     Effective rank and CKA need no labels, LogME needs them but trains nothing. Both of the former are of at most
-    MOST_ROWS rows, drawn without replacement.
-
-    Returns:
-        label_free.csv (tap, effective_rank, logme), cka.csv ([taps, taps], its index `tap`), and answer.json's
-        `label_free`: per use and score the tap it would choose and its regret under that use's best read-out.
+    MOST_ROWS rows, drawn without replacement. answer.json's `label_free`: per use and score the tap it would choose and
+    its regret under that use's best read-out.
     """
     rows = np.sort(np.random.default_rng([seed, 3]).permutation(len(items.targets))[:MOST_ROWS])
     features = {tap: items.vectors(tap)[rows] for tap in items.taps}

@@ -6,11 +6,7 @@ from .finding import Finding
 
 
 def study_planes(items: Items, method: str, k: int, seed: int) -> Finding:
-    """Every tap in a plane of its own: plane_scores.csv and, of the first seed, planes.csv.
-
-    Args:
-        method: "umap" (three seeds from `seed`) or "pca". k: neighbours in the plane.
-    """
+    """Every tap in a plane of its own, by "umap" (three seeds from `seed`) or "pca"; planes.csv: the first seed."""
     labels, folds = (items.column(name) for name in ("label", "fold"))
     features = {tap: items.vectors(tap) for tap in items.taps}
     found = projection.plane_scores(features, labels, folds, method, seeds=(seed, seed + 1, seed + 2), k=k)

@@ -31,12 +31,8 @@ def taps_in_question(verdict: Verdict) -> tuple[str, ...]:
 def study_shots(items: Items, verdict: Verdict, sizes: Sequence[int], k: int, seed: int, progress: bool) -> Finding:
     """Accuracy against training clips a class, of `taps_in_question` under the read-outs that were ranked.
 
-    Args:
-        sizes: training clips a class. k: neighbours. progress: a bar on a terminal.
-
-    Returns:
-        shots.csv; where a curve crosses that of the reference as a line and in answer.json's `shots`. What cannot be
-        drawn is a warning: the ranking stands without it.
+    Where a curve crosses that of the reference is a line and in answer.json's `shots`. What cannot be drawn is a
+    warning: the ranking stands without it.
     """
     taps, names = taps_in_question(verdict), [name for name in ALL if name in set(verdict.readouts.table["readout"])]
     if not names:
