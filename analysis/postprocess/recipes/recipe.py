@@ -41,7 +41,7 @@ class Recipe:
 class Built:
     """steps: to be applied to the first member's table. left_out: one line a part that could not be, and why.
 
-    weights: the members' shares in what the mixing steps make, by name.
+    weights: the members' shares in what comes out, by name.
     """
 
     steps: tuple[Step, ...]
