@@ -65,10 +65,6 @@ def few_shot(
     InputError: fewer than two classes with two groups, no number of shots that can be drawn.
     """
     names, groups = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
-    if not features or not len(readouts) or any(len(x) != len(names) for x in (groups, *features.values())):
-        raise InputError(f"few shots: expected a tap, a read-out, a row and a group a label, got {len(names)} labels.")
-    if not len(shots) or min(shots) < 1 or n_draws < 1:
-        raise InputError(f"few shots: expected 1 or more, got shots {list(shots)}, {n_draws} draws.")
     classes, codes = np.unique(names, return_inverse=True)
     lone = [c for c in range(len(classes)) if len(np.unique(groups[codes == c])) < 2]
     left_out = {str(classes[c]): f"one group, {(codes == c).sum()} clips" for c in lone}
@@ -103,8 +99,6 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
     between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap that
     leads from there on). Curves that only touch do not cross.
     """
-    if reference not in set(table["tap"]):
-        raise InputError(f"few shots: expected one of {', '.join(pd.unique(table['tap']))}, got {reference!r}.")
     records = []
     for readout, rows in table.groupby("readout", sort=False):
         curves = rows.pivot(index="shots", columns="tap", values="score").sort_index()

@@ -163,10 +163,6 @@ def _checked(features, y, folds, groups, n_taps):
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     if not 1 <= n_taps <= len(features):
         raise InputError(f"tap selection: expected 1 to {len(features)} taps, all that there are, got {n_taps}.")
-    if y.ndim != 1 or not len(y) or folds.shape != y.shape or groups.shape != y.shape:
-        raise InputError(
-            f"tap selection: expected one each a row, got labels {y.shape}, folds {folds.shape}, groups {groups.shape}."
-        )
     check_taps(features, "tap selection", len(y))
     return y, folds, groups
 
