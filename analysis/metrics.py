@@ -161,15 +161,11 @@ def draws(metric: Callable, y_true, scores, groups=None, n_boot: int = 1000, see
 
 
 def resampled(metric: Callable, y_true, scores, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The metric of data sets that hold whole groups any number of times, nan where it is undefined.
+    """The metric of data sets that hold whole groups any number of times, float64 [B]; nan where it is undefined.
 
-    Args:
-        metric: macro_auc, cmap and top1 take a path that sorts once; any other is called on every data set's rows.
-        y_true, scores: [n, K], as `validate` returns them.
-        codes: int [n], each row's group, 0..G-1.
-        times: float64 [G, B], how often each data set holds each group.
-    Returns:
-        float64 [B].
+    y_true, scores [n, K], as `validate` returns them; codes int [n], each row's group, 0..G-1; times float64 [G, B],
+    how often each data set holds each group. macro_auc, cmap and top1 take a path that sorts once; any other metric is
+    called on every data set's rows.
     """
     if metric in (macro_auc, cmap):
         return _mean_defined(_per_class(y_true, scores, _AUC if metric is macro_auc else _AP, codes, times))

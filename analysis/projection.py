@@ -29,7 +29,6 @@ from . import knn
 from .runs import PLANE_COLUMNS
 from .vectors import check_taps
 
-METHODS = ("umap", "pca")
 _COMMON_DIMS = 50
 _UMAP_NEIGHBOURS = 15
 _UMAP_MIN_POINTS = 2 * _UMAP_NEIGHBOURS  # fewer are no manifold to learn: PCA instead
@@ -41,11 +40,9 @@ def trajectories(features: Mapping[str, np.ndarray], labels, method: str = "umap
     features: tap -> [n, d_tap], the same rows in the same order; labels [n]. Deterministic in `seed`. UMAP falls back
     to PCA when there are fewer than 30 points or it cannot be loaded; `.attrs["method"]` says which was used, and
     `.attrs["reason"]` why no other.
-    InputError: unknown method, no taps, fewer than 3 rows, shapes that do not match, non-finite features.
+    InputError: fewer than 3 rows, features that are no vectors of as many rows or not finite.
     """
     labels = np.asarray(labels)
-    if method not in METHODS:
-        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
     points = np.concatenate(_aligned(_checked(features, labels), seed))
     reason = "" if method != "umap" else "fewer than 30 points" if len(points) < _UMAP_MIN_POINTS else why_no_umap()
     method = "pca" if reason else method
@@ -74,28 +71,15 @@ def plane_scores(
 ) -> Planes:
     """How much of the labels is left in each tap's own plane, seed by seed.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        labels: [n].
-        folds: [n], as for `knn.predict`.
-        method: "umap" or "pca", after standardising and a PCA to at most 50 dimensions. UMAP falls back to PCA with
-            fewer than 30 rows; the column `method` says which was used.
-        seeds: of UMAP; PCA has no seed, so it is drawn once.
-        k: neighbours of the k-NN.
-    Returns:
-        Mean, lowest and highest over the seeds of the out-of-fold Euclidean k-NN accuracy in the plane and of the
-        labels' silhouette (nan with one class, or as many as rows), and the points of the first seed. UMAP sees all
-        rows, held-out ones included, but no labels.
-    Raises:
-        InputError: as `trajectories` and `knn.predict`, or no seeds.
+    features: tap -> [n, d_tap], the same rows; labels, folds [n]. Planes are by "umap" or "pca" after standardising and
+    a PCA to at most 50 dimensions; UMAP falls back to PCA with fewer than 30 rows (the column `method` says which),
+    and PCA, which has no seed, is drawn once. Scores are the out-of-fold Euclidean k-NN accuracy in the plane and the
+    labels' silhouette (nan with one class, or as many as rows). UMAP sees all rows, held-out ones included, but no
+    labels.
 
     Silhouette: Rousseeuw 1987. UMAP: McInnes, Healy & Melville 2018.
     """
     labels = np.asarray(labels)
-    if method not in METHODS:
-        raise InputError(f"projection method: expected one of {', '.join(METHODS)}, got {method!r}.")
-    if not len(seeds):
-        raise InputError("projection: expected at least one seed, got none.")
     checked = _checked(features, labels)
     used = "pca" if method == "umap" and (len(labels) < _UMAP_MIN_POINTS or why_no_umap()) else method
     rows, points = [], []
@@ -152,8 +136,8 @@ def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _checked(features, labels):
-    if labels.ndim != 1 or len(labels) < 3:
-        raise InputError(f"projection: expected 3 or more rows, got labels {labels.shape}.")
+    if len(labels) < 3:
+        raise InputError(f"projection: expected 3 or more rows, got {len(labels)}.")
     return [x.astype(np.float64) for x in check_taps(features, "projection", len(labels))]
 
 

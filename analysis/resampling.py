@@ -26,16 +26,9 @@ _ROUNDING = 1e-13  # contributions below this are rounding errors: one row of a 
 
 
 def group_codes(groups: np.ndarray | None, n: int, place: str) -> np.ndarray:
-    """Groups of any values as codes 0..G-1.
+    """Groups [n] of any values as codes 0..G-1, int64 [n]; None: every row its own.
 
-    Args:
-        groups: [n], or None: every row its own group.
-        n: rows.
-        place: what an error names first, e.g. "ranking".
-    Returns:
-        int64 [n].
-    Raises:
-        InputError: groups that are not one a row; a single group.
+    InputError, begun by `place`: groups that are not one a row; a single group.
     """
     if groups is None:
         codes = np.arange(n)
@@ -170,12 +163,7 @@ class Jackknife:
 
 
 def jackknife(measure: Callable[[np.ndarray], np.ndarray], shares: np.ndarray) -> Jackknife:
-    """Leave each group out.
-
-    Args:
-        measure: times [G, B] -> values float64 [C, B].
-        shares: float64 [G], the groups' shares of the rows.
-    """
+    """Leave each group out. measure: times [G, B] -> values float64 [C, B]; shares: float64 [G], of the rows."""
     n_groups = len(shares)
     step = max(1, _CHUNK // n_groups)
     parts = []

@@ -17,15 +17,12 @@ _CHUNK = 4_000_000  # entries of one matrix of patterns
 def sign_flip(
     contributions: np.ndarray, n_perm: int, rng: np.random.Generator, inflation: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Test whether differences are zero by flipping the signs of whole groups.
+    """(two-sided p, family-wise p), each [C], that differences are zero, by flipping the signs of whole groups.
 
-    Args:
-        contributions: float64 [C, G], what each group adds to each difference (`Jackknife.contributions`, or summed
-            differences of rows).
-        n_perm: random sign patterns; all patterns are taken instead where at most 12 groups differ.
-        inflation: by how much the differences spread more than independent groups would, see `fold_inflation`.
-    Returns:
-        (two-sided p, family-wise two-sided p), each [C]. A row of zeros, or one with nan, has p 1 in both.
+    contributions: float64 [C, G], what each group adds to each difference (`Jackknife.contributions`, or summed
+    differences of rows); a row of zeros, or one with nan, has p 1. n_perm: random sign patterns; all are taken instead
+    where at most 12 groups differ. inflation: by how much the differences spread more than independent groups would,
+    see `fold_inflation`.
     """
     contributions = np.where(np.isfinite(contributions).all(axis=1, keepdims=True), contributions, 0.0)
     contributions = contributions[:, np.any(contributions != 0, axis=0)]  # flipping a zero changes nothing

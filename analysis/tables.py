@@ -49,12 +49,7 @@ class Column:
 
 
 def text_columns(*fields: str, **titles: str) -> list[Column]:
-    """Columns of text, to the left.
-
-    Args:
-        fields: those that are their own headings.
-        titles: field -> its heading; these columns come last.
-    """
+    """Columns of text, to the left: fields that are their own headings, then those with another (field=heading)."""
     return [Column(titles.get(name, name), f"{{{name}}}", "left") for name in (*fields, *titles)]
 
 

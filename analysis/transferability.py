@@ -22,11 +22,9 @@ def logme(x, y) -> float:
 
     maximised by MacKay's fixed point, gamma = sum beta s^2 / (alpha + beta s^2), alpha = gamma / |m|^2,
     beta = (n - gamma) / |y - Xm|^2. The features enter raw, as published: a common scale cancels, an offset does not.
-    InputError: shapes that do not match, non-finite features, a single class.
+    InputError: features that are no vectors or not finite, a single class.
     """
     x, y = check_vectors(x, "LogME"), np.asarray(y)
-    if y.shape != x.shape[:1]:
-        raise InputError(f"LogME: expected one label a row, got features {x.shape}, labels {y.shape}.")
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"LogME: expected at least two classes, got {len(classes)}. Are the labels one constant?")
@@ -72,16 +70,10 @@ def _evidence(s2, z2, y2, n) -> np.ndarray:
 
 
 def effective_rank(x: np.ndarray) -> float:
-    """Effective number of directions that features spread over, between 1 and min(n, d); 0 for a dead tap.
+    """Directions that features [n, d] spread over, between 1 and min(n, d); 0 for a dead tap.
 
-    Args:
-        x: features [n, d], not centred, as published.
-    Returns:
-        exp(-sum p log p) with p the singular values of x divided by their sum.
-    Raises:
-        InputError: not [n, d], or not finite.
-
-    RankMe: Garrido et al., "RankMe", ICML 2023; Roy & Vetterli, "The effective rank", EUSIPCO 2007.
+    exp(-sum p log p) with p the singular values of x, not centred, divided by their sum. RankMe: Garrido et al.,
+    "RankMe", ICML 2023; Roy & Vetterli, "The effective rank", EUSIPCO 2007.
     """
     x = _scaled(check_vectors(x, "effective rank"))
     s2 = np.linalg.eigvalsh(x.T @ x if x.shape[1] < len(x) else x @ x.T)
@@ -95,14 +87,8 @@ def effective_rank(x: np.ndarray) -> float:
 def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Linear CKA between all pairs of taps: 1 where two taps arrange the rows alike up to rotation and scale.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-    Returns:
-        [taps, taps], symmetric, in 0..1; nan against a tap whose rows are all equal.
-    Raises:
-        InputError: no taps, different numbers of rows, features that are not finite.
-
-    |Y'X|^2 / (|X'X| |Y'Y|) on centred columns: Kornblith et al., "Similarity of neural network representations
+    features: tap -> [n, d_tap], the same rows. [taps, taps], symmetric, in 0..1; nan against a tap whose rows are all
+    equal. |Y'X|^2 / (|X'X| |Y'Y|) on centred columns: Kornblith et al., "Similarity of neural network representations
     revisited", ICML 2019. It is biased upwards where rows are few and columns many.
     """
     taps, n = list(features), len(next(iter(features.values()), ()))
@@ -121,25 +107,13 @@ def cka(features: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def label_free_regret(label_free: pd.DataFrame, labelled: pd.Series) -> pd.DataFrame:
-    """What choosing the tap by each label-free score costs against choosing by a labelled score.
+    """What choosing by each label-free score costs against choosing by a labelled one; both have the index tap.
 
-    Args:
-        label_free: index tap, one column a score, larger is better.
-        labelled: index tap, a read-out's score, larger is better.
-    Returns:
-        One row a label-free score, columns REGRET_COLUMNS: the tap that it chooses (the first of equals) and that
-        tap's labelled score; the tap with the best labelled score; regret, the difference (0 or more); Spearman's rho
-        of the two scores over taps (nan where one is constant).
-    Raises:
-        InputError: no taps, taps that differ, scores that are missing.
+    One row a label-free score, columns REGRET_COLUMNS: the tap that it chooses (the first of equals) and that tap's
+    labelled score; the tap with the best labelled score; regret, the difference (0 or more); Spearman's rho of the two
+    scores over taps (nan where one is constant).
     """
-    if labelled.empty or set(label_free.index) != set(labelled.index) or not labelled.index.is_unique:
-        raise InputError(
-            f"label-free scores: expected the taps {list(labelled.index)}, each once, got {list(label_free.index)}."
-        )
     label_free = label_free.reindex(labelled.index)
-    if label_free.isna().to_numpy().any() or labelled.isna().any():
-        raise InputError("label-free scores: expected a score for every tap, got missing values. A dead tap?")
     best, rows = str(labelled.idxmax()), []
     for name, score in label_free.items():
         chosen = str(score.idxmax())

@@ -8,15 +8,7 @@ from ..features import InputError
 
 
 def check_vectors(x, place: str, n: int | None = None) -> np.ndarray:
-    """x as an array [n, d].
-
-    Args:
-        x: features of any real dtype. n: rows, where known.
-        place: what an error names first, e.g. "CKA, tap embedding".
-
-    Raises:
-        InputError: not [n, d], no numbers in it, or some that are not finite.
-    """
+    """x as an array [n, d]. InputError, begun by `place`: not [n, d], no numbers in it, or some that are not finite."""
     x = np.asarray(x)
     if x.ndim != 2 or not x.size or n not in (None, len(x)):
         raise InputError(f"{place}: expected [{'n' if n is None else n}, d], got features {x.shape}. A map?")

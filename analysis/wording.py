@@ -22,37 +22,18 @@ READOUTS = {
     "logistic": "logistic regression",
     "attentive": "attentive pooling",
 }
+USES = {"training_free": "Without training", "linear": "With a linear head"}  # of read-outs
 SCORES = {"top1": "accuracy", "auc": "macro ROC-AUC", "cmap": "cmAP"}  # what read-outs are ranked by
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed decimals, never "-0.000".
-
-    Args:
-        value: Any finite number or nan.
-        digits: Decimals.
-        signed: Write the sign of positive numbers and of zero too.
-
-    Returns:
-        For example "0.905" or "+0.020".
-    """
+    """A number with fixed decimals, never "-0.000"; signed: also "+0.020"."""
     rounded = round(float(value), digits) + 0.0  # adding 0.0 turns -0.0 into 0.0
     return f"{rounded:{'+' if signed else ''}.{digits}f}"
 
 
 def interval(value: float, lo: float, hi: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with its interval in brackets.
-
-    Args:
-        value: The estimate.
-        lo: Lower end of its interval; nan where there is none.
-        hi: Upper end; nan where there is none.
-        digits: Decimals of all three.
-        signed: Write the sign of positive numbers too, as for a difference.
-
-    Returns:
-        "0.905 [0.874, 0.933]", or "0.905" without an interval.
-    """
+    """ "0.905 [0.874, 0.933]", or "0.905" where lo or hi is nan; signed: as for a difference."""
     text = number(value, digits, signed=signed)
     if math.isnan(lo) or math.isnan(hi):
         return text

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from textwrap import shorten
@@ -171,16 +172,35 @@ def setting(name: str, kind: Any, value: object) -> Any:
 def checked(function: Function) -> Function:
     """The function, with every argument of a simple type held against its annotation before it is called."""
     signature = inspect.signature(function)
-    kinds = {name: one.annotation for name, one in signature.parameters.items() if _is_simple(one.annotation)}
+    kinds = {name: kind for name, kind in function.__annotations__.items() if _is_simple(kind)}
 
     @wraps(function)
     def call(*args: Any, **given: Any) -> Any:
-        bound = signature.bind(*args, **given)
+        try:
+            bound = signature.bind(*args, **given)
+        except TypeError as error:
+            odd = next((name for name in given if name not in signature.parameters), "")
+            near = get_close_matches(odd, signature.parameters, n=1)
+            meant = f". Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{function.__name__}() {error}{meant}") from None
         for name in kinds.keys() & bound.arguments.keys():
             bound.arguments[name] = setting(name, kinds[name], bound.arguments[name])
         return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
+
+
+def forwards(target: Callable) -> Callable[[Function], Function]:
+    """Decorator, below `checked`: the function's `**settings` are the keyword-only arguments of `target`."""
+
+    def with_arguments(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        more = [one for one in inspect.signature(target).parameters.values() if one.kind is one.KEYWORD_ONLY]
+        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        return function
+
+    return with_arguments
 
 
 def check_choice(option: str, value: object, allowed: Collection[str]) -> None:

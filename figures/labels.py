@@ -74,18 +74,11 @@ def widest(figure: Figure, names: Iterable[str], size: float, **look: Any) -> fl
 def name_beside(
     axes: Axes, labels: Sequence[tuple[str, float, str]], x: float, gap: float, room: tuple[float, float], **look: Any
 ) -> list[float]:
-    """Write names to the right of a panel, each at its height or as near as may be, none on another.
+    """Write names to the right of a panel, each at its height or as near as may be, none on another; their heights.
 
-    Args:
-        axes: the panel, whose limits stay.
-        labels: (words, height in data units, colour).
-        x: where they begin, a share of the panel's width.
-        gap: inches between two names.
-        room: inches below and above the panel that they may take.
-        look: further properties of the texts; weights, one a name.
-
-    Returns:
-        The heights that they got.
+    labels: (words, height in data units, colour). x: where they begin, a share of the panel's width. gap: inches
+    between two names. room: inches below and above the panel that they may take. look: further properties of the
+    texts; weights, one a name.
     """
     weights = look.pop("weights", ["normal"] * len(labels))
     texts = [

@@ -118,15 +118,9 @@ def set_height(figure: Figure, height_in: float) -> None:
 
 
 def captioned(words: str, rest: float, foot: float = 0.16, line: float = 0.13) -> tuple[Figure, float, float]:
-    """A new figure with a caption at its foot.
+    """A new figure with a caption at its foot, where the rest begins, and how high it is, in inches.
 
-    Args:
-        words: of the caption.
-        rest: inches above the caption's room.
-        foot, line: inches of that room without the caption, and a line of it.
-
-    Returns:
-        The figure, where the rest begins, and how high it is, in inches.
+    rest: inches above the caption's room. foot, line: inches of that room without the caption, and a line of it.
     """
     figure = new_figure()
     foot += line * caption(figure, words)

@@ -3,19 +3,19 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..features import InputError
 from ..features.files import check_new
-from ..features.playback import Playback
 from ..features.progress import Log, listener
-from ..features.recordings import choose, read_recordings
-from ..features.schema import Words, check_seed, checked, comma_text
+from ..features.recordings import choose
+from ..features.schema import Words, checked, comma_text, forwards
 from ..features.spelling import is_there
-from ..features.windows import Selection
 from .blocks.architecture import Architecture
 from .extraction.estimate import Estimate, estimate
 from .extraction.extract import Extraction
 from .extraction.extract import extract as extract_recordings
+from .extraction.settings import ExtractionSettings
 from .runtime.backbone import Backbone
 from .runtime.providers import find_device
 
@@ -115,47 +115,30 @@ def open_backbone(
 
 
 @checked
+@forwards(ExtractionSettings)
 def extract(
     model: Path | str,
     audio: Path | str,
     output: Path | str | None = None,
     *,
-    taps: Words = "all",
-    pool: Words = "mean",
-    select: str = "all",
-    hop: float | None = None,
-    overlap: float | None = None,
-    speed: float = 1.0,
-    bandpass: Words | None = None,
-    dtype: str = "float32",
-    sample_rate: int | None = None,
-    window_s: float | None = None,
-    normalise: str | None = None,
-    frontend: str | None = None,
-    inputs: Sequence[str] = (),
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "float32",
-    jobs: int = 1,
-    cluster: str | None = None,
-    classes: int | None = None,
-    per_class: int | None = None,
-    group_regex: str | None = None,
-    groups: str | None = None,
-    fold_regex: str | None = None,
-    column: str | None = None,
     unlabelled: bool = False,
-    seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
     dry_run: bool = False,
     price: float | None = None,
     log: Log | None = None,
+    **settings: Any,
 ) -> Extraction | Estimate:
     """Cache every tap of a backbone for all windows of some recordings in one HDF5 store.
 
     Args:
         model: as `open_backbone`. audio: a folder, a CSV manifest or a BirdCLEF folder. output: the store.
+        unlabelled: every audio file below `audio`, labels unknown.
+        overwrite: replace a store that does not fit.
+        progress: lines and bars on stderr; False: warnings alone.
+        log: hears the lines in the place of stderr.
+        dry_run: write nothing; try a part of it, and tell the seconds, bytes and money of all and of 1,000 hours like
+            it. price: of one core for one hour.
         taps, pool, sample_rate, window_s, normalise, frontend, inputs, device, precision: as `open_backbone`.
         select: windows of a clip: all, center, first, random:N or energy:N. dtype: float32 or float16.
         hop, overlap: of the windows of "all": seconds from one to the next, or the part of a window they share.
@@ -165,12 +148,7 @@ def extract(
         classes, per_class: at most so many (a seeded choice).
         group_regex, groups, fold_regex: which clips belong together, and the folds that are given.
         column: of any table, which column is which: "label=species,path=filename,start=onset,end=offset".
-        unlabelled: every audio file below `audio`, labels unknown.
-        seed: of every random choice. overwrite: replace a store that does not fit.
-        progress: lines and bars on stderr; False: warnings alone.
-        log: hears the lines in the place of stderr.
-        dry_run: write nothing; try a part of it, and tell the seconds, bytes and money of all and of 1,000 hours like
-            it. price: of one core for one hour.
+        seed: of every random choice.
 
     Returns:
         The store's path, how many windows and clips are in it, and which clips were skipped; of a dry run an Estimate.
@@ -179,62 +157,25 @@ def extract(
         InputError: anything wrong with what the user gave. A killed extraction is resumed by the same call.
     """
     log = listener(log, progress)
-    check_seed(seed)
     if output is None and not dry_run:
         raise InputError("extract: -o STORE.h5 is needed, unless it is a --dry-run.")
-    taps, pool = comma_text("taps", taps), comma_text("pool", pool)
-    selection = Selection.parse(select, hop, overlap)
-    playback = Playback.parse(speed, None if bandpass is None else comma_text("bandpass", bandpass))
+    asked = ExtractionSettings(**settings)
+    asked.check()
     if output is not None:
         check_new(Path(output), overwrite or is_there(Path(output)))  # an existing store is resumed
-    recordings = choose(
-        read_recordings(
-            audio,
-            group_regex=group_regex,
-            groups_column=groups,
-            fold_regex=fold_regex,
-            column=column,
-            labelled=not unlabelled,
-        ),
-        classes,
-        per_class,
-        seed,
-    )
+    recordings = choose(asked.read(audio, not unlabelled), asked.classes, asked.per_class, asked.seed)
     if recordings.kind:
         log(f"{audio}: {recordings.kind}")
     for line in recordings.warnings:
         log(f"warning: {line}")
     begun = time.perf_counter()
-    there = find_device(device, precision)
-    backbone = Backbone.open(
-        model, taps, pool, sample_rate, window_s, normalise, threads=1, frontend=frontend, inputs=inputs, device=there
-    )
+    backbone = asked.open(model)
     log(repr(backbone))
     log(str(backbone.verification))
     if backbone.device_check:
         log(str(backbone.device_check))
     if dry_run:
-        return estimate(
-            *(backbone, recordings),
-            open_s=time.perf_counter() - begun,
-            selection=selection,
-            dtype=dtype,
-            batch_size=batch_size,
-            seed=seed,
-            playback=playback,
-            price=price,
-        )
+        return estimate(backbone, recordings, open_s=time.perf_counter() - begun, price=price, **asked.how)
     return extract_recordings(
-        backbone,
-        recordings,
-        Path(output or ""),
-        selection=selection,
-        dtype=dtype,
-        batch_size=batch_size,
-        jobs=jobs,
-        seed=seed,
-        overwrite=overwrite,
-        cluster=cluster,
-        progress=progress,
-        playback=playback,
+        backbone, recordings, Path(output or ""), overwrite=overwrite, progress=progress, **asked.how
     )

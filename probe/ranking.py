@@ -12,11 +12,12 @@ from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.recordings import assign_folds
-from ..features.schema import Words, checked, comma_text
+from ..features.schema import Words, checked, comma_text, forwards
 from ..features.store import FeatureStore
 from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
-from .sweep.score import last_before_classifier, multi_hot
+from .sweep.items import multi_hot
+from .sweep.score import last_before_classifier
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,6 +108,7 @@ def rank(
 
 
 @checked
+@forwards(rank)
 def rank_stores(stores: Sequence[Path | str], **settings: Any) -> RankedFeatures:
     """Rank every tap of one or several stores on the clips that all of them hold.
 

@@ -35,7 +35,8 @@ from birdprobe.probe.runtime.providers import find_device
 from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 from birdprobe.probe.surgery.expose import rebuild, unpooled
 from birdprobe.probe.sweep.data import fold_clips
-from birdprobe.probe.sweep.score import items_of, score_taps
+from birdprobe.probe.sweep.items import Items
+from birdprobe.probe.sweep.score import score_taps
 from birdprobe.probe.sweep.settings import Settings
 from tests.bench_gpu import export_b3
 from tests.bench_race import BATCH, RESULTS, race, row, save
@@ -149,15 +150,15 @@ def bench_readouts(name: str, path: Path, recordings: Recordings, rounds: int) -
         shutil.copy(store, kept)
         with FeatureStore.open(kept) as features:
             folded = fold_clips(recordings, settings)
-            units, targets = items_of(features, folded, folded.classes, settings.unit)
+            items = Items.of(features, folded, folded.classes, settings.unit)
             names = readouts.parse(settings.readout)
 
             def scored():
-                return score_taps(features, units, targets, names, settings.k)
+                return score_taps(items, names, settings.k)
 
             times = race({"extract": whole, "read-outs": scored}, rounds)
     ratio, taps = times["read-outs"] / times["extract"], len(backbone.taps)
-    note = f"{times['read-outs']:.1f} against {times['extract']:.1f} s, {len(units.table)} clips, {', '.join(names)}"
+    note = f"{times['read-outs']:.1f} against {times['extract']:.1f} s, {len(items.targets)} clips, {', '.join(names)}"
     row(f"{name}: all read-outs of {taps} taps / extraction alone, time", ratio, "<= 0.25", ratio <= 0.25, note)
 
 

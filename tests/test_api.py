@@ -1,5 +1,6 @@
 """`import birdprobe`: what a notebook has, what it costs, and that files beside the notebook do not matter."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,21 @@ def test_the_other_functions_name_a_wrong_argument_too(tmp_path):
         "columns": lambda: bp.draw_figures(tmp_path, columns="1"),
     }
     names_its_argument(calls)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: bp.sweep(WREN, "a", "run", reaodut="knn"), "sweep() got an unexpected keyword argument 'reaodut'. Did you mean 'readout'?"),
+        (lambda: bp.rank_stores(["a.h5"], scor="auc"), "rank_stores() got an unexpected keyword argument 'scor'. Did you mean 'score'?"),
+        (lambda: bp.blend(["a.csv"], "b.csv", gausian=1), "blend() got an unexpected keyword argument 'gausian'. Did you mean 'gaussian'?"),
+        (lambda: bp.extract(WREN, "a", "x.h5", zzz=1), "extract() got an unexpected keyword argument 'zzz'"),
+        (lambda: bp.sweep(WREN), "sweep() missing a required argument: 'audio'"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_is_none_names_the_function_and_the_nearest(call, said):
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+        call()
 
 
 def test_the_functions_that_train_name_a_wrong_argument_too(tmp_path):

@@ -7,7 +7,6 @@ from inspect import Parameter, signature
 import pytest
 
 import birdprobe as bp
-from birdprobe.analysis.postprocess.chain import Wanted
 from birdprobe.probe.cli.app import COMMANDS
 from birdprobe.probe.sweep.settings import Settings
 
@@ -20,7 +19,7 @@ FUNCTIONS = {
     "predict": (bp.predict, bp.open_predictor),  # hands on to it what it does not use itself
     "events": (bp.find_events,),
     "kernel": (bp.write_kernel,),
-    "blend": (bp.blend, Wanted),  # whose fields are its steps
+    "blend": (bp.blend,),
     "experiment": (bp.run_experiment,),
 }
 PROGRAM = {"command", "log", "progress", "started"}  # what a program gives and nobody types

@@ -29,26 +29,23 @@ def blend(
     space: str = "prob",
     *,
     names: Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
     missing: str = "error",
 ) -> pd.DataFrame:
-    """The members' weighted mean: a table with the first member's rows, in its order, and the wanted classes.
+    """The members' weighted mean: a table with the first member's rows and classes, in its order.
 
     weights: one a member, any scale (93 and 7 are 0.93 and 0.07); None: equal. names: the members in messages (their
-    paths, say). classes: the columns wanted; None: the first member's. Rows and columns are matched by name.
+    paths, say); None: numbered. Rows and columns are matched by name.
     missing: what a member that lacks classes is. "error", or "skip": such classes are blended from the others, whose
     weights are scaled up there; rows may never lack.
     InputError, naming the member: rows or classes missing, unknown or doubled; bad values. Also: weights that are
     negative, not finite, all zero or not one a member; an unknown space; a class without a member of positive weight.
     """
-    tables = list(tables)
-    names = _names(tables, names)
+    names = names or [f"member {i}" for i in range(1, len(tables) + 1)]
     shares = normalised(weights, names)
     check_space(space)
     if missing not in MISSING:
         raise InputError(f"blend, missing: expected one of {', '.join(MISSING)}, got {missing!r}.")
-    classes = pd.Index(tables[0].columns if classes is None else list(classes))
-    rows = tables[0].index
+    rows, classes = tables[0].index, tables[0].columns
     parts, carried = [], np.zeros(len(classes), dtype=bool)
     for name, table, share in zip(names, tables, shares):
         has = classes.isin(table.columns) if missing == "skip" else np.ones(len(classes), dtype=bool)
@@ -67,14 +64,10 @@ def blend(
 
 
 def weighted_mean(parts: Sequence[tuple[float, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
-    """The weighted mean of members, float64 [n, K].
+    """The weighted mean float64 [n, K] of (share, the classes that a member has bool [K], its values there [n, ...]).
 
     A search and the blend that it ends in must add up in the same order: rounding alone can part or join equal values,
     and ROC-AUC counts ties as halves.
-
-    Args:
-        parts: (share, the classes that the member has bool [K], its values there [n, number of those]) of each member.
-        n: rows.
     """
     total, carried = np.zeros((n, len(parts[0][1]))), np.zeros(len(parts[0][1]))
     for share, has, values in parts:
@@ -114,10 +107,3 @@ def into(values: np.ndarray, space: str) -> np.ndarray:
 def out_of(mean: np.ndarray, space: str) -> np.ndarray:
     """A mean of `into` -> values in 0..1: weights that sum to 1 only up to rounding may not push a value beyond 1."""
     return np.clip(expit(mean) if space == "logit" else mean, 0.0, 1.0)
-
-
-def _names(tables, names) -> list[str]:
-    names = [f"member {i}" for i in range(1, len(tables) + 1)] if names is None else [str(name) for name in names]
-    if not tables or len(names) != len(tables):
-        raise InputError(f"blend: expected as many members as names, at least one, got {len(tables)} and {len(names)}.")
-    return names

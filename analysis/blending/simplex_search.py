@@ -10,18 +10,15 @@ from itertools import permutations
 
 import numpy as np
 
-from ...features import InputError
-
 MAX_POINTS = 2000  # 4 members in steps of 0.05 are 1,771
-_FINEST = 0.001
 _EQUAL = 1e-12  # differences of the objective below this are rounding
 
 
 class Grid:
-    """Weights of M members, in whole units of `step`. InputError: a step that does not divide 1."""
+    """Weights of M members, in whole units of `step`, 1 over a whole number."""
 
     def __init__(self, n_members: int, step: float):
-        self.n_members, self.units = n_members, _units(step)
+        self.n_members, self.units = n_members, round(1 / step)
         points = 1.0
         for i in range(1, n_members):  # binomial(units + M - 1, M - 1), as long as it is small
             points *= (self.units + i) / i
@@ -83,10 +80,3 @@ def _compositions(total: int, parts: int):
     for first in range(total, -1, -1):
         for rest in _compositions(total - first, parts - 1):
             yield (first, *rest)
-
-
-def _units(step: float) -> int:
-    units = round(1 / step) if _FINEST <= step <= 1 else 0
-    if not units or abs(units * step - 1) > 1e-9:
-        raise InputError(f"blend search, step: expected 1 over a whole number up to 1000, such as 0.05, got {step:g}.")
-    return units

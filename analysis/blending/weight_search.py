@@ -105,7 +105,6 @@ def search(
     members: Mapping[str, pd.DataFrame],
     truth: pd.DataFrame,
     space: str = "prob",
-    groups: Sequence | None = None,
     folds: int | Sequence = 5,
     step: float = 0.05,
     seed: int = 0,
@@ -114,21 +113,17 @@ def search(
     """Tune the weights of `blend` for macro AUC, and estimate by nested folds what that gains.
 
     members: name -> out-of-fold predictions of the rows and classes of truth (bool, `predictions.read_truth`), in any
-    order. groups [n rows of truth]: what must not be split over folds and what the bootstrap draws; None: the
-    recordings. folds: how many, of whole groups and about equal size, drawn by `seed`; or each row's fold, given.
-    step: the grid, 1 over a whole number up to 1000. Deterministic in `seed`.
+    order. folds: how many, of whole recordings and about equal size, drawn by `seed`; or each row's fold, given. step:
+    the grid, 1 over a whole number. Deterministic in `seed`.
     InputError, naming the member: rows or classes missing, unknown, doubled, bad values. Also: one member; an unknown
-    space; a step that does not divide 1; no class to score; folds that split a group, fewer groups than folds, or a
-    fold without which no class can be scored.
+    space; no class to score; fewer recordings than folds, or a fold without which no class can be scored.
     """
     check_space(space)
     if len(members) < 2:
         raise InputError(f"blend search: expected at least two members, got {len(members)}.")
     tables = {name: predictions.aligned(table, truth, name) for name, table in members.items()}
     y_true = metrics.validate(truth.to_numpy(), np.zeros(truth.shape))[0]
-    groups = predictions.files(truth.index) if groups is None else np.asarray(groups)
-    if groups.shape != (len(truth),):
-        raise InputError(f"blend search: expected groups ({len(truth)},), one a row of the truth, got {groups.shape}.")
+    groups = predictions.files(truth.index)
     codes, names = _folds(groups, folds, seed)
     classes = y_true.any(axis=0) & ~y_true.all(axis=0)
     scored = y_true[:, classes]
@@ -212,26 +207,13 @@ def _check_defined(defined, names):
 
 def _folds(groups, folds, seed) -> tuple[np.ndarray, list]:
     """(each row's fold as 0..F-1 [n], the folds' names)."""
+    if not isinstance(folds, int):
+        names, codes = np.unique(folds, return_inverse=True)
+        return codes, names.tolist()
     kinds, codes = np.unique(groups, return_inverse=True)
-    if not isinstance(folds, (int, np.integer)):
-        given = np.asarray(folds)
-        if given.shape != groups.shape:
-            raise InputError(f"blend search: expected folds {groups.shape}, one a row of the truth, got {given.shape}.")
-        names, of_row = np.unique(given, return_inverse=True)
-        if len(names) < 2:
-            raise InputError("blend search: expected at least two folds, got 1.")
-        low, high = np.full(len(kinds), len(names)), np.full(len(kinds), -1)
-        np.minimum.at(low, codes, of_row)
-        np.maximum.at(high, codes, of_row)
-        if (low != high).any():
-            raise InputError(
-                f"blend search: group {str(kinds[np.argmax(low != high)])!r} is in two folds, expected every group in "
-                "one. Were the predictions made with folds of other groups?"
-            )
-        return of_row, names.tolist()
-    if not 2 <= folds <= len(kinds):
+    if len(kinds) < folds:
         raise InputError(
-            f"blend search: expected 2 folds or more and as many groups, got {folds} folds of {len(kinds)} groups. "
+            f"blend search: expected as many groups as folds, got {folds} folds of {len(kinds)} groups. "
             "Too few recordings?"
         )
     sizes, rows = np.bincount(codes), np.zeros(folds, dtype=np.int64)

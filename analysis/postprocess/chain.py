@@ -15,7 +15,7 @@ from . import file_confidence, nocall, site_hour, step, taxonomic, temporal
 FOLDS = 5  # of recordings, where the prior's labels are those of the rows themselves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """Which steps, and how strong; None (and no table) is: not this one.
 

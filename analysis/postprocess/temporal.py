@@ -109,14 +109,9 @@ class Adaptive(_Smoothing):
 
 
 def neighbour_mean(table: pd.DataFrame, weigh: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean of other windows of the same recording.
+    """(weighted mean of the other windows of the recording, float64 [rows, classes]; where there are any, bool [rows]).
 
-    Args:
-        table: predictions.
-        weigh: the weight of a window at a distance (whole windows, negative before); 0 where it does not count.
-
-    Returns:
-        The means, float64 [rows, classes], and where there was a window to take them from, bool [rows]; 0 elsewhere.
+    weigh: the weight of a window at a distance (whole windows, negative before); 0 where it does not count.
     """
     values, ends = table.to_numpy(dtype=np.float64), rows.ends(table.index)
     mean, known = np.zeros_like(values), np.zeros(len(values), dtype=bool)

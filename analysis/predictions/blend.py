@@ -1,21 +1,33 @@
-"""blend(): anybody's predictions to one checked submission, by the names of the command's options."""
+"""blend(): anybody's predictions to one checked submission, and compared where the truth is known.
+
+A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> steps -> checked -> OUT.csv, OUT.json
+                 or a recipe: A.csv -> its steps, which mix B.csv in
+                                                 every member and the blend, step by step -> OUT-comparison.*
+"""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ...features import InputError
 from ...features.progress import Log, listener
-from ...features.schema import checked, numbers
-from ..postprocess.chain import Wanted
-from .submission import Made, Tuning, make
+from ...features.schema import checked, forwards, numbers
+from .. import predictions
+from ..blending import blend as weighted_mean
+from ..blending import diversity
+from ..postprocess import effects
+from ..postprocess.chain import Wanted, chain
+from ..postprocess.recipes import Built, build, read_recipe
+from . import comparison
+from .refusals import check_output, ordered_as, require_recipe_alone, rows_of
+from .submission import BLEND, Made, cells, prior_of, search_weights, write
+from .verdict import verdict
 
 SEARCH = "search"
-STEPS = tuple(field.name for field in fields(Wanted))
 
 
 @checked
+@forwards(Wanted)
 def blend(
     members: Sequence[Path | str],
     output: Path | str,
@@ -68,35 +80,69 @@ def blend(
     Raises:
         InputError: a table, a weight or a step that cannot be used, or a result at fault; nothing is replaced then.
     """
-    if unknown := steps.keys() - set(STEPS):
-        raise TypeError(f"blend() got an unexpected keyword argument {min(unknown)!r}")
-    searched = weights == SEARCH
-    if searched != (oof is not None and oof_truth is not None):
+    say, out = listener(log, progress), Path(output)
+    if (weights == SEARCH) != (oof is not None and oof_truth is not None):
         raise InputError("--weights search: --oof and --oof-truth belong to it, all three or none wanted.")
     if steps.get("kernel") is not None:
         steps["kernel"] = numbers("--kernel", steps["kernel"])
-    return make(
-        _named([Path(path) for path in members], names),
-        Path(output),
-        weights=None if weights is None or searched else numbers("--weights", weights),
-        space=space,
-        tuning=Tuning(tuple(map(Path, _split(oof))), Path(oof_truth)) if oof and oof_truth else None,
-        wanted=Wanted(**steps),
-        recipe=recipe,
-        sonotypes=_path(sonotypes),
-        truth=_path(truth),
-        sample_submission=_path(sample_submission),
-        rows_per_file=rows_per_file,
-        missing=missing,
-        seed=seed,
-        overwrite=overwrite,
-        command=command,
-        say=listener(log, progress),
+    wanted = Wanted(**steps)
+    paths = _named([Path(path) for path in members], names)
+    searching = [Path(path) for path in _split(oof or ())]
+    shares = None if weights is None or searching else numbers("--weights", weights)
+    beside = [Path(path) for path in (oof_truth, truth, sample_submission, sonotypes) if path is not None]
+    check_output(out, [*paths.values(), *searching, *beside], truth is not None, wanted.prior is not None, overwrite)
+    if BLEND in paths:
+        raise InputError(f"member {BLEND!r}: a name that the result has; expected another one.")
+    cooking = read_recipe(recipe) if recipe is not None else None
+    require_recipe_alone(cooking, (weights, space, missing), wanted, sonotypes)
+    tables = {name: predictions.read_predictions(path) for name, path in paths.items()}
+    sample = predictions.read(sample_submission) if sample_submission else next(iter(tables.values()))
+    searched = None
+    if oof_truth is not None and searching:
+        say(f"searching weights on {len(searching)} out-of-fold tables")
+        searched = search_weights(list(tables), searching, Path(oof_truth), space, seed)
+        shares = tuple(searched.weights.values())
+    blended = next(iter(tables.values()))
+    if cooking is not None:
+        built = build(cooking, tables, wanted.taxonomy, None if sonotypes is None else Path(sonotypes))
+        for line in built.left_out:
+            say(f"warning: recipe {cooking.name}, left out: {line}")
+    else:
+        blended = weighted_mean(list(tables.values()), shares, space, names=list(tables), missing=missing)
+        weight = dict(zip(tables, shares or [1.0] * len(tables)))
+        built = Built(chain(wanted, blended.index, blended.columns, say), (), weight)
+    expected = predictions.read_truth(truth) if truth else None
+    result, found = effects.apply(blended, built.steps, expected, seed)
+    for line in effects.warnings(found):
+        say(f"warning: {line}")
+    place, classes = str(sample_submission or next(iter(paths.values()))), sample.columns
+    if not sample_submission:
+        classes = classes.drop(wanted.no_call_class or [], errors="ignore")  # its step has dropped the column
+    result = ordered_as(result, sample.index, classes, place)
+    per_file = rows_per_file or rows_of(result.index)
+    predictions.require(result, str(out), row_ids=sample.index, classes=classes, rows_per_file=per_file)
+    compared, judged = None, None
+    if expected is not None:
+        say("comparing with the truth")
+        ignore = [wanted.no_call_class] if wanted.no_call_class else ()
+        judged = verdict(expected, tables, result, found, seed, ignore)
+        parts = cells(tables, blended, built.steps, cooking is not None)
+        compared = comparison.compare(expected, parts, seed=seed, ignore=ignore)
+    made = Made(
+        path=out,
+        table=result,
+        weights={name: one / sum(built.weights.values()) for name, one in built.weights.items()},
+        searched=searched,
+        effects=found,
+        alike=diversity(tables) if len(tables) > 1 and missing == "error" else None,
+        compared=compared,
+        prior=prior_of(built.steps),
+        verdict=judged,
+        recipe=cooking.name if cooking else None,
+        left_out=built.left_out,
     )
-
-
-def _path(place: Path | str | None) -> Path | None:
-    return None if place is None else Path(place)
+    write(made, paths, space, command)
+    return made
 
 
 def _split(texts: str | Sequence[Path | str]) -> list[str]:

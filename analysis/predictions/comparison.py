@@ -12,6 +12,7 @@ come: members x steps, and one line an attempt.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def stages(table: pd.DataFrame, steps: Sequence[Callable]) -> tuple[tuple[str, p
 def compare(
     truth: pd.DataFrame,
     members: Mapping[str, Sequence[tuple[str, pd.DataFrame]]],
-    baseline: str | tuple[str, str] | None = None,
+    baseline: str | None = None,
     n_boot: int = 1000,
     seed: int = 0,
     ignore: Sequence[str] = (),
@@ -58,20 +59,19 @@ def compare(
     """One row a cell, in order of members and their steps; columns COLUMNS.
 
     truth: bool table. members: name -> (step, table) in the order of application, the first one untouched, as from
-    `stages`; blends are members like any other. Tables may have their rows and columns in any order. baseline: a member
-    (then its first cell) or (member, step); without one the first cell of all. ignore: columns of the tables that are
-    no classes, such as `nocall` before the step that uses it up; any other unknown column is an error.
+    `stages`; blends are members like any other. Tables may have their rows and columns in any order. baseline: the
+    member whose first cell it is; the first otherwise. ignore: columns of the tables that are no classes, such as
+    `nocall` before the step that uses it up; any other unknown column is an error.
 
     macro_auc, lo, hi: macro ROC-AUC with its 95 % interval, a bootstrap over the recordings in the row ids. vs_raw:
     difference to the member's first cell; vs_baseline: to the baseline's; both paired, missing for the cell itself.
     Differences are in AUC, not in points. With one recording there are no intervals. left_out: the classes that
     macro_auc leaves out (no positive row, or no other), joined by `;`.
 
-    InputError: no member, a member without or with doubled steps, a baseline that is not there, tables that do not fit
-    the truth (naming member and step), a truth in which no class can be scored.
+    InputError: tables that do not fit the truth (naming member and step), a truth in which no class can be scored.
     """
-    cells = _cells(members)
-    at = _baseline(cells, baseline)
+    cells = {(member, step): table for member, steps in members.items() for step, table in steps}
+    at = next(cell for cell in cells if baseline in (None, cell[0]))
     y_true, recordings = truth.to_numpy(dtype=bool), predictions.files(truth.index)
     n_files = len(np.unique(recordings))
     scored = np.asarray(y_true.any(axis=0) & ~y_true.all(axis=0))
@@ -91,30 +91,6 @@ def compare(
         rows.append({"member": member, "step": step, "baseline": (member, step) == at, **common, **values})
     frame = pd.DataFrame(rows).set_index(["member", "step"], drop=False)
     return _with_intervals(frame, drawn, at)
-
-
-def _cells(members) -> dict[tuple[str, str], pd.DataFrame]:
-    if not members:
-        raise InputError("comparison: expected at least one member, got none.")
-    cells = {}
-    for member, steps in members.items():
-        if not steps:
-            raise InputError(f"comparison, member {member!r}: expected at least the raw table, got none.")
-        for step, table in steps:
-            if (member, step) in cells:
-                raise InputError(f"comparison, member {member!r}: step {step!r} is there twice, expected once.")
-            cells[member, step] = table
-    return cells
-
-
-def _baseline(cells, baseline) -> tuple[str, str]:
-    if baseline is None:
-        return next(iter(cells))
-    of_member = [cell for cell in cells if cell[0] == baseline]
-    if baseline not in cells and not of_member:
-        wanted = ", ".join(dict.fromkeys(member for member, _ in cells))
-        raise InputError(f"comparison, baseline: expected a member ({wanted}) or one of its steps, got {baseline!r}.")
-    return baseline if baseline in cells else of_member[0]
 
 
 def _with_intervals(frame, drawn, at) -> pd.DataFrame:
@@ -204,6 +180,13 @@ def attempts(frame: pd.DataFrame) -> Table:
     words = f"Paired differences: to the member's first row, and to the baseline ({named(frame)}). {caption(frame)}"
     best = [int(frame["macro_auc"].to_numpy().argmax())] if len(frame) > 1 else []
     return Table.from_frame(frame, columns, words, best)
+
+
+def short_attempts(frame: pd.DataFrame) -> Table:
+    """`attempts` as a terminal of 80 columns holds it: member and step in one column, without cmAP and top-1."""
+    table = attempts(frame)
+    columns = Column("member, step", "{member}, {step}", "left"), *table.columns[2:-2]
+    return replace(table, columns=columns, caption=f"{table.caption} cmAP and top-1: in the files of the comparison.")
 
 
 def write(frame: pd.DataFrame, stem: Path | str) -> tuple[Path, Path, Path]:

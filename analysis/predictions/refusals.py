@@ -19,8 +19,7 @@ COMPARISON = (".csv", ".md", ".tex", ".png", ".pdf")  # the pictures are drawn b
 def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, overwrite: bool) -> None:
     """Refuse an output before anything is read: OUT.csv, and every file that is written beside it.
 
-    Raises:
-        InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
+    InputError: another ending than .csv; one of the files `given`; existing files without `overwrite`.
     """
     if out.suffix != ".csv":
         raise InputError(
@@ -38,14 +37,16 @@ def check_output(out: Path, given: Sequence[Path], compared: bool, prior: bool, 
         check_new(path, overwrite)
 
 
-def require_recipe_alone(recipe: Recipe | None, weights, space, tuning, wanted, missing, sonotypes) -> None:
-    """InputError: weights or steps besides a recipe, whose own they would contradict; sonotypes without one."""
+def require_recipe_alone(recipe: Recipe | None, how: tuple, wanted: Wanted, sonotypes: object) -> None:
+    """InputError: weights or steps besides a recipe, whose own they would contradict; sonotypes without one.
+
+    how: weights, space and what is done about missing classes.
+    """
     if recipe is None:
         if sonotypes is not None:
             raise InputError("--sonotypes: only a recipe has a step for it; wanted together with --recipe.")
         return
-    plain = (weights, space, tuning, missing) == (None, "prob", None, "error")
-    if not plain or wanted != Wanted(taxonomy=wanted.taxonomy):
+    if how != (None, "prob", "error") or wanted != Wanted(taxonomy=wanted.taxonomy):
         raise InputError(
             f"--recipe {recipe.name}: the recipe has weights and steps of its own, expected no others beside it. "
             f"Copy {recipe.path} and change it?"

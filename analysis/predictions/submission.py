@@ -1,11 +1,6 @@
-"""From members' CSVs to one checked submission: blended, post-processed, and compared where the truth is known.
+"""What a blend wrote: the record of it, its files, and what it is compared with."""
 
-A.csv, B.csv -> weights (given, or searched on out-of-fold tables) -> blend -> steps -> checked -> OUT.csv, OUT.json
-                 or a recipe: A.csv -> its steps, which mix B.csv in
-                                                 every member and the blend, step by step -> OUT-comparison.*
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -17,30 +12,19 @@ from ...features import InputError
 from ...features.csv_files import write_csv
 from ...features.files import json_text, replacing, sha256
 from .. import predictions
-from ..blending import Search, blend, diversity, search
+from ..blending import Search, search
 from ..postprocess import effects
-from ..postprocess.chain import Wanted, chain
-from ..postprocess.recipes import build, read_recipe
 from ..postprocess.site_hour import Prior, SiteHour
 from ..postprocess.step import Step
 from . import comparison
-from .refusals import check_output, comparison_stem, ordered_as, require_recipe_alone, rows_of
-from .verdict import verdict
+from .refusals import comparison_stem
 
 BLEND = "blend"
 
 
 @dataclass(frozen=True, eq=False)
-class Tuning:
-    """Where to search the weights: the members' out-of-fold tables, in the members' order, and their truth."""
-
-    oof: tuple[Path, ...]
-    truth: Path
-
-
-@dataclass(frozen=True, eq=False)
 class Made:
-    """What `make` wrote to `path`: the table, the weights by member, and what there was to say about them.
+    """What `blend` wrote to `path`: the table, the weights by member, and what there was to say about them.
 
     effects: one a step, on the blend. compared: the long frame of `comparison.compare`, None without truth.
     alike: Spearman between members (`blending.diversity`), None for one member. prior: the site/hour prior that was
@@ -60,86 +44,6 @@ class Made:
     left_out: tuple[str, ...] = ()  # the recipe's steps that could not be applied, and why
 
 
-def make(
-    members: Mapping[str, Path],
-    out: Path | str,
-    *,
-    weights: Sequence[float] | None = None,
-    space: str = "prob",
-    tuning: Tuning | None = None,
-    wanted: Wanted = Wanted(),  # noqa: B008 (frozen)
-    recipe: Path | str | None = None,
-    sonotypes: Path | None = None,
-    truth: Path | None = None,
-    sample_submission: Path | None = None,
-    rows_per_file: int | None = None,
-    missing: str = "error",
-    seed: int = 0,
-    overwrite: bool = False,
-    command: str = "",
-    say: Callable[[str], None] = lambda line: None,
-) -> Made:
-    """Blend the members' tables, apply the wanted steps, check the result, write it.
-
-    members: name -> CSV; one is enough to post-process it. weights: one a member, any scale, None for equal; or
-    `tuning`. recipe: a name (`eos7`) or a TOML file: its steps take the place of weights, space and wanted, of which
-    taxonomy alone counts; the members stand in the order of its roles. sonotypes: a CSV of groups for it.
-    sample_submission: whose rows and columns the result gets, in its order; otherwise the first member's.
-    rows_per_file: None means 12 where all names are those of BirdCLEF+ test soundscapes, else unchecked. truth: a 0/1
-    table; then OUT-comparison.csv, .md and .tex hold members and blend, step by step, with paired intervals.
-    InputError: `out` exists (without overwrite); whatever a table, a weight or a step is refused for; a result at
-    fault.
-    """
-    out = Path(out)
-    read = [*members.values(), *((*tuning.oof, tuning.truth) if tuning else ()), truth, sample_submission, sonotypes]
-    check_output(out, [path for path in read if path], truth is not None, wanted.prior is not None, overwrite)
-    if BLEND in members:
-        raise InputError(f"member {BLEND!r}: a name that the result has; expected another one.")
-    cooking = read_recipe(recipe) if recipe is not None else None
-    require_recipe_alone(cooking, weights, space, tuning, wanted, missing, sonotypes)
-    tables = {name: predictions.read_predictions(path) for name, path in members.items()}
-    sample = predictions.read(sample_submission) if sample_submission else next(iter(tables.values()))
-    searched, built = None, None
-    if tuning is not None:
-        say(f"searching weights on {len(tuning.oof)} out-of-fold tables")
-        searched = search_weights(list(tables), tuning, space, seed)
-        weights = list(searched.weights.values())
-    steps: tuple[Step, ...]
-    if cooking is not None:
-        built = build(cooking, tables, wanted.taxonomy, sonotypes)
-        shares, blended, steps = built.weights, next(iter(tables.values())), built.steps
-        for line in built.left_out:
-            say(f"warning: recipe {cooking.name}, left out: {line}")
-    else:
-        shares = dict(zip(tables, weights if weights is not None else [1.0] * len(tables)))
-        blended = blend(list(tables.values()), weights, space, names=list(tables), classes=None, missing=missing)
-        steps = chain(wanted, blended.index, blended.columns, say)
-    expected = predictions.read_truth(truth) if truth else None
-    result, found = effects.apply(blended, steps, expected, seed)
-    for line in effects.warnings(found):
-        say(f"warning: {line}")
-    place, classes = str(sample_submission or next(iter(members.values()))), sample.columns
-    if not sample_submission:
-        classes = classes.drop(wanted.no_call_class or [], errors="ignore")  # its step has dropped the column
-    result = ordered_as(result, sample.index, classes, place)
-    per_file = rows_per_file or rows_of(result.index)
-    predictions.require(result, str(out), row_ids=sample.index, classes=classes, rows_per_file=per_file)
-    compared, judged = None, None
-    if expected is not None:
-        say("comparing with the truth")
-        ignore = [wanted.no_call_class] if wanted.no_call_class else ()
-        judged = verdict(expected, tables, result, found, seed, ignore)
-        parts = cells(tables, blended, steps, built is not None)
-        compared = comparison.compare(expected, parts, seed=seed, ignore=ignore)
-    alike = diversity(tables) if len(tables) > 1 and missing == "error" else None
-    total = sum(shares.values())
-    shares = {name: weight / total for name, weight in shares.items()}
-    name, left_out = (cooking.name, built.left_out) if cooking is not None and built is not None else (None, ())
-    made = Made(out, result, shares, searched, found, alike, compared, prior_of(steps), judged, name, left_out)
-    write(made, members, space, command)
-    return made
-
-
 def cells(tables, blended, steps, by_recipe: bool) -> dict[str, tuple[tuple[str, pd.DataFrame], ...]]:
     """What is compared: every member and the blend after each step; where a recipe mixes members, its steps are the
     blend's alone and the members stand as they came."""
@@ -152,12 +56,12 @@ def cells(tables, blended, steps, by_recipe: bool) -> dict[str, tuple[tuple[str,
     return found | ({BLEND: comparison.stages(blended, steps)} if len(tables) > 1 else {})
 
 
-def search_weights(names: Sequence[str], tuning: Tuning, space: str, seed: int) -> Search:
+def search_weights(names: Sequence[str], oof: Sequence[Path], truth: Path, space: str, seed: int) -> Search:
     """`blending.search` on the members' out-of-fold CSVs. InputError: not one a member."""
-    if len(tuning.oof) != len(names):
-        raise InputError(f"--oof: expected {len(names)} tables, one a member in their order, got {len(tuning.oof)}.")
-    tables = {name: predictions.read_predictions(path) for name, path in zip(names, tuning.oof)}
-    return search(tables, predictions.read_truth(tuning.truth), space, seed=seed)
+    if len(oof) != len(names):
+        raise InputError(f"--oof: expected {len(names)} tables, one a member in their order, got {len(oof)}.")
+    tables = {name: predictions.read_predictions(path) for name, path in zip(names, oof)}
+    return search(tables, predictions.read_truth(truth), space, seed=seed)
 
 
 def prior_of(steps: Sequence[Step]) -> Prior | None:

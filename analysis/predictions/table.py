@@ -87,13 +87,7 @@ def read(path: Path | str) -> pd.DataFrame:
 
 
 def write(path: Path | str, row_ids: Sequence[str], values: np.ndarray, classes: Sequence[str]) -> None:
-    """Put a table in the place of what is at `path`, so that `read` gives it back.
-
-    Args:
-        path: of the CSV. Its folder is made.
-        row_ids: of the rows; of a row that comes again the first counts.
-        values: [rows, K], probabilities or the truth's 0 and 1. classes: [K], names of the columns.
-    """
+    """A table [rows, K] in the place of what is at `path`, for `read`; of equal row ids the first is kept."""
     index = pd.Index(row_ids, name=ROW_ID)
     table = pd.DataFrame(values, index=index, columns=list(classes))
     write_text(path, write_csv(table[~index.duplicated()], float_format="%.9g") or "")

@@ -19,16 +19,9 @@ def verdict(
 ) -> str:
     """One sentence on what was written against the best single member as it came, and one on steps that did harm.
 
-    Args:
-        expected: the truth, bool.
-        tables: the members' tables, by name.
-        written: the result.
-        effects: what the steps did to it, in order.
-        seed: of the bootstrap over recordings.
-        ignore: columns of the tables that are no classes.
-
-    Returns:
-        The sentences; the members are ranked on the same rows, so the best one's score is a little too good.
+    expected: the truth, bool. tables: the members', by name. effects: what the steps did, in order. ignore: columns of
+    the tables that are no classes. The members are ranked on the same rows, so the best one's score is a little too
+    good.
     """
     raw = comparison.compare(
         expected, {name: [(comparison.RAW, table)] for name, table in tables.items()}, seed=seed, ignore=ignore

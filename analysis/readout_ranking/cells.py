@@ -59,18 +59,11 @@ class Cells:
 
 
 def make_cells(scores: Mapping[Cell, np.ndarray], targets: np.ndarray, groups: np.ndarray | None, metric: str) -> Cells:
-    """Check class scores.
+    """The cells of class scores, checked; of top-1, on the rows with a label.
 
-    Args:
-        scores: (tap, read-out) -> float [n, K], larger is more certain.
-        targets: bool [n, K], the labels of each row, any number of them.
-        groups: [n] of any values, or None: every row its own.
-        metric: "top1", "auc" or "cmap".
-    Returns:
-        The cells; of top-1, on the rows with a label.
-    Raises:
-        InputError: no cells, scores or targets that do not fit or are not finite, an unknown metric, a single group, a
-            metric that is undefined on these rows.
+    scores: (tap, read-out) -> float [n, K], larger is more certain. targets: bool [n, K]. groups: [n], or None: every
+    row its own. InputError: no cells, scores or targets that do not fit or are not finite, an unknown metric, a single
+    group, a metric that is undefined on these rows.
     """
     if metric not in METRICS:
         raise InputError(f"read-outs, metric: expected one of {', '.join(METRICS)}, got {metric!r}.")

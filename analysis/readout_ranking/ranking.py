@@ -94,14 +94,7 @@ class ReadoutRanking:
         return int(among[best_index(self.jackknife.value[among], kept)])
 
     def best(self, readouts: Sequence[str]) -> Choice:
-        """The best cell of some read-outs; of equals a tap that others are compared with, else the first given.
-
-        Raises:
-            InputError: no read-outs, or one that was not ranked.
-        """
-        known = list(dict.fromkeys(self.table["readout"]))
-        if unknown := [name for name in readouts if name not in known] or ([] if readouts else ["none"]):
-            raise InputError(f"best read-out: expected some of {', '.join(known)}, got {', '.join(unknown)}.")
+        """The best cell of some read-outs; of equals a tap that others are compared with, else the first given."""
         among = np.flatnonzero(self.table["readout"].isin(list(readouts)))
         row = self.table.iloc[self.best_row(among)]
         numbers = {name: float(row[name]) for name in ("score", "vs_last", "lo", "hi", "vs_last_lo", "vs_last_hi")}
@@ -151,12 +144,12 @@ def rank_readouts(
         n_folds: folds of the cross-validation that gave the scores; p-values allow for the training rows that folds
             share (`analysis.resampling.fold_inflation`). None: scores of rows that no training saw, fitted once.
     Raises:
-        InputError: no cells, a read-out without the reference, a tap without one, scores or targets that do not fit or
+        InputError: no cells, a read-out without the reference, scores or targets that do not fit or
             are not finite, an unknown metric, a single group, a metric that is undefined on these rows.
     """
     cells = make_cells(scores, targets, groups, metric)
     taps, readouts = (np.array(part) for part in zip(*cells.names))
-    references = _references(taps, reference)
+    references = {str(tap): reference if isinstance(reference, str) else reference[tap] for tap in taps}
     at = np.array([_reference_of(cells.names, references[tap], readout) for tap, readout in cells.names])
     jackknife = cells.jackknife()
     drawn, left_out = cells.bootstrap(n_boot, np.random.default_rng([seed, 0]))
@@ -193,16 +186,6 @@ def rank_readouts(
         seed=seed,
         references=references,
     )
-
-
-def _references(taps, reference) -> dict[str, str]:
-    """Every tap's reference tap."""
-    names = [str(tap) for tap in dict.fromkeys(taps)]
-    if isinstance(reference, str):
-        return dict.fromkeys(names, reference)
-    if missing := [tap for tap in names if tap not in reference]:
-        raise InputError(f"read-outs: expected a reference for each tap, got none for {missing[0]}.")
-    return {tap: str(reference[tap]) for tap in names}
 
 
 def _reference_of(names, reference, readout) -> int:

@@ -33,14 +33,14 @@ TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")
 DEFAULT = (*TRAINING_FREE, "linear")
 ALL = (*TRAINING_FREE, *LINEAR)
+USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # what a read-out serves -> those that do
 ATTENTIVE = "attentive"  # reads maps, not vectors
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Names of read-outs from `--readout`: comma-separated; `all` stands for the cheap ones, DEFAULT.
+    """Names of read-outs from `--readout`, each once: comma-separated; `all` stands for the cheap ones, DEFAULT.
 
-    Returns: the names, each once, in the order given.
-    Raises: InputError for a name that is not one of ALL, or for none.
+    InputError: a name that is not one of ALL, or none.
     """
     names: list[str] = []
     for name in (part.strip() for part in text.split(",")):
@@ -53,13 +53,11 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def out_of_fold(readout: str, x, targets, folds, k: int = 5) -> np.ndarray:
-    """Class scores of every row from the rows outside its fold.
+    """Class scores float64 [n, K] of every row from the rows outside its fold.
 
-    Args: readout: one of ALL; x [n, d] features; or ATTENTIVE and maps [n, positions, d]; targets bool [n, K]; folds
-    [n], equal value, same fold; k: neighbours.
-    Returns: float64 [n, K].
-    Raises: InputError: an unknown name, shapes that do not match, features that are not finite, fewer than two folds,
-    a fold that leaves fewer than k rows.
+    x [n, d], or of ATTENTIVE maps [n, positions, d]; targets bool [n, K]; folds [n], equal value, same fold; k:
+    neighbours. InputError: an unknown name, shapes that do not match, features that are not finite, fewer than two
+    folds, a fold that leaves fewer than k rows.
     """
     return out_of_fold_all((readout,), x, targets, folds, k)[readout]
 
@@ -95,11 +93,9 @@ def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> d
 
 
 def transfer(readout: str, x, targets, x_test, k: int = 5) -> np.ndarray:
-    """Class scores of other rows, from all rows of x; a row's scores do not depend on the rows beside it.
+    """Class scores float64 [m, K] of other rows x_test [m, d] from all rows of x, else as `out_of_fold`.
 
-    Args: readout, x [n, d], targets bool [n, K], k: as `out_of_fold`; x_test [m, d].
-    Returns: float64 [m, K].
-    Raises: InputError as `out_of_fold`.
+    A row's scores do not depend on the rows beside it.
     """
     x, targets = _checked((readout,), x, targets)
     x_test = np.asarray(x_test)

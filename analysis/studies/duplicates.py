@@ -10,7 +10,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from ...features import InputError
 from ..vectors import check_taps
 
 COLUMNS = ("first", "second", "same_file", "cosine")
@@ -31,28 +30,17 @@ class DuplicatesEffect:
     n_without: int
 
 
-def near_duplicates(
-    features: Mapping[str, np.ndarray], groups, sha256: Sequence[str] | None = None, tolerance: float = TOLERANCE
-) -> pd.DataFrame:
+def near_duplicates(features: Mapping[str, np.ndarray], groups, sha256: Sequence[str] | None = None) -> pd.DataFrame:
     """Pairs of items in different groups that are the same file, or the same to the backbone at every tap.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        groups: [n].
-        sha256: [n] hashes of the files; an empty one or None matches nothing. Left out when clips share a file.
-        tolerance: a pair is near-identical when its cosine is at least 1 - tolerance at every tap.
-    Returns:
-        Columns COLUMNS: first < second (row numbers), same_file, cosine (the smallest over taps); in order of rows. A
-        row of zeros has cosine 1 with another such row and 0 with any other.
-    Raises:
-        InputError: no taps, lengths that differ, features that are not finite.
+    features: tap -> [n, d_tap], the same rows; groups [n]; sha256 [n] hashes of the files, where an empty one matches
+    nothing (None when clips share a file). Columns COLUMNS, in order of rows: first < second (row numbers), same_file,
+    cosine (the smallest over taps; a row of zeros has 1 with another such row and 0 with any other).
     """
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     taps = sorted(check_taps(features, "duplicates", len(groups)), key=lambda x: x.shape[1])  # narrow ones first
-    if sha256 is not None and len(sha256) != len(groups):
-        raise InputError(f"duplicates: expected one of each a row, got {len(sha256)} hashes, {len(groups)} groups.")
     same = _same_hash(sha256, groups) if sha256 is not None else set()
-    found = same | {(int(a), int(b)) for a, b in zip(*_candidates(taps, groups, tolerance))}
+    found = same | {(int(a), int(b)) for a, b in zip(*_candidates(taps, groups))}
     first, second = np.array(sorted(found), dtype=np.int64).reshape(-1, 2).T
     cosine = np.min([_cosine(x, first, second) for x in taps], axis=0)
     same_file = np.array([pair in same for pair in zip(first.tolist(), second.tolist())], dtype=bool)
@@ -67,20 +55,11 @@ def duplicated(pairs: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def without_duplicates_effect(correct, duplicated) -> DuplicatesEffect:
-    """The score with and without the items that have a duplicate in another group.
+    """A score [n] with and without the items marked as duplicated, bool [n].
 
-    Args:
-        correct: [n], bool or a score of each item.
-        duplicated: bool [n].
-    Returns:
-        See `DuplicatesEffect`. The predictions stay what they are: duplicates are left out of the score, not of the
-        training rows of others.
-    Raises:
-        InputError: lengths that differ, or no items.
+    The predictions stay what they are: duplicates are left out of the score, not of the training rows of others.
     """
     correct, duplicated = np.asarray(correct, dtype=np.float64), np.asarray(duplicated, dtype=bool)
-    if correct.ndim != 1 or not len(correct) or correct.shape != duplicated.shape:
-        raise InputError(f"duplicates: expected [n] and [n], got scores {correct.shape}, marks {duplicated.shape}.")
     rest = correct[~duplicated]
     without = float(rest.mean()) if len(rest) else np.nan
     return DuplicatesEffect(float(correct.mean()), without, len(correct), len(rest))
@@ -94,11 +73,11 @@ def _same_hash(sha256: Sequence[str], groups: np.ndarray) -> set[tuple[int, int]
     return {pair for same in rows.values() for pair in combinations(same, 2) if groups[pair[0]] != groups[pair[1]]}
 
 
-def _candidates(taps: list[np.ndarray], groups: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """first, second [m] of all pairs within the tolerance at every tap, from a blockwise search at one of them."""
+def _candidates(taps: list[np.ndarray], groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """first, second [m] of all pairs within TOLERANCE at every tap, from a blockwise search at one of them."""
     n = len(groups)
     one, other = np.random.default_rng(0).integers(0, n, (2, _SAMPLE))
-    loose = [np.mean(_cosine(x, one, other) >= 1 - tolerance - _SLACK) for x in taps]
+    loose = [np.mean(_cosine(x, one, other) >= 1 - TOLERANCE - _SLACK) for x in taps]
     narrow = taps[int(np.argmin(loose))]  # the narrowest of those that separate best
     unit = _unit(narrow).astype(np.float32)
     dead = np.asarray(~unit.any(axis=1))
@@ -106,13 +85,13 @@ def _candidates(taps: list[np.ndarray], groups: np.ndarray, tolerance: float) ->
     step = max(1, _CHUNK_BYTES // (4 * n))
     for start in range(0, n, step):
         stop = min(start + step, n)
-        near = unit[start:stop] @ unit[start:].T >= 1 - tolerance - _SLACK
+        near = unit[start:stop] @ unit[start:].T >= 1 - TOLERANCE - _SLACK
         near |= dead[start:stop, None] & dead[start:]
         near &= groups[start:stop, None] != groups[start:]
         first, second = np.nonzero(np.triu(near, 1))
         first, second = first + start, second + start
         for x in taps:
-            kept = _cosine(x, first, second) >= 1 - tolerance
+            kept = _cosine(x, first, second) >= 1 - TOLERANCE
             first, second = first[kept], second[kept]
         firsts.append(first)
         seconds.append(second)

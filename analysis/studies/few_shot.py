@@ -59,25 +59,12 @@ def few_shot(
 ) -> FewShot:
     """Top-1 accuracy of every tap and read-out when it is trained on a few clips a class.
 
-    Args:
-        features: tap -> [n, d_tap], the same rows in the same order.
-        labels, groups: [n].
-        readouts: names that `transfer` knows.
-        shots: training clips a class.
-        transfer: (readout, x [n, d], targets bool [n, K], x_test [m, d], k) -> scores [m, K], larger is likelier.
-        k: neighbours of the k-NN read-outs; no more than the shots, so that one clip a class is 1-NN.
-        n_draws: training sets of each size.
-        seed: of the draws.
-    Returns:
-        See `FewShot`. The interval is the draws' own spread (which clips were annotated), on recordings that overlap.
-    Raises:
-        InputError: lengths that differ, fewer than two classes with two groups, no number of shots that can be drawn.
+    features: tap -> [n, d_tap], the same rows; labels, groups [n]. transfer: (read-out, x [n, d], targets bool [n, K],
+    x_test [m, d], k) -> scores [m, K], larger is likelier. k: neighbours; no more than the shots, so that one clip a
+    class is 1-NN. The interval is the draws' own spread (which clips were annotated), on recordings that overlap.
+    InputError: fewer than two classes with two groups, no number of shots that can be drawn.
     """
     names, groups = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
-    if not features or not len(readouts) or any(len(x) != len(names) for x in (groups, *features.values())):
-        raise InputError(f"few shots: expected a tap, a read-out, a row and a group a label, got {len(names)} labels.")
-    if not len(shots) or min(shots) < 1 or n_draws < 1:
-        raise InputError(f"few shots: expected 1 or more, got shots {list(shots)}, {n_draws} draws.")
     classes, codes = np.unique(names, return_inverse=True)
     lone = [c for c in range(len(classes)) if len(np.unique(groups[codes == c])) < 2]
     left_out = {str(classes[c]): f"one group, {(codes == c).sum()} clips" for c in lone}
@@ -106,20 +93,12 @@ def few_shot(
 
 
 def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
-    """Where the mean curve of a tap crosses that of the reference tap, under the same read-out.
+    """Where the mean curve of a tap crosses that of the reference tap under the same read-out: records, and a sentence.
 
-    Args:
-        table: of `FewShot`.
-        reference: a tap in it, usually the final embedding.
-    Returns:
-        Records, in order of read-out, tap and shots: readout, tap, reference, before and after (the numbers of shots
-        between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap
-        that leads from there on); and one sentence. Curves that only touch do not cross.
-    Raises:
-        InputError: the reference is not in the table.
+    Records, in order of read-out, tap and shots: readout, tap, reference, before and after (the numbers of shots
+    between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap that
+    leads from there on). Curves that only touch do not cross.
     """
-    if reference not in set(table["tap"]):
-        raise InputError(f"few shots: expected one of {', '.join(pd.unique(table['tap']))}, got {reference!r}.")
     records = []
     for readout, rows in table.groupby("readout", sort=False):
         curves = rows.pivot(index="shots", columns="tap", values="score").sort_index()

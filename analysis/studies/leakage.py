@@ -50,13 +50,9 @@ def compare(
     rank_*: 1 is the best tap, equals share their mean rank. siblings: the difference among the
     n_siblings rows that share their group with another row, the only
     ones that random folds can help directly (nan when there are none).
-    InputError: lengths that differ, groups that are all of one row (nothing to leak), too few groups for the folds.
+    InputError: groups that are all of one row (nothing to leak), too few groups for the folds.
     """
     labels, names = np.asarray(labels), np.asarray(groups)
-    if not features or not len(labels) == len(names):
-        raise InputError(f"leakage: {len(labels)} labels, {len(names)} groups; expected one a row and at least a tap.")
-    if repeats < 1:
-        raise InputError(f"leakage: expected at least 1 repeat, got {repeats}.")
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
     has_sibling = sizes[codes] > 1
     if not has_sibling.any():
@@ -89,11 +85,11 @@ def compare(
     return table.assign(**about, unit=unit, grouping=grouping)[list(COLUMNS)]
 
 
-def of_run(run: Path | str, n_folds: int = 5, repeats: int = 10, seed: int = 0) -> pd.DataFrame:
-    """`compare` of a finished sweep, from the features.h5 and predictions.csv in its folder. Given folds are not used:
-    both kinds are dealt anew, in the same number."""
+def of_run(run: Path | str, repeats: int = 10) -> pd.DataFrame:
+    """`compare` of a finished sweep, from the features.h5 and predictions.csv in its folder. The sweep's own folds are
+    not used: both kinds are dealt anew."""
     run = read_run(run)
-    return compare(run.features, run.labels, run.groups, n_folds=n_folds, repeats=repeats, seed=seed, **run.how)
+    return compare(run.features, run.labels, run.groups, repeats=repeats, **run.how)
 
 
 def read(path: Path | str) -> pd.DataFrame:

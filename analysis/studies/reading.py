@@ -10,15 +10,9 @@ from ...features.csv_files import read_csv
 
 
 def read_table(path: Path | str, columns: Sequence[str], text: Collection[str], what: str) -> pd.DataFrame:
-    """The table that a study wrote.
+    """The table that a study wrote. text: columns of text; the others are numbers and may have gaps.
 
-    Args:
-        path: the CSV.
-        columns: those that it must have. text: which of them are text; numbers may have gaps.
-        what: the table in words, for messages.
-
-    Raises:
-        InputError: no such file, or another table.
+    InputError: no such file, or another table than `what`.
     """
     gaps = {name: [""] for name in columns if name not in text}
     try:

@@ -54,10 +54,8 @@ class _Neighbours:
                 break
         flat = np.flatnonzero(hits)
         first = np.concatenate([[0], np.cumsum(hits.sum(axis=1))[:-1]])
-        labels = codes[order.ravel()[flat[first[:, None] + np.arange(k)]]]  # [m, k]
-        width = int(codes.max()) + 1
-        votes = np.bincount((labels + width * np.arange(len(labels))[:, None]).ravel(), minlength=width * len(labels))
-        return votes.reshape(-1, width).argmax(axis=1) == codes[chosen]  # the smallest of equals, as in analysis.knn
+        nearest = order.ravel()[flat[first[:, None] + np.arange(k)]]  # [m, k]
+        return knn.vote(codes[nearest]) == codes[chosen]
 
 
 def curve(
@@ -87,19 +85,17 @@ def curve(
     and so of loss. p_two_agree, spearman_two: the same between two draws without a common group, over `pairs` draws
     for which there were clips enough (nan when there were none). Intervals of shares: Wilson, 95 %, of the number of
     draws; they do not tell what other clips would have given. top, tied (joined by ";"): of all clips.
-    InputError: lengths that differ, a class or size too small for k neighbours, fewer than 3 taps.
+    InputError: a class or size too small for k neighbours, fewer than 3 taps.
     """
     labels, folds = np.asarray(labels), np.asarray(folds)
     names, codes = np.unique(labels, return_inverse=True)
     groups = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    if not len(labels) == len(folds) == len(groups):
-        raise InputError(f"budget: {len(labels)} labels, {len(folds)} folds, {len(groups)} groups; expected one a row.")
     if len(features) < 3:
         raise InputError(f"budget: expected 3 or more taps to rank, got {len(features)}.")
     sizes = _sizes(np.bincount(codes), per_class, k)
     neighbours, correct = {}, {}
     for tap, x in features.items():
-        correct[tap] = knn.correct(x, labels, folds, k, metric)  # checks its arguments, too
+        correct[tap] = knn.correct(x, labels, folds, k, metric)
         neighbours[tap] = _neighbours(np.asarray(x), folds, metric)
     full = np.array([rows.mean() for rows in correct.values()])
     best = list(features)[int(full.argmax())]
@@ -125,12 +121,10 @@ def curve(
     return pd.DataFrame(records).assign(draws=draws, **about)[list(COLUMNS)]
 
 
-def of_run(run: Path | str, per_class: Sequence[int] | None = None, draws: int = 200, seed: int = 0) -> pd.DataFrame:
+def of_run(run: Path | str, draws: int = 200) -> pd.DataFrame:
     """`curve` of a finished sweep, from the features.h5 and predictions.csv in its folder."""
     run = read_run(run)
-    return curve(
-        run.features, run.labels, run.folds, run.groups, per_class=per_class, draws=draws, seed=seed, **run.how
-    )
+    return curve(run.features, run.labels, run.folds, run.groups, draws=draws, **run.how)
 
 
 def enough(frame: pd.DataFrame, share: float = 0.95, column: str = "p_within_tie") -> int | None:

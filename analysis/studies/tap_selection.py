@@ -53,17 +53,10 @@ def forward_select(
 ) -> Selection:
     """Choose n_taps taps greedily; equal scores go to the tap that comes first. Deterministic in `seed`.
 
-    Args:
-        features: tap -> [n, d_t] of any widths, the same rows. Of more rows than MAX_ROWS so many are drawn, the
-            classes in turn, which evens out the classes; `Selection.n` tells.
-        y: labels [n]. folds: [n]. groups: [n] or None, what the bootstrap draws.
-
-    Returns:
-        The taps. What the choice is worth on rows it never saw is estimated too, from three folds on.
-
-    Raises:
-        InputError: no taps or fewer than n_taps; shapes that differ; features that are not finite; one fold; one
-            group; too few rows outside a fold.
+    features: tap -> [n, d_t], the same rows. Of more rows than MAX_ROWS so many are drawn, the classes in turn, which
+    evens them out; `Selection.n` tells. y, folds [n]; groups [n] or None, what the bootstrap draws. What the choice is
+    worth on rows it never saw is estimated too, from three folds on. InputError: fewer than n_taps taps, shapes that
+    differ, features that are not finite, one fold, one group, too few rows outside a fold.
     """
     y, folds, groups = _checked(features, y, folds, groups, n_taps)
     rows = _thinned(y, MAX_ROWS, seed)
@@ -170,10 +163,6 @@ def _checked(features, y, folds, groups, n_taps):
     groups = np.arange(len(y)) if groups is None else np.asarray(groups)
     if not 1 <= n_taps <= len(features):
         raise InputError(f"tap selection: expected 1 to {len(features)} taps, all that there are, got {n_taps}.")
-    if y.ndim != 1 or not len(y) or folds.shape != y.shape or groups.shape != y.shape:
-        raise InputError(
-            f"tap selection: expected one each a row, got labels {y.shape}, folds {folds.shape}, groups {groups.shape}."
-        )
     check_taps(features, "tap selection", len(y))
     return y, folds, groups
 

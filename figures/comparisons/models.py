@@ -23,7 +23,7 @@ from ..labels import name_beside
 
 TABLE = "ranking.csv"
 COLUMNS = ("model", "tap", "last", "macs_per_s")
-USES = {"training_free": "without training", "linear": "with a linear head"}
+USES = {use: words.lower() for use, words in wording.USES.items()}
 READOUTS = {
     "knn": "Euclidean k-NN",
     "knn-cosine": "cosine k-NN",
@@ -49,11 +49,7 @@ def has_data(run: Path) -> bool:
 
 @style.styled
 def draw(run: Path) -> Figure:
-    """Draw the folder that `birdprobe compare` wrote.
-
-    Raises:
-        InputError: no ranking.csv there, or that of a sweep.
-    """
+    """Draw the folder that `birdprobe compare` wrote. InputError: no ranking.csv there, or that of a sweep."""
     table = read(Path(run))
     uses = [use for use in USES if table[use].notna().any()]
     models = list(dict.fromkeys(table["model"]))

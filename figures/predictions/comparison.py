@@ -18,27 +18,20 @@ from .. import style
 
 TABLE = "comparison.csv"
 ROW_IN, GAP_IN, HEAD_IN, AXIS_IN = 0.2, 0.1, 0.36, 0.32  # heights: a line, between members, the titles, the ticks below
-SIDE_IN, INDENT_IN, BETWEEN_IN = 0.1, 0.12, 0.22
+SIDE_IN, INDENT_IN, BETWEEN_IN, RIGHT_IN = 0.1, 0.12, 0.22, 0.24  # right: half of the longest tick label
 LABELS_IN = 2.0  # names take no more of the width than this
 ABSOLUTE, DIFFERENCE = 0.46, 0.54  # how the panels share what the names leave
 
 
 @style.styled
 def draw(run: Path) -> Figure:
-    """Draw a comparison of predictions with the truth.
-
-    Args:
-        run: A folder with comparison.csv, or the CSV itself, as `analysis.predictions.comparison.write` left it.
-
-    Raises:
-        InputError: The file is not there, or is another table.
-    """
+    """Draw comparison.csv of a folder, or that CSV, as `analysis.predictions.comparison.write` left it."""
     run = Path(run)
     frame = comparison.read(run / TABLE if run.is_dir() else run)
     lines, total = layout(frame)
     figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
     left = names(figure, lines, height - HEAD_IN)
-    room = style.WIDTH_IN - left - BETWEEN_IN - SIDE_IN
+    room = style.WIDTH_IN - left - BETWEEN_IN - RIGHT_IN
     score = style.add_panel(figure, left, foot + AXIS_IN, ABSOLUTE * room, total, ylim=(total, 0))
     second = left + ABSOLUTE * room + BETWEEN_IN
     gain = style.add_panel(figure, second, foot + AXIS_IN, DIFFERENCE * room, total, ylim=(total, 0))

@@ -77,13 +77,8 @@ def draw_published(
 ) -> Figure:
     """Published Figure 1: stem, stages, blocks and head, those that the head reads outlined.
 
-    Args:
-        run: a sweep of a backbone with the 26 blocks of Perch v2.
-        published: tap -> published accuracy, written above ours.
-        head: the taps that the published head reads.
-
-    Raises:
-        InputError: another backbone.
+    run: a sweep of a backbone with the 26 blocks of Perch v2, else an InputError. published: tap -> published
+    accuracy, written above ours. head: the taps that the published head reads.
     """
     data = Run(Path(run))
     if (found := len(data.architecture["blocks"])) != PUBLISHED_BLOCKS:

@@ -24,13 +24,8 @@ MOST = 4  # taps in colour besides the reference
 def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
     """Draw RUN/shots.csv, the CSV itself, or the table of `analysis.studies.few_shot.few_shot`.
 
-    Args:
-        source: the folder, the file or the table.
-        reference: the tap that is drawn dashed and always named; by default `embedding`, else the last in the table.
-    Returns:
-        The figure. In colour, besides the reference: the taps that lead most often at some number of shots.
-    Raises:
-        InputError: it is not there, or another table.
+    reference: the tap that is drawn dashed and always named; by default `embedding`, else the last in the table. In
+    colour besides it: the taps that lead most often at some number of shots.
     """
     if not isinstance(source, pd.DataFrame):
         source = Path(source)

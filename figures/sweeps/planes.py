@@ -25,13 +25,7 @@ GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
 def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Figure:
     """Draw RUN/planes.csv with RUN/plane_scores.csv, or the two frames of `projection.Planes`.
 
-    Args:
-        source: the run folder, or columns tap, item, label, x, y.
-        scores: one row a tap, columns `projection.PLANE_COLUMNS`; without it planes have no scores in their titles.
-    Returns:
-        The figure.
-    Raises:
-        InputError: the table is not there, or another.
+    Without scores planes have none in their titles.
     """
     if not isinstance(source, pd.DataFrame):
         run = Run(Path(source))

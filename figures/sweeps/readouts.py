@@ -40,15 +40,9 @@ def has_ranks(run: Path) -> bool:
 
 @style.styled
 def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
-    """The heat map of a run folder, or of the table READOUT_COLUMNS: taps down, read-outs across.
+    """The heat map of a run folder, or of the table of its readouts.csv: taps down, read-outs across.
 
-    Args:
-        source: a folder with readouts.csv, or that table.
-        reference: the tap to mark; by default that of config.json, else `embedding`, else the last.
-    Returns:
-        The figure.
-    Raises:
-        InputError: the table is not there, or another.
+    reference: the tap to mark; by default that of config.json, else `embedding`, else the last.
     """
     scores, reference = _scores(source, reference)
     row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))

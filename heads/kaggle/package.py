@@ -107,7 +107,10 @@ def write_kernel(
     check_settings(tta_shifts, row_s, budget_minutes, gaussian, power, genus, group)
     OutputFolder(out, KIND).check(overwrite)
     check_sources(source, model, head, fold)
-    wanted = Wanted(taxonomy, genus, group, prior, prior_weight=prior_weight, gaussian=gaussian, power=power)
+    wanted = Wanted(
+        taxonomy=taxonomy, genus=genus, group=group, prior=prior, prior_weight=prior_weight, gaussian=gaussian,
+        power=power,
+    )  # fmt: skip
     check_files(wanted)  # before a slow fusing
     with OutputFolder(out, KIND).replacing() as draft:
         package = draft / "package"

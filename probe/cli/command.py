@@ -17,11 +17,7 @@ Quiet = Annotated[
 
 
 def command(name: str, function: Callable[..., None]) -> Callable[..., None]:
-    """A function as a command: with --quiet, and told what is kept when it is stopped.
-
-    Args:
-        name: of the command, as it is typed. function: its body, annotated as typer wants it.
-    """
+    """A function, annotated as typer wants it, as a command: with --quiet, and told what is kept when it is stopped."""
 
     @functools.wraps(function)
     def run(quiet: bool = False, **given: Any) -> None:
@@ -40,11 +36,7 @@ def command(name: str, function: Callable[..., None]) -> Callable[..., None]:
 
 
 def stopped(name: str, output: Any) -> str:
-    """What is left of a command that was stopped, and how to go on, in one line.
-
-    Args:
-        name: of the command. output: what it was writing, if anything.
-    """
+    """What is left of a command that was stopped while it wrote `output`, and how to go on, in one line."""
     if name in RESUMED:
         return f"stopped. {RESUMED[name]} kept; the same command goes on from there."
     if output is None:

@@ -102,7 +102,7 @@ def print_blend(made) -> None:
     if made.effects:
         print_table(table(made.effects))
     if made.compared is not None:
-        print_table(comparison.attempts(made.compared))
+        print_table(comparison.short_attempts(made.compared))
     shares = ", ".join(f"{name} {share:.3g}" for name, share in made.weights.items())
     print(f"{made.path}: {len(made.table)} rows x {made.table.shape[1]} classes, valid; weights {shares}")
 

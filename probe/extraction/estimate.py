@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ...features import InputError, audio
-from ...features.playback import AS_RECORDED, Playback
 from ...features.recordings import Clip, Recordings
 from ...features.store import FeatureStore
 from ...features.store.file import feature_bytes
@@ -71,28 +70,19 @@ def estimate(
     backbone: Backbone,
     recordings: Recordings,
     *,
-    open_s: float = 0.0,
     selection: Selection,
     dtype: str = "float32",
-    batch_size: int | None = None,
     seed: int = 0,
-    playback: Playback = AS_RECORDED,
+    open_s: float = 0.0,
     price: float | None = None,
     trial_s: float = TRIAL_S,
+    **how: Any,
 ) -> Estimate:
     """Extract a random part of the recordings into a store that is thrown away, and reckon the rest from it.
 
-    Args:
-        backbone, recordings, selection, dtype, batch_size, seed, playback: as `extract`.
-        open_s: seconds that opening the backbone took.
-        price: of one core for one hour, in whatever money.
-        trial_s: seconds of the longest try, about half of all.
-
-    Returns:
-        The estimate; of one process on this machine.
-
-    Raises:
-        InputError: no recording whose header tells how long it is, or none that can be used.
+    selection, dtype, seed, how: as `extract`; one process, whatever `how` says. open_s: seconds that opening the
+    backbone took. price: of one core for one hour. trial_s: seconds of the longest try, about half of all. InputError:
+    no recording whose header tells how long it is, or none that can be used.
     """
     lengths = [_seconds(clip) for clip in recordings.clips]
     known = [(clip, length) for clip, length in zip(recordings.clips, lengths) if length]
@@ -101,8 +91,8 @@ def estimate(
     whole_s = sum(length for _, length in known) * len(lengths) / len(known)
     pieces = [_piece(clip, length) for clip, length in known]
     random.Random(seed).shuffle(pieces)
-    how: dict[str, Any] = {"selection": selection, "dtype": dtype, "batch_size": batch_size, "seed": seed}
-    trial = _tried(backbone, recordings, pieces, trial_s, **how, playback=playback)
+    how |= {"selection": selection, "dtype": dtype, "seed": seed, "jobs": 1, "cluster": None}
+    trial = _tried(backbone, recordings, pieces, trial_s, **how)
     windows_a_clip = _windows_a_clip(selection)
 
     def load(audio_s: float, n_clips: float, fixed_s: float) -> Load:

@@ -99,11 +99,7 @@ def stale(path: Path, sample_rate: int, clips: ClipBatch) -> bool:
 def fill(
     path: Path, key: StoreKey, backbone, clips: ClipBatch, meta: dict, settings: Settings, workers: int, bar: Progress
 ) -> tuple[int, tuple[str, ...]]:
-    """Create or resume the store and compute what it lacks. A complete one is left as it is.
-
-    Returns:
-        Its number of rows, and the warnings about the files that were read now, each once.
-    """
+    """Create or resume the store and compute what it lacks; its number of rows, and warnings about the files read."""
     warnings: dict[str, None] = {}
     if path.exists():
         store = FeatureStore.open(path, "r", key)

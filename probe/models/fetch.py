@@ -132,13 +132,10 @@ def unpack(entry: Entry, archive: Path, folder: Path) -> Path:
 
 
 def download(entry: Entry, folder: Path, retries: int, log: Callable[[str], None]) -> Path:
-    """The entry's file in `folder`, its hash checked.
+    """The entry's file in `folder`, its hash checked. InputError: out of reach, or another file.
 
     What a connection that broke off has brought stays beside the model's place, hidden, if the server offers ranges of
     bytes (RFC 9110, 14): the next try, of this call or a later one, asks for the rest.
-
-    Raises:
-        InputError: out of reach, or another file.
     """
     import pooch
     import requests

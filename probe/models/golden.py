@@ -14,11 +14,10 @@ FLOOR = 1e-3  # of noise below the rest: where a spectrum is empty, rounding alo
 
 
 def golden_windows(sample_rate: int, samples: int) -> np.ndarray:
-    """Four windows made from formulas alone, so that they are the same everywhere.
+    """float32 [4, samples] made from formulas alone, the same everywhere; peaks of about 0.25 and below.
 
-    Returns:
-        float32 [4, samples], peaks of about 0.25 and below: a chord of steady tones, a chirp from 500 Hz to 8 kHz,
-        clicks four times a second, and noise of a linear congruential generator.
+    A chord of steady tones, a chirp from 500 Hz to 8 kHz, clicks four times a second, and noise of a linear
+    congruential generator.
     """
     t = np.arange(samples) / sample_rate
     seconds = samples / sample_rate
@@ -51,11 +50,7 @@ def recording_files(audio: Path | str) -> list[Path]:
 
 
 def recorded_windows(files: list[Path], sample_rate: int, samples: int, count: int = 8) -> np.ndarray:
-    """The first window of some recordings, spread over all there are; short ones are padded with silence.
-
-    Returns:
-        float32 [n, samples], n at most `count`.
-    """
+    """float32 [n, samples]: the first window of up to `count` recordings, spread over all; short ones are padded."""
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, count).astype(int))]
     rows = [read(file, sample_rate)[:samples] for file in chosen]
     return np.stack([np.pad(row, (0, samples - len(row))) for row in rows]).astype(np.float32)

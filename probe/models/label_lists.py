@@ -42,11 +42,7 @@ def finding(path: Path, backbone: Backbone, entry: Entry | None, said: Said) -> 
 def find(model: Path, width: int | None = None) -> tuple[str, ...]:
     """The labels of a model's scores: of its metadata, else of a file beside it, else those that ship for Wren.
 
-    Args:
-        model: an ONNX file.
-        width: how many scores there are; None does not ask.
-
-    Raises: InputError where there is no list, or one of another length.
+    InputError: no list, or one that is not `width` long (None: any will do).
     """
     graph = onnx.load(model, load_external_data=False)
     labels = said_of(graph, model).labels or beside(model)[0]

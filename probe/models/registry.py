@@ -162,8 +162,7 @@ def find(name: str) -> Entry | None:
 def resolve(model: str | Path) -> Path:
     """The file that MODEL means: a path that exists, or a name of `birdprobe models`.
 
-    Raises:
-        InputError: a name whose file is not on this machine yet; a bare word that is neither a file nor a name.
+    InputError: a name whose file is not on this machine yet; a bare word that is neither a file nor a name.
     """
     path = Path(model)
     if path.exists() or len(path.parts) != 1 or (entry := find(str(model))) is None:

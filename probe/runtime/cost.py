@@ -49,19 +49,11 @@ def open_timed(
     budget_s: float = 2.0,
     repeats: int = 8,
 ) -> tuple[ort.InferenceSession, dict[str, Timing]]:
-    """A session of an opened model on the CPU, and what each tap costs in it, at batch 4: one session for both.
+    """A session of an opened model on the CPU, and tap -> what it costs in it, at batch 4: one session for both.
 
-    Args:
-        exposed: the model. Its nodes get other names. row: the shape of one window, without the batch axis.
-        threads, spinning: of the session, see `open_session`.
-        budget_s: seconds for the calls; at least two are made after one to warm up, and at most `repeats`.
-
-    Returns:
-        The session, and {tap: milliseconds a window and their spread}. The lower quartile of the calls counts: what
-        else a machine does only ever adds time.
-
-    Raises:
-        InputError: ONNX Runtime cannot open or run the model.
+    exposed: its nodes get other names. row: the shape of one window, without the batch axis. budget_s: seconds for the
+    calls; at least two are made after one to warm up, and at most `repeats`. The lower quartile of the calls counts:
+    what else a machine does only ever adds time. InputError: ONNX Runtime cannot open or run the model.
     """
     with tempfile.TemporaryDirectory(prefix="birdprobe-") as folder:
         prefix = Path(folder) / "profile"

@@ -126,11 +126,7 @@ class DeviceSession:
 def check_noise(opened: DeviceSession, row: tuple[int, ...], batch: int) -> DeviceCheck:
     """How far the device is from the CPU on seeded noise, in a batch as large as those that are fed later.
 
-    Args:
-        row: the shape of one window. batch: windows a call.
-
-    Raises:
-        InputError: a tap beyond the precision's tolerance, NaN, or a device that fails.
+    row: the shape of one window. InputError: a tap beyond the precision's tolerance, NaN, or a device that fails.
     """
     spec, names = data_input(opened.session), list(opened.outputs)
     x = audio_like((batch, *row), spec.dtype)

@@ -180,16 +180,11 @@ def candidates(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
 
 
 def to_float16(model: onnx.ModelProto, stem: Block | None) -> onnx.ModelProto:
-    """A float16 form of an exposed model with the same float32 inputs and outputs.
+    """A float16 form of an exposed model with the same float32 inputs and outputs. InputError: it cannot be converted.
 
     A spectrogram's powers overflow float16 (65,504) and its quiet bands vanish in it, and deep maps sum past it, so
-    what comes before the stem and what makes the taps stay in float32. ONNX Runtime's own converter does the work.
-
-    Args:
-        model: with outputs `birdprobe/TAP`; left as it is. stem: what the front end leads to; None converts all of it.
-
-    Raises:
-        InputError: the graph cannot be converted.
+    what comes before the stem and what makes the taps stay in float32 (no stem: all is converted). ONNX Runtime's own
+    converter does the work.
     """
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 

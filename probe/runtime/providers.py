@@ -85,12 +85,8 @@ CPU = Device()
 def find_device(device: str = "auto", precision: str = "float32") -> Device:
     """The device of this name, or the best there is.
 
-    Args:
-        device: one of DEVICES. precision: one of PRECISIONS.
-
-    Raises:
-        InputError: an unknown word, a device that this installation does not have or that does not answer (with the
-            line that installs it), or a precision that the device has not.
+    InputError: an unknown word, a device that this installation does not have or that does not answer (with the line
+    that installs it), or a precision that the device has not.
     """
     check_choice("--device", device, DEVICES)
     check_choice("--precision", precision, PRECISIONS)

@@ -44,17 +44,10 @@ def submit(
     started: float | None = None,
     say: Callable[[str], None] = print,
 ) -> KaggleRun:
-    """Write OUTPUT/submission.csv.
+    """Write OUTPUT/submission.csv: `package` is what `birdprobe kernel` packed, `competition` has test_soundscapes/.
 
-    Args:
-        package: the folder that `birdprobe kernel` packed.
-        competition: the competition's folder, with test_soundscapes/.
-        output: the notebook's working folder.
-        started: the time.monotonic() from which the budget counts; None: now.
-        say: told one line at a time.
-
-    Returns: what was predicted, and how.
-    Raises: InputError where nothing can be predicted, or the model knows none of the classes.
+    started: the time.monotonic() from which the budget counts; None: now. InputError: nothing can be predicted, or the
+    model knows none of the classes.
     """
     config = json.loads((package / "config.json").read_text(encoding="utf-8"))
     audio = sorted((competition / "test_soundscapes").glob("*.ogg"))

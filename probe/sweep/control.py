@@ -21,9 +21,9 @@ from ..blocks.architecture import Block
 from ..extraction.extract import Extraction, extract
 from ..models.randomise import randomise
 from ..runtime.backbone import Backbone
-from .conclusion import USES
 from .data import FoldedClips
-from .score import Verdict, items_of, rank_taps, score_taps
+from .items import Items
+from .score import Verdict, rank_taps, score_taps
 from .settings import Settings
 from .studies.finding import Finding
 
@@ -66,11 +66,7 @@ def check_trained(backbone: Backbone) -> None:
 def extract_control(
     backbone: Backbone, recordings: Recordings, run: Path, settings: Settings, **given: Any
 ) -> Extraction:
-    """Features of the untrained network at the same taps, in RUN/control.h5.
-
-    Args:
-        backbone: the trained network, opened. given: the arguments of `extract`.
-    """
+    """Features of the untrained network at the trained one's taps, in RUN/control.h5. given: arguments of `extract`."""
     with TemporaryDirectory() as folder:
         trained, untrained = (Path(folder) / name for name in ("trained.onnx", "untrained.onnx"))
         trained.write_bytes(backbone.model.SerializeToString())  # with its front end and other inputs bound
@@ -103,30 +99,19 @@ def study_control(
     score: str,
     progress: Callable[[str], None] = lambda tap: None,
 ) -> Finding:
-    """Score the untrained network as the trained one was.
+    """Score the untrained network, of the store, as the trained one was, whose units, verdict and folds are given.
 
-    Args:
-        store_path: the control's store. units, verdict, folded: of the trained network. score: what was ranked by.
-
-    Returns:
-        control.csv (columns of ranking.csv), control_readouts.csv (of readouts.csv), a line, and answer.json's
-        `control`.
-
-    Raises:
-        InputError: other clips in the store than were ranked.
+    control.csv (columns of ranking.csv), control_readouts.csv (of readouts.csv), a line, and answer.json's `control`.
+    InputError: other clips in the store than were ranked.
     """
     with FeatureStore.open(store_path) as store:
-        same, targets = items_of(store, folded, folded.classes, settings.unit)
-        if list(same.table["file"]) != list(units.table["file"]):
+        same = Items.of(store, folded, folded.classes, settings.unit)
+        if list(same.column("file")) != list(units.table["file"]):
             raise InputError(f"{store_path}: other clips than in features.h5. Were files changed while it was made?")
-        names = readouts.parse(settings.readout)
-        scores = score_taps(store, same, targets, names, settings.k, progress)
-        ranked = rank_taps(
-            *(store, same, scores, targets, folded.classes, blocks, {}),
-            *(settings.k, settings.metric, score, settings.seed),
-        )
-    chance = {"top1": verdict.answer.chance, "auc": 0.5}.get(score, float(targets.mean()))
-    found = {use: reached(verdict, ranked, use, chance) for use in USES if getattr(verdict.conclusion, use)}
+        scores = score_taps(same, readouts.parse(settings.readout), settings.k, progress)
+        ranked = rank_taps(same, scores, blocks, {}, settings, score)
+    chance = {"top1": verdict.answer.chance, "auc": 0.5}.get(score, float(same.targets.mean()))
+    found = {use: reached(verdict, ranked, use, chance) for use in verdict.conclusion.uses}
     said = sentence(found, chance, verdict)
     uses = {use: asdict(one) for use, one in found.items()}
     return Finding(

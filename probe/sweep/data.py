@@ -66,13 +66,7 @@ def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -
 
 def training_clips(audio: Path | str, settings: Settings) -> Recordings:
     """The clips of AUDIO that a sweep ranks on; classes that are too rare for the folds are left out and told."""
-    recordings = read_recordings(
-        audio,
-        group_regex=settings.group_regex,
-        groups_column=settings.groups,
-        fold_regex=settings.fold_regex,
-        column=settings.column,
-    )
+    recordings = settings.read(audio)
     least = settings.min_per_class or (2 if recordings.folding != "none" else settings.folds)
     return choose(drop_rare(recordings, least, audio), settings.classes, settings.per_class, settings.seed)
 
@@ -80,8 +74,7 @@ def training_clips(audio: Path | str, settings: Settings) -> Recordings:
 def held_out_clips(audio: Path | str, settings: Settings, classes: Collection[str]) -> Recordings:
     """The clips that a sweep is tested on, grouped by file or by site; of a BirdCLEF folder its labelled soundscapes.
 
-    Raises:
-        InputError: none of them carries a class of the training clips, or no sites are known.
+    InputError: none of them carries a class of the training clips, or no sites are known.
     """
     soundscapes = Path(audio) / SOUNDSCAPE_LABELS
     recordings = read_recordings(soundscapes if soundscapes.is_file() else audio, column=settings.test_column)

@@ -13,7 +13,8 @@ from ..blocks.architecture import Block
 from ..extraction.extract import Extraction
 from ..runtime.cost import Timing
 from .data import Data, FoldedClips, fold_clips, group_clips
-from .score import Verdict, items_of, project, rank_taps, score_taps
+from .items import Items
+from .score import Verdict, project, rank_taps, score_taps
 from .settings import Settings, parse_shots
 from .shift import Shift, rank_shift, score_shift
 from .studies.duplicates import shared_with_test, study_duplicates
@@ -66,45 +67,39 @@ def rank_cached(
     with FeatureStore.open(extraction.store) as store:
         log("ranking")
         folded = fold_clips(data.recordings, settings, skipped_of(store))
-        units, targets = items_of(store, folded, folded.classes, settings.unit)
-        with Progress("ranking", len(store.taps), "taps", wanted=progress) as bar:
-            scores = score_taps(store, units, targets, names, settings.k, lambda tap: bar.advance(note=tap))
-        verdict = rank_taps(
-            *(store, units, scores, targets, folded.classes, blocks, cost),
-            *(settings.k, settings.metric, data.score, settings.seed),
-        )
-        beside = [study_timings(cost), study_duplicates(store, units, folded.table, verdict, scores, targets)]
+        items = Items.of(store, folded, folded.classes, settings.unit)
+        with Progress("ranking", len(items.taps), "taps", wanted=progress) as bar:
+            scores = score_taps(items, names, settings.k, lambda tap: bar.advance(note=tap))
+        verdict = rank_taps(items, scores, blocks, cost, settings, data.score)
+        beside = [study_timings(cost), study_duplicates(items, folded.table, verdict, scores)]
         if data.held_out is not None and tested is not None:
             log("scoring the test recordings")
             with FeatureStore.open(tested.store) as test_store:
-                test_units, test_targets = items_of(
-                    test_store, group_clips(data.held_out, skipped_of(test_store)), folded.classes, settings.unit
-                )
-                test_scores = score_shift(store, units, targets, test_store, test_units, names, settings.k)
-                groups = test_units.table["group"].to_numpy()
+                clips = group_clips(data.held_out, skipped_of(test_store))
+                others = Items.of(test_store, clips, folded.classes, settings.unit)
+                test_scores = score_shift(items, others, names, settings.k)
                 shift = rank_shift(
-                    *(test_scores, test_targets, groups, verdict.readouts, settings.k, data.score, settings.seed)
+                    *(test_scores, others.targets, others.column("group"), verdict.readouts, settings.k),
+                    *(data.score, settings.seed),
                 )
                 beside.append(shared_with_test(store.rows(), test_store.rows()))
-        beside += studied(store, units, verdict, settings, progress, log)
+        beside += studied(items, verdict, settings, progress, log)
         if settings.projection != "none":
             log(f"plane of the last blocks, {settings.projection}")
-            projected = project(store, units, blocks, settings.projection, settings.seed)
-        return Found(verdict, shift, projected, joined(beside), units, store.rows(), folded)
+            projected = project(items, blocks, settings.projection, settings.seed)
+        return Found(verdict, shift, projected, joined(beside), items.units, store.rows(), folded)
 
 
-def studied(
-    store: FeatureStore, units: Units, verdict: Verdict, settings: Settings, progress: bool, log: Log
-) -> list[Finding]:
+def studied(items: Items, verdict: Verdict, settings: Settings, progress: bool, log: Log) -> list[Finding]:
     """The studies beside the ranking: those without read-outs always, few labels and planes where asked for."""
-    found = [study_label_free(store, units, verdict, settings.seed)]
+    found = [study_label_free(items, verdict, settings.seed)]
     if sizes := parse_shots(settings.shots):
         log("few labels")
-        found.append(study_shots(store, units, verdict, sizes, settings.k, settings.seed, progress))
+        found.append(study_shots(items, verdict, sizes, settings.k, settings.seed, progress))
     if settings.planes:
         method = "pca" if settings.projection == "none" else settings.projection
         log(f"plane of every tap, {method}")
-        found.append(study_planes(store, units, method, settings.k, settings.seed))
+        found.append(study_planes(items, method, settings.k, settings.seed))
     return found
 
 

@@ -48,16 +48,10 @@ KIND = Kind(
 
 
 def prepare(run: Path, overwrite: bool, stores: Iterable[str]) -> tuple[OutputFolder, bool]:
-    """Accept the run folder, or refuse it; see `OutputFolder.check`. Nothing is changed.
+    """The run folder, accepted by `OutputFolder.check`, and whether its stores may be replaced. Nothing is changed.
 
-    Args:
-        stores: names of the stores that the sweep fills. In a folder that no sweep began they are never replaced.
-
-    Returns:
-        The folder, and whether its stores may be replaced.
-
-    Raises:
-        InputError: the folder is refused, or one of the stores would not be replaced and is none.
+    stores: names of those that the sweep fills; in a folder that no sweep began they are never replaced. InputError:
+    the folder is refused, or one of the stores would not be replaced and is none.
     """
     folder = OutputFolder(run, KIND)
     folder.check(overwrite)
@@ -69,12 +63,9 @@ def prepare(run: Path, overwrite: bool, stores: Iterable[str]) -> tuple[OutputFo
 
 
 def write(run: Path, tables: Mapping[str, pd.DataFrame], config: dict) -> None:
-    """The run's files, in the place of an older run's once all are written. Pictures and the page are added later.
+    """The run's tables by their file names, in the place of an older run's once all are written; pictures come later.
 
     Until `finish` the run counts as unfinished: after a kill the same command goes on, and replaces it.
-
-    Args:
-        tables: by their file names, all of them among TABLES, ranking.csv one of them.
     """
     with OutputFolder(run, KIND).replacing() as draft:
         for name, table in tables.items():

@@ -8,9 +8,8 @@ import pandas as pd
 
 from ...analysis import readouts, wording
 from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
-from ...analysis.scored_items import Units
-from ...features.store import FeatureStore
 from .conclusion import Conclusion, conclude
+from .items import Items
 from .published_answer import plain
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
@@ -71,25 +70,14 @@ class Shift:
         }
 
 
-def score_shift(
-    store: FeatureStore,
-    units: Units,
-    targets: np.ndarray,
-    test_store: FeatureStore,
-    test_units: Units,
-    names: Sequence[str],
-    k: int,
-) -> dict[Cell, np.ndarray]:
-    """Class scores of the test items by read-outs fitted on all training items: (tap, read-out) -> float64 [m, K]."""
+def score_shift(items: Items, tested: Items, names: Sequence[str], k: int) -> dict[Cell, np.ndarray]:
+    """Class scores of the tested items by read-outs fitted on all others: (tap, read-out) -> float64 [m, K]."""
     scores: dict[Cell, np.ndarray] = {}
-    for tap in store.taps:
-        x, others = store.read(tap), test_store.read(tap)
+    for tap in items.taps:
+        vectors = items.vectors(tap), tested.vectors(tap)
         for name in names:
-            train, test = (
-                unit.maps(part) if name == readouts.ATTENTIVE else unit.vectors(part)
-                for unit, part in ((units, x), (test_units, others))
-            )
-            scores[tap, name] = readouts.transfer(name, train, targets, test, k)
+            train, test = (items.maps(tap), tested.maps(tap)) if name == readouts.ATTENTIVE else vectors
+            scores[tap, name] = readouts.transfer(name, train, items.targets, test, k)
     return scores
 
 
@@ -102,15 +90,7 @@ def rank_shift(
     metric: str,
     seed: int = 0,
 ) -> Shift:
-    """Rank the cells on the test items, and set the choice in domain beside it.
-
-    Args:
-        scores: `score_shift`. targets: bool [m, K] of the test items. groups: [m].
-        domain: the ranking of the same cells in domain. k: neighbours. metric: "top1", "auc" or "cmap".
-
-    Returns:
-        The shift.
-    """
+    """Rank the cells on the test items (targets bool [m, K], groups [m]); domain: the same cells ranked in domain."""
     ranked = rank_readouts(scores, targets, groups, domain.reference, metric, seed=seed)
     tables = (part.table.set_index(["tap", "readout"])["score"] for part in (domain, ranked))
     inside, outside = (scores.to_dict() for scores in tables)

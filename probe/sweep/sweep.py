@@ -15,13 +15,10 @@ from typing import Any
 
 import onnxruntime
 
-from ...features.playback import Playback
 from ...features.progress import Log, Progress, listener
-from ...features.schema import checked
-from ...features.windows import Selection
+from ...features.schema import checked, forwards
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
-from ..runtime.providers import find_device
 from .control import STORE as CONTROL
 from .control import check_trained, extract_control, study_control
 from .data import Data, read_data
@@ -36,6 +33,7 @@ PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfi
 
 
 @checked
+@forwards(Settings)
 def sweep(
     model: Path | str,
     audio: Path | str,
@@ -121,10 +119,6 @@ def run_sweep(
     """`sweep` without its pictures: arguments as there, the settings as one record."""
     started = time.perf_counter()
     settings.check()
-    given: dict[str, Any] = {
-        "selection": Selection.parse(settings.select, settings.hop, settings.overlap),
-        "playback": Playback.parse(settings.speed, settings.bandpass),
-    }
     wanted = {FEATURES: True, TEST: test is not None, CONTROL: settings.control}
     folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
@@ -132,7 +126,7 @@ def run_sweep(
         if part is not None and part.kind:
             log(f"{place}: {part.kind}")
     log(f"opening {model}{' and timing it up to each tap' if settings.timing else ''}")
-    backbone = open_backbone(model, settings)
+    backbone = settings.open(model, timed=settings.timing)
     if settings.control:
         check_trained(backbone)
     if backbone.device_check:
@@ -140,7 +134,7 @@ def run_sweep(
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
     with folder.begun():
-        stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress, **given)
+        stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress)
     extraction, tested, untrained = stores[FEATURES], stores.get(TEST), stores.get(CONTROL)
     found = rank_cached(extraction, tested, backbone.blocks, data, settings, backbone.cost, progress, log)
     if untrained is not None:
@@ -166,33 +160,11 @@ def run_sweep(
     return SweepResult(run)
 
 
-def open_backbone(model: Path, settings: Settings) -> Backbone:
-    """The backbone at the taps that were asked for."""
-    return Backbone.open(
-        model,
-        taps=settings.taps,
-        pooling=settings.pool,
-        sample_rate=settings.sample_rate,
-        window_s=settings.window_s,
-        normalise=settings.normalise,
-        frontend=settings.frontend,
-        inputs=settings.inputs,
-        device=find_device(settings.device, settings.precision),
-        threads=1,  # one-thread sessions called from a thread a core: the fastest where measured
-        timed=settings.timing,
-    )
-
-
 def extract_stores(
-    backbone: Backbone, data: Data, run: Path, settings: Settings, log: Log, **given: Any
+    backbone: Backbone, data: Data, run: Path, settings: Settings, log: Log, *, overwrite: bool, progress: bool
 ) -> dict[str, Extraction]:
-    """File name in RUN -> the features of the recordings, of those of TEST and of the control, not yet published.
-
-    Args:
-        given: further arguments of `extract`.
-    """
-    given |= {name: getattr(settings, name) for name in ("dtype", "batch_size", "jobs", "seed", "cluster")}
-    given["publish"] = False
+    """File name in RUN -> the features of the recordings, of those of TEST and of the control, not yet published."""
+    given = settings.how | {"overwrite": overwrite, "progress": progress, "publish": False}
     stores = {FEATURES: extract(backbone, data.recordings, run / FEATURES, **given)}
     if data.held_out is not None:
         stores[TEST] = extract(backbone, data.held_out, run / TEST, **given)

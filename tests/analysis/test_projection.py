@@ -104,10 +104,6 @@ def test_umap_is_deterministic_and_keeps_classes_together():
 
 def test_bad_input_is_one_line():
     x = np.ones((5, 2))
-    with pytest.raises(InputError, match=r"expected one of umap, pca.*got 'tsne'"):
-        projection.trajectories({"a": x}, np.arange(5), method="tsne")
-    with pytest.raises(InputError, match="expected at least one tap, got none"):
-        projection.trajectories({}, np.arange(5))
     with pytest.raises(InputError, match="expected 3 or more rows"):
         projection.trajectories({"a": x[:2]}, np.arange(2))
     with pytest.raises(InputError, match=r"tap b: expected \[5, d\].*got features \(4, 2\)"):
@@ -151,5 +147,3 @@ def test_plane_scores_over_seeds(monkeypatch):
     np.testing.assert_allclose(scores["silhouette"], scores[["silhouette_lo", "silhouette_hi"]].mean(axis=1))
     few = projection.plane_scores({"a": features["block_00"][::3]}, labels[::3], np.arange(20) % 2)
     assert few.scores["method"].tolist() == ["pca"]
-    with pytest.raises(InputError, match="expected at least one seed, got none"):
-        projection.plane_scores(features, labels, np.arange(60) % 3, seeds=())

@@ -42,16 +42,9 @@ def test_one_reference_for_all_may_be_given_by_name():
     assert one.table.equals(every.table) and one.reference == every.reference == "block_2"
 
 
-@pytest.mark.parametrize(
-    ("references", "message"),
-    [
-        ({"block_0": "block_1"}, "expected a reference for each tap, got none for block_1"),
-        (REFERENCES | {"block_2": "block_9"}, "expected the reference 'block_9' among them"),
-    ],
-)
-def test_missing_references_are_refused(references, message):
-    with pytest.raises(InputError, match=message):
-        rank_readouts(*sweep(np.random.default_rng(0), 4, 1), references, n_boot=5, n_perm=20)
+def test_a_reference_that_was_not_ranked_is_refused():
+    with pytest.raises(InputError, match="expected the reference 'block_9' among them"):
+        rank_readouts(*sweep(np.random.default_rng(0), 4, 1), REFERENCES | {"block_2": "block_9"}, n_boot=5, n_perm=20)
 
 
 @pytest.mark.parametrize("n_groups", [8, 20])  # all sign patterns, and random ones
@@ -82,5 +75,3 @@ def test_a_larger_family_costs_and_equal_cells_never_differ():
     twins = compare_pairs(ranking, [(("twin", "knn"), ("block_0", "knn"))], every)
     assert twins["p"].item() == twins["p_adjusted"].item() == 1 and twins["difference"].item() == 0
     assert compare_pairs(ranking, []).empty
-    with pytest.raises(InputError, match="expected a ranked cell"):
-        compare_pairs(ranking, [(("block_9", "knn"), ("block_0", "knn"))])

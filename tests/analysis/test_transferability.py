@@ -106,18 +106,12 @@ def test_regret_of_a_score_that_knows_and_of_one_that_does_not():
         pytest.approx(-1),
     ]
     assert table.loc["flat", "tap"] == "stem" and np.isnan(table.loc["flat", "spearman"])
-    with pytest.raises(InputError, match="got missing values"):
-        transferability.label_free_regret(scores * np.nan, labelled)
-    with pytest.raises(InputError, match="each once"):
-        transferability.label_free_regret(scores.iloc[1:], labelled)
 
 
 def test_bad_input_is_one_line():
     x = np.random.default_rng(0).standard_normal((50, 4))
     with pytest.raises(InputError, match="at least two classes, got 1"):
         transferability.logme(x, np.zeros(50))
-    with pytest.raises(InputError, match=r"labels \(49,\)"):
-        transferability.logme(x, np.arange(49))
     x[0, 0] = np.inf
     for function in (transferability.effective_rank, lambda x: transferability.logme(x, np.arange(50))):
         with pytest.raises(InputError, match="not finite"):

@@ -10,6 +10,7 @@ from birdprobe.analysis.predictions import comparison as table
 from birdprobe.features import InputError
 from birdprobe.figures import gallery, style
 from birdprobe.figures.predictions import comparison
+from birdprobe.probe.cli.terminal import print_table
 from tests.pictures import colliding, cut_off, shared
 from tests.runs import make_run
 
@@ -127,3 +128,23 @@ def test_the_same_table_gives_the_same_bytes_from_a_folder_or_a_file(tmp_path):
 )
 def test_ticks_of_differences_carry_their_sign(value, text):
     assert comparison.signed(value) == text
+
+
+def test_a_tick_at_the_right_end_would_keep_its_label_off_the_edge(tmp_path):
+    write(tmp_path, LAYOUTS["members with steps"])
+    figure = comparison.draw(tmp_path)
+    figure.canvas.draw()
+    gain = figure.axes[1]
+    widest = max(tick.label1.get_window_extent().width for tick in gain.xaxis.get_major_ticks())
+    assert gain.get_window_extent().x1 + widest / 2 < (style.WIDTH_IN - 0.02) * figure.dpi
+
+
+def test_the_terminal_has_an_interval_on_one_line(tmp_path, capsys):
+    frame = write(tmp_path, LAYOUTS["members with steps"])
+    print_table(table.short_attempts(frame))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = frame.iloc[1]
+    assert any(
+        f"[{first.lo:.3f}, {first.hi:.3f}]  [{first.vs_raw_lo:+.3f}, {first.vs_raw_hi:+.3f}]" in line for line in lines
+    )

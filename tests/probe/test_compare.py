@@ -17,7 +17,7 @@ from birdprobe.features.store import FeatureStore, import_features
 from birdprobe.figures.comparisons.models import draw
 from birdprobe.probe.cli.terminal import print_table
 from birdprobe.probe.sweep.compare import compare
-from birdprobe.probe.sweep.compare.pairing import pair_runs, unique_names
+from birdprobe.probe.sweep.compare.pairing import Source, pair_runs, unique_names
 from birdprobe.probe.sweep.compare.tables import short_names, short_summary
 from birdprobe.probe.sweep.result import SweepResult
 from birdprobe.probe.sweep.sweep import sweep
@@ -147,7 +147,7 @@ def test_two_settings_of_one_model_are_named_by_their_runs(place):
 def test_names_stay_unique():
     configs = [{"model": {"path": f"models/{name}.onnx"}} for name in ("a", "a", "b", "a")]
     paths = [Path(p) for p in ("x/one", "y/one", "x/two", "x/b")]
-    assert unique_names(paths, configs) == ["one", "one 2", "b", "b 2"]
+    assert unique_names([Source(*both, None, None) for both in zip(paths, configs)]) == ["one", "one 2", "b", "b 2"]
 
 
 def test_clips_that_one_run_lacks_are_left_out_and_counted(place, tmp_path):
@@ -165,7 +165,7 @@ def test_clips_that_one_run_lacks_are_left_out_and_counted(place, tmp_path):
     kept = whole[whole["file"].isin(paired.table["file"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(paired.table, kept)  # folds, too, are the first run's
     for model in paired.models:
-        own = read_run(model.run)
+        own = read_run(model.path)
         rows = [list(own.table["file"]).index(name) for name in paired.table["file"]]
         np.testing.assert_array_equal(model.vectors("block_01"), own.features["block_01"][rows])
 

@@ -26,8 +26,7 @@ GROUP_COLUMN = "sonotype_group"
 def read_groups(path: Path | str) -> dict[str, str]:
     """label -> group of a CSV with primary_label and sonotype_group (taxonomy.csv may have that column); empty is none.
 
-    Raises:
-        InputError: No such table or columns, a label in two groups.
+    InputError: no such table or columns, a label in two groups.
     """
     groups: dict[str, str] = {}
     for line, row in read_csv(Path(path), ("primary_label", GROUP_COLUMN))[1]:

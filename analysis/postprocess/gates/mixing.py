@@ -17,11 +17,7 @@ from ..step import Reach
 
 
 def values_of(member: pd.DataFrame, table: pd.DataFrame, name: str) -> np.ndarray:
-    """float64 [rows, classes]: the member's values in the rows and columns of the table.
-
-    Raises:
-        InputError: Rows or columns that the member lacks.
-    """
+    """The member's values float64 [rows, classes] in the rows and columns of the table; InputError: it lacks some."""
     for what, have, want in (("rows", member.index, table.index), ("columns", member.columns, table.columns)):
         absent = want[~want.isin(have)]
         if len(absent):

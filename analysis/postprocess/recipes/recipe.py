@@ -41,7 +41,7 @@ class Recipe:
 class Built:
     """steps: to be applied to the first member's table. left_out: one line a part that could not be, and why.
 
-    weights: the members' shares in what the mixing steps make, by name.
+    weights: the members' shares in what comes out, by name.
     """
 
     steps: tuple[Step, ...]
@@ -135,11 +135,7 @@ PARTS: dict[str, tuple[tuple[str, ...], Callable[..., Step]]] = {
 
 
 def read_recipe(name: Path | str) -> Recipe:
-    """The recipe of a name (`eos7`) or of a TOML file.
-
-    Raises:
-        InputError: No such recipe; no TOML, an unknown step or setting, naming the place.
-    """
+    """The recipe of a name (`eos7`) or of a TOML file. InputError: none, no TOML, an unknown step or setting."""
     path = Path(name)
     known = sorted(one.stem for one in OURS.glob("*.toml"))
     if str(name) in known:

@@ -60,8 +60,7 @@ class LiteGraph:
 def read(path: Path) -> LiteGraph:
     """Read a TensorFlow Lite file.
 
-    Raises:
-        InputError: no such file, another format, a damaged one, several subgraphs; or the package `tflite` is missing.
+    InputError: no such file, another format, a damaged one, several subgraphs; or the package `tflite` is missing.
     """
     try:
         import tflite

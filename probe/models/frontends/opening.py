@@ -31,14 +31,9 @@ def open_model(
 ) -> onnx.ModelProto:
     """The model, with one input that is a waveform where it can be one.
 
-    Args:
-        path: an ONNX file.
-        frontend: what makes the spectrogram that the model takes, see `frontend`.
-        inputs: values of the other inputs, each `name=value`: a number, `zeros`, `ones`, or numbers with commas.
-        sample_rate: Hz, window_s: seconds; of the front end, where it needs them.
-
-    Raises:
-        InputError: a file that cannot be read; several inputs without values; a front end that does not fit.
+    frontend: what makes the spectrogram that the model takes, see `frontend`; sample_rate, window_s: its, where it
+    needs them. inputs: values of the other inputs, each `name=value`: a number, `zeros`, `ones`, or numbers with
+    commas. InputError: a file that cannot be read, inputs without values, a front end that does not fit.
     """
     path = Path(path)
     model = read(path)

@@ -28,10 +28,9 @@ def open_onnx(
     device: Device = CPU,
     **classifier: Any,
 ) -> OnnxPredictor:
-    """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor.
+    """A fused ONNX file, or with `labels` any ONNX classifier, as a predictor; see `birdprobe.heads.soundscapes`.
 
-    Args: as `birdprobe.heads.soundscapes.open_predictor`; classifier: what `open_classifier` is told besides.
-    Raises: InputError where the file, its metadata or the labels do not belong together.
+    classifier: what `open_classifier` is told besides. InputError: file, metadata and labels do not belong together.
     """
     path = Path(path)
     opened = open_fused(path, threads) if labels is None else open_classifier(path, Path(labels), threads, **classifier)
@@ -41,11 +40,8 @@ def open_onnx(
 def open_fused(path: Path, threads: int | None = 1, identity: str | None = None) -> OnnxPredictor:
     """A file that `birdprobe fuse` wrote, or `birdprobe export` of a trained model.
 
-    Args:
-        path: the ONNX file.
-        threads: of one call.
-        identity: its hash where that is known; otherwise it is computed, which needs onnx.
-    Raises: InputError where its metadata are missing or do not fit.
+    identity: its hash where that is known; otherwise it is computed, which needs onnx. InputError: its metadata are
+    missing or do not fit.
     """
     session = sessions.open_session(path, threads, spinning=False)
     about = session.get_modelmeta().custom_metadata_map

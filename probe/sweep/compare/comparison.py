@@ -22,7 +22,7 @@ from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
 from ...notebook import as_html
 from ..result import Answer, SweepResult
-from ..settings import CHOICES
+from ..settings import Settings
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs
 from .tables import best_of_models, describe, page, readouts_table, short_summary, summary, taps_table
@@ -160,7 +160,7 @@ def check_options(readout: str, score: str) -> tuple[str, ...]:
     names = readouts.parse(readout)
     if readouts.ATTENTIVE in names:
         raise InputError("`--readout` must name read-outs of pooled vectors, got attentive. Leave it out.")
-    check_choice("--score", score, CHOICES["score"])
+    check_choice("--score", score, Settings.CHOICES["score"])
     return names
 
 
@@ -197,11 +197,7 @@ def metric_of(score: str, paired: PairedRuns) -> str:
 def score_models(
     paired: PairedRuns, names: Sequence[str], progress: bool = True
 ) -> tuple[dict[Cell, np.ndarray], dict[str, tuple[str, str]]]:
-    """Out-of-fold class scores of every model's taps, all with the folds of the first run.
-
-    Returns:
-        ((model/tap, read-out) -> float64 [n, K], model/tap -> (model, tap)).
-    """
+    """((model/tap, read-out) -> scores float64 [n, K] by the first run's folds, model/tap -> (model, tap))."""
     folds = paired.table["fold"].to_numpy()
     scores: dict[Cell, np.ndarray] = {}
     cells: dict[str, tuple[str, str]] = {}

@@ -12,7 +12,8 @@ import numpy as np
 
 from ....analysis import wording
 from ....analysis.readout_ranking import ALPHA, Cell, ReadoutRanking, compare_pairs
-from ..conclusion import PUBLISHED, USE_WORDS, USES, Advice, advise, few_groups
+from ....analysis.readouts import USES
+from ..conclusion import PUBLISHED, Advice, advise, few_groups
 
 Names = Mapping[str, tuple[str, str]]  # the ranking's name of a tap -> (model, tap)
 
@@ -94,7 +95,7 @@ class ModelConclusion:
     @property
     def lines(self) -> list[str]:
         """The sentence, one line a part."""
-        uses = [f"{USE_WORDS[use]}: {self._use(part)}." for use, part in self.uses.items()]
+        uses = [f"{wording.USES[use]}: {self._use(part)}." for use, part in self.uses.items()]
         return [line for line in (self._headline(), *uses, few_groups(self.n_groups, self.smallest_p)) if line]
 
     @property
@@ -149,11 +150,9 @@ class ModelConclusion:
 
 
 def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConclusion:
-    """The conclusion that a ranking over several models gives.
+    """The conclusion of a ranking over several models, each tap against its own model's last one.
 
-    Args:
-        ranking: every model's taps under every read-out, each with its model's last tap as reference.
-        names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
+    names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
     """
     known = tuple(dict.fromkeys(ranking.table["readout"]))
     uses = {use: [name for name in every if name in known] for use, every in USES.items()}

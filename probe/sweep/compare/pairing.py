@@ -12,25 +12,40 @@ from ....analysis.runs import block_of
 from ....analysis.scored_items import Probed, read_run
 from ....features import InputError
 from ....features.store import FeatureStore
+from ..items import multi_hot
 from ..result import SweepResult
-from ..score import last_before_classifier, multi_hot
+from ..score import last_before_classifier
 from .stores import read_store
 
 Run = Path | str | SweepResult
 
 
 @dataclass(frozen=True, eq=False)
-class ComparedModel:
+class Source:
+    """A run as it was read: its folder, or the store. config: what config.json says. probed: its items.
+
+    labels: of each item all labels, the primary one first, and the hash of its audio.
+    """
+
+    path: Path
+    config: dict
+    probed: Probed
+    labels: pd.DataFrame
+
+    @property
+    def unit(self) -> str:
+        return self.probed.unit
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedModel(Source):
     """One run of a comparison.
 
-    name: unique among the runs. run: its folder. config: its config.json. probed: its vectors. rows: int [n], which of
-    its items are compared, in the order of the first run. left_out: how many are not, since another run lacks them.
+    name: unique among the runs. rows: int [n], which of its items are compared, in the order of the first run; labels
+    are theirs. left_out: how many are not, since another run lacks them.
     """
 
     name: str
-    run: Path
-    config: dict
-    probed: Probed
     rows: np.ndarray
 
     @property
@@ -83,21 +98,15 @@ class PairedRuns:
 
     @property
     def unit(self) -> str:
-        return self.first.probed.unit
+        return self.first.unit
 
 
 def pair_runs(runs: Sequence[Run]) -> PairedRuns:
-    """Read finished sweeps and keep the items that all of them ranked.
+    """Read finished sweeps, after the first also stores, and keep the items that all of them ranked.
 
     Clips are paired by file name and group, and by start where a file holds several; windows by start too. Group,
-    label and fold are those of the first run.
-
-    Args:
-        runs: folders of finished sweeps, or sweeps; after the first also stores, see `stores.read_store`.
-
-    Raises:
-        InputError: fewer than two runs, one twice, no finished sweep, clips with windows, windows of different lengths,
-            labels that disagree, no item in common.
+    label and fold are those of the first run. InputError: fewer than two runs, one twice, no finished sweep, clips with
+    windows, windows of different lengths, labels that disagree, no item in common.
     """
     paths = [run.path if isinstance(run, SweepResult) else Path(run) for run in runs]
     if len(paths) < 2:
@@ -105,81 +114,79 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     if len({path.resolve() for path in paths}) < len(paths):
         twice = next(path for path, n in Counter(p.resolve() for p in paths).items() if n > 1)
         raise InputError(f"{twice}: the same run is given twice, different ones wanted.")
-    configs, probed, labels, told = read_all(paths)
-    check_units(paths, configs, probed)
-    rows = common_rows(paths, probed)
-    labels = [one.iloc[kept].reset_index(drop=True) for one, kept in zip(labels, rows)]
-    table = probed[0].table.iloc[rows[0]].reset_index(drop=True)
-    check_labels(paths, labels, table)
+    sources, told = read_all(paths)
+    check_units(sources)
+    rows = common_rows(sources)
     models = tuple(
-        ComparedModel(*parts) for parts in zip(unique_names(paths, configs), paths, configs, probed, rows, strict=True)
+        ComparedModel(one.path, one.config, one.probed, one.labels.iloc[kept].reset_index(drop=True), name, kept)
+        for one, kept, name in zip(sources, rows, unique_names(sources), strict=True)
     )
+    table = sources[0].probed.table.iloc[rows[0]].reset_index(drop=True)
+    check_labels(models, table)
     classes = tuple(sorted(set(table["label"])))
-    return PairedRuns(
-        models, table, multi_hot(list(labels[0]["labels"]), classes), classes, (*told, *warnings_of(models, labels))
-    )
+    targets = multi_hot(list(models[0].labels["labels"]), classes)
+    return PairedRuns(models, table, targets, classes, (*told, *warnings_of(models)))
 
 
-def read_all(paths: Sequence[Path]) -> tuple[list[dict], list[Probed], list[pd.DataFrame], list[str]]:
-    """(config, items, labels of the items) of every run, and warnings; stores are read as the first run's items."""
+def read_all(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
+    """The runs, and warnings; stores are read as the first run's items."""
     if paths[0].is_file():
         raise InputError(
             f"{paths[0]}: a file, wanted the folder of a sweep first: clips, labels and folds are its. "
             "`birdprobe store rank` ranks stores alone."
         )
-    configs: list[dict] = []
-    probed: list[Probed] = []
-    labels: list[pd.DataFrame] = []
+    found: list[Source] = []
     told: list[str] = []
     for path in paths:
         if path.is_file():
-            config, one, names, warning = read_store(path, paths[0], probed[0], labels[0])
-            config["score"] = configs[0].get("score", "top1")
+            first = found[0]
+            config, items, labels, warning = read_store(path, first.path, first.probed, first.labels)
+            config["score"] = first.config.get("score", "top1")
+            found.append(Source(path, config, items, labels))
             told += [warning] if warning else []
         else:
-            config, one = SweepResult(path).config, read_run(path)
-            names = labels_of(path, one)
-        configs.append(config)
-        probed.append(one)
-        labels.append(names)
-    return configs, probed, labels, told
+            config, items = SweepResult(path).config, read_run(path)
+            found.append(Source(path, config, items, labels_of(path, items)))
+    return found, told
 
 
-def check_units(paths: Sequence[Path], configs: Sequence[dict], probed: Sequence[Probed]) -> None:
+def check_units(sources: Sequence[Source]) -> None:
     """Refuse to pair clips with windows, or windows of different lengths."""
-    for path, config, one in zip(paths[1:], configs[1:], probed[1:]):
-        if one.unit != probed[0].unit:
+    first = sources[0]
+    for one in sources[1:]:
+        if one.unit != first.unit:
             raise InputError(
-                f"{path}: {one.unit}s are ranked, {probed[0].unit}s in {paths[0]}; the same unit wanted. "
-                f"Sweep again with --unit {probed[0].unit}?"
+                f"{one.path}: {one.unit}s are ranked, {first.unit}s in {first.path}; the same unit wanted. "
+                f"Sweep again with --unit {first.unit}?"
             )
-        lengths = config["model"].get("window_s"), configs[0]["model"].get("window_s")
-        if one.unit == "window" and path.is_dir() and lengths[0] != lengths[1]:
+        length, wanted = (source.config["model"].get("window_s") for source in (one, first))
+        if one.unit == "window" and one.path.is_dir() and length != wanted:
             raise InputError(
-                f"{path}: windows of {lengths[0]} s are ranked, of {lengths[1]} s in {paths[0]}; equal ones wanted. "
+                f"{one.path}: windows of {length} s are ranked, of {wanted} s in {first.path}; equal ones wanted. "
                 "Sweep both with --unit clip?"
             )
 
 
-def common_rows(paths: Sequence[Path], probed: Sequence[Probed]) -> list[np.ndarray]:
+def common_rows(sources: Sequence[Source]) -> list[np.ndarray]:
     """Of each run the rows that all have, in the order of the first."""
-    tables = [one.table for one in probed]
-    with_start = probed[0].unit == "window" or any(table["file"].duplicated().any() for table in tables)
+    first, unit = sources[0], sources[0].unit
+    with_start = unit == "window" or any(one.probed.table["file"].duplicated().any() for one in sources)
     indices = []
-    for path, table in zip(paths, tables):
+    for one in sources:
+        table = one.probed.table
         parts = [table["file"], table["group"].astype(str)]
         index = pd.MultiIndex.from_arrays([*parts, table["start_s"].round(3)] if with_start else parts)
         if not index.is_unique:
             name = index[index.duplicated()][0][0]
-            raise InputError(f"{path}: {name} is there twice with one start and group, so it cannot be paired.")
+            raise InputError(f"{one.path}: {name} is there twice with one start and group, so it cannot be paired.")
         indices.append(index)
     common = indices[0]
     for index in indices[1:]:
         common = common[common.isin(index)]
     if not len(common):
-        grouping = " and ".join(dict.fromkeys(repr(one.grouping) for one in probed))
+        grouping = " and ".join(dict.fromkeys(repr(one.probed.grouping) for one in sources))
         raise InputError(
-            f"{paths[1]}: no {probed[0].unit} in common with {paths[0]}, by file name and group "
+            f"{sources[1].path}: no {unit} in common with {first.path}, by file name and group "
             f"(grouped by {grouping}). "
             "Are they runs on the same folder with the same --group-regex?"
         )
@@ -187,7 +194,7 @@ def common_rows(paths: Sequence[Path], probed: Sequence[Probed]) -> list[np.ndar
 
 
 def labels_of(path: Path, probed: Probed) -> pd.DataFrame:
-    """Every item's file, labels (all of them, the primary one first) and the hash of its audio."""
+    """See `Source.labels`."""
     with FeatureStore.open(path / "features.h5") as store:
         rows = store.rows().drop_duplicates("clip").set_index("clip").loc[probed.table["clip"]]
     primary = probed.table["label"].astype(str)
@@ -196,45 +203,44 @@ def labels_of(path: Path, probed: Probed) -> pd.DataFrame:
     return pd.DataFrame({"labels": labels, "sha256": rows["sha256"].to_numpy()})
 
 
-def check_labels(paths: Sequence[Path], labels: Sequence[pd.DataFrame], table: pd.DataFrame) -> None:
+def check_labels(models: Sequence[ComparedModel], table: pd.DataFrame) -> None:
     """Refuse runs that call the same clip by different labels."""
-    for path, one in zip(paths[1:], labels[1:]):
-        different = [i for i, (a, b) in enumerate(zip(one["labels"], labels[0]["labels"])) if set(a) != set(b)]
+    first = models[0]
+    for model in models[1:]:
+        pairs = list(zip(model.labels["labels"], first.labels["labels"]))
+        different = [i for i, (ours, theirs) in enumerate(pairs) if set(ours) != set(theirs)]
         if different:
-            i = different[0]
-            found, wanted = (";".join(part["labels"].iloc[i]) for part in (one, labels[0]))
+            found, wanted = map(";".join, pairs[different[0]])
             raise InputError(
-                f"{path}: {table['file'].iloc[i]} is labelled {found!r}, in {paths[0]} {wanted!r} "
+                f"{model.path}: {table['file'].iloc[different[0]]} is labelled {found!r}, in {first.path} {wanted!r} "
                 f"({len(different)} of {len(table)} differ); the same labels wanted. Were they swept on different data?"
             )
 
 
-def warnings_of(models: Sequence[ComparedModel], labels: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+def warnings_of(models: Sequence[ComparedModel]) -> tuple[str, ...]:
     """What was left out, and where the runs are less alike than they should be."""
     said = []
-    unit = models[0].probed.unit
-    for model, one in zip(models, labels):
+    first = models[0]
+    for model in models:
         if model.left_out:
             said.append(
-                f"{model.name}: {model.left_out} of {len(model.probed.table)} {unit}s left out, not in every run."
+                f"{model.name}: {model.left_out} of {len(model.probed.table)} {first.unit}s left out, not in every run."
             )
-        other = int((one["sha256"].notna() & (one["sha256"] != labels[0]["sha256"])).sum())
+        hashes = model.labels["sha256"]
+        other = int((hashes.notna() & (hashes != first.labels["sha256"])).sum())
         if other:
-            said.append(f"{model.name}: {other} {unit}s have the names of {models[0].name}'s, but other audio.")
-        if model.probed.k != models[0].probed.k:
-            said.append(
-                f"{model.name}: swept with --k {model.probed.k}; compared with {models[0].probed.k} neighbours."
-            )
+            said.append(f"{model.name}: {other} {first.unit}s have the names of {first.name}'s, but other audio.")
+        if model.probed.k != first.probed.k:
+            said.append(f"{model.name}: swept with --k {model.probed.k}; compared with {first.probed.k} neighbours.")
     return tuple(said)
 
 
-def unique_names(paths: Sequence[Path], configs: Sequence[dict]) -> list[str]:
+def unique_names(sources: Sequence[Source]) -> list[str]:
     """A name a run: the model's file name without its ending; of a model that is there twice, the run's folder."""
-    stems = [Path(str(config["model"].get("path", path.name))).stem for path, config in zip(paths, configs)]
-    shared = {stem for stem, n in Counter(stems).items() if n > 1}
+    stems = [Path(str(one.config["model"].get("path", one.path.name))).stem for one in sources]
     names: list[str] = []
-    for stem, path in zip(stems, paths):
-        name = wanted = path.resolve().name if stem in shared else stem
+    for stem, one in zip(stems, sources):
+        name = wanted = one.path.resolve().name if stems.count(stem) > 1 else stem
         number = 2
         while name in names:
             name, number = f"{wanted} {number}", number + 1

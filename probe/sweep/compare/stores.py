@@ -11,20 +11,11 @@ from ....features.store import FeatureStore, align_store
 
 
 def read_store(path: Path, run: Path, probed: Probed, labels: pd.DataFrame) -> tuple[dict, Probed, pd.DataFrame, str]:
-    """The items of a sweep that a store knows too, with the store's vectors.
+    """(what a run's config.json would say, the items that a sweep and a store know, their labels, a warning or "").
 
     An item is the mean over the store's windows that share time with it, weighted by that time: the windows of the two
-    need not be equally long. Labels, groups and folds are the sweep's.
-
-    Args:
-        path: a store, imported or extracted. run: the sweep's folder; probed: its items; labels: of these, see
-            `pairing.labels_of`.
-
-    Returns:
-        (what a run's config.json would say, its items, their labels, a warning or "").
-
-    Raises:
-        InputError: an unfinished store, no window in an item of the sweep, labels that disagree.
+    need not be equally long. Labels, groups and folds are those of the sweep: run is its folder, probed its items,
+    labels theirs. InputError: an unfinished store, no window in an item of the sweep, labels that disagree.
     """
     with FeatureStore.open(path) as store:
         if not store.complete:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, best_index, compare_pairs
+from ....analysis.readouts import USES
 from ....analysis.tables import Column, Table
-from ..conclusion import USE_WORDS, USES
 from .conclusion import Names
 from .pairing import ComparedModel, PairedRuns
 
@@ -19,10 +19,9 @@ MOST = 20  # characters of a model's name on the terminal
 def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
     """`readouts.csv`: one row a model, tap and read-out.
 
-    Returns:
-        A sweep's columns with `model` before them, vs_last* being against the model's own last tap, and after them
-        vs_best_last*: against the best last tap of any model under the same read-out, family-wise over all cells and
-        all models' last taps, so that picking the best model is paid for.
+    A sweep's columns with `model` before them, vs_last* being against the model's own last tap, and after them
+    vs_best_last*: against the best last tap of any model under the same read-out, family-wise over all cells and all
+    models' last taps, so that picking the best model is paid for.
     """
     table = ranking.table.reset_index(drop=True)
     lasts = list(dict.fromkeys(ranking.references.values()))
@@ -40,9 +39,8 @@ def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
 def taps_table(paired: PairedRuns, readouts: pd.DataFrame) -> pd.DataFrame:
     """`ranking.csv`: one row a model and tap, what it costs and its best read-out for each use.
 
-    Returns:
-        model, tap, index, stage, dim, last (whether it is the model's reference), macs (up to the tap, a window),
-        macs_per_s (a second of audio), and for each use `training_free`, `linear`: score, _lo, _hi, _readout.
+    last: whether it is the model's reference. macs: up to the tap, a window; macs_per_s: a second of audio. Of each use
+    `training_free`, `linear`: the score, _lo, _hi, _readout.
     """
     rows = []
     for model in paired.models:
@@ -125,7 +123,7 @@ def best_of_models(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, pd.D
             groups = cells.groupby("model", sort=False)["score"]
             best = cells.loc[[own.index[best_index(own, kept[own.index])] for _, own in groups]]
             best = best.sort_values("score", ascending=False, kind="stable")
-            found[USE_WORDS[use]] = best.assign(
+            found[wording.USES[use]] = best.assign(
                 interval=[wording.interval(*ends) for ends in zip(best.score, best.lo, best.hi)],
                 cost=[_cost(cost[key]) for key in zip(best["model"], best["tap"])],
             )
@@ -155,7 +153,7 @@ def page(readouts: pd.DataFrame, taps: pd.DataFrame, lines: Sequence[str], model
             "tap": taps["tap"],
             "MMAC/s of audio": taps["macs_per_s"].map(_cost),
             **{
-                USE_WORDS[use].lower(): [
+                wording.USES[use].lower(): [
                     f"{score:.3f} ({readout})" if readout else "–"
                     for score, readout in zip(taps[use], taps[f"{use}_readout"])
                 ]
@@ -178,7 +176,7 @@ def describe(model: ComparedModel) -> dict:
     settings, opened = model.config["settings"], model.config["model"]
     return {
         "name": model.name,
-        "run": str(model.run),
+        "run": str(model.path),
         **{key: opened.get(key) for key in ("path", "sha256", "preset", "sample_rate", "window_s", "normalise")},
         "pool": settings.get("pool"),
         "select": settings.get("select"),

@@ -12,16 +12,106 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ....analysis.readout_ranking import ReadoutRanking
+from ....analysis import wording
+from ....analysis.readout_ranking import ALPHA, Choice, ReadoutRanking
+from ....analysis.readouts import USES
 from . import text
-from .findings import USES, Advice, Findings, ScoredCell
 
 PUBLISHED = "knn"
 
 
 @dataclass(frozen=True)
-class Conclusion(Findings):
-    """The conclusion of a sweep, `answer.json`: the findings and what they come to in words."""
+class Advice(Choice):
+    """What to read for one use: the best cell of its read-outs, and the tap to read.
+
+    read: the best tap where it beats the reference, else the reference; read_readout, read_score: under which read-out
+    of this use, and what that gives.
+    """
+
+    read: str
+    read_readout: str
+    read_score: float
+
+
+@dataclass(frozen=True)
+class ScoredCell:
+    """A tap under a read-out, against the reference under the same read-out; p_adjusted is family-wise over all cells.
+
+    beats_last: better than the reference beyond chance. hi: the upper end of the 95 % interval of the difference.
+    """
+
+    readout: str
+    tap: str
+    score: float
+    vs_last: float
+    vs_last_hi: float
+    p_adjusted: float
+
+    @property
+    def beats_last(self) -> bool:
+        """Better than the reference beyond chance."""
+        return self.vs_last > 0 and self.p_adjusted < ALPHA
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The conclusion of a sweep, `answer.json`.
+
+    training_free, linear: advice for either use (None where none of its read-outs was asked for). published: the best
+    tap of the published protocol; published_elsewhere: that tap under the read-out to use without training.
+    reference: the last tap before the classifier. k: neighbours. n, n_groups: rows and groups. smallest_p: the least p
+    that the groups allow. winners: the best tap of every read-out; beating: every cell that beats the reference beyond
+    chance, the best first. taps: all of them, in graph order.
+    """
+
+    training_free: Advice | None
+    linear: Advice | None
+    published: Advice | None
+    published_elsewhere: ScoredCell | None
+    reference: str
+    metric: str
+    k: int
+    n: int
+    n_groups: int
+    smallest_p: float
+    winners: tuple[ScoredCell, ...]
+    beating: tuple[ScoredCell, ...]
+    taps: tuple[str, ...]
+
+    @property
+    def uses(self) -> dict[str, Advice]:
+        """The advice for each use that has one."""
+        found = {use: getattr(self, use) for use in USES}
+        return {use: advice for use, advice in found.items() if advice is not None}
+
+    @property
+    def readouts(self) -> tuple[str, ...]:
+        """Every read-out that was ranked."""
+        return tuple(cell.readout for cell in self.winners)
+
+    @property
+    def inner_first(self) -> tuple[str, ...]:
+        """The read-outs that have an inner tap first: neither the reference nor the logits."""
+        return tuple(cell.readout for cell in self.winners if self.is_inner(cell.tap))
+
+    @property
+    def agree(self) -> bool:
+        """Whether either use and the published protocol have the same tap first."""
+        named = [*self.uses.values(), *([self.published] if self.published else [])]
+        return len({advice.tap for advice in named}) == 1
+
+    @property
+    def misled(self) -> bool:
+        """Whether the published tap is clearly worse than the reference, read as it should be without training."""
+        return self.published_elsewhere is not None and self.published_elsewhere.vs_last_hi < 0
+
+    def is_inner(self, tap: str) -> bool:
+        """Whether a tap lies before the reference; the logits come after it."""
+        return tap != self.reference and tap.split("/")[0] != "logits"
+
+    def words(self, readout: str) -> str:
+        """A read-out in a sentence."""
+        return wording.readout_name(readout, self.k)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -48,15 +138,7 @@ class Conclusion(Findings):
 
 
 def conclude(ranking: ReadoutRanking, k: int) -> Conclusion:
-    """The conclusion that a ranking of taps and read-outs gives.
-
-    Args:
-        ranking: every tap under every read-out, `analysis.readout_ranking`.
-        k: neighbours of the k-NN read-outs, for the words.
-
-    Returns:
-        The conclusion; its `sentence` claims only what the table supports.
-    """
+    """The conclusion of a ranking of taps and read-outs; it claims only what the table supports. k: for the words."""
     table = ranking.table
     known = tuple(dict.fromkeys(table["readout"]))
     free = advise(ranking, [name for name in USES["training_free"] if name in known])

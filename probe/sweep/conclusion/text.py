@@ -5,33 +5,30 @@ taps and read-outs.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ....analysis import wording
+from ....analysis.readouts import USES
 from ....analysis.runs import Run
-from .findings import USE_WORDS, USES, Advice, Findings, ScoredCell
 
-SAID = {use: words.lower() for use, words in USE_WORDS.items()}
+if TYPE_CHECKING:
+    from .conclusion import Advice, Conclusion, ScoredCell
+
+SAID = {use: words.lower() for use, words in wording.USES.items()}
 STANDARDISED = ("knn-standard", "linear", "logistic")  # the read-outs that standardise the vectors first
 WORTH = 0.02  # a lead below this, and not beyond chance, is called no difference worth having
 MANY = 100  # groups from which on the least possible p is no news
 
 
-def parts(found: Findings) -> dict[str, str]:
-    """The lines of a conclusion by part, in order: headline, training_free, linear, published, limit.
-
-    Args:
-        found: the conclusion.
-
-    Returns:
-        Part -> line, without the parts that have nothing to say.
-    """
+def parts(found: "Conclusion") -> dict[str, str]:
+    """headline, training_free, linear, published, limit -> its line, in this order, without those that have none."""
     lines = {"headline": _headline(found)}
     lines |= {use: _use(found, use, advice) for use, advice in found.uses.items()}
     lines |= {"published": _published(found), "limit": _limit(found)}
     return {part: line for part, line in lines.items() if line}
 
 
-def _headline(found: Findings) -> str:
+def _headline(found: "Conclusion") -> str:
     uses = found.uses
     beaten = [advice for advice in uses.values() if advice.beats_last]
     if beaten and len(beaten) == len(uses):
@@ -49,7 +46,7 @@ def _headline(found: Findings) -> str:
     return _open(found)
 
 
-def _beaten(found: Findings) -> str:
+def _beaten(found: "Conclusion") -> str:
     """Every use has a tap that beats the reference."""
     last = wording.tap_name(found.reference)
     advised = list(found.uses.items())
@@ -65,7 +62,7 @@ def _beaten(found: Findings) -> str:
     return f"{told}; {_readouts(found, others)} put{_s(others)} {last} first." if others else f"{told}."
 
 
-def _beaten_once(found: Findings) -> str:
+def _beaten_once(found: "Conclusion") -> str:
     """One use has a tap that beats the reference, the other has none."""
     last = wording.tap_name(found.reference)
     beaten, other = sorted(found.uses.items(), key=lambda pair: not pair[1].beats_last)
@@ -76,7 +73,7 @@ def _beaten_once(found: Findings) -> str:
     )
 
 
-def _kept(found: Findings) -> str:
+def _kept(found: "Conclusion") -> str:
     """Every use has the reference first."""
     last = wording.tap_name(found.reference)
     ways = {
@@ -99,7 +96,7 @@ def _kept(found: Findings) -> str:
     return f"{told}: {only}{_readouts(found, names)} put{_s(names)} {first} first ({taps}), {sure}."
 
 
-def _level(found: Findings, most: float) -> str:
+def _level(found: "Conclusion", most: float) -> str:
     """Standardised, no tap is ahead by anything that counts."""
     last = wording.tap_name(found.reference)
     ahead = (
@@ -108,14 +105,14 @@ def _level(found: Findings, most: float) -> str:
     told = f"once the vectors are standardised there is no difference worth having ({ahead})"
     if not found.beating:
         return f"No tap beats {last} beyond chance, and {told}."
-    best: ScoredCell = found.beating[0]
+    best = found.beating[0]
     gain = f"{wording.in_points(best.vs_last):+.1f} points"
     return (
         f"It depends on how you read it: by {found.words(best.readout)} {best.tap} beats {last} ({gain}), but {told}."
     )
 
 
-def _inner(found: Findings) -> str:
+def _inner(found: "Conclusion") -> str:
     """Every read-out has an inner tap first."""
     last = wording.tap_name(found.reference)
     taps = sorted({cell.tap for cell in found.winners}, key=found.taps.index)
@@ -130,7 +127,7 @@ def _inner(found: Findings) -> str:
     return f"{told}, beyond chance only {_cells(found, found.beating)}."
 
 
-def _open(found: Findings) -> str:
+def _open(found: "Conclusion") -> str:
     """Nothing is sure, and the read-outs do not speak with one voice."""
     last = wording.tap_name(found.reference)
     if found.beating:
@@ -145,20 +142,20 @@ def _open(found: Findings) -> str:
     return f"{told}." if len(found.winners) > 1 else f"No tap beats {last} beyond chance."
 
 
-def _use(found: Findings, use: str, advice: Advice) -> str:
+def _use(found: "Conclusion", use: str, advice: "Advice") -> str:
     """The line of one use: its best tap, its score, how it compares."""
     last, how = wording.tap_name(found.reference), found.words(advice.readout)
     score = wording.interval(advice.score, advice.lo, advice.hi)
     if wording.number(advice.corrected) != wording.number(advice.score):
         score += f" ({wording.number(advice.corrected)} corrected for the choice)"
     if advice.tap == found.reference:
-        return f"{USE_WORDS[use]}: {last} by {how}, {score}; no other tap does better."
+        return f"{wording.USES[use]}: {last} by {how}, {score}; no other tap does better."
     alike = " under the same read-out" if advice.read_readout != advice.readout and not advice.beats_last else ""
     gain = f"{wording.points(advice.vs_last, advice.vs_last_lo, advice.vs_last_hi)} against {last}{alike}"
     p = wording.p_value(advice.p_adjusted)
     if advice.beats_last:
-        return f"{USE_WORDS[use]}: {advice.tap} by {how}, {score}, {gain} ({p})."
-    told = f"{USE_WORDS[use]}: {advice.tap} by {how} comes first with {score}, {gain}, not beyond chance ({p})"
+        return f"{wording.USES[use]}: {advice.tap} by {how}, {score}, {gain} ({p})."
+    told = f"{wording.USES[use]}: {advice.tap} by {how} comes first with {score}, {gain}, not beyond chance ({p})"
     beating = [cell for cell in found.beating if cell.readout in USES[use]]
     if beating:
         return f"{told}; beyond chance: {_cells(found, beating[:1], '')}."
@@ -167,7 +164,7 @@ def _use(found: Findings, use: str, advice: Advice) -> str:
     return f"{told}."
 
 
-def _published(found: Findings) -> str:
+def _published(found: "Conclusion") -> str:
     """What the published protocol says, and whether its tap holds under the read-out that is advised."""
     if found.published is None:
         return ""
@@ -190,7 +187,7 @@ def _published(found: Findings) -> str:
     return f"{told} {lead} above {last} too, {sure} ({wording.p_value(there.p_adjusted)})."
 
 
-def _limit(found: Findings) -> str:
+def _limit(found: "Conclusion") -> str:
     told = few_groups(found.n_groups, found.smallest_p)
     return told and f"{told} More groups would show more; more clips of the same groups would not."
 
@@ -217,7 +214,7 @@ def _s(names: list[str]) -> str:
     return "s" if len(names) == 1 else ""
 
 
-def _cells(found: Findings, cells: Iterable[ScoredCell], preposition: str = "for ") -> str:
+def _cells(found: "Conclusion", cells: "Iterable[ScoredCell]", preposition: str = "for ") -> str:
     """Cells with what makes them sure: "for block_09 by logistic regression (+11.4 points, p = 0.031)"."""
     cells = list(cells)
     if len(cells) > 2:
@@ -230,7 +227,7 @@ def _cells(found: Findings, cells: Iterable[ScoredCell], preposition: str = "for
     return preposition + _listed(each, "and")
 
 
-def _readouts(found: Findings, names: list[str]) -> str:
+def _readouts(found: "Conclusion", names: list[str]) -> str:
     return _listed([found.words(name) for name in names], "and")
 
 

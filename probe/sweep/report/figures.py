@@ -13,14 +13,7 @@ Said = tuple[str, str]  # description, caption
 
 
 def figures(data: Run) -> Iterator[str]:
-    """Every picture that the run holds and this page can speak of: those of all read-outs first.
-
-    Args:
-        data: the run.
-
-    Yields:
-        One <figure> each.
-    """
+    """A <figure> for every picture that the run holds and this page can speak of: those of all read-outs first."""
     for name, say in SAID.items():
         path = data.folder / "figures" / f"{name}.png"
         if path.is_file():

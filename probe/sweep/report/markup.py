@@ -39,17 +39,9 @@ def table(
     rows: Iterable[tuple[str, str, Sequence[str]]],
     groups: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """A table that scrolls sideways where the page is narrower.
+    """A table that scrolls sideways where the page is narrower. kind: its class; label: for those who cannot see it.
 
-    Args:
-        kind: its class.
-        label: its name for those who cannot see it.
-        heads: one a column.
-        rows: (class, name, cells) each; cells are HTML already.
-        groups: (heading, columns) above the heads, if any.
-
-    Returns:
-        The table.
+    rows: (class, name, cells) each; cells are HTML already. groups: (heading, columns) above the heads, if any.
     """
     head = "".join(f'<th scope="col">{escape(words)}</th>' for words in heads)
     body = "\n".join(

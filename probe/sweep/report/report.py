@@ -61,17 +61,7 @@ $js
 
 
 def write_report(run: Path) -> Path:
-    """Write RUN/report.html.
-
-    Args:
-        run: the folder of a finished sweep, of this edition or the first.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        InputError: the folder lacks config.json or ranking.csv, or a table that its figures are of.
-    """
+    """Write RUN/report.html; its path. InputError: a file of the sweep is missing or damaged."""
     data = Run(Path(run))
     page = PAGE.substitute(
         title=escape(f"{data.model_name} on {audio_name(data)}: {title(data)}"),

@@ -41,15 +41,10 @@ class Sounds:
 
 
 def sounds(data: Run, rows: pd.DataFrame) -> Sounds:
-    """The sounds of some rows of `predictions.csv`.
+    """The sounds of some rows of `predictions.csv`: file, and start_s and end_s as text, "" where unknown.
 
-    Args:
-        data: the run; its audio is looked for where the command named it.
-        rows: file, and start_s and end_s as text, "" where unknown.
-
-    Returns:
-        Links relative to the run folder (`file:` where it is on another drive) with the seconds to be played, and MP3
-        excerpts as base64.
+    Links relative to the run folder (`file:` where it is on another drive) with the seconds to be played, and MP3
+    excerpts as base64. The audio is looked for where the command named it.
     """
     audio = Path(data.config["audio"]["path"])
     root = audio if audio.is_dir() else audio.parent

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from ....analysis.readout_ranking import Cell
-from ....analysis.scored_items import Units, make_units
+from ....analysis.scored_items import make_units
 from ....analysis.studies.duplicates import DuplicatesEffect, duplicated, near_duplicates, without_duplicates_effect
 from ....features.store import FeatureStore
+from ..items import Items
 from ..score import Verdict
 from .finding import Finding
 
@@ -16,23 +17,12 @@ MOST_BYTES = 1 << 30  # of features held at once: wider taps are left out, which
 NAMED, LISTED = 3, 100  # pairs in the warning, and in config.json
 
 
-def study_duplicates(
-    store: FeatureStore,
-    units: Units,
-    clips: pd.DataFrame,
-    verdict: Verdict,
-    scores: Mapping[Cell, np.ndarray],
-    targets: np.ndarray,
-) -> Finding:
-    """Pairs of clips in different groups that are the same file, or the same to the backbone at every tap.
+def study_duplicates(items: Items, clips: pd.DataFrame, verdict: Verdict, scores: Mapping[Cell, np.ndarray]) -> Finding:
+    """A warning that names pairs of clips in different groups that are the same file, or the same at every tap.
 
-    Args:
-        store, units: what was ranked. clips: indexed by clip, with its group. scores: of every cell, float64 [n, K].
-        targets: bool [n, K] of the units.
-
-    Returns:
-        A warning that names some, and config.json's `duplicates`; nothing where there are none.
+    clips: indexed by clip, with its group. scores: of every cell, float64 [n, K].
     """
+    store = items.store
     rows = store.rows()
     whole = make_units(rows.drop(columns=["label", "group", "fold"]), clips, "clip")
     files = whole.table["file"]
@@ -44,8 +34,8 @@ def study_duplicates(
     named = [(str(files[first]), str(files[second])) for first, second in zip(pairs["first"], pairs["second"])]
     marked = whole.table["clip"][duplicated(pairs, len(files))]
     best = verdict.readouts.best(list(dict.fromkeys(verdict.readouts.table["readout"])))
-    right = targets[np.arange(len(targets)), scores[best.tap, best.readout].argmax(axis=1)]
-    effect = without_duplicates_effect(right, units.table["clip"].isin(marked).to_numpy())
+    right = items.targets[np.arange(len(items.targets)), scores[best.tap, best.readout].argmax(axis=1)]
+    effect = without_duplicates_effect(right, items.units.table["clip"].isin(marked).to_numpy())
     record = {
         "pairs": len(pairs),
         "same_file": int(pairs["same_file"].sum()),

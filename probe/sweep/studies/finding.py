@@ -4,11 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
-
-from ....analysis.scored_items import Units
-from ....features.store import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +31,6 @@ def joined(findings: Sequence[Finding]) -> Finding:
         answer={name: value for one in findings for name, value in one.answer.items()},
         config={name: value for one in findings for name, value in one.config.items()},
     )
-
-
-def vectors_of(store: FeatureStore, units: Units, taps: Sequence[str], rows=slice(None)) -> dict[str, np.ndarray]:
-    """tap -> float32 [n, d] of some of the units."""
-    return {tap: units.vectors(store.read(tap))[rows] for tap in taps}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,34 +4,29 @@ import numpy as np
 import pandas as pd
 
 from ....analysis import transferability
-from ....analysis.scored_items import Units
-from ....features.store import FeatureStore
-from ..conclusion import USES
+from ....analysis.readouts import USES
+from ..items import Items
 from ..score import Verdict
-from .finding import Finding, records, vectors_of
+from .finding import Finding, records
 
 MOST_ROWS = 2000  # more change effective rank and CKA by less than they cost
 
 
-def study_label_free(store: FeatureStore, units: Units, verdict: Verdict, seed: int = 0) -> Finding:
+def study_label_free(items: Items, verdict: Verdict, seed: int) -> Finding:
     """Effective rank and LogME of every tap, CKA between taps, and what choosing by either score would cost.
 
     Effective rank and CKA need no labels, LogME needs them but trains nothing. Both of the former are of at most
-    MOST_ROWS rows, drawn without replacement.
-
-    Returns:
-        label_free.csv (tap, effective_rank, logme), cka.csv ([taps, taps], its index `tap`), and answer.json's
-        `label_free`: per use and score the tap it would choose and its regret under that use's best read-out.
+    MOST_ROWS rows, drawn without replacement. answer.json's `label_free`: per use and score the tap it would choose and
+    its regret under that use's best read-out.
     """
-    n = len(units.table)
-    rows = np.sort(np.random.default_rng([seed, 3]).permutation(n)[:MOST_ROWS])
-    features = vectors_of(store, units, store.taps, rows)
+    rows = np.sort(np.random.default_rng([seed, 3]).permutation(len(items.targets))[:MOST_ROWS])
+    features = {tap: items.vectors(tap)[rows] for tap in items.taps}
     scores = pd.DataFrame(
         {
             "effective_rank": {tap: transferability.effective_rank(x) for tap, x in features.items()},
             "logme": verdict.table.set_index("tap")["logme"],
         }
-    ).loc[list(store.taps)]
+    ).loc[list(items.taps)]
     tables = {
         "label_free.csv": scores.rename_axis("tap").reset_index(),
         "cka.csv": transferability.cka(features).rename_axis("tap").reset_index(),

@@ -6,11 +6,10 @@ import numpy as np
 
 from ....analysis import readouts
 from ....analysis.readouts import ALL
-from ....analysis.scored_items import Units
 from ....analysis.studies import few_shot
 from ....features import InputError
 from ....features.progress import Progress
-from ....features.store import FeatureStore
+from ..items import Items
 from ..score import Verdict
 from .finding import Finding
 
@@ -29,31 +28,17 @@ def taps_in_question(verdict: Verdict) -> tuple[str, ...]:
     return tuple(tap for tap in dict.fromkeys(table["tap"]) if tap in chosen)
 
 
-def study_shots(
-    store: FeatureStore,
-    units: Units,
-    verdict: Verdict,
-    sizes: Sequence[int],
-    k: int = 5,
-    seed: int = 0,
-    progress: bool = True,
-) -> Finding:
+def study_shots(items: Items, verdict: Verdict, sizes: Sequence[int], k: int, seed: int, progress: bool) -> Finding:
     """Accuracy against training clips a class, of `taps_in_question` under the read-outs that were ranked.
 
-    Args:
-        store, units: what was ranked. sizes: training clips a class. k: neighbours. progress: a bar on a terminal.
-
-    Returns:
-        shots.csv; where a curve crosses that of the reference as a line and in answer.json's `shots`. What cannot be
-        drawn is a warning: the ranking stands without it.
+    Where a curve crosses that of the reference is a line and in answer.json's `shots`. What cannot be drawn is a
+    warning: the ranking stands without it.
     """
-    if not sizes:
-        return Finding()
     taps, names = taps_in_question(verdict), [name for name in ALL if name in set(verdict.readouts.table["readout"])]
     if not names:
         return Finding(warnings=("--shots: the attentive read-out has no curve; ask for another read-out beside it.",))
-    features = {tap: units.vectors(store.read(tap)) for tap in taps}
-    labels, groups = (units.table[name].to_numpy() for name in ("label", "group"))
+    features = {tap: items.vectors(tap) for tap in taps}
+    labels, groups = (items.column(name) for name in ("label", "group"))
     with Progress("few labels", len(taps) * len(names) * len(sizes) * DRAWS, "fits", wanted=progress) as bar:
 
         def transfer(name: str, x: np.ndarray, targets: np.ndarray, x_test: np.ndarray, k: int) -> np.ndarray:

@@ -9,12 +9,9 @@ NAMED = 5
 
 
 def study_timings(cost: Mapping[str, Timing]) -> Finding:
-    """A warning where a tap was measured as cheaper than an earlier one by more than both spreads.
+    """A warning where a tap was measured as cheaper than an earlier one, in graph order, by more than both spreads.
 
     Whatever computes a tap computes the taps before it on the same path, so such a fall is noise of the timing.
-
-    Args:
-        cost: tap -> milliseconds a window and their spread, in graph order; nan where not measured.
     """
     flagged, floor = [], float("-inf")  # floor: the slowest lower end of an interval so far
     for tap, one in cost.items():

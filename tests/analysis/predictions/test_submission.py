@@ -10,7 +10,7 @@ import pytest
 from birdprobe.analysis import predictions
 from birdprobe.analysis.postprocess.chain import Wanted, chain
 from birdprobe.analysis.predictions.blend import blend
-from birdprobe.analysis.predictions.submission import Tuning, make, rows_of
+from birdprobe.analysis.predictions.refusals import rows_of
 from birdprobe.features import InputError
 
 CLASSES = ["b", "a", "7"]
@@ -22,6 +22,10 @@ def write(path, seed, rows=ROWS, classes=CLASSES, binary=False):
     table = pd.DataFrame(values > 0.7 if binary else values, index=rows, columns=classes)
     table.astype(int if binary else float).to_csv(path, index_label="row_id")
     return path
+
+
+def make(members, out, **options):
+    return blend(list(members.values()), out, names=list(members), **{"progress": False} | options)
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def test_nothing_is_replaced_and_nothing_faulty_is_written(members, tmp_path):
     with pytest.raises(InputError, match="no member predicts"):
         make(members, out, sample_submission=write(tmp_path / "more.csv", 1, classes=[*CLASSES, "new"]))
     with pytest.raises(InputError, match="--oof: expected 2 tables, one a member in their order, got 1"):
-        make(members, out, tuning=Tuning((members["one"],), members["two"]))
+        make(members, out, weights="search", oof=[members["one"]], oof_truth=members["two"])
     assert not out.exists()
     out.write_text("mine")
     with pytest.raises(InputError, match="exists"):
@@ -88,7 +92,7 @@ def test_a_prior_of_the_rows_own_recordings_is_cross_fitted(tmp_path):
 
 def test_a_no_call_column_goes_and_is_not_missed(tmp_path):
     member = write(tmp_path / "m.csv", 5, classes=[*CLASSES, "nocall"])
-    made = make({"m": member}, tmp_path / "out.csv", wanted=Wanted(no_call_class="nocall"))
+    made = make({"m": member}, tmp_path / "out.csv", no_call_class="nocall")
     table = predictions.read(member)
     assert list(made.table.columns) == CLASSES
     np.testing.assert_allclose(made.table, table[CLASSES].mul(1 - table["nocall"], axis=0))
@@ -105,7 +109,7 @@ def test_the_last_word_compares_what_was_written_with_the_best_single_member(tmp
     assert "against the best single member, good (1.000): -0." in worse and worse.endswith("worse. Write good alone?")
     same = make(members, tmp_path / "same.csv", weights=(1, 0), truth=truth).verdict
     assert same.endswith("against the best single member, good (1.000): no difference.")
-    smoothed = make({"good": members["good"]}, tmp_path / "smooth.csv", wanted=Wanted(gaussian=9), truth=truth)
+    smoothed = make({"good": members["good"]}, tmp_path / "smooth.csv", gaussian=9, truth=truth)
     assert "against good as it came (1.000): -0." in smoothed.verdict
     assert "Made worse by Gaussian" in smoothed.verdict and smoothed.verdict.endswith("leave it out?")
     assert json.loads((tmp_path / "smooth.json").read_text())["verdict"] == smoothed.verdict
@@ -126,7 +130,7 @@ def test_a_recipe_mixes_says_what_each_part_was_worth_and_what_did_harm(tmp_path
     ids = [f"BC2026_Test_000{k}_S01_20260512_050000_{end}" for k in range(8) for end in range(5, 65, 5)]
     members = {name: write(tmp_path / f"{name}.csv", seed, ids) for seed, name in enumerate(("one", "two"))}
     truth = write(tmp_path / "truth.csv", 0, ids, binary=True)  # as the first member says, so that mixing does harm
-    made = make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), truth=truth, say=said.append)
+    made = make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), truth=truth, log=said.append)
     assert [effect.step for effect in made.effects] == [
         "two 0.3 (rank)", "silent spikes 0.92/0.08", "power 9, top 1"
     ]  # fmt: skip
@@ -148,9 +152,7 @@ def test_a_recipe_mixes_says_what_each_part_was_worth_and_what_did_harm(tmp_path
     assert about["left_out"] == ["taxonomic: it needs a taxonomy"] and about["verdict"] == made.verdict
 
 
-@pytest.mark.parametrize(
-    "other", [{"weights": (1, 2)}, {"space": "rank"}, {"wanted": Wanted(gaussian=1.0)}, {"missing": "skip"}]
-)
+@pytest.mark.parametrize("other", [{"weights": (1, 2)}, {"space": "rank"}, {"gaussian": 1.0}, {"missing": "skip"}])
 def test_a_recipe_stands_alone(members, tmp_path, other):
     with pytest.raises(InputError, match=r"--recipe mine: .*no others beside it\. Copy .*mine.toml and change it"):
         make(members, tmp_path / "out.csv", recipe=recipe_file(tmp_path), **other)
@@ -162,8 +164,7 @@ def test_a_recipe_stands_alone(members, tmp_path, other):
 def test_blend_takes_steps_by_name_and_lists_or_text(members, tmp_path):
     paths = [str(path) for path in members.values()]
     text = blend(paths, tmp_path / "text.csv", weights="3,1", kernel=".1,.8,.1", power=0.4, names="a,b", progress=False)
-    own = Wanted(kernel=(0.1, 0.8, 0.1), power=0.4)
-    made = make(members, tmp_path / "own.csv", weights=(3, 1), wanted=own)
+    made = make(members, tmp_path / "own.csv", weights=(3, 1), kernel=(0.1, 0.8, 0.1), power=0.4)
     pd.testing.assert_frame_equal(text.table, made.table)
     assert text.weights == {"a": 0.75, "b": 0.25} and [effect.step for effect in text.effects] == [
         effect.step for effect in made.effects
