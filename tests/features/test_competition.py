@@ -20,7 +20,6 @@ from birdprobe.features.synthetic.competition import (
     DEFAULT,
     HEARD_S,
     MARK,
-    OURS,
     SMALL,
     Size,
     _plan,
@@ -63,10 +62,13 @@ def labels(taxonomy):
 
 
 def test_the_folder_holds_what_a_competition_gives_and_the_truth(folder):
-    assert sorted(path.name for path in folder.iterdir()) == sorted(OURS)
-    assert not folder.with_name("up.part").exists()
+    assert {path.name for path in folder.iterdir()} == {
+        *("train_audio", "train_soundscapes", "test_soundscapes", "truth"),
+        *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv"),
+    }
     about = json.loads((folder / MARK).read_text())
     assert about["made_up"] is True and about["seed"] == 3 and about["species"] == 8
+    assert len(about["files"]) == sum(path.is_file() for path in folder.rglob("*")) - 1
 
 
 def test_the_taxonomy_has_the_real_ones_traps(taxonomy, labels):
@@ -383,30 +385,27 @@ def test_a_folder_in_use_is_refused_and_a_strangers_never_replaced(tmp_path):
     (real / "train_audio").mkdir(parents=True)
     (real / "train.csv").write_text("primary_label,filename\n")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="not empty and not made by this command"):
+        with pytest.raises(InputError, match=r"train\.csv: exists and was not written by `birdprobe demo`"):
             write_competition(real, TINY, overwrite=overwrite)
     with pytest.raises(InputError, match=r"expected a folder.*got a file"):
         write_competition(real / "train.csv", TINY)
-    (tmp_path / "new.part").mkdir()
-    with pytest.raises(InputError, match=r"new\.part: exists"):
-        write_competition(tmp_path / "new", TINY)
-    assert not (tmp_path / "new").exists()
 
 
 def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
     folder = write_competition(tmp_path / "made", TINY, seed=1)
     (folder / "submission.csv").write_text("mine")
-    (folder / "train_audio" / "old.ogg").write_bytes(b"")
-    before = (folder / "train.csv").read_bytes()
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     with pytest.raises(InputError, match="Use --overwrite"):
         write_competition(folder, TINY, seed=2)
-    assert (folder / "train.csv").read_bytes() == before
-    (tmp_path / "made.part" / "truth").mkdir(parents=True)
-    (tmp_path / "made.part" / MARK).write_text("{}")  # an interrupted call's
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+    about = json.loads((folder / MARK).read_text())
+    (folder / MARK).write_text(json.dumps({"made_up": True, "seed": about["seed"]}))  # of an edition without a list
     write_competition(folder, TINY, seed=2, overwrite=True)
-    assert (folder / "train.csv").read_bytes() != before
-    assert (folder / "submission.csv").read_text() == "mine" and not (folder / "train_audio" / "old.ogg").exists()
-    assert not (tmp_path / "made.part").exists()
+    gone = [path for path in before if not path.exists()]
+    assert gone and all(path.suffix == ".ogg" for path in gone)
+    assert (folder / "train.csv").read_bytes() != before[folder / "train.csv"]
+    assert (folder / "submission.csv").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 @pytest.mark.parametrize(
