@@ -137,15 +137,10 @@ def normalise_windows(windows: np.ndarray, rule: str) -> np.ndarray:
         return windows
     mean = windows.mean(axis=1, keepdims=True)
     centred = windows - mean  # the one copy: few passes over it, since decoding threads share these cores
-    peak = _loudest(centred)
+    peak = np.maximum(centred.max(axis=1, keepdims=True, initial=0), -centred.min(axis=1, keepdims=True, initial=0))
     rounding = 1e-6 * (peak + np.abs(mean))  # a constant window stays flat
     centred *= np.where(peak > rounding, PEAK / np.maximum(peak, 1e-30), 0)
     return centred.astype(np.float32, copy=False)
-
-
-def _loudest(windows: np.ndarray) -> np.ndarray:
-    """max |x| of each window, [N, 1], without an array of absolute values."""
-    return np.maximum(windows.max(axis=1, keepdims=True, initial=0), -windows.min(axis=1, keepdims=True, initial=0))
 
 
 def _known(rule: str) -> str:

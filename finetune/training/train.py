@@ -86,7 +86,8 @@ def train(
     accelerator = Accelerator(cpu=_on_cpu(settings))
     if accelerator.num_processes > 1:  # at the program's end, not this fold's; left open a thread may abort the process
         atexit.register(accelerator.end_training)
-    log = log if accelerator.is_main_process else _unheard
+    if not accelerator.is_main_process:
+        log = lambda line: None  # noqa: E731
     if settings.compile:
         check_compiling(accelerator.device)
     if smoke:
@@ -165,10 +166,6 @@ def _train_through(
         for row in training.epochs(bar):
             tracker.log(row, row["step"])
             log(_told(row, settings.recipe.epochs))
-
-
-def _unheard(line: str) -> None:
-    """The log of all processes but one."""
 
 
 def _on_cpu(settings: Settings) -> bool:

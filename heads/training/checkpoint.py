@@ -76,7 +76,6 @@ def load(
     description = checkpoint.describe(path, Description)
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
         raise InputError(f"{checkpoint.files(path)[1]}: {difference}")
-    checkpoint.check_labels(path, description, labels)
-    sizes = description.widths, len(description.labels)
-    module = checkpoint.built(path, description.options, lambda: build(description.head, *sizes, **description.options))
-    return checkpoint.load_weights(path, module, description).eval(), description
+    sizes, options = (description.widths, len(description.labels)), description.options
+    head = checkpoint.restored(path, description, labels, lambda: build(description.head, *sizes, **options))
+    return head, description
