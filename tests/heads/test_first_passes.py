@@ -21,7 +21,7 @@ from birdprobe.heads.dataset import load
 from birdprobe.heads.ensemble import load_members
 from birdprobe.heads.first_passes import ABSENT
 from birdprobe.heads.fuse import fuse
-from birdprobe.heads.sequences.first_pass import read_first_pass
+from birdprobe.heads.sequences.first_pass import Naming, read_first_pass
 from birdprobe.heads.training.loop import Settings
 from birdprobe.heads.training.train import train
 from birdprobe.probe.runtime.backbone import sha256
@@ -211,7 +211,12 @@ def test_what_cannot_be_mapped_or_probed_is_one_line(place, tmp_path):
             train([place / "s.h5"], tmp_path / "r", SETTINGS, heads=heads, labels=CLASSES)
     with pytest.raises(InputError, match=r"none of the 4 classes .* with --renames FILE"):
         train(
-            [place / "s.h5"], tmp_path / "r", SETTINGS, heads="mapped-logits", taxonomy=other(tmp_path), labels=CLASSES
+            [place / "s.h5"],
+            tmp_path / "r",
+            SETTINGS,
+            heads="mapped-logits",
+            naming=Naming(other(tmp_path)),
+            labels=CLASSES,
         )
 
 
