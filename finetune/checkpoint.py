@@ -96,11 +96,7 @@ class Description:
 
 
 def require_format(found: object, form: str) -> dict:
-    """The fields of a description of this format, the format left out.
-
-    Raises:
-        InputError: another format, or none.
-    """
+    """The fields of a description of this format, the format left out. InputError: another format, or none."""
     if not isinstance(found, dict) or found.get("format") != form:
         what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
         raise InputError(f"expected {form!r}, got {what}. Another file, or another version of birdprobe?")
@@ -123,16 +119,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save(path: Path, module: nn.Module | Mapping[str, Tensor], description: Described, overwrite: bool = False) -> Path:
-    """Write both files of the checkpoint `path` (either of them, or their common stem).
+    """Write both files of the checkpoint `path` (either of them, or their common stem); the path of the description.
 
-    Args:
-        path: of the checkpoint.
-        module: whose weights are written, or the weights.
-        description: what they are; `weights_sha256` is filled in.
-        overwrite: replace an older checkpoint.
-
-    Returns: the path of the description.
-    Raises: InputError where either file exists and `overwrite` is False.
+    module: whose weights are written, or the weights. description: what they are; `weights_sha256` is filled in.
+    InputError: either file exists and `overwrite` is False.
     """
     weights, text = files(path)
     for file in (weights, text):
@@ -186,15 +176,10 @@ def restored(path: Path, description: Described, labels: Sequence[str] | None, m
 
 
 def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
-    """A member and what it is.
+    """A member, the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU, and what it is.
 
-    Args:
-        path: either of the two files, or their common stem.
-        labels: the classes that it has to have; None takes any.
-
-    Returns: the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU; its description.
-    Raises: InputError, naming the field, for files missing or damaged, weights and description of different members,
-        other labels.
+    path: either of the two files, or their common stem. labels: the classes that it has to have; None takes any.
+    InputError, naming the field: files missing or damaged, weights and description of different members, other labels.
     """
     from .models import members
 

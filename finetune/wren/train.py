@@ -151,7 +151,7 @@ def neighbour_curve(net: Miniature, mels: Tensor, species: np.ndarray, recordist
         embedding = net.spatial(mels[at : at + 32].float(), pooled).mean((2, 3))
         rows.append([*pooled, embedding, net.classifier(embedding)])
     taps = [*(f"block_{i:02d}" for i in range(len(net.blocks))), "embedding", "logits"]
-    folds, _, _ = assign_folds(species, recordists, None, 5, seed)
+    folds, _, _ = assign_folds(species.tolist(), recordists.tolist(), None, 5, seed)
     return {
         tap: round(float(knn.correct(torch.cat(parts).numpy(), species, folds).mean()), 4)
         for tap, parts in zip(taps, zip(*rows))

@@ -65,13 +65,10 @@ def load(
 ) -> tuple[Head | SequenceHead, Description]:
     """A head in evaluation mode and its description.
 
-    Args:
-        path: either of the two files, or their common stem.
-        store_key: of the features that it shall read; None does not ask.
-        labels: the classes that it has to have; None takes any.
-
-    Raises: InputError, naming the field, for files missing or damaged, weights and description of different heads, a
-        store_key that the head's features could not come from, other labels.
+    path: either of the two files, or their common stem. store_key: of the features that it shall read, None does not
+    ask; labels: the classes that it has to have, None takes any. InputError, naming the field: files missing or
+    damaged, weights and description of different heads, a store_key that the head's features could not come from, other
+    labels.
     """
     description = checkpoint.describe(path, Description)
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):

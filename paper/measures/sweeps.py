@@ -63,14 +63,8 @@ def block_over_end(sweep: Sweep) -> Measure | None:
 
 
 def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None:
-    """Score of a read-out's best block less that of the embedding under the same read-out.
-
-    Args:
-        sweep: the run.
-        readout: one of its read-outs, such as "knn-cosine".
-
-    Returns:
-        The difference and its p, family-wise over all taps and read-outs; None without blocks beside the reference.
+    """Score of a read-out's best block less that of the embedding under the same read-out, and the difference's p,
+    family-wise over all taps and read-outs; None without blocks beside the reference.
     """
     end = sweep.run.reference
     table = sweep.run.readouts
