@@ -82,7 +82,7 @@ def check_new(path: Path, overwrite: bool) -> None:
 
 
 def check_exists(path: Path | str, expected: str) -> None:
-    """Refuse an input that is not there, in the words that every command has for it. expected: such as "an ONNX model"."""
+    """Refuse an input that is not there, in every command's words. expected: what it is, such as "an ONNX model"."""
     if not Path(path).exists():
         raise InputError(f"{path}: no such file or folder, expected {expected}.")
 
