@@ -36,8 +36,7 @@ KEPT = "Nothing that was there is lost."
 def sha256(*paths: Path | str) -> str:
     """The hash of a file's bytes, or of several files' one after another, read in pieces; 64 hexadecimal digits.
 
-    Raises:
-        InputError: the file cannot be read.
+    InputError: the file cannot be read.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -54,8 +53,7 @@ def sha256(*paths: Path | str) -> str:
 def check_regular(path: Path | str) -> None:
     """Refuse a pipe, a socket or a device, which would be waited for; what is missing is another's to say.
 
-    Raises:
-        InputError: neither a file nor a folder.
+    InputError: neither a file nor a folder.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -68,9 +66,8 @@ def check_regular(path: Path | str) -> None:
 def check_new(path: Path, overwrite: bool) -> None:
     """Refuse a path that cannot be written, or holds something already unless `overwrite`. Nothing is changed.
 
-    Raises:
-        InputError: a folder of that name, a parent that is a file or takes no files, a name too long; an existing file
-            or link, unless `overwrite`.
+    InputError: a folder of that name, a parent that is a file or takes no files, a name too long; an existing file or
+    link, unless `overwrite`.
     """
     path = Path(path)
     with explained(path):
@@ -85,15 +82,7 @@ def check_new(path: Path, overwrite: bool) -> None:
 
 
 def check_exists(path: Path | str, expected: str) -> None:
-    """Refuse an input that is not there, in the words that every command has for it.
-
-    Args:
-        path: of a file or folder.
-        expected: what it should have been, such as "an ONNX model".
-
-    Raises:
-        InputError: nothing there.
-    """
+    """Refuse an input that is not there, in every command's words. expected: what it is, such as "an ONNX model"."""
     if not Path(path).exists():
         raise InputError(f"{path}: no such file or folder, expected {expected}.")
 
@@ -109,8 +98,7 @@ def check_file(path: Path | str, expected: str) -> None:
 def check_run(path: Path | str, command: str, *files: str) -> None:
     """Refuse what is no run of a command, see `check_exists`. files: patterns of what such a run holds.
 
-    Raises:
-        InputError: nothing there, a file, or a folder without such files.
+    InputError: nothing there, a file, or a folder without such files.
     """
     expected = f"a run of `birdprobe {command}`"
     check_exists(path, expected)
@@ -175,14 +163,9 @@ def json_text(content: object, indent: int | None = 2) -> str:
 
 
 def read_json(path: Path | str, wanted: Mapping[str, Any] | None = None) -> dict:
-    """The JSON object in a file.
+    """The JSON object in a file. wanted: the fields that are used, see `schema.check_fields`.
 
-    Args:
-        path: the file.
-        wanted: the fields that are used, see `schema.check_fields`.
-
-    Raises:
-        InputError: no such file, not readable, not a JSON object, a field missing or of another type.
+    InputError: no such file, not readable, not a JSON object, a field missing or of another type.
     """
     check_regular(path)
     try:

@@ -93,8 +93,7 @@ class OutputFolder:
     def owned(self) -> tuple[str, ...] | None:
         """Files that are ours, as paths relative to the folder; None where no finished results are.
 
-        Raises:
-            InputError: an index that is damaged, a symbolic link, or another command's.
+        InputError: an index that is damaged, a symbolic link, or another command's.
         """
         place = self.path / self.kind.index
         if not os.path.lexists(place):
@@ -142,9 +141,7 @@ class OutputFolder:
         """A draft folder, whose files take the place of the older results when the block ends.
 
         After a failure everything is as it was. The index has to be among the files; `format` and `files` are added.
-
-        Raises:
-            InputError: what `check` refuses with `overwrite`; another process at work here; a full disk.
+        InputError: what `check` refuses with `overwrite`; another process at work here; a full disk.
         """
         fresh = not self.path.exists()
         try:
@@ -260,11 +257,7 @@ def adding(path: Path) -> Iterator[Path]:
 
 
 def read_index(path: Path) -> dict:
-    """The JSON object in an index.
-
-    Raises:
-        InputError: a symbolic link, not readable, not a JSON object.
-    """
+    """The JSON object in an index. InputError: a symbolic link, not readable, not a JSON object."""
     if path.is_symlink():
         raise InputError(f"{path}: a symbolic link found where results go. Move it away. {KEPT}")
     try:

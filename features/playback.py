@@ -32,8 +32,7 @@ class Playback:
     def parse(cls, speed: float = 1.0, bandpass: str | None = None) -> "Playback":
         """From the command's words; `bandpass` is LOW,HIGH in Hz, either left empty for no limit there, or none.
 
-        Raises:
-            InputError: anything else.
+        InputError: anything else.
         """
         if not SLOWEST <= speed <= FASTEST:
             raise InputError(f"`--speed` must be {SLOWEST:g} to {FASTEST:g} (0.1: ten times slower), got {speed:g}.")
@@ -64,8 +63,7 @@ class Playback:
     def filtered(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """float32 [samples] at the recording's `rate`, through the filter. An edge above what it can hold is open.
 
-        Raises:
-            InputError: the recording holds nothing above `low`.
+        InputError: the recording holds nothing above `low`.
         """
         top = 0.499 * rate
         high = self.high if 0 < self.high < top else 0.0

@@ -37,12 +37,8 @@ NAMES = {
 def record(cls: type[Record], found: object, **checked: Any) -> Record:
     """An instance of the dataclass `cls` from a JSON object with exactly its fields, each of its declared type.
 
-    Args:
-        cls: a dataclass of text, numbers, tuples of them, dicts and optional ones. Numbers must be finite.
-        found: what was read. checked: fields whose value is made and checked elsewhere.
-
-    Raises:
-        InputError: no object, fields missing or unknown, a value of another type, a number that is not finite.
+    cls: of text, numbers (finite ones), tuples of them, dicts and optional ones. checked: fields whose value is made
+    and checked elsewhere. InputError: no object, fields missing or unknown, a value of another type.
     """
     if not isinstance(found, dict):
         raise InputError(f"expected an object, got {_name(found)}. Another file?")
@@ -84,14 +80,9 @@ def value_of(kind: Any, found: object, name: str) -> Any:
 def check_fields(wanted: Mapping[str, Any], found: object, place: str = "") -> None:
     """Hold the fields of an object that are used against their declared types; it may have others.
 
-    Args:
-        wanted: field -> type, a mapping of its own fields, or a list of one mapping, that of every element. A name that
-            ends in `?` may be missing or null.
-        found: what was read.
-        place: the object's own name, for the message.
-
-    Raises:
-        InputError, naming the field: missing, of another type, a number that is not finite.
+    wanted: field -> type, a mapping of its own fields, or a list of one mapping, that of every element; a name that
+    ends in `?` may be missing or null. place: the object's own name. InputError, naming the field: missing, of another
+    type, a number that is not finite.
     """
     if not isinstance(found, dict):
         raise InputError(f"{place or 'file'}: expected an object, got {_name(found)}. Edited by hand?")
@@ -114,8 +105,7 @@ def check_fields(wanted: Mapping[str, Any], found: object, place: str = "") -> N
 def comma_text(name: str, value: object) -> str:
     """Text with commas, from text, a number or a sequence of both: `[20, "embedding"]` -> "20,embedding".
 
-    Raises:
-        InputError, naming the argument: anything else.
+    InputError, naming the argument: anything else.
     """
     value = _native(value)
     parts = [value] if isinstance(value, str | int | float) else value
@@ -127,11 +117,7 @@ def comma_text(name: str, value: object) -> str:
 
 
 def numbers(option: str, value: object) -> tuple[float, ...]:
-    """`0.6,0.4` or a sequence of numbers as floats.
-
-    Raises:
-        InputError, naming the option: anything else.
-    """
+    """`0.6,0.4` or a sequence of numbers as floats. InputError, naming the option: anything else."""
     text = comma_text(option, value)
     try:
         return tuple(float(part) for part in text.split(","))
@@ -143,10 +129,7 @@ def setting(name: str, kind: Any, value: object) -> Any:
     """A value that was given for a setting or an argument, of its declared type.
 
     A whole number does for a number and the other way round, one of its parts for a sequence, a NumPy scalar for what
-    it holds.
-
-    Raises:
-        InputError, naming the argument: a value of another type.
+    it holds. InputError, naming the argument: a value of another type.
     """
     value = _native(value)
     kinds = _alternatives(kind)

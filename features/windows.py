@@ -137,15 +137,10 @@ def normalise_windows(windows: np.ndarray, rule: str) -> np.ndarray:
         return windows
     mean = windows.mean(axis=1, keepdims=True)
     centred = windows - mean  # the one copy: few passes over it, since decoding threads share these cores
-    peak = _loudest(centred)
+    peak = np.maximum(centred.max(axis=1, keepdims=True, initial=0), -centred.min(axis=1, keepdims=True, initial=0))
     rounding = 1e-6 * (peak + np.abs(mean))  # a constant window stays flat
     centred *= np.where(peak > rounding, PEAK / np.maximum(peak, 1e-30), 0)
     return centred.astype(np.float32, copy=False)
-
-
-def _loudest(windows: np.ndarray) -> np.ndarray:
-    """max |x| of each window, [N, 1], without an array of absolute values."""
-    return np.maximum(windows.max(axis=1, keepdims=True, initial=0), -windows.min(axis=1, keepdims=True, initial=0))
 
 
 def _known(rule: str) -> str:
@@ -199,9 +194,18 @@ def _energy_curve(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
 def _mel_matrix(sample_rate: int, length: int) -> np.ndarray:
     """Triangles on the HTK mel scale, float32 [length // 2 + 1, MELS]. (librosa's costs seconds to import.)"""
     low, high, bins = _mel(LOW_HZ), _mel(min(HIGH_HZ, sample_rate / 2)), _mel(np.fft.rfftfreq(length, 1 / sample_rate))
-    edges, bins = np.linspace(low, high, MELS + 2), bins[:, None]
-    rising, falling = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    return triangles(bins, np.linspace(low, high, MELS + 2)).astype(np.float32)
+
+
+def triangles(at: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Filters [len(at), len(edges) - 2] of peak 1: filter m rises from edges[m] to [m + 1], falls to [m + 2].
+
+    Straight on the axis that `at` (the bins) and `edges` are given on: Kaldi's triangles are straight in mel, those of
+    librosa and torchaudio in Hz.
+    """
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (at[:, None] - low) / (centre - low), (high - at[:, None]) / (high - centre)
+    return np.maximum(0.0, np.minimum(rising, falling))
 
 
 def _mel(hz: np.ndarray | float) -> np.ndarray:

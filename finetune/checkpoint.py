@@ -37,6 +37,9 @@ class Described(Protocol):
     def labels(self) -> tuple[str, ...]: ...
 
     @property
+    def options(self) -> dict: ...
+
+    @property
     def weights_sha256(self) -> str: ...
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -93,11 +96,7 @@ class Description:
 
 
 def require_format(found: object, form: str) -> dict:
-    """The fields of a description of this format, the format left out.
-
-    Raises:
-        InputError: another format, or none.
-    """
+    """The fields of a description of this format, the format left out. InputError: another format, or none."""
     if not isinstance(found, dict) or found.get("format") != form:
         what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
         raise InputError(f"expected {form!r}, got {what}. Another file, or another version of birdprobe?")
@@ -120,16 +119,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save(path: Path, module: nn.Module | Mapping[str, Tensor], description: Described, overwrite: bool = False) -> Path:
-    """Write both files of the checkpoint `path` (either of them, or their common stem).
+    """Write both files of the checkpoint `path` (either of them, or their common stem); the path of the description.
 
-    Args:
-        path: of the checkpoint.
-        module: whose weights are written, or the weights.
-        description: what they are; `weights_sha256` is filled in.
-        overwrite: replace an older checkpoint.
-
-    Returns: the path of the description.
-    Raises: InputError where either file exists and `overwrite` is False.
+    module: whose weights are written, or the weights. description: what they are; `weights_sha256` is filled in.
+    InputError: either file exists and `overwrite` is False.
     """
     weights, text = files(path)
     for file in (weights, text):
@@ -157,24 +150,19 @@ def describe(path: Path, kind: type[D]) -> D:
         raise InputError(str(error) if str(error).startswith(str(text)) else f"{text}: {error}") from None
 
 
-def check_labels(path: Path, description: Described, labels: Sequence[str] | None) -> None:
-    """InputError unless the checkpoint's classes are `labels`, in their order; None takes any."""
+def restored(path: Path, description: Described, labels: Sequence[str] | None, make: Callable[[], M]) -> M:
+    """The module that `make` builds with a description's options, with the checkpoint's weights, in evaluation mode.
+
+    InputError: other classes than `labels` (None takes any), options that do not fit, weights of another description.
+    """
+    weights, text = files(path)
     if labels is not None and tuple(labels) != description.labels:
         difference = label_difference(description.labels, tuple(labels))
-        raise InputError(f"{files(path)[1]}: labels: {difference}. Trained on other classes?")
-
-
-def built(path: Path, options: dict, make: Callable[[], M]) -> M:
-    """What `make` builds with a description's options. InputError: options that it does not have."""
+        raise InputError(f"{text}: labels: {difference}. Trained on other classes?")
     try:
-        return make()
+        module = make()
     except TypeError as error:
-        raise InputError(f"{files(path)[1]}: options {options} do not fit ({error}).") from None
-
-
-def load_weights(path: Path, module: M, description: Described) -> M:
-    """The module with the checkpoint's weights. InputError: weights of another description, or of another shape."""
-    weights, text = files(path)
+        raise InputError(f"{text}: options {description.options} do not fit ({error}).") from None
     if (found := sha256(weights)) != description.weights_sha256:
         raise InputError(
             f"{weights}: expected sha256 {description.weights_sha256[:12]}, as {text.name} says, got {found[:12]}. "
@@ -184,25 +172,21 @@ def load_weights(path: Path, module: M, description: Described) -> M:
         module.load_state_dict(read_weights(weights))
     except (SafetensorError, RuntimeError) as error:
         raise InputError(f"{weights}: {' '.join(str(error).split())}") from None
-    return module
+    return module.eval()
 
 
 def load(path: Path, *, labels: Sequence[str] | None = None) -> tuple["Model", Description]:
-    """A member and what it is.
+    """A member, the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU, and what it is.
 
-    Args:
-        path: either of the two files, or their common stem.
-        labels: the classes that it has to have; None takes any.
-
-    Returns: the `members.Model` waveform [N, S] -> logits [N, K] in evaluation mode on the CPU; its description.
-    Raises: InputError, naming the field, for files missing or damaged, weights and description of different members,
-        other labels.
+    path: either of the two files, or their common stem. labels: the classes that it has to have; None takes any.
+    InputError, naming the field: files missing or damaged, weights and description of different members, other labels.
     """
-    description = describe(path, Description)
-    check_labels(path, description, labels)
-    model = built(path, description.options, lambda: _assemble(description))
-    load_weights(path, model.network, description)
-    return model.eval(), description
+    from .models import members
+
+    said = describe(path, Description)
+    member, n = members.get(said.member), len(said.labels)
+    network = restored(path, said, labels, lambda: member.network(n, **said.options))
+    return members.Model(member.frontend(), network).eval(), said
 
 
 def of_run(run: Path) -> dict[int, Path]:
@@ -233,12 +217,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # a member of another library does not need it
             continue
     return found
-
-
-def _assemble(description: Description) -> "Model":
-    from .models import members
-
-    return members.assemble(members.get(description.member), len(description.labels), **description.options)
 
 
 def label_difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:

@@ -31,15 +31,10 @@ def program_of(
     variadic: bool = False,
     free: bool = True,
 ) -> torch.onnx.ONNXProgram:
-    """The module as a graph.
+    """The module, in evaluation mode, as a graph of an opset from 18 on. example: one tensor an input.
 
-    Args:
-        module: in evaluation mode.
-        example: one tensor an input; all dimensions but the first are kept.
-        inputs, outputs: their names in the graph.
-        opset: of the graph, 18 or above.
-        variadic: whether `forward` takes the inputs as `*xs`.
-        free: whether the first dimension of every input is a batch of any size; without it all are as in the example.
+    variadic: whether `forward` takes the inputs as `*xs`. free: whether the first dimension of every input is a batch
+    of any size; without it all are as in the example.
     """
     with quiet(), torch.no_grad():
         batch = torch.export.Dim("batch", min=1)

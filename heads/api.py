@@ -83,6 +83,7 @@ def train(
     """
     log = listener(log, progress)
     with working("loading torch", log):
+        from .sequences.first_pass import Naming
         from .training import results
         from .training.loop import Settings
         from .training.pseudo_labels import Gate
@@ -119,10 +120,8 @@ def train(
         taps=taps,
         heads=head,
         labels=labels,
-        taxonomy=taxonomy,
+        naming=Naming(taxonomy, backbone_labels, renames),
         first_pass=first_pass,
-        backbone_labels=backbone_labels,
-        renames=renames,
         pseudo_from=pseudo_from,
         pseudo_head=pseudo_head,
         pseudo_gate=gate,

@@ -151,10 +151,8 @@ def fit_first_pass(
 ) -> list[Fitted]:
     """One head a split, fitted to its training rows of one source alone (labelled soundscapes, where there are any).
 
-    Args:
-        make: a new head. xs, targets: all rows, float [n, width] per token and [n, K].
-        splits: of the rows. source: number of the source.
-        judge: (held-out rows, their logits) -> score. bar: told of every fold.
+    make: a new head. xs, targets: all rows, float [n, width] per token and [n, K]. source: its number. judge: (held-out
+    rows, their logits) -> score.
     """
     fitted = []
     for split in splits:

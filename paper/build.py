@@ -24,19 +24,21 @@ from .runs import derived, roles
 from .runs.derived import Evidence
 from .runs.discovery import Sources, recognise
 
-INDEX, PDF, SOURCE = "index.json", "paper.pdf", "paper.typ"
+INDEX, PDF, SOURCE, CONTENT = "index.json", "paper.pdf", "paper.typ", "content.json"
 KIND = Kind("paper", "a paper", (PDF, SOURCE), ("runs", "files", "missing"), index=INDEX)
 CURVES = ("budget-", "leakage-")  # tables that are drawn, not printed
 
 
 @dataclass(frozen=True)
 class Built:
-    """files: all that were written, index.json last. pages: of the PDF. missing: what the runs did not give."""
+    """files: all that were written, index.json last. pages: of the PDF. missing: what the runs did not give. uncited:
+    models whose citation the user has to write."""
 
     out: Path
     files: tuple[Path, ...]
     pages: int
     missing: tuple[Missing, ...]
+    uncited: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         kinds = {kind: sum(path.suffix == kind for path in self.files) for kind in (".csv", ".png", ".svg")}
@@ -50,6 +52,11 @@ class Built:
         for one in self.missing:
             lines.append(f"not made: {one.what}. {one.why}")
             lines += [f"    {line}" for line in one.command.splitlines()]
+        if self.uncited:
+            lines.append(
+                f"left to fill in: what to cite for {', '.join(self.uncited)}, at the end of {self.out / CONTENT}; "
+                f"then `typst compile {self.out / SOURCE}` sets the paper again"
+            )
         return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from .claims.verdicts import ARTEFACT, FAILS, HOLDS, UNDECIDED, UNTESTED
 from .published import Published
 from .runs.derived import Evidence, order_kept
 from .runs.discovery import Sources
-from .runs.readers import Comparison, Experiment, Heads, Sweep
+from .runs.readers import Comparison, Heads, Sweep
 from .runs.roles import STAND_IN, Roles, weighed_taps
 
 
@@ -45,7 +45,7 @@ def of(published: Published, roles: Roles, evidence: Evidence) -> dict[str, str]
         found |= of_comparison(roles.comparison)
     for kind in ("pseudo", "residual", "priors"):
         if (run := getattr(roles, kind)) is not None:
-            found |= of_experiment(run)
+            found[f"{kind}.sentence"] = run.sentence
     return found
 
 
@@ -223,7 +223,3 @@ def of_comparison(run: Comparison) -> dict[str, str]:
     if steps:
         found["comparison.steps"] = "; ".join(steps)
     return found
-
-
-def of_experiment(run: Experiment) -> dict[str, str]:
-    return {f"{run.kind}.sentence": run.sentence}

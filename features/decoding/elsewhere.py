@@ -9,17 +9,9 @@ from .headers import check_plausible
 
 
 def decode_elsewhere(path: Path, reason: str) -> tuple[np.ndarray, int]:
-    """Decode a whole file with the first program that can.
+    """Decode a whole file with the first program that can: float32 [frames], the channels' mean, and its rate in Hz.
 
-    Args:
-        path: the file.
-        reason: why libsndfile cannot, for the message.
-
-    Returns:
-        float32 [frames], the channels' mean, and the file's rate in Hz.
-
-    Raises:
-        InputError: nothing here can decode it, or its header is implausible.
+    reason: why libsndfile cannot. InputError: nothing here can decode it, or its header is implausible.
     """
     try:
         from audioread import DecodeError, available_backends

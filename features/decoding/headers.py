@@ -27,8 +27,7 @@ MORE = "more behind the first stream"
 def check_plausible(path: Path, rate: float, channels: int) -> None:
     """Refuse what no recorder writes, before anything is allocated for it.
 
-    Raises:
-        InputError: a rate outside 1 kHz to 1 MHz, no channel or more than 64.
+    InputError: a rate outside 1 kHz to 1 MHz, no channel or more than 64.
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise InputError(
@@ -63,19 +62,10 @@ class _Wav:
 
 
 def wav_source(path: Path, offset: int) -> tuple[Piece | None, str | None]:
-    """A WAV whose header leaves out part of the samples, with a header that does not.
+    """A WAV whose header leaves out part of the samples, with a header that does not, and a warning; else (None, None).
 
-    A size field of 32 bits wraps above 4 GiB, and stays 0 when a recorder loses power.
-
-    Args:
-        path: the file.
-        offset: where the WAV begins in it, in bytes.
-
-    Returns:
-        The file with a right header and a warning, or (None, None) where the header is right.
-
-    Raises:
-        InputError: an implausible rate or channel count; another WAV behind the samples.
+    A size field of 32 bits wraps above 4 GiB, and stays 0 when a recorder loses power. offset: where the WAV begins in
+    the file, in bytes. InputError: an implausible rate or channel count; another WAV behind the samples.
     """
     total = path.stat().st_size
     with path.open("rb") as file:

@@ -29,14 +29,8 @@ def is_frame(head: bytes) -> bool:
 def mpeg_streams(path: Path, offset: int, named: bool, whole: bool) -> list[Stream]:
     """The MPEG streams of a file, one behind the other.
 
-    Args:
-        path: the file.
-        offset: bytes of tags that come first.
-        named: the file's name says that it is an mp3.
-        whole: refuse a file that is shorter than its header says.
-
-    Raises:
-        InputError: no MPEG frames in an mp3, truncated, another rate behind the first stream.
+    offset: bytes of tags that come first. named: the file's name says that it is an mp3. whole: refuse a file that is
+    shorter than its header says. InputError: no MPEG frames in an mp3, truncated, another rate behind the first stream.
     """
     data = path.read_bytes()
     start = _next_frame(data, offset)

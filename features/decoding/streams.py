@@ -33,15 +33,9 @@ class Source:
 
 
 def open_source(path: Path, head: bytes, whole: bool) -> Source:
-    """Look at a file's first bytes and say what libsndfile has to open.
+    """Look at a file's first HEAD_BYTES bytes and say what libsndfile has to open. whole: it is wanted up to its end.
 
-    Args:
-        path: the file.
-        head: its first HEAD_BYTES bytes.
-        whole: the file is wanted up to its end.
-
-    Raises:
-        InputError: an implausible header, a truncated mp3, streams that do not belong together.
+    InputError: an implausible header, a truncated mp3, streams that do not belong together.
     """
     offset = _tag_bytes(path, head)
     if offset:

@@ -19,15 +19,9 @@ BEHIND = 12  # bytes from there to the rate, in both; of Opus it is the rate bef
 
 
 def narrow_band(paths: Sequence[Path], sample_rate: int, playback: Playback = AS_RECORDED) -> str | None:
-    """A warning about recordings whose own rate is half of what the model is fed with, or less.
+    """A line that counts the recordings whose own rate is at most half of what the model is fed with; else None.
 
-    Args:
-        paths: audio files; one that is named several times counts once. Of many a spread of LOOKED_AT is looked at.
-        sample_rate: of the model, Hz.
-        playback: slower recordings need a higher rate of their own.
-
-    Returns:
-        One line that counts the files; None where there is none.
+    Of many a spread of LOOKED_AT is looked at. playback: slower recordings need a higher rate of their own.
     """
     files = sorted(set(paths))
     looked = ""

@@ -10,11 +10,10 @@ What is left has no output. Names are compared, nothing is guessed: a mapping sa
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from .. import InputError
 from .tables import read_csv
@@ -36,24 +35,17 @@ def highest(logits: np.ndarray, outputs: Sequence[Sequence[int]]) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class ClassMapping:
     """classes [K]: taxonomy labels. n_outputs: the backbone's. outputs [K]: the numbers of each class's outputs, of
-    which it gets the maximum; empty where it has none. how [K]: one of HOW. names: of the backbone's outputs."""
+    which it gets the maximum; empty where it has none. how [K]: one of HOW."""
 
     classes: tuple[str, ...]
     n_outputs: int
     outputs: tuple[tuple[int, ...], ...]
     how: tuple[str, ...]
-    names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def mapped(self) -> np.ndarray:
         """bool [K]: the classes that have an output."""
         return np.array([bool(each) for each in self.outputs], dtype=bool)
-
-    @property
-    def indices(self) -> np.ndarray:
-        """int64 [K, most outputs of a class], rows filled up with their first output (0 for classes without one)."""
-        width = max(map(len, self.outputs), default=0) or 1
-        return np.array([(*each, *[each[0] if each else 0] * (width - len(each))) for each in self.outputs], np.int64)
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """[n, outputs] -> float32 [n, K], NaN where a class has no output."""
@@ -63,15 +55,6 @@ class ClassMapping:
                 "of another model?"
             )
         return highest(logits, self.outputs)
-
-    def table(self) -> pd.DataFrame:
-        """One row a class: class, how, outputs (names, joined by `;`; of a genus the first three and a count)."""
-        names = self.names or tuple(map(str, range(self.n_outputs)))
-        shown = []
-        for each in self.outputs:
-            texts = [names[i] for i in each[:3]] + ([f"{len(each) - 3} more"] if len(each) > 3 else [])
-            shown.append(";".join(texts))
-        return pd.DataFrame({"class": self.classes, "how": self.how, "outputs": shown})
 
     def __str__(self) -> str:
         counts = Counter(self.how)
@@ -126,7 +109,6 @@ def map_classes(
         n_outputs=len(labels),
         outputs=tuple(which for _, which in found),
         how=tuple(how for how, _ in found),
-        names=tuple(labels),
     )
 
 

@@ -26,12 +26,8 @@ def is_audio(name: str) -> bool:
 def audio_files(folder: Path, root: Path | None = None) -> AudioFiles:
     """Every audio file at any depth below `folder`.
 
-    A folder that can be reached in two ways, by links that form a circle for one, is read once; a link to `root` or a
-    folder above it is not followed, because all other files would count again.
-
-    Args:
-        folder: where to look.
-        root: the folder that all recordings lie in; None for `folder` itself.
+    A folder that can be reached in two ways, by links that form a circle for one, is read once; a link to `root` (the
+    folder that all recordings lie in) or above it is not followed, because all other files would count again.
     """
     root = (root or folder).resolve()
     seen = {root, *root.parents} - {folder.resolve()}

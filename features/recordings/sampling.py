@@ -45,18 +45,10 @@ def choose(
 
 
 def drop_rare(recordings: Recordings, least: int, place: Path | str) -> Recordings:
-    """Leave out the classes that cross-validation could not learn.
+    """Leave out the classes that cross-validation could not learn, with a warning that lists them.
 
-    Args:
-        recordings: labelled clips; every label of a clip counts, not only its first.
-        least: clips that a class needs; where groups or given folds are known it needs two of each as well.
-        place: the table or folder that the clips are of, for the message.
-
-    Returns:
-        The clips whose primary class is kept, with a warning that lists the classes left out.
-
-    Raises:
-        InputError: fewer than two classes are left.
+    least: clips that a class needs; where groups or given folds are known it needs two of each as well. place: the
+    table or folder, for the message. InputError: fewer than two classes are left.
     """
     clips, groups, folds = (defaultdict(set) for _ in range(3))
     for index, clip in enumerate(recordings.clips):

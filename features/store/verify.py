@@ -100,16 +100,10 @@ class Damaged(Exception):
 
 
 def check_structure(path: Path, file: h5py.File, taps: tuple[str, ...], dtype: str) -> None:
-    """Check all datasets of a store, and of its shards.
+    """Check all datasets of a store, and of its shards, against the taps and the dtype of its key.
 
-    Args:
-        path: of the store.
-        file: the same, open.
-        taps, dtype: as its key has them.
-
-    Raises:
-        Damaged: anything missing, of another type, shape or length than it has to be.
-        InputError: data outside the store and its shards; a shard that is missing.
+    Damaged: anything missing, of another type, shape or length than it has to be. InputError: data outside the store
+    and its shards; a shard that is missing.
     """
     for name, axes in SHAPES.items():
         data = _dataset(path, file, name)
@@ -153,11 +147,7 @@ def check_text(path: Path, file: h5py.File) -> None:
 
 
 def own_shard(path: Path, name: str) -> Path:
-    """The file of a shard, which lies beside the store or below its folder.
-
-    Raises:
-        InputError: another place; no such file.
-    """
+    """The file of a shard, which lies beside the store or below its folder. InputError: another place; no such file."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     shard = path.parent / name
     inside = shard.resolve().is_relative_to(path.parent.resolve())

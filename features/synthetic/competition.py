@@ -12,9 +12,7 @@ soundscapes alone: what trips readers of the real folder is here too.
 """
 
 import csv
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +22,8 @@ import numpy as np
 import soundfile
 
 from .. import InputError
+from ..files import write_json
+from ..output_folder import Kind, OutputFolder
 from ..progress import Progress
 from .clips import RATE
 from .focal_clips import COLUMNS, Focal, make_focal, plan_focals
@@ -34,10 +34,15 @@ BLOCK = 1 << 15  # frames a write: libvorbis can overrun its stack when it is ha
 HEARD_S = 0.2  # of song within a window make it positive
 TAXONOMY = ("primary_label", "inat_taxon_id", "scientific_name", "common_name", "class_name", "sonotype_group")
 MARK = "truth/about.json"  # the folder is ours
-OURS = (
-    *("train_audio", "train_soundscapes", "test_soundscapes"),
-    *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv"),
-    "truth",  # last: a folder that is being replaced stays ours
+KIND = Kind(
+    "demo",
+    "a made-up competition",
+    (
+        *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv", "truth/*.csv"),
+        *("train_audio/*/*.ogg", "train_soundscapes/*.ogg", "test_soundscapes/*.ogg"),
+    ),
+    ("made_up",),
+    index=MARK,
 )
 
 
@@ -69,80 +74,43 @@ SMALL = Size(8, 6, labelled=6, unlabelled=2, test=2, sites=3, focal_s=(2.0, 6.0)
 
 
 def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, overwrite: bool = False) -> Path:
-    """Write the folder; it appears once it is whole. The same arguments give the same tables and the same sound, though
-    not the same bytes of audio: an Ogg stream carries a random serial number.
+    """Write the folder; its files appear once they are whole. The same arguments give the same tables and the same
+    sound, though not the same bytes of audio: an Ogg stream carries a random serial number.
 
-    `overwrite` replaces a folder that this function made, and of it only what it made. InputError for any other folder
-    that holds something.
+    `overwrite` replaces what this function made. InputError for any other folder that holds something.
     """
-    _refuse(Path(folder), overwrite)
-    folder = Path(folder).resolve()
+    folder = Path(folder)
+    OutputFolder(folder, KIND).check(overwrite)
     fauna = make_fauna(size.species, seed)
     focals = plan_focals(fauna, size.focal_per_species, size.focal_s, seed)
     labelled, unlabelled, test = _plan(fauna, size, seed)
-    half = _half(folder, {"made_up": True, "made_by": "birdprobe", "seed": seed, "rate": RATE, **asdict(size)})
+    scapes = (*labelled, *unlabelled, *test)
+    about = {"made_up": True, "made_by": "birdprobe", "seed": seed, "rate": RATE, **asdict(size)}
+    with OutputFolder(folder, KIND).replacing() as draft:
 
-    def focal_file(focal: Focal) -> None:
-        _write_ogg(half / "train_audio" / focal.row["filename"], make_focal(focal, RATE))
+        def focal_file(focal: Focal) -> None:
+            _write_ogg(draft / "train_audio" / focal.row["filename"], make_focal(focal, RATE))
 
-    def soundscape_file(scape: Soundscape) -> np.ndarray:
-        wave, seconds = make_soundscape(scape, RATE, size.soundscape_s)
-        _write_ogg(half / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave)
-        return seconds
+        def soundscape_file(scape: Soundscape) -> np.ndarray:
+            wave, seconds = make_soundscape(scape, RATE, size.soundscape_s)
+            _write_ogg(draft / f"{scape.name.split.lower()}_soundscapes" / f"{scape.name}.ogg", wave)
+            return seconds
 
-    _in_threads(focal_file, focals, "clips")
-    seconds = _in_threads(soundscape_file, (*labelled, *unlabelled, *test), "soundscapes")
-    heard = dict(zip((*labelled, *unlabelled, *test), seconds))
-
-    _write_csv(half / "taxonomy.csv", TAXONOMY, (_taxonomy_row(taxon) for taxon in fauna))
-    _write_csv(half / "train.csv", COLUMNS, (focal.row.values() for focal in focals))
-    rows = [row for scape in labelled for row in _label_rows(scape, heard[scape])]
-    _write_csv(half / "train_soundscapes_labels.csv", ("filename", "start", "end", "primary_label"), rows * 2)
-    columns = ("row_id", *(taxon.label for taxon in fauna))
-    for name, scapes in (("truth", test), ("unlabelled", unlabelled)):
-        rows = [row for scape in scapes for row in _truth_rows(scape, heard[scape], columns[1:])]
-        _write_csv(half / "truth" / f"{name}.csv", columns, rows)
-    ids = [row_id for scape in test for row_id in _row_ids(scape, heard[scape].shape[1])]
-    flat = [repr(1 / len(fauna))] * len(fauna)
-    _write_csv(half / "sample_submission.csv", columns, ([row_id, *flat] for row_id in ids))
-    _move(half, folder)
+        _in_threads(focal_file, focals, "clips")
+        heard = dict(zip(scapes, _in_threads(soundscape_file, scapes, "soundscapes")))
+        write_json(draft / MARK, about)
+        _write_csv(draft / "taxonomy.csv", TAXONOMY, (_taxonomy_row(taxon) for taxon in fauna))
+        _write_csv(draft / "train.csv", COLUMNS, (focal.row.values() for focal in focals))
+        rows = [row for scape in labelled for row in _label_rows(scape, heard[scape])]
+        _write_csv(draft / "train_soundscapes_labels.csv", ("filename", "start", "end", "primary_label"), rows * 2)
+        columns = ("row_id", *(taxon.label for taxon in fauna))
+        for name, some in (("truth", test), ("unlabelled", unlabelled)):
+            rows = [row for scape in some for row in _truth_rows(scape, heard[scape], columns[1:])]
+            _write_csv(draft / "truth" / f"{name}.csv", columns, rows)
+        ids = [row_id for scape in test for row_id in _row_ids(scape, heard[scape].shape[1])]
+        flat = [repr(1 / len(fauna))] * len(fauna)
+        _write_csv(draft / "sample_submission.csv", columns, ([row_id, *flat] for row_id in ids))
     return folder
-
-
-# --- the folder -------------------------------------------------------------------------------------------------------
-
-
-def _refuse(folder: Path, overwrite: bool) -> None:
-    if os.path.lexists(folder) and not folder.is_dir():
-        what = "a file" if folder.exists() else "a dangling symbolic link"
-        raise InputError(f"{folder}: expected a folder for the competition, got {what}.")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MARK).is_file():  # perhaps the real one
-        raise InputError(f"{folder}: not empty and not made by this command, so never replaced. Give a new folder.")
-    if not overwrite:
-        raise InputError(f"{folder}: expected a new folder, got a made-up competition. Use --overwrite to replace it.")
-
-
-def _half(folder: Path, about: dict) -> Path:
-    """An empty folder beside the wanted one, marked first, so that what an interrupted call leaves can be told."""
-    half = folder.with_name(folder.name + ".part")
-    if (half / MARK).is_file():
-        shutil.rmtree(half)
-    elif half.exists():
-        raise InputError(f"{half}: exists, and that name is needed while {folder.name} is written. Move it away?")
-    (half / MARK).parent.mkdir(parents=True)
-    (half / MARK).write_text(json.dumps(about, indent=2) + "\n")
-    return half
-
-
-def _move(half: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for name in OURS:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        (half / name).replace(folder / name)
-    half.rmdir()
 
 
 def _in_threads(make: Callable, items: Sequence, unit: str) -> list:

@@ -13,16 +13,10 @@ def multi_hot(
     names: Sequence[str] | None = None,
     no_class: Collection[str] = (),
 ) -> np.ndarray:
-    """Targets of rows with any number of labels.
+    """Targets of rows with any number of labels, float32 [n, K] of 0 and 1. labels: names of the K columns.
 
-    Args:
-        rows: the labels of each row, primary and secondary.
-        labels: names of the K columns.
-        names: of the rows, for messages; "row 0", "row 1", ... without them.
-        no_class: labels that need no column, and count where they have one.
-
-    Returns: float32 [n, K] of 0 and 1.
-    Raises: InputError where a label has no column.
+    names: of the rows, for messages; "row 0", "row 1", ... without them. no_class: labels that need no column, and
+    count where they have one. InputError: a label without a column.
     """
     at = {label: column for column, label in enumerate(labels)}
     targets = np.zeros((len(rows), len(labels)), dtype=np.float32)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...features.windows import triangles
 from ..models.network import Frontend, float32
-from .spectrum import MelPower, frames, triangles
+from .spectrum import MelPower, frames
 
 SAMPLE_RATE = 32000
 WINDOW_SAMPLES = 160000  # 5.0 s

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .spectrum import triangles
+from ...features.windows import triangles
 
 SAMPLE_RATE = 32000
 WINDOW_SAMPLES = 160000  # 5.0 s, the backbone's input

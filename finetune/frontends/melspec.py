@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...features.windows import triangles
 from ..models.network import Frontend, float32
-from .spectrum import MelPower, frames, triangles
+from .spectrum import MelPower, frames
 
 SAMPLE_RATE = 32000
 N_FFT, HOP = 2048, 256  # samples

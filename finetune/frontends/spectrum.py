@@ -29,17 +29,6 @@ def frames(waveform: Tensor, length: int, hop: int) -> Tensor:
     return torch.cat([parts[:, i : i + last : step] for i in range(per_frame)], dim=2)
 
 
-def triangles(at: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Filters [len(at), len(edges) - 2] of peak 1: filter m rises from edges[m] to [m + 1], falls to [m + 2].
-
-    Straight on the axis that `at` (the bins) and `edges` are given on: Kaldi's triangles are straight in mel, those of
-    librosa and torchaudio in Hz.
-    """
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (at[:, None] - low) / (centre - low), (high - at[:, None]) / (high - centre)
-    return np.maximum(0.0, np.minimum(rising, falling))
-
-
 class MelPower(nn.Module):
     """Frames [N, T, L] -> mel power [N, T, mels]: window [L], zero-pad to n_fft, |DFT|^2, filters [n_fft/2 + 1, mels].
 

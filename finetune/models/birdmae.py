@@ -1,6 +1,6 @@
 """Bird-MAE (Rauch et al. 2025, arXiv 2504.12880): a ViT over log-mel patches, with the official weight names.
 
-One file, read top to bottom: sizes, position embedding, block, network; `probes` has the two heads that read tokens.
+Its blocks are timm's, whose names the published weights have; `token_heads` has the two heads that read tokens.
 Published checkpoints (12 * depth + 8 tensors: 152 Base, 296 Large, 392 Huge) load strictly through
 `finetune.models.published_weights`; everything that they do not hold lies under `head.`. Three quirks of the published
 network are kept, because its weights were trained with them: the position embedding's grid, the mean over raw tokens,
@@ -8,9 +8,10 @@ and the prototypes' map.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...features import InputError
@@ -18,6 +19,7 @@ from ...features.schema import check_choice
 from ..losses import orthogonality
 from .network import Network
 from .published_weights import check_config, load_strict
+from .timm_import import import_timm
 from .token_heads import LEARNING_RATE, AttentiveHead, PrototypeHead
 
 TIME, MELS, PATCH = 512, 128, 16  # frames, mel bands; the patch is 16x16 in every size, Huge too
@@ -73,61 +75,6 @@ class PatchEmbed(nn.Module):
         return self.proj(x).flatten(2).transpose(1, 2)
 
 
-class Attention(nn.Module):
-    """Self-attention [N, T, D] -> the same; `qkv` [3D, D] holds queries, keys, values in this order."""
-
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        N, T, D = x.shape  # windows, tokens, channels
-        q, k, v = self.qkv(x).view(N, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(N, T, D))
-
-
-class Mlp(nn.Module):
-    def __init__(self, dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, MLP_RATIO * dim)
-        self.fc2 = nn.Linear(MLP_RATIO * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))  # the exact (erf) GELU
-
-
-class DropPath(nn.Module):
-    """Drops a branch for a share `rate` of the windows in training, and scales the others up (Huang et al. 2016)."""
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        return x * (x.new_empty(x.shape[0], 1, 1).bernoulli_(keep) / keep)
-
-
-class Block(nn.Module):
-    """Pre-norm transformer block, [N, T, D] -> the same."""
-
-    def __init__(self, dim: int, heads: int, drop_path: float):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, EPS)
-        self.attn = Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, EPS)
-        self.mlp = Mlp(dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
-
-
 class IdleNorm(nn.Module):
     """A LayerNorm's weights that the file holds and the chosen head does not read: loaded, saved, never trained.
 
@@ -156,12 +103,19 @@ class BirdMAE(Network):
 
     def __init__(self, n_classes: int, size: str = "base", head: str = "plain", drop_path: float = 0.1):
         super().__init__()
+        import_timm()
+        from timm.models.vision_transformer import Block
+
         depth, dim, heads = SIZES[size].depth, SIZES[size].dim, SIZES[size].heads
         self.size, self.depth, self.dim, self.kind = size, depth, dim, head
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         self.register_buffer("pos_embed", position_embedding(dim))  # fixed, so no parameter; saved and loaded
         self.patch_embed = PatchEmbed(dim)
-        self.blocks = nn.ModuleList(Block(dim, heads, drop_path * i / (depth - 1)) for i in range(depth))
+        norm: Any = partial(nn.LayerNorm, eps=EPS)
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, MLP_RATIO, qkv_bias=True, drop_path=drop_path * i / (depth - 1), norm_layer=norm)
+            for i in range(depth)
+        )
         prototype = head == "prototype"
         self.norm = nn.LayerNorm(dim, EPS) if prototype else IdleNorm(dim)
         self.fc_norm = IdleNorm(dim) if prototype else nn.LayerNorm(dim, EPS)

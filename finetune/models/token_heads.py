@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PROTOTYPES = 20  # a class
+SHAPE = (8, 32)  # of the map before it is enlarged
 MARGIN = 1.01  # keeps the activation below 1
 EPSILON = 1e-4  # the two constant channels of patches and prototypes, and under every square root
 BIAS = -2.0  # of the prototypes' last layer at the start; its weights start at 1
@@ -49,9 +50,8 @@ class PrototypeHead(nn.Module):
     that keeps a class's prototypes apart is `losses.orthogonality`.
     """
 
-    def __init__(self, dim: int, n_classes: int, shape: tuple[int, int] = (8, 32)):
+    def __init__(self, dim: int, n_classes: int):
         super().__init__()
-        self.shape = shape  # of the map before it is enlarged
         self.prototypes = nn.Parameter(torch.empty(n_classes, PROTOTYPES, dim))
         self.weight = nn.Parameter(torch.empty(n_classes, PROTOTYPES))
         self.bias = nn.Parameter(torch.empty(n_classes))
@@ -63,7 +63,7 @@ class PrototypeHead(nn.Module):
         Published are patches of length 64 and a division by 64 * 1.01: the 64 cancels.
         """
         N, _, D = tokens.shape
-        z = (tokens[:, 1:] - tokens[:, :1]).transpose(1, 2).reshape(N, D, *self.shape)
+        z = (tokens[:, 1:] - tokens[:, :1]).transpose(1, 2).reshape(N, D, *SHAPE)
         z = F.interpolate(z, scale_factor=2.0, mode="bilinear", align_corners=False).flatten(2)  # [N, D, 1024]
         z = torch.cat([z, torch.full_like(z[:, :2], EPSILON)], dim=1)  # keeps a zero patch defined
         z = z / (z.square().sum(1, keepdim=True) + EPSILON).sqrt()

@@ -43,16 +43,32 @@ class Job:
         labels = tuple(labels or label_order(recordings))
         return cls(member, settings, folds, fold, labels, quiet, accelerator, Path(recordings.root))
 
-    def taught(self, teacher: Path | None, unlabelled: Path | None, **asked) -> "Job":
-        """With a teacher's soft labels, if there is one; see `read_teacher` for `asked`.
+    def taught(
+        self,
+        teacher: Path | None = None,
+        unlabelled: Path | None = None,
+        teacher_labels: Path | None = None,
+        renames: Path | None = None,
+        taxonomy: Path | None = None,
+        distill_weight: float = 1.0,
+        temperature: float = 2.0,
+    ) -> "Job":
+        """With a teacher's soft labels, if there is one; see `finetune.api.fine_tune`.
 
         InputError: it knows none of the clips; what belongs to a teacher, without one.
         """
         if teacher is None:
-            if unlabelled is not None or asked["labels"] is not None or asked["renames"] is not None:
+            if not (unlabelled is teacher_labels is renames is None):
                 raise InputError("--unlabelled, --teacher-labels and --renames: expected a --teacher, got none.")
             return self
-        said = read_teacher(Path(teacher), self.labels, self.member.window_s, **asked)
+        said = read_teacher(
+            *(Path(teacher), self.labels, self.member.window_s),
+            labels=teacher_labels,
+            taxonomy=taxonomy,
+            renames=renames,
+            weight=distill_weight,
+            temperature=temperature,
+        )
         said.require(self.folds.train(self.fold))
         more: tuple[Clip, ...] = ()
         if unlabelled is not None:

@@ -59,13 +59,6 @@ def train(
     init: Path | None = None,
     pretrained: bool = False,
     background: Path | None = None,
-    teacher: Path | None = None,
-    teacher_labels: Path | None = None,
-    unlabelled: Path | None = None,
-    taxonomy: Path | None = None,
-    renames: Path | None = None,
-    distill_weight: float = 1.0,
-    temperature: float = 2.0,
     labels: Sequence[str] | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
@@ -74,11 +67,13 @@ def train(
     smoke: bool = False,
     track: str | None = None,
     push_to_hub: str | None = None,
+    **teaching,
 ) -> Trained:
     """What `finetune.api.fine_tune` calls, whose arguments these are.
 
     recordings: None with `smoke` alone. settings: None is the member's own recipe. labels: the classes in order, where
-    they are not just those that occur. InputError for anything wrong with what the user gave.
+    they are not just those that occur. teaching: a teacher and what belongs to it, see `Job.taught`. InputError for
+    anything wrong with what the user gave.
     """
     run, own = Path(run), Path(run) / f"fold{fold}"
     tracking.check(track, push_to_hub)
@@ -86,7 +81,8 @@ def train(
     accelerator = Accelerator(cpu=_on_cpu(settings))
     if accelerator.num_processes > 1:  # at the program's end, not this fold's; left open a thread may abort the process
         atexit.register(accelerator.end_training)
-    log = log if accelerator.is_main_process else _unheard
+    if not accelerator.is_main_process:
+        log = lambda line: None  # noqa: E731
     if settings.compile:
         check_compiling(accelerator.device)
     if smoke:
@@ -94,16 +90,7 @@ def train(
             recordings = smoke_test.few(recordings, run, settings.seed)
     if recordings is None:
         raise InputError("audio: expected recordings, got none. Only --smoke can do without.")
-    job = Job.of(member, recordings, settings, fold, background, labels, accelerator)
-    job = job.taught(
-        teacher,
-        unlabelled,
-        labels=teacher_labels,
-        taxonomy=taxonomy,
-        renames=renames,
-        weight=distill_weight,
-        temperature=temperature,
-    )
+    job = Job.of(member, recordings, settings, fold, background, labels, accelerator).taught(**teaching)
     for line in job.said():
         log(line)
     config = job.config(recordings, {"init": init, "pretrained": pretrained, "background": background}, smoke)
@@ -165,10 +152,6 @@ def _train_through(
         for row in training.epochs(bar):
             tracker.log(row, row["step"])
             log(_told(row, settings.recipe.epochs))
-
-
-def _unheard(line: str) -> None:
-    """The log of all processes but one."""
 
 
 def _on_cpu(settings: Settings) -> bool:

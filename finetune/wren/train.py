@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
+from ...analysis import knn
 from ...features.files import replacing, write_json
+from ...features.recordings import assign_folds
 from ...features.synthetic.clips import make_species, plan
 from ...features.windows import PEAK
 from .logmels import Songs, augment, log_mels
@@ -151,16 +151,11 @@ def neighbour_curve(net: Miniature, mels: Tensor, species: np.ndarray, recordist
         embedding = net.spatial(mels[at : at + 32].float(), pooled).mean((2, 3))
         rows.append([*pooled, embedding, net.classifier(embedding)])
     taps = [*(f"block_{i:02d}" for i in range(len(net.blocks))), "embedding", "logits"]
-    folds = list(StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(species, species, recordists))
-    curve = {}
-    for tap, parts in zip(taps, zip(*rows)):
-        x, right = torch.cat(parts).numpy(), 0
-        for known, asked in folds:
-            right += int(
-                (KNeighborsClassifier(5).fit(x[known], species[known]).predict(x[asked]) == species[asked]).sum()
-            )
-        curve[tap] = round(right / len(species), 4)
-    return curve
+    folds, _, _ = assign_folds(species.tolist(), recordists.tolist(), None, 5, seed)
+    return {
+        tap: round(float(knn.correct(torch.cat(parts).numpy(), species, folds).mean()), 4)
+        for tap, parts in zip(taps, zip(*rows))
+    }
 
 
 def _data(recipe: Recipe, cache: Path | None) -> tuple[Songs, Songs, tuple[str, ...]]:

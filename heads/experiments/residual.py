@@ -23,7 +23,10 @@ def find(trainings: Sequence[Training]) -> Finding:
 
     InputError: a single tap; two last taps of unequal width.
     """
-    *_, before, last = tokens = _at_least_two(trainings[0].material.tokens)
+    tokens = trainings[0].material.tokens
+    if len(tokens) < 2:
+        raise InputError(f"`--taps` must be two or more for a difference, got {', '.join(tokens)}.")
+    before, last = tokens[-2:]
     residual = ",".join([*tokens[:-1], f"{last}-{before}"])
     repeats: list[list[Arm]] = []
     for training in trainings:
@@ -36,12 +39,6 @@ def find(trainings: Sequence[Training]) -> Finding:
     frame = score(repeats, trainings[0].truths(), trainings[0].settings.seed)
     notes = (f"Raw tokens: {', '.join(tokens)}; residual: {residual.replace(',', ', ')}.",)
     return Finding(frame, _sentence(frame, f"{last} - {before}"), notes)
-
-
-def _at_least_two(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    if len(tokens) < 2:
-        raise InputError(f"`--taps` must be two or more for a difference, got {', '.join(tokens)}.")
-    return tokens
 
 
 def _sentence(frame: pd.DataFrame, token: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...analysis.predictions.table import ROW_ID
 from ...features.csv_files import write_csv
+from ..sequences.first_pass import Naming
 from ..training.loop import Settings
 from ..training.pseudo_labels import Gate
 from ..training.train import Trained, train
@@ -42,7 +43,7 @@ class Training:
             taps=taps,
             heads=heads,
             labels=here.labels,
-            taxonomy=here.competition / "taxonomy.csv",
+            naming=Naming(here.competition / "taxonomy.csv"),
             first_pass=None if first_pass is None else str(first_pass),
             pseudo_from=teacher.run if teacher else None,
             pseudo_gate=gate,

@@ -139,13 +139,11 @@ def fuse(
     if not timing:
         return done
     with working(f"{output} is written; timing it and the whole model", log):
-        return replace(done, cost=str(head_cost(done)) if done.recording else saving(done))
-
-
-def saving(fused: Fused) -> str:
-    """What fusing heads of single windows saves, measured."""
-    ms = speeds(fused, fused.model)
-    return f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)"
+        if done.recording:
+            return replace(done, cost=str(head_cost(done)))
+        ms = speeds(done, model)
+        cost = f"{ms['fused']:.1f} ms a window, the full model {ms['full']:.1f} (one thread, batch 4)"
+        return replace(done, cost=cost)
 
 
 Made = tuple[onnx.ModelProto, Exposed, float]  # the whole graph, its backbone, how far it is from the two steps
@@ -167,7 +165,7 @@ def over_recordings(members: Members, model: Path, inside: str, about: dict, log
     origin = recordings.origin_of(members)
     wanted = [*members.description.tokens, *([origin.tap] if origin and origin.tap else [])]
     exposed, row = cut(model, list(dict.fromkeys(wanted)), members.description.store_key)
-    head = recordings.recording_head(members, exposed)
+    head = recordings.RecordingHead(members.over_recordings(list(exposed.outputs)), origin).eval()
     about["sequence"] = recordings.about(head, origin)
     log(f"exporting {members.name}, {len(members.folds)} folds, recordings of up to {head.ensemble.length} windows")
     fused = normalised(recordings.graft(exposed, head, len(about["labels"])), inside)

@@ -68,11 +68,6 @@ def origin_of(members: Members) -> FirstPassOrigin | None:
     return origin
 
 
-def recording_head(members: Members, exposed: Exposed) -> RecordingHead:
-    """The heads of all folds over the taps of an opened backbone."""
-    return RecordingHead(members.over_recordings(list(exposed.outputs)), origin_of(members)).eval()
-
-
 def graft(exposed: Exposed, head: RecordingHead, n_classes: int) -> onnx.ModelProto:
     """The heads exported and put behind the backbone. InputError: a backbone of a fixed batch."""
     fixed = exposed.model.graph.output[0].type.tensor_type.shape.dim[0].dim_value

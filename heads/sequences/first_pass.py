@@ -53,18 +53,11 @@ def read_first_pass(
     naming: Naming = BY_NAME,
     log: Callable[[str], None] = lambda line: None,
 ) -> np.ndarray:
-    """The first pass of every row of `data`.
+    """The first pass of every row of `data`, float32 [n rows, K] logits; NaN where a class or a row has none.
 
-    Args:
-        text: `logits`, a tap's name, or the path of a CSV of probabilities.
-        data: what was loaded from `stores`; its labels are the K classes.
-        stores: in the order of data's sources.
-        naming: of `logits`, see `mapping_of`.
-        log: told how the classes were mapped, or how many rows a CSV has.
-
-    Returns: float32 [n rows, K], logits; NaN where a class or a row has none.
-    Raises: InputError for a tap that a store lacks or of another width, a CSV without any of the rows or classes,
-        no class that has an output.
+    text: `logits`, a tap's name, or the path of a CSV of probabilities. stores: in the order of data's sources. log:
+    told how the classes were mapped, or how many rows a CSV has. InputError: a tap that a store lacks or of another
+    width, a CSV without any of the rows or classes, no class that has an output.
     """
     if text.endswith(".csv"):
         return of_table(predictions.read_predictions(text), data, text, log)
@@ -93,14 +86,9 @@ def with_first_pass(data: Data, text: str, stores: Sequence[Path], naming: Namin
 
 
 def mapping_of(store: Path, classes: Sequence[str], naming: Naming = BY_NAME) -> ClassMapping:
-    """Which of the logits in a store are whose of `classes`.
+    """Which of the logits in a store are whose of `classes`, labels of the taxonomy in order.
 
-    Args:
-        store: a store with the tap `logits`.
-        classes: labels of the taxonomy, in order.
-        naming: how they are found among the backbone's labels.
-
-    Raises: InputError: no list of labels, or of another length; no class that has an output.
+    InputError: no list of labels, or of another length; no class that has an output.
     """
     with FeatureStore.open(store) as opened:
         meta, width = opened.meta, int(np.prod(opened.dims[LOGITS]))

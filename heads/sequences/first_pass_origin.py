@@ -39,10 +39,6 @@ class FirstPassOrigin:
         """What has to be read of the backbone; None of a CSV."""
         return None if self.text.endswith(".csv") else self.text
 
-    def of_tap(self, values: np.ndarray) -> np.ndarray:
-        """float [n, width] of the tap -> logits float32 [n, K], NaN where a class has none."""
-        return values.astype(np.float32) if self.outputs is None else highest(values, self.outputs)
-
     def to_json(self) -> dict:
         return asdict(self)
 
@@ -105,7 +101,8 @@ class FirstPassSource:
             return None
         if self.rows is None:
             values = features[self.taps[0]]
-            return self.origin.of_tap(values.reshape(len(values), -1))
+            values = values.reshape(len(values), -1)
+            return values.astype(np.float32) if self.origin.outputs is None else highest(values, self.origin.outputs)
         found = self.rows.get(stem)
         if found is None or len(found) != n:
             there = "no row" if found is None else f"{len(found)} rows"

@@ -59,11 +59,8 @@ def fit_recordings(
 ) -> list[Fitted]:
     """Train one sequence head per split of rows; no recording may have rows on both sides.
 
-    Args:
-        make: a new head. windows: all rows. splits, settings, judge, bar: as of `heads.training.loop.fit`.
-        finished: what an earlier run left, and what is left for a later one.
-
-    Returns: a model a split. Deterministic in `settings.seed` on CPU; the global random state is left as it was.
+    splits, settings, judge, bar: as of `heads.training.loop.fit`. finished: what an earlier run left, and what is left
+    for a later one. Deterministic in `settings.seed` on CPU; the global random state is left as it was.
     """
     bar = bar or Progress("training", 0, wanted=False)
     of_recordings = [_split(windows.recordings, split) for split in splits]

@@ -65,18 +65,14 @@ def load(
 ) -> tuple[Head | SequenceHead, Description]:
     """A head in evaluation mode and its description.
 
-    Args:
-        path: either of the two files, or their common stem.
-        store_key: of the features that it shall read; None does not ask.
-        labels: the classes that it has to have; None takes any.
-
-    Raises: InputError, naming the field, for files missing or damaged, weights and description of different heads, a
-        store_key that the head's features could not come from, other labels.
+    path: either of the two files, or their common stem. store_key: of the features that it shall read, None does not
+    ask; labels: the classes that it has to have, None takes any. InputError, naming the field: files missing or
+    damaged, weights and description of different heads, a store_key that the head's features could not come from, other
+    labels.
     """
     description = checkpoint.describe(path, Description)
     if store_key and (difference := key_difference(store_key, description.store_key, description.tokens)):
         raise InputError(f"{checkpoint.files(path)[1]}: {difference}")
-    checkpoint.check_labels(path, description, labels)
-    sizes = description.widths, len(description.labels)
-    module = checkpoint.built(path, description.options, lambda: build(description.head, *sizes, **description.options))
-    return checkpoint.load_weights(path, module, description).eval(), description
+    sizes, options = (description.widths, len(description.labels)), description.options
+    head = checkpoint.restored(path, description, labels, lambda: build(description.head, *sizes, **options))
+    return head, description

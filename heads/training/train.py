@@ -27,7 +27,7 @@ from ..dataset import SOURCES, load
 from ..ensemble import load_members
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import Naming, mapping_of, with_first_pass
+from ..sequences.first_pass import BY_NAME, Naming, mapping_of, with_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .finished_folds import FinishedFolds
@@ -62,10 +62,8 @@ def train(
     taps: str = "all",
     heads: str = "attention",
     labels: Sequence[str] | None = None,
-    taxonomy: Path | None = None,
+    naming: Naming = BY_NAME,
     first_pass: str | None = None,
-    backbone_labels: Path | None = None,
-    renames: Path | None = None,
     pseudo_from: Path | None = None,
     pseudo_head: str | None = None,
     pseudo_gate: pseudo_labels.Gate | None = None,
@@ -82,7 +80,6 @@ def train(
     started, run = time.perf_counter(), Path(run)
     results.check(run, overwrite)
     specs = wanted_heads(stores[0], heads, taps, first_pass)
-    naming = Naming(taxonomy, backbone_labels, renames)
     teacher = load_members(pseudo_from, pseudo_head) if pseudo_from else None
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data, origin, outputs = load(stores, list(tokens), labels=labels), None, None
@@ -100,7 +97,7 @@ def train(
         mapping = mapping_of(stores[0], data.labels, naming)
         log(f"logits: {mapping}")
         outputs = mapping.outputs
-    job = Job(data, folds, settings, read_groups(taxonomy) if taxonomy else None, origin, outputs)
+    job = Job(data, folds, settings, read_groups(naming.taxonomy) if naming.taxonomy else None, origin, outputs)
     finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
     fitted = fit_heads(job, specs, finished, log, progress)

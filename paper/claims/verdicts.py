@@ -58,15 +58,7 @@ def best_of_many(value: float, high: float, p: float) -> Verdict:
 
 
 def over_readouts(published: Verdict, others: Sequence[Verdict]) -> Verdict:
-    """A claim that the published read-out supports and none of the other read-outs does is an artefact of its metric.
-
-    Args:
-        published: the verdict under the published read-out.
-        others: the verdicts under the others; where there are none, nothing can contradict it.
-
-    Returns:
-        `ARTEFACT`, or `published` as it is.
-    """
+    """What the published read-out supports and none of the other read-outs does is an artefact of its metric."""
     return ARTEFACT if published == HOLDS and others and HOLDS not in others else published
 
 

@@ -56,16 +56,7 @@ def of_kind(sources: Sources, kind: str, role: str, column: str) -> list[Measure
 
 
 def arm_of_role(run: Experiment, role: str, against: str | None = None) -> str | None:
-    """The name of the first arm that has a role.
-
-    Args:
-        run: The experiment.
-        role: One of those of `analysis.runs`.
-        against: Only an arm that is compared with this one; None: with any.
-
-    Returns:
-        Its name, or None where the experiment has no such arm.
-    """
+    """The first arm that has a role (and is compared with `against`, where one is named); None where there is none."""
     rows = run.gains[run.gains["role"] == role]
     rows = rows if against is None else rows[rows["against"] == against]
     return None if rows.empty else str(rows["arm"].iloc[0])

@@ -12,17 +12,14 @@ HALVINGS = 1000
 VS_LAST = ("vs_last", "vs_last_lo", "vs_last_hi")
 
 
-def sweep_on(sweep: Sweep) -> str:
-    return f"{sweep.model}, {sweep.data}"
-
-
 def counted(sweep: Sweep) -> str:
     groups = f", {sweep.run.n_groups:,} groups" if sweep.run.n_groups else ", no groups"
     return f"{sweep.run.n_units:,} {sweep.run.unit}{groups}"
 
 
 def of_sweep(sweep: Sweep, value: float, low: float, high: float, at: str) -> Measure:
-    return Measure(sweep.name, sweep_on(sweep), value, low, high, counted(sweep), at, sweep.is_perch_v2)
+    on = f"{sweep.model}, {sweep.data}"
+    return Measure(sweep.name, on, value, low, high, counted(sweep), at, sweep.is_perch_v2)
 
 
 def halves(sweep: Sweep) -> Measure | None:
@@ -66,14 +63,8 @@ def block_over_end(sweep: Sweep) -> Measure | None:
 
 
 def readout_over_end(sweep: Sweep, readout: str) -> tuple[Measure, float] | None:
-    """Score of a read-out's best block less that of the embedding under the same read-out.
-
-    Args:
-        sweep: the run.
-        readout: one of its read-outs, such as "knn-cosine".
-
-    Returns:
-        The difference and its p, family-wise over all taps and read-outs; None without blocks beside the reference.
+    """Score of a read-out's best block less that of the embedding under the same read-out, and the difference's p,
+    family-wise over all taps and read-outs; None without blocks beside the reference.
     """
     end = sweep.run.reference
     table = sweep.run.readouts

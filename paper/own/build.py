@@ -5,6 +5,7 @@ OUT/  paper.pdf  paper.typ  content.json (its words)  tables/*.csv|md|tex|json  
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...analysis.predictions import comparison as comparison_tables
@@ -17,7 +18,7 @@ from ...figures.predictions import comparison
 from ...figures.sweeps import depth
 from ...figures.sweeps import readouts as readout_figure
 from .. import typeset
-from ..build import KIND, SOURCE, Built, finish, write_all, write_tables
+from ..build import CONTENT, KIND, SOURCE, Built, finish, write_all, write_tables
 from ..drawings import slug
 from ..macros import Macros, Missing
 from ..runs.discovery import Sources, recognise
@@ -56,7 +57,9 @@ def build(runs: Sequence[Path], out: Path, *, overwrite: bool = False, log: Log 
         written = write_tables(made, draft / "tables")
         texts = write_texts(sources, made, drawn, draft)
         figures = sorted((draft / "figures").iterdir())
-        return finish(draft, out, [*texts, *written, *figures], sources, missing, say)
+        built = finish(draft, out, [*texts, *written, *figures], sources, missing, say)
+    uncited = [name for name, cited in text.citations(sources).items() if cited is None]
+    return replace(built, uncited=tuple(uncited))
 
 
 def draw(
@@ -142,7 +145,7 @@ def write_texts(sources: Sources, made: dict[str, Table], drawn: dict[str, tuple
         "references": [text.NOTE, *text.OTHERS, *text.models(sources)],
     }
     texts = {
-        "content.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        CONTENT: json.dumps(content, indent=1, ensure_ascii=False) + "\n",
         "numbers.json": Macros({}, (), tuple(made)).to_json(),
         SOURCE: TEMPLATE.read_text(encoding="utf-8"),
         **{name: (typeset.TEXT / name).read_text(encoding="utf-8") for name in ("style.typ", "macros.typ")},

@@ -1,10 +1,12 @@
 """The words of a paper of one's own runs: what was read and how, and the sentences that the runs concluded with."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...analysis import wording
+from ...probe.models.registry import entries
 from .. import typeset
 from ..runs.discovery import Sources
 from ..runs.readers import Comparison, Heads, Sweep
@@ -173,10 +175,23 @@ def blend(one: Comparison) -> str:
     return " ".join(filter(None, (told, str(one.config.get("verdict") or ""))))
 
 
+def citations(sources: Sources) -> dict[str, str | None]:
+    """Backbone -> what its authors ask to be cited; None where `birdprobe models` does not list it."""
+    return {one.model: _citation(one) for one in sources.sweeps}
+
+
+def _citation(one: Sweep) -> str | None:
+    stem, name = Path(one.config["model"]["path"]).stem, re.sub("[ _]", "-", one.model.lower())
+    for entry in entries().values():
+        same = entry.sha256 == one.config["model"]["sha256"] or stem == entry.place.stem
+        if same or name in (entry.name, *entry.aliases):
+            return entry.cite or None
+    return None
+
+
 def models(sources: Sources) -> list[str]:
-    """A reminder a backbone: what to cite is its authors' to say."""
-    names = list(dict.fromkeys(one.model for one in sources.sweeps))
+    """A reference a backbone."""
     return [
-        f"[{name}: fill in; `birdprobe models --json` says what the authors of a known model ask to be cited.]"
-        for name in names
+        f"{cited}. (The model {name}.)" if cited else f"[The citation of the model {name} goes here.]"
+        for name, cited in citations(sources).items()
     ]

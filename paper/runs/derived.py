@@ -16,6 +16,8 @@ from ...features import InputError
 from .discovery import Sources
 from .readers import Sweep
 
+N_BOOT = 2000
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -51,7 +53,7 @@ def gather(sources: Sources, say: Callable[[str], None] = print, draws: int = 20
     return found
 
 
-def order_kept(one: Sweep, other: Sweep, n_boot: int = 2000, seed: int = 0) -> ranking.Agreement:
+def order_kept(one: Sweep, other: Sweep) -> ranking.Agreement:
     """Rank agreement of two sweeps of one model over the taps that both read, intervals by resampling taps' clips.
 
     InputError: fewer than 3 common taps.
@@ -59,14 +61,14 @@ def order_kept(one: Sweep, other: Sweep, n_boot: int = 2000, seed: int = 0) -> r
     taps = [tap for tap in one.ranking.index if tap in other.ranking.index]
     if len(taps) < 3:
         raise InputError(f"{one.name}, {other.name}: expected 3 or more common taps, got {len(taps)}.")
-    draws = [_draws(sweep, taps, n_boot, seed + i) for i, sweep in enumerate((one, other))]
+    draws = [_draws(sweep, taps, seed) for seed, sweep in enumerate((one, other))]
     scores = [sweep.ranking.loc[taps, "knn"].to_numpy(dtype=float) for sweep in (one, other)]
     return ranking.agreement(*scores, *draws)
 
 
-def _draws(sweep: Sweep, taps: list[str], n_boot: int, seed: int) -> np.ndarray:
-    """Accuracy of every tap in every bootstrap draw over groups [n_boot, taps]."""
+def _draws(sweep: Sweep, taps: list[str], seed: int) -> np.ndarray:
+    """Accuracy of every tap in every bootstrap draw over groups [N_BOOT, taps]."""
     table = sweep.run.predictions
     correct = {tap: (table[tap] == table["label"]).to_numpy() for tap in taps}
     groups = None if sweep.run.n_groups is None else table["group"].to_numpy()
-    return ranking.rank(correct, groups, taps[-1], n_boot=n_boot, n_perm=1, seed=seed).draws
+    return ranking.rank(correct, groups, taps[-1], n_boot=N_BOOT, n_perm=1, seed=seed).draws

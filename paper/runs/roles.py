@@ -73,7 +73,8 @@ def relabelled(one: Sweep, other: Sweep) -> bool:
     """Whether two sweeps read the same backbone on the same recordings, most of them, under other labels."""
     if one.config["model"]["sha256"] != other.config["model"]["sha256"]:
         return False
-    labels = [dict(zip(map(_base, run["file"]), run["label"])) for run in (one.run.predictions, other.run.predictions)]
+    tables = (one.run.predictions, other.run.predictions)
+    labels = [{Path(file).name: label for file, label in zip(table["file"], table["label"])} for table in tables]
     common = labels[0].keys() & labels[1].keys()
     differ = any(labels[0][name] != labels[1][name] for name in common)
     return differ and 2 * len(common) >= min(map(len, labels))
@@ -86,10 +87,6 @@ def _pipeline(sources: Sources, comparison: Comparison | None) -> Heads | None:
     names = {str(one["name"]) for one in comparison.config["members"]}
     fits = [one for one in sources.heads if one.config["scored"]["source"] != "focal" and names & set(one.parameters)]
     return _first([*fits, *sources.heads])
-
-
-def _base(file: str) -> str:
-    return Path(file).name
 
 
 def _first(found):

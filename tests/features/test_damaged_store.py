@@ -8,7 +8,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, join
-from tests.features.test_store import fill, table, values
+from tests.features.stores import DIMS, KEY, fill, table, values
 
 
 def changed(path, old: bytes, at: int, new: int):
@@ -145,3 +145,44 @@ def test_texts_have_their_lengths_and_those_of_the_first_stores_are_read(tmp_pat
             file.create_dataset(name, data=text, dtype=h5py.string_dtype()).attrs["crc"] = crc
     with FeatureStore.open(path) as store:
         assert store.check() == [] and store.meta["versions"]
+
+
+def test_every_flipped_bit_in_the_data_is_found(tmp_path):
+    path = fill(tmp_path / "s.h5", range(40))
+    whole = path.read_bytes()
+    with FeatureStore.open(path) as store:
+        assert store.check() == []
+        places = {tap: whole.find(store.read(tap)[5].tobytes()) for tap in store.taps}
+    places["rows"] = whole.find(b"species 1/")
+    places["meta"] = whole.find(b'"preset"')
+    assert min(places.values()) > 0
+    for name, at in places.items():
+        bad = bytearray(whole)
+        bad[at + 2] ^= 1
+        path.write_bytes(bad)
+        with FeatureStore.open(path) as store:
+            faults = store.check()
+        assert name in faults[0] and "changed since" in faults[0]
+        assert len(faults) == 1 or name == "rows"  # a row may also contradict its clip now
+
+
+def test_other_faults_are_found(tmp_path):
+    path = tmp_path / "s.h5"
+    with FeatureStore.create(path, KEY, DIMS, {}) as store:
+        store.append(table([0]), values(table([0])))
+    with FeatureStore.open(path) as store:
+        assert [fault.split(":")[0] for fault in store.check()] == ["not complete"]
+    fill(path, range(3), overwrite=True)
+    with h5py.File(path, "r+") as file:
+        text = file["rows"][:].tobytes()
+        lines = text.splitlines(keepends=True)
+        lines[1] = lines[1].replace(b"5.0, 10.0", b"0.0, 10.0")
+        lines[2] = lines[2].replace(b"0.0, 5.0", b"9.0, 5.0")
+        lines[3] = lines[3].replace(b"species 1;x", b"species 2;x").replace(b'"species 1"', b'"species 2"')
+        assert len(b"".join(lines)) == len(text)
+        file["rows"][:] = np.frombuffer(b"".join(lines), np.uint8)
+        file["taps/embedding"][4, 0, 0] = np.nan
+    with FeatureStore.open(path) as store:
+        faults = "\n".join(store.check())
+    for wanted in ("ü0.wav at 0.0 s is there twice", "row 2: ends at", "clip 1: its rows disagree", "infinite or NaN"):
+        assert wanted in faults

@@ -2,14 +2,10 @@
 
 import json
 import os
-import random
-import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,58 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdprobe.features import InputError
-from birdprobe.features.store import ROW_COLUMNS, FeatureStore, StoreKey, join
+from birdprobe.features.store import ROW_COLUMNS, FeatureStore, StoreKey
 from birdprobe.features.store import file as layout
-
-ROOT = Path(__file__).resolve().parents[2]
-KEY = StoreKey("ab" * 32, ("block_00", "embedding"), "mean", 32000, 5.0, "all", 0, "peak", "float32")
-DIMS = {"block_00": (3,), "embedding": (2, 4)}
-
-
-def table(clips, windows=2):
-    """The rows of some clips; every value follows from the clip's number."""
-    rows = []
-    for clip in clips:
-        for w in range(windows):
-            label, group = f"species {clip % 3}", f"R{clip % 5}" if clip % 2 else None
-            file, sha = f"{label}/ü{clip}.wav", f"{clip:064x}"
-            rows.append((clip, file, 5.0 * w, 5.0 * w + 5, label, f"{label};x", group, None, 1000 + clip, sha))
-    return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
-
-
-def values(rows, dims=DIMS, dtype=np.float32):
-    """tap -> [rows, *dims], every value follows from clip, window and place."""
-    number = rows["clip"].to_numpy() * 16 + rows["start_s"].to_numpy() / 5
-    out = {}
-    for tap, dim in dims.items():
-        size = int(np.prod(dim))
-        flat = np.sin(number[:, None] * (1 + np.arange(size)) + len(tap))
-        out[tap] = flat.reshape(len(rows), *dim).astype(dtype)
-    return out
-
-
-def fill(path, clips, key=KEY, **kwargs):
-    with FeatureStore.create(path, key, DIMS, {"preset": None}, **kwargs) as store:
-        for clip in clips:
-            store.append(table([clip]), values(table([clip])))
-        store.finish()
-    return path
-
-
-def test_a_store_shows_what_it_holds(tmp_path):
-    store = FeatureStore.open(fill(tmp_path / "s.h5", range(3)))
-    assert repr(store) == f"FeatureStore({tmp_path / 's.h5'}: 6 windows, 2 taps block_00..embedding)"
-    store.close()
-    assert ": closed, 2 taps" in repr(store)
-
-
-def assert_holds(store, clips):
-    """Exactly these clips, in this order, each value where it belongs."""
-    rows = table(clips)
-    pd.testing.assert_frame_equal(store.rows().astype(object), rows.astype(object).where(rows.notna(), None))
-    for tap, wanted in values(rows).items():
-        np.testing.assert_array_equal(store.read(tap), wanted)
-
+from tests.features.stores import DIMS, KEY, ROOT, assert_holds, fill, table, values
 
 # ---- round trips
 
@@ -134,6 +81,13 @@ def test_read_of_chosen_rows_is_numpy_indexing(tmp_path, index):
         mask = np.isin(np.arange(60), index)
         np.testing.assert_array_equal(store.read("embedding", mask), everything[mask])
         np.testing.assert_array_equal(store.read("embedding", slice(3, 50, 7)), everything[3:50:7])
+
+
+def test_a_store_shows_what_it_holds(tmp_path):
+    store = FeatureStore.open(fill(tmp_path / "s.h5", range(3)))
+    assert repr(store) == f"FeatureStore({tmp_path / 's.h5'}: 6 windows, 2 taps block_00..embedding)"
+    store.close()
+    assert ": closed, 2 taps" in repr(store)
 
 
 def test_file_names_that_are_not_utf8_survive(tmp_path):
@@ -313,94 +267,6 @@ def test_two_writers_are_refused(tmp_path):
         assert "Locked" in done.stderr and "being written by another process?" in done.stderr
 
 
-# ---- damage
-
-
-def test_every_flipped_bit_in_the_data_is_found(tmp_path):
-    path = fill(tmp_path / "s.h5", range(40))
-    whole = path.read_bytes()
-    with FeatureStore.open(path) as store:
-        assert store.check() == []
-        places = {tap: whole.find(store.read(tap)[5].tobytes()) for tap in store.taps}
-    places["rows"] = whole.find(b"species 1/")
-    places["meta"] = whole.find(b'"preset"')
-    assert min(places.values()) > 0
-    for name, at in places.items():
-        bad = bytearray(whole)
-        bad[at + 2] ^= 1
-        path.write_bytes(bad)
-        with FeatureStore.open(path) as store:
-            faults = store.check()
-        assert name in faults[0] and "changed since" in faults[0]
-        assert len(faults) == 1 or name == "rows"  # a row may also contradict its clip now
-
-
-def test_other_faults_are_found(tmp_path):
-    path = tmp_path / "s.h5"
-    with FeatureStore.create(path, KEY, DIMS, {}) as store:
-        store.append(table([0]), values(table([0])))
-    with FeatureStore.open(path) as store:
-        assert [fault.split(":")[0] for fault in store.check()] == ["not complete"]
-    fill(path, range(3), overwrite=True)
-    with h5py.File(path, "r+") as file:
-        text = file["rows"][:].tobytes()
-        lines = text.splitlines(keepends=True)
-        lines[1] = lines[1].replace(b"5.0, 10.0", b"0.0, 10.0")
-        lines[2] = lines[2].replace(b"0.0, 5.0", b"9.0, 5.0")
-        lines[3] = lines[3].replace(b"species 1;x", b"species 2;x").replace(b'"species 1"', b'"species 2"')
-        assert len(b"".join(lines)) == len(text)
-        file["rows"][:] = np.frombuffer(b"".join(lines), np.uint8)
-        file["taps/embedding"][4, 0, 0] = np.nan
-    with FeatureStore.open(path) as store:
-        faults = "\n".join(store.check())
-    for wanted in ("ü0.wav at 0.0 s is there twice", "row 2: ends at", "clip 1: its rows disagree", "infinite or NaN"):
-        assert wanted in faults
-
-
-# ---- shards
-
-
-def test_shards_read_as_one(tmp_path, monkeypatch):
-    folder = tmp_path / "features.h5.shards"
-    paths = [fill(folder / "a.h5", [0, 1, 6, 7]), fill(folder / "b.h5", [5]), fill(folder / "c.h5", [2, 3])]
-    with FeatureStore.create(folder / "d.h5", KEY, DIMS, {}) as store:
-        store.skip(4, "bad.wav", "silent")
-        store.finish()
-    out = join([*paths, folder / "d.h5"], tmp_path / "features.h5")
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    out.rename(moved / "features.h5")
-    folder.rename(moved / "features.h5.shards")
-    monkeypatch.chdir("/")
-    with FeatureStore.open(moved / "features.h5", "r", KEY) as store:
-        assert_holds(store, [0, 1, 2, 3, 5, 6, 7])
-        np.testing.assert_array_equal(store.read("embedding", [9, 0]), values(table([5, 0]))["embedding"][[1, 2]])
-        assert store.skipped()["clip"].tolist() == [4] and store.check() == []
-    with pytest.raises(InputError, match="joined from shards"):
-        FeatureStore.open(moved / "features.h5", "a")
-    # a shard that was replaced is found, one that is gone is refused (HDF5 itself would read NaN without a word)
-    fill(moved / "features.h5.shards/b.h5", [9], overwrite=True)
-    with FeatureStore.open(moved / "features.h5") as store:
-        assert len(store.check()) == 2
-    (moved / "features.h5.shards/b.h5").unlink()
-    with pytest.raises(InputError, match=r"its shard features.h5.shards/b.h5 is missing"):
-        FeatureStore.open(moved / "features.h5")
-
-
-def test_shards_that_do_not_fit_are_refused(tmp_path):
-    a, b = fill(tmp_path / "a.h5", [0, 1]), fill(tmp_path / "b.h5", [1, 2])
-    with pytest.raises(InputError, match=r"b.h5: clip 1 is also in .*a.h5"):
-        join([a, b], tmp_path / "out.h5")
-    c = fill(tmp_path / "c.h5", [3], replace(KEY, seed=3))
-    with pytest.raises(InputError, match=r"c.h5: cannot be joined to .*a.h5: seed 0 on disk, expected 3"):
-        join([a, c], tmp_path / "out.h5")
-    with FeatureStore.create(tmp_path / "d.h5", KEY, DIMS, {}) as store:
-        store.append(table([4]), values(table([4])))
-    with pytest.raises(InputError, match=r"d.h5: not complete"):
-        join([a, tmp_path / "d.h5"], tmp_path / "out.h5")
-    assert not (tmp_path / "out.h5").exists()
-
-
 # ---- export
 
 
@@ -415,134 +281,3 @@ def test_export(tmp_path):
         np.testing.assert_array_equal(csv["embedding_7"].astype("f4"), store.read("embedding")[:, 1, 3])
         with pytest.raises(InputError, match=r"ends in .mat, expected one of .npz, .csv"):
             store.export(tmp_path / "x.mat")
-
-
-# ---- kills and full disks, in real processes
-
-
-def write(path, n_clips, every):
-    """A writer that resumes: n clips, each tenth skipped, a commit after each `every`-th."""
-    store = FeatureStore.open(path, "a", KEY) if path.exists() else FeatureStore.create(path, KEY, DIMS, {})
-    with store:
-        done = store.done_clips() | set(store.skipped()["clip"])
-        for clip in range(n_clips):
-            if clip in done:
-                continue
-            if clip % 10 == 9:
-                store.skip(clip, f"{clip}.wav", "tenth")
-            else:
-                store.append(table([clip]), values(table([clip])))
-            if clip % every == 0:
-                store.commit()
-        if not store.complete:
-            store.finish()
-
-
-def forked(function, *args) -> int:
-    """Run in a child process; exit code 1 for an exception. Returns the child's id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        function(*args)
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def written(n_clips):
-    return [clip for clip in range(n_clips) if clip % 10 != 9]
-
-
-def kill_and_resume(path, kills, n_clips, seed, longest_s):
-    """Kill a writer at random moments, resume it; each time every committed row must be right and none may be lost."""
-    rng, before = random.Random(seed), 0
-    done = 0
-    while done < kills or not before:  # on a busy machine a writer may need longer to get anywhere
-        child = forked(write, path, n_clips, 3)
-        time.sleep(rng.uniform(0, longest_s) * max(1, done / kills))
-        done += 1
-        os.kill(child, signal.SIGKILL)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "make n_clips larger"
-        if path.exists():
-            with FeatureStore.open(path) as store:
-                clips = sorted(store.done_clips())
-                assert clips == written(2 * n_clips)[: len(clips)] and len(clips) >= before
-                assert_holds(store, clips)
-                assert [fault for fault in store.check() if "not complete" not in fault] == []
-                before = len(clips)
-    assert 0 < before < len(written(n_clips))
-    write(path, n_clips, 50)
-    with FeatureStore.open(path) as store:
-        assert store.check() == []
-        assert_holds(store, written(n_clips))
-        assert store.skipped()["clip"].tolist() == list(range(9, n_clips, 10))
-
-
-def test_killed_writers_lose_nothing_committed(tmp_path):
-    # text in HDF5's own strings of any length failed this: "bad heap index" when the next writer went on
-    kill_and_resume(tmp_path / "s.h5", kills=12, n_clips=1200, seed=0, longest_s=0.12)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_many_killed_writers_lose_nothing_committed(tmp_path, seed):
-    kill_and_resume(tmp_path / "s.h5", kills=20, n_clips=8000, seed=seed, longest_s=0.25)
-
-
-def write_until_full(path, limit, told):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        write(path, 600, 20)
-    except InputError as error:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        told.write_text(str(error))
-
-
-@pytest.mark.parametrize("limit", [0, 50_000, 600_000, 700_000])
-def test_a_full_disk_keeps_what_is_committed(tmp_path, limit):
-    # a limit on the file's size fails like a full disk: at creation, before the first row, and in the middle
-    path, told = tmp_path / "s.h5", tmp_path / "told.txt"
-    os.waitpid(forked(write_until_full, path, limit, told), 0)
-    assert "no space left on the disk" in told.read_text()
-    assert path.exists() == (limit > 0)
-    if path.exists():
-        with FeatureStore.open(path) as store:
-            kept = sorted(store.done_clips())
-            assert_holds(store, kept)
-            assert (len(kept) > 0) == (limit >= 600_000)
-            assert f"{len(store)} rows are safe" in told.read_text()
-    write(path, 600, 20)
-    with FeatureStore.open(path) as store:
-        assert store.check() == []
-        assert_holds(store, written(600))
-
-
-def test_a_really_full_disk(tmp_path):
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(tmp_path)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        path, filler = tmp_path / "s.h5", tmp_path / "filler"
-        filler.write_bytes(b"x" * 1_400_000)
-        code = (
-            "import sys; from pathlib import Path; sys.path.insert(0, 'tests')\n"
-            f"from tests.features.test_store import write; write(Path({str(path)!r}), 600, 20)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        # the last word is ours: HDF5 adds nothing while the process ends
-        assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("birdprobe.features.InputError")
-        assert "no space left on the disk" in done.stderr
-        with FeatureStore.open(path) as store:
-            kept = sorted(store.done_clips())
-            assert kept
-            assert_holds(store, kept)
-        filler.unlink()
-        write(path, 600, 20)
-        with FeatureStore.open(path) as store:
-            assert store.check() == []
-            assert_holds(store, written(600))
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)

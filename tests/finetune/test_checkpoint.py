@@ -5,37 +5,28 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from birdprobe.features import InputError
-from birdprobe.finetune import checkpoint
 from birdprobe.finetune.checkpoint import Description, describe, load, of_run, save
+from birdprobe.finetune.models import members
 from birdprobe.finetune.training import results
+from tests import pebble
 
 LABELS = ("a", "1595929", "ü")
 
 
-class Tiny(nn.Module):
-    def __init__(self, n_classes=3):
-        super().__init__()
-        self.network = nn.Sequential(nn.Linear(8, 5), nn.BatchNorm1d(5), nn.Linear(5, n_classes))
-
-    def forward(self, x):
-        return self.network(x)
-
-
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_assemble", lambda description: Tiny(len(description.labels)))
-    model = Tiny()
-    model(torch.randn(9, 8))  # moves the running statistics
-    description = Description("birdmae-tiny", LABELS, "sigmoid", fold=2, epoch=3, step=40, metrics={"cmap": 0.5})
+    monkeypatch.setitem(members.MEMBERS, "pebble", pebble.PEBBLE)
+    model = members.assemble(pebble.PEBBLE, 3)
+    model(torch.randn(9, 6400))  # moves the running statistics
+    description = Description("pebble", LABELS, "sigmoid", fold=2, epoch=3, step=40, metrics={"cmap": 0.5})
     return model.eval(), description, save(tmp_path / "fold2" / "best", model.network, description)
 
 
 def test_round_trip(saved):
     model, description, path = saved
-    x = torch.randn(4, 8)
+    x = torch.randn(4, 6400)
     for place in (path, path.with_suffix(".safetensors"), path.with_suffix("")):
         again, described = load(place, labels=LABELS)
         assert not again.training and torch.equal(again(x), model(x))
@@ -74,7 +65,7 @@ def test_refuses_other_labels(saved, labels, match):
             {"weights_sha256": "0" * 64},
             "expected sha256 000000000000, as best.json says, got .*. Were files of two runs mixed",
         ),
-        ({"labels": ["a", "b"]}, "size mismatch for 2.weight"),
+        ({"labels": ["a", "b"]}, "size mismatch for head.weight"),
         ({"activation": []}, "activation: expected text, got a list"),
         ({"sample_rate": "32000"}, "sample_rate: expected a whole number, got text"),
         ({"window_s": float("inf")}, "window_s: expected a finite number, got inf"),

@@ -15,7 +15,7 @@ def model_seeds(world: Path) -> list[bytes]:
 
 
 def store_seeds(world: Path) -> list[bytes]:
-    from tests.features.test_store import fill
+    from tests.features.stores import fill
 
     return [fill(world / "small.h5", range(3)).read_bytes()]
 

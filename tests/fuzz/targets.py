@@ -346,7 +346,7 @@ def seeds(name: str, world: Path) -> list[bytes]:
 def finish_world(world: Path) -> None:
     """What only fuzzing needs of a world: a store of a few rows, a journal, a prior, a second run."""
     from birdprobe.probe.soundscapes.journal import Journal
-    from tests.features.test_store import fill
+    from tests.features.stores import fill
 
     fill(world / "small.h5", range(3))
     shutil.copytree(world / "run", world / "run2")

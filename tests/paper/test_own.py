@@ -1,6 +1,7 @@
 """A paper of one's own runs: their numbers, none of the note's claims; figures for print."""
 
 import json
+import shutil
 import sys
 
 import pandas as pd
@@ -36,6 +37,19 @@ def test_a_paper_of_ones_own_runs_says_what_they_concluded(sweep, built):
         assert fact in said
     assert "zero-padded" in words[-1]
     assert "Perch v2 itself" not in said and "claims" not in said
+
+
+def test_what_to_cite_is_written_for_models_that_are_known(sweep, built, tmp_path):
+    assert json.loads((built.out / "content.json").read_text())["references"][-1].startswith("Kahl et al. 2021")
+    assert not built.uncited and "left to fill in" not in str(built)
+    unknown = shutil.copytree(sweep, tmp_path / "other")
+    config = json.loads((sweep / "config.json").read_text())
+    config["model"]["path"] = "models/frogs.onnx"
+    (unknown / "config.json").write_text(json.dumps(config))
+    made = build([unknown], tmp_path / "paper", log=lambda line: None)
+    content = tmp_path / "paper" / "content.json"
+    assert json.loads(content.read_text())["references"][-1] == "[The citation of the model frogs goes here.]"
+    assert str(made).splitlines()[-1].startswith(f"left to fill in: what to cite for frogs, at the end of {content}")
 
 
 def test_its_tables_fit_a_page_and_hold_the_runs_numbers(sweep, built):

@@ -57,8 +57,8 @@ def test_nothing_is_replaced_unasked(written, tmp_path):
     folder, _ = written
     assert "--overwrite" in one_line(birdprobe("demo", "--competition", folder, *SIZE))
     (tmp_path / "thesis.txt").write_text("mine")
-    line = one_line(birdprobe("demo", "--competition", tmp_path, *SIZE, "--overwrite"))
-    assert "not empty and not made by this command" in line
+    line = one_line(birdprobe("demo", "--competition", tmp_path, *SIZE))
+    assert "got other files (thesis.txt). With --overwrite they stay where they are." in line
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -40,8 +40,7 @@ class Labelled:
 def label_table(path: Path, groups_column: str | None = None, columns: Mapping[str, str] | None = None) -> Labelled:
     """The clips of one table of another tool, or of any table with `columns` (field -> column).
 
-    Raises:
-        InputError: no columns that are understood, no label, a time that is none, most recordings are not there.
+    InputError: no columns that are understood, no label, a time that is none, most recordings are not there.
     """
     return _there(path, _read(path, groups_column, columns))
 
@@ -133,11 +132,7 @@ def one_hot_classes(table: TextTable) -> tuple[str, ...]:
 
 
 def seconds(path: Path, line: int, column: str, text: str, decimal_comma: bool = False) -> float | None:
-    """Seconds from 0 on, as a number or as H:MM:SS; None where nothing stands.
-
-    Raises:
-        InputError: anything else.
-    """
+    """Seconds from 0 on, as a number or as H:MM:SS; None where nothing stands. InputError: anything else."""
     plain = text.strip()
     if decimal_comma:
         plain = plain.replace(",", ".")

@@ -122,8 +122,7 @@ def recognise(columns: Iterable[str]) -> Layout | None:
 def parse_columns(text: str) -> dict[str, str]:
     """`label=species,path=filename,start=onset` -> {field: column}.
 
-    Raises:
-        InputError: no `field=column`, or a field that is not known.
+    InputError: no `field=column`, or a field that is not known.
     """
     found: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -141,8 +140,7 @@ def parse_columns(text: str) -> dict[str, str]:
 def mapped(layout: Layout | None, columns: dict[str, str], table: Path, there: Sequence[str]) -> Layout:
     """A layout with the columns that the user named; of the manifest where the table was not recognised.
 
-    Raises:
-        InputError: a column that the table does not have.
+    InputError: a column that the table does not have.
     """
     known = {fold(name) for name in there}
     for field, column in columns.items():

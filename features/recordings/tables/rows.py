@@ -102,15 +102,8 @@ def _is_file(path: Path) -> bool:
 def merge(table: Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
     """Rows about the same file, or the same piece of one, as one clip with all their labels; the first row leads.
 
-    Args:
-        table: that the rows are of, or the folder of the tables.
-        clips: one a row.
-
-    Returns:
-        The clips that are left, in their order; warnings that count the rows and name contradictions.
-
-    Raises:
-        InputError: the same clip in two given folds.
+    table: that the rows are of, or the folder of the tables. With the clips come warnings that count the rows and name
+    contradictions. InputError: the same clip in two given folds.
     """
     merged: dict[tuple[str, float, float | None], Clip] = {}
     other_labels: dict[str, None] = {}
@@ -140,18 +133,10 @@ def merge(table: Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
 
 
 def drop_missing(table: Path, clips: Sequence[Clip], looked: str) -> tuple[list[Clip], list[str]]:
-    """The clips whose files are there, and one warning about the others.
+    """The clips whose files are there, and one warning about the others, if there are any.
 
-    Args:
-        table: that names the files, or the folder of the tables.
-        clips: of the table; several may be of one file.
-        looked: a sentence that says where files were looked for.
-
-    Returns:
-        The clips that are left, and [] or [warning].
-
-    Raises:
-        InputError: more than MOST_MISSING of the files are not there.
+    table: that names the files, or their folder. looked: a sentence that says where files were looked for. InputError:
+    more than MOST_MISSING of the files are not there.
     """
     files = {clip.path: clip.name for clip in clips}
     missing = {path: name for path, name in files.items() if not (is_there(path) and path.is_file())}

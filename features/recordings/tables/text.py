@@ -36,8 +36,7 @@ class TextTable:
 def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
     """The text of a file and a warning where it is no UTF-8: then it is read as Windows-1252, as Excel writes it.
 
-    Raises:
-        InputError: it cannot be read, or is text in neither.
+    InputError: it cannot be read, or is text in neither.
     """
     check_regular(path)
     try:
@@ -62,9 +61,7 @@ def read_table(path: Path) -> TextTable:
     """A table with a header, delimited by what parts its header into most columns; or a Parquet file.
 
     Rows of commas alone, and columns without a name or a value, are what a spreadsheet leaves behind: passed over.
-
-    Raises:
-        InputError: it cannot be read, names a column twice, or a row has another number of fields.
+    InputError: it cannot be read, names a column twice, or a row has another number of fields.
     """
     if path.suffix.lower() == ".parquet":
         return _read_parquet(path)

@@ -53,14 +53,9 @@ class Alignment:
 
 
 def align(pieces: pd.DataFrame, windows: pd.DataFrame) -> Alignment:
-    """Pieces and windows of the same recordings, by their times.
+    """Pieces and windows of the same recordings, by their times; files are matched as `match_files` does.
 
-    Args:
-        pieces, windows: file, start_s, end_s; an end may be infinite. Those of `windows` are matched with those of
-            `pieces` as `match_files` does.
-
-    Raises:
-        InputError: files that cannot be told apart.
+    pieces, windows: file, start_s, end_s; an end may be infinite. InputError: files that cannot be told apart.
     """
     from scipy.sparse import csr_matrix  # opening a store needs none of it
 
@@ -81,13 +76,9 @@ def align(pieces: pd.DataFrame, windows: pd.DataFrame) -> Alignment:
 
 
 def align_store(store: FeatureStore, pieces: pd.DataFrame, what: str) -> Alignment:
-    """Pieces of recordings and the windows of a store.
+    """Pieces of recordings (file, start_s, end_s) and the windows of a store. what: a piece, in words.
 
-    Args:
-        pieces: file, start_s, end_s. what: a piece, in words.
-
-    Raises:
-        InputError: no piece shares time with a window; files that cannot be told apart.
+    InputError: no piece shares time with a window; files that cannot be told apart.
     """
     rows = store.rows()
     if store.meta.get("untimed"):
@@ -112,14 +103,8 @@ def _example(table: pd.DataFrame) -> str:
 def match_files(names: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     """Which of the known files each name is: by the end of the path; endings of audio files count between equals only.
 
-    Args:
-        names: file names of another program, with forward slashes. known: ours.
-
-    Returns:
-        name -> known file, one name each; names of no known file are left out.
-
-    Raises:
-        InputError: a name that may be several files, or several names that may be one file.
+    names: of another program's files, with forward slashes. Names of no known file are left out. InputError: a name
+    that may be several files, or several names that may be one file.
     """
     alike: dict[str, list[str]] = defaultdict(list)
     for file in known:

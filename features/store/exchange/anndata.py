@@ -30,8 +30,7 @@ def write_h5ad(path: Path, table: pd.DataFrame, arrays: Mapping[str, np.ndarray]
 def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """(obs as text and numbers, name -> [n, d] of obsm, else of X). Categories and dense arrays only.
 
-    Raises:
-        InputError: no AnnData file, or one without a dense array.
+    InputError: no AnnData file, or one without a dense array.
     """
     try:
         with h5py.File(path, "r") as file:

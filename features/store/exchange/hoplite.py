@@ -16,11 +16,7 @@ PROJECT, PROVENANCE = "birdprobe", "birdprobe"
 
 
 def write_hoplite(folder: Path, table: pd.DataFrame, vectors: np.ndarray) -> Path:
-    """The database in a new folder.
-
-    Raises:
-        InputError: perch-hoplite is missing, or the folder holds something.
-    """
+    """The database in a new folder. InputError: perch-hoplite is missing, or the folder holds something."""
     SQLiteUSearchDB, default_config, datatypes = _hoplite()
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise InputError(f"{folder}: a new folder is needed for a perch-hoplite database, this one is not empty.")
@@ -54,10 +50,8 @@ def write_hoplite(folder: Path, table: pd.DataFrame, vectors: np.ndarray) -> Pat
 def read_hoplite(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """(file, start_s, end_s, labels, group of every window; float32 [n, d]).
 
-    Labels are the positive annotations that share more than half of themselves, or of the window, with it.
-
-    Raises:
-        InputError: perch-hoplite is missing, or the folder is no database.
+    Labels are the positive annotations that share more than half of themselves, or of the window, with it. InputError:
+    perch-hoplite is missing, or the folder is no database.
     """
     SQLiteUSearchDB, _, datatypes = _hoplite()
     try:

@@ -22,8 +22,7 @@ Read = tuple[pd.DataFrame, dict[str, np.ndarray]]
 def read_embeddings(source: Path) -> Read:
     """What is said of each row, and the arrays float [n, *dims] by name, of any format that `import_features` takes.
 
-    Raises:
-        InputError: another format, or a file that is damaged.
+    InputError: another format, or a file that is damaged.
     """
     if source.is_dir():
         table, vectors = read_hoplite(source)

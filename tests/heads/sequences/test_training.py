@@ -13,6 +13,7 @@ from birdprobe.features import InputError
 from birdprobe.features.store import FeatureStore, StoreKey
 from birdprobe.heads.dataset import load
 from birdprobe.heads.ensemble import load_members
+from birdprobe.heads.sequences.first_pass import Naming
 from birdprobe.heads.training.checkpoint import load as load_head
 from birdprobe.heads.training.finished_folds import FOLDER
 from birdprobe.heads.training.loop import Settings
@@ -112,7 +113,7 @@ def test_a_taxonomy_gives_groups_and_the_same_seed_the_same_files(store, tmp_pat
     taxonomy = tmp_path / "taxonomy.csv"
     taxonomy.write_text("primary_label,class_name\nb,Aves\na,Insecta\n")
     runs = [
-        train([store], tmp_path / name, QUICK, heads="protossm", labels=("b", "a"), taxonomy=taxonomy).run
+        train([store], tmp_path / name, QUICK, heads="protossm", labels=("b", "a"), naming=Naming(taxonomy)).run
         for name in ("one", "two")
     ]
     head, about = load_head(runs[0] / "heads" / "protossm-fold1")
