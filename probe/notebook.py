@@ -16,6 +16,6 @@ def as_html(lines: Iterable[str], *tables: pd.DataFrame) -> str:
 def scores_by_tap(readouts: pd.DataFrame) -> pd.DataFrame:
     """One row a tap and one column a read-out, from rows of tap, readout, score; a star at the best of each column."""
     taps, names = (list(dict.fromkeys(readouts[column])) for column in ("tap", "readout"))
-    scores = readouts.pivot(index="tap", columns="readout", values="score").loc[taps, names]
+    scores = readouts.pivot_table("score", "tap", "readout", "first", dropna=False).loc[taps, names]
     starred = scores.map("{:.3f}".format).where(scores.lt(scores.max()), scores.map("{:.3f} *".format))
     return starred.rename_axis(columns=None).reset_index()
