@@ -309,6 +309,10 @@ def test_the_published_ranking_keeps_a_heading_of_its_own(run):
     regions = [attrs["aria-label"] for attrs in page.all("div") if attrs.get("role") == "region"]
     assert regions[0] == "Every tap under every read-out"
     assert regions.index("Ranking of all taps") > 0
+    config = json.loads((run / "config.json").read_text())
+    config["conclusion"]["metric"] = "auc"  # as of clips with several labels
+    (run / "config.json").write_text(json.dumps(config))
+    assert "by top-1 of the first label alone and not by macro ROC-AUC as above" in read(run).words("section")
 
 
 def test_names_of_taps_and_readouts_are_escaped(run):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SAID = {use: words.lower() for use, words in wording.USES.items()}
 STANDARDISED = ("knn-standard", "linear", "logistic")  # the read-outs that standardise the vectors first
-WORTH = 0.02  # a lead below this, and not beyond chance, is called no difference worth having
+WORTH = 0.02  # a lead below this, and not beyond chance, is no difference worth having
 MANY = 100  # groups from which on the least possible p is no news
 
 
@@ -38,8 +38,8 @@ def _headline(found: "Conclusion") -> str:
     if uses and all(advice.tap == found.reference for advice in uses.values()):
         return _kept(found)
     standardised = [cell for cell in found.winners if cell.readout in STANDARDISED]
-    most = max((cell.vs_last for cell in standardised), default=WORTH)
-    if most < WORTH and not any(cell.readout in STANDARDISED for cell in found.beating):
+    most = max(standardised, key=lambda cell: cell.vs_last, default=None)
+    if most and most.vs_last < WORTH and not any(cell.readout in STANDARDISED for cell in found.beating):
         return _level(found, most)
     if len(found.winners) > 1 and len(found.inner_first) == len(found.winners):
         return _inner(found)
@@ -96,13 +96,14 @@ def _kept(found: "Conclusion") -> str:
     return f"{told}: {only}{_readouts(found, names)} put{_s(names)} {first} first ({taps}), {sure}."
 
 
-def _level(found: "Conclusion", most: float) -> str:
+def _level(found: "Conclusion", most: "ScoredCell") -> str:
     """Standardised, no tap is ahead by anything that counts."""
     last = wording.tap_name(found.reference)
-    ahead = (
-        f"at most {wording.in_points(most):+.1f} points, not beyond chance" if most > 0 else "no tap comes before it"
-    )
-    told = f"once the vectors are standardised there is no difference worth having ({ahead})"
+    ahead = "no tap comes before it"
+    if most.vs_last > 0:
+        points = [f"{wording.in_points(value):+.1f}" for value in (most.vs_last, most.vs_last_hi)]
+        ahead = f"at most {points[0]} points, up to {points[1]} by its interval, not beyond chance"
+    told = f"once the vectors are standardised no difference worth having is found ({ahead})"
     if not found.beating:
         return f"No tap beats {last} beyond chance, and {told}."
     best = found.beating[0]
@@ -169,10 +170,12 @@ def _published(found: "Conclusion") -> str:
     if found.published is None:
         return ""
     tap, score, last = found.published.tap, found.published.score, wording.tap_name(found.reference)
-    who = f"The published protocol ({found.words(found.published.readout)}, the best tap as it comes)"
+    scored = "" if found.metric == "top1" else f"; here by {wording.SCORES[found.metric]}"
+    who = f"The published protocol ({found.words(found.published.readout)}, the best tap as it comes{scored})"
     there = found.published_elsewhere
     if tap == found.reference:
-        return f"{who} names {last} too ({score:.3f})."
+        too = " too" if all(advice.tap == found.reference for advice in found.uses.values()) else ""
+        return f"{who} names {last}{too} ({score:.3f})."
     if there is None or there.readout == found.published.readout:
         return f"{who} names {tap} ({score:.3f})."
     how, lead = found.words(there.readout), f"{abs(wording.in_points(there.vs_last)):.1f} points"
@@ -182,14 +185,14 @@ def _published(found: "Conclusion") -> str:
     if lead == "0.0 points":
         return f"{told} level with {last}."
     if there.vs_last < 0:
-        return f"{told} {lead} below {last}, within chance: its lead does not survive the read-out."
+        return f"{told} {lead} below {last}, within chance: its lead does not survive that read-out."
     sure = "beyond chance" if there.beats_last else "not beyond chance"
     return f"{told} {lead} above {last} too, {sure} ({wording.p_value(there.p_adjusted)})."
 
 
 def _limit(found: "Conclusion") -> str:
     told = few_groups(found.n_groups, found.smallest_p)
-    return told and f"{told} More groups would show more; more clips of the same groups would not."
+    return told and f"{told} More groups would show more; more clips of the same groups hardly would."
 
 
 def few_groups(n_groups: int, smallest_p: float) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from html import escape
 
 from ....analysis.runs import Run
+from ....analysis.wording import SCORES, number_of_p
 from ....analysis.wording import in_points as points
-from ....analysis.wording import number_of_p
 from ..published_answer import plain
 from .markup import bar, bracketed, interval, number, table, unbroken
 
@@ -68,7 +68,15 @@ def readout(data: Run) -> str:
 def answer(data: Run) -> str:
     """What this ranking alone would answer, for pages that lead with the conclusion over all read-outs."""
     said = unbroken(escape(data.answer["sentence"]))
-    return f'<p>By this read-out alone: {said} {beside(data)}</p>\n<p class="note">{lede(data)}</p>'
+    return f'<p>By this read-out alone{_scored(data)}: {said} {beside(data)}</p>\n<p class="note">{lede(data)}</p>'
+
+
+def _scored(data: Run) -> str:
+    """What else differs from the conclusion above, where that is not ranked by top-1."""
+    metric = data.config.get("conclusion", {}).get("metric", "top1")
+    if metric == "top1":
+        return ""
+    return f", by top-1 of the first label alone and not by {SCORES[metric]} as above"
 
 
 def ranking_table(data: Run) -> str:
