@@ -125,7 +125,8 @@ def read_run(run: Path | str) -> Probed:
     with FeatureStore.open(run / "features.h5") as store:
         rows = store.rows()
         clips = table.drop_duplicates("clip").set_index("clip")[["label", "group", "fold"]]
-        units = make_units(rows.drop(columns=["label", "group", "fold"]), clips, unit)
+        clips = clips.join(rows.drop_duplicates("clip").set_index("clip")["labels"])
+        units = make_units(rows.drop(columns=["label", "labels", "group", "fold"]), clips, unit)
         if len(units.table) != len(table) or units.table["label"].isna().any():
             raise InputError(
                 f"{run}: {len(units.table)} {unit}s in features.h5, {len(table)} in predictions.csv. "

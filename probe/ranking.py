@@ -12,12 +12,13 @@ from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.recordings import assign_folds
-from ..features.schema import Words, checked, comma_text, forwards
+from ..features.schema import Words, check_choice, checked, comma_text, forwards
 from ..features.store import FeatureStore
 from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
 from .sweep.items import multi_hot
 from .sweep.score import last_before_classifier
+from .sweep.settings import Settings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,11 +53,11 @@ class RankedFeatures:
 def rank(
     features: Mapping[str, np.ndarray],
     labels: Sequence[str] | Sequence[Sequence[str]],
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] | Sequence[float] | None = None,
     folds: Sequence[int] | None = None,
     *,
     readout: Words = "all",
-    score: str = "top1",
+    score: str = "auto",
     reference: str | None = None,
     k: int = 5,
     n_folds: int = 5,
@@ -70,7 +71,7 @@ def rank(
         groups: what must not be split between folds (a recording, an author, a site); None: every row its own.
         folds: given folds; made here otherwise, groups kept whole.
         readout: "all", or some of `birdprobe.analysis.readouts.ALL`, with commas or in a list.
-        score: "top1", "auc" or "cmap".
+        score: "top1", "auc" or "cmap"; "auto" is top-1 where every row has one label, else macro AUC, as in a sweep.
         reference: the tap that others are compared with; the embedding, or the last one that is not "logits".
         k: neighbours that vote. n_folds: folds to make. seed: of folds and resampling.
 
@@ -84,9 +85,15 @@ def rank(
         raise InputError(f"`features` must be arrays by tap, {{tap: [n, d]}}, got {type(features).__name__}.")
     if not features:
         raise InputError("rank: no features found, at least one tap is needed.")
+    check_choice("score", score, Settings.CHOICES["score"])
     names = readouts.parse(comma_text("readout", readout))
     many = [(row,) if isinstance(row, str) or not isinstance(row, Sequence) else tuple(row) for row in labels]
     first = [str(row[0]) for row in many]
+    for tap, x in features.items():
+        if len(x) != len(many):
+            raise InputError(f"rank: {len(x)} rows at tap {tap!r}, {len(many)} labels. Were rows left out?")
+    if score == "auto":
+        score = "top1" if all(len(row) == 1 for row in many) else "auc"
     if folds is None:
         folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
     targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))

@@ -19,6 +19,7 @@ from ...features import InputError, audio
 from ...features.files import check_new
 from ...features.playback import Playback
 from ...features.progress import Progress
+from ...features.recordings.clips import some
 from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
@@ -27,6 +28,8 @@ from .predictor import Predictor
 from .predictor.protocol import played_as, usual_workers
 from .rows import Skipped, Soundscape
 from .task import files_of
+
+MANY = 3  # windows: in a recording of more an event from end to end is suspect
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,7 @@ def detect(
         return found, frame_s, duration_s
 
     events: list[Event] = []
+    endless: list[Event] = []  # from the beginning of a recording to its end
     offsets: list[float] = []
     skipped: list[Skipped] = []
     begin, frame_s = 0.0, math.nan
@@ -101,10 +105,18 @@ def detect(
                 continue
             heard, frame_s, duration_s = found
             events += heard
+            if duration_s > MANY * predictor.window_samples / played.rate(predictor.sample_rate):
+                endless += [event for event in heard if event.offset_s - event.onset_s >= 0.99 * duration_s]
             offsets += [begin] * len(heard)
             begin += duration_s
     if len(skipped) == len(files):
         raise InputError(f"none of the {len(files)} soundscapes can be used. The first: {skipped[0].reason}")
+    if endless:
+        names = some(sorted({event.label for event in endless}))
+        say(
+            f"warning: {len(endless)} of {len(events)} events last as long as their recording ({names}): the scores hardly "
+            "fall below --release. Give higher ones of --threshold and --release, or train the head with --loss ce."
+        )
     table = write(out, events, offsets, predictor.sample_rate / 2)
     return Detected(out, table, len(files), frame_s, tuple(skipped))
 

@@ -181,7 +181,7 @@ def predict(
 def check_output(out: Path, overwrite: bool) -> Path:
     """The journal of `out`. InputError: a place that cannot be written; an existing result, which is replaced only if
     it is told to be, or is the unfinished one of this very journal."""
-    part = out.with_name(f"{out.name}.part")
+    part = out.parent / f"{out.name}.part"
     resumed = out.is_file() and sha256(out) in journals.read(part)[2]
     check_new(out, overwrite or resumed)
     if not resumed:

@@ -55,7 +55,7 @@ class SweepResult:
 
     @cached_property
     def answer(self) -> Answer:
-        """`answer.json`: which tap to read for each use, the published protocol's, and the sentence."""
+        """`answer.json`: which tap to read for each use, the published protocol's, and the sentences."""
         return Answer(read_json(self.path / "answer.json", ANSWER))
 
     @property
@@ -96,7 +96,8 @@ class SweepResult:
             tap: a tap of this run, such as "block_11" or "embedding".
 
         Returns:
-            float32 [n, d] and a DataFrame of n rows: file, start_s, end_s, label, group, fold.
+            float32 [n, d] and a DataFrame of n rows: file, start_s, end_s, label, group, fold, labels (all of a clip's,
+            joined by ;).
 
         Raises:
             InputError: no such tap, or a store that does not belong to this run.
@@ -107,7 +108,7 @@ class SweepResult:
         return items.features[tap], items.table
 
     def __repr__(self) -> str:
-        told = [f"{self.path}: {self.sentence}", self.note] if self._concluded() else [str(self.path)]
+        told = [f"{self.path}: {' '.join(self.answer.lines)}", self.note] if self._concluded() else [str(self.path)]
         return "\n".join([*told, *self._warned()])
 
     def _concluded(self) -> bool:

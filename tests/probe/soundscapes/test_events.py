@@ -151,6 +151,15 @@ def test_events_lie_in_their_recording(detector, tmp_path):
     assert ends[0] <= 7.0 and ends[1] <= 3.1 and (table["onset_s"] < table["offset_s"]).all()
 
 
+def test_scores_that_never_fall_are_told(detector, tmp_path):
+    lines: list[str] = []
+    soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).normal(0, 0.1, 20 * 32_000), 32_000)
+    found = find_events(detector[0], tmp_path / "long.wav", tmp_path / "a.csv", threshold=1e-6, log=lines.append)
+    assert (found.table["offset_s"] - found.table["onset_s"]).tolist() == [20.0, 20.0]
+    (said,) = [line for line in lines if line.startswith("warning: ")]
+    assert said.startswith("warning: 2 of 2 events last as long as their recording (") and "--loss ce" in said
+
+
 def test_the_command_writes_a_raven_table(detector, tmp_path):
     run, audio = detector
     done = CliRunner().invoke(app, ["events", str(run), str(audio), "-o", str(tmp_path / "e.txt"), "--gap", "0.5"])
