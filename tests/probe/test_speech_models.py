@@ -163,3 +163,13 @@ def test_a_model_of_two_channels_hears_the_same_in_both(name, tmp_path):
     backbone, windows = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, threads=1), audio_like((3, SAMPLES))
     (wanted,) = open_session(model).run(None, {name: np.stack([windows, windows], axis=1)})
     np.testing.assert_allclose(backbone(windows)["logits"], wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_samples_of_16_bits_are_told_from_tokens(tmp_path):
+    b = Builder()
+    b.add("MatMul", [b.add("Cast", ["audio"], "samples", to=TensorProto.FLOAT), b.weight("w", SAMPLES, 4)], "scores")
+    model = b.model(["N", SAMPLES], {"scores": ["N", 4]})
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT16
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"holds INT16; wanted floating-point audio\. Samples of 16 bits\?"):
+        open_model(tmp_path / "m.onnx")
