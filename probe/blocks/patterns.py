@@ -37,7 +37,8 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
         return matches, ""
     convs = plain_layers(sequence, begin, end, activated=True)
     if len(convs) > 2:
-        layer = "recurrent layer" if {match.kind for match in convs} == {"recurrent"} else "convolution"
+        layers = {"conv": "convolution", "recurrent": "recurrent layer"}
+        layer = " or ".join(name for kind, name in layers.items() if kind in {match.kind for match in convs})
         return convs, f"no repeated branching structure: a plain stack, each block is one {layer} and its activation"
     cuts = plain_layers(sequence, begin, end, activated=False)
     if cuts:

@@ -116,9 +116,8 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
     if required[0].type.tensor_type.elem_type not in FLOATS:
         number = required[0].type.tensor_type.elem_type
         kind = dict(zip(TensorProto.DataType.values(), TensorProto.DataType.keys())).get(number, f"type {number}")
-        raise InputError(
-            f"{place}: input {described} holds {kind}; wanted floating-point audio. Is this a text or token model?"
-        )
+        guess = "Samples of 16 bits? Export it with a Cast in front." if kind == "INT16" else "A text or token model?"
+        raise InputError(f"{place}: input {described} holds {kind}; wanted floating-point audio. {guess}")
     return required[0]
 
 

@@ -148,3 +148,28 @@ def test_frames_that_stand_beside_the_windows_are_a_part_of_the_map(batch, tmp_p
     raw = [session.run(["/net/relu1"], {"audio": window[None]})[0] for window in windows]
     wanted = [one.astype(np.float64).mean(axis=(0, 2)) for one in raw]  # [frames, channels, time] of one window
     np.testing.assert_allclose(backbone(windows)["block_01"], wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["audio", "waveform"])
+def test_a_model_of_two_channels_hears_the_same_in_both(name, tmp_path):
+    b = Builder()
+    now = b.add("Conv", [name, b.weight("w0", 8, 2, 9)], "conv0", strides=[2])
+    for i in (1, 2):
+        now = b.add("Conv", [b.add("Relu", [now], f"relu{i}"), b.weight(f"w{i}", 8, 8, 9)], f"conv{i}", strides=[2])
+    now = b.add("ReduceMean", [b.add("Relu", [now], "relu3")], "mean", axes=[2], keepdims=0)
+    b.add("MatMul", [now, b.weight("classes", 8, 5)], "logits")
+    model = b.model(["N", 2, SAMPLES], {"logits": ["N", 5]}, input_name=name)
+    onnx.save(model, tmp_path / "m.onnx")
+    backbone, windows = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, threads=1), audio_like((3, SAMPLES))
+    (wanted,) = open_session(model).run(None, {name: np.stack([windows, windows], axis=1)})
+    np.testing.assert_allclose(backbone(windows)["logits"], wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_samples_of_16_bits_are_told_from_tokens(tmp_path):
+    b = Builder()
+    b.add("MatMul", [b.add("Cast", ["audio"], "samples", to=TensorProto.FLOAT), b.weight("w", SAMPLES, 4)], "scores")
+    model = b.model(["N", SAMPLES], {"scores": ["N", 4]})
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT16
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"holds INT16; wanted floating-point audio\. Samples of 16 bits\?"):
+        open_model(tmp_path / "m.onnx")

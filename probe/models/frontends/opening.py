@@ -6,14 +6,13 @@ What is opened here is what every later step sees: blocks, surgery, timing, pred
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
-from ....features import InputError
 from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, naming, read
+from ...graph.node_list import NodeList
 from ...runtime.input_spec import InputSpec, declared, known_shape, read_input_spec, waveform_shape
 from ..contracts import completed
 from .frontend import FrontEnd
@@ -45,15 +44,30 @@ def open_model(
         return inline_branches(with_frontend(model, FrontEnd.parse(frontend, sample_rate), window_s, path.name))
     with naming(path):
         model = inline_branches(model, known_shape(model, sample_rate, window_s))
-    dims = declared(model)
-    if len(dims) == 3 and dims[2] == 1 and dims[1] != 1:  # [N, S, 1], as Keras has it
-        shape = numpy_helper.from_array(np.array([0, -1, 1], np.int64), "shape")
-        nodes = [
-            helper.make_node("Constant", [], [f"{WAVEFORM}/shape"], value=shape),
-            helper.make_node("Reshape", [WAVEFORM, f"{WAVEFORM}/shape"], [audio_input(model).name]),
-        ]
-        return prepend(model, nodes, dims[:2], audio_input(model).type.tensor_type.elem_type)
-    return model
+    return _of_one_channel(model)
+
+
+def _of_one_channel(model: onnx.ModelProto) -> onnx.ModelProto:
+    """[N, S, 1], as Keras has it, and the stereo [N, 2, S] as [N, S]; every other model as it is."""
+    dims, old = declared(model), audio_input(model)
+    if len(dims) != 3 or dims[1] == 1 or (dims[1] != 2 and dims[2] != 1):
+        return model
+    entry = _free_name(model)
+    n = NodeList(f"{entry}/")
+    if dims[2] == 1:
+        n.reshape(entry, [0, -1, 1], old.name)
+    else:
+        one = n.reshape(entry, [0, 1, -1])
+        n.add("Concat", one, one, output=old.name, axis=1)
+    return prepend(
+        model, n.nodes, entry, [dims[0], dims[1] if dims[2] == 1 else dims[2]], old.type.tensor_type.elem_type
+    )
+
+
+def _free_name(model: onnx.ModelProto) -> str:
+    """`waveform`, or where a tensor of the model is called so, another name for the new input."""
+    taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    return f"birdprobe/{WAVEFORM}" if WAVEFORM in taken else WAVEFORM
 
 
 def open_waveform(
@@ -81,22 +95,20 @@ def with_frontend(model: onnx.ModelProto, front: FrontEnd, window_s: float | Non
     """The model behind a front end. InputError: its input is no spectrogram, or another one than this."""
     layout = Layout.of(model, front, place)
     samples = layout.samples(front, window_s, place)
-    nodes = frontend_nodes(front, layout, samples, WAVEFORM, audio_input(model).name, default_opset(model))
-    return prepend(model, nodes, [layout.batch, samples], TensorProto.FLOAT)
+    entry = _free_name(model)
+    nodes = frontend_nodes(front, layout, samples, entry, audio_input(model).name, default_opset(model))
+    return prepend(model, nodes, entry, [layout.batch, samples], TensorProto.FLOAT)
 
 
 def prepend(
-    model: onnx.ModelProto, nodes: Sequence[NodeProto], shape: Sequence[int | None], element: int
+    model: onnx.ModelProto, nodes: Sequence[NodeProto], entry: str, shape: Sequence[int | None], element: int
 ) -> onnx.ModelProto:
-    """The model with `nodes` in front, which make its input of the new input `waveform`."""
-    taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
-    if WAVEFORM in taken:
-        raise InputError(f"model: it has a tensor called {WAVEFORM!r} already. Does it take a waveform itself?")
+    """The model with `nodes` in front, which make its input of the new input `entry`."""
     old = audio_input(model).name
     dims = [size or ("batch" if axis == 0 else "samples") for axis, size in enumerate(shape)]
     kept = [value for value in model.graph.input if value.name != old]
     rest = list(model.graph.node)
     del model.graph.input[:], model.graph.node[:]
-    model.graph.input.extend([helper.make_tensor_value_info(WAVEFORM, element, dims), *kept])
+    model.graph.input.extend([helper.make_tensor_value_info(entry, element, dims), *kept])
     model.graph.node.extend([*nodes, *rest])
     return model
