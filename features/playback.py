@@ -73,12 +73,9 @@ class Playback:
             return samples
         from scipy import signal
 
-        if self.low and high:
-            sos = signal.butter(ORDER, (self.low, high), "bandpass", fs=rate, output="sos")
-        elif self.low:
-            sos = signal.butter(ORDER, self.low, "highpass", fs=rate, output="sos")
-        else:
-            sos = signal.butter(ORDER, high, "lowpass", fs=rate, output="sos")
+        kind = "bandpass" if self.low and high else "highpass" if self.low else "lowpass"
+        edges = (self.low, high) if self.low and high else self.low or high
+        sos = signal.butter(ORDER, edges, kind, fs=rate, output="sos")
         padded = min(len(samples) - 1, round(rate / max(self.low, 100.0)) * 3)
         return signal.sosfiltfilt(sos, samples, padlen=padded).astype(np.float32)
 

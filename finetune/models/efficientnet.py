@@ -72,9 +72,6 @@ class BirdSetEfficientNet(BatchNormed):
     def is_head(self, name: str) -> bool:
         return name.startswith("classifier.")
 
-    def extra_loss(self) -> Tensor | None:
-        return None
-
     def load_weights(self, state: dict[str, Tensor], place: str, config: dict | None = None) -> str:
         """Everything but the head from a file with the published names; says what became of the head.
 

@@ -63,12 +63,12 @@ class Network(nn.Module, ABC):
         """Whether a parameter learns while the rest is frozen."""
 
     @abstractmethod
-    def extra_loss(self) -> Tensor | None:
-        """What the network adds to the loss of its logits."""
-
-    @abstractmethod
     def load_weights(self, state: dict[str, Tensor], place: str, config: dict | None = None) -> str:
         """Load published weights; what was done to fit them, in words."""
+
+    def extra_loss(self) -> Tensor | None:
+        """What the network adds to the loss of its logits; only Bird-MAE's prototypes do."""
+        return None
 
     def rates(self, prototypes: float) -> dict[str, float]:
         """Parameters with a published learning rate of their own; only Bird-MAE's prototypes have one."""

@@ -104,9 +104,6 @@ class TimmBackbone(BatchNormed):
     def is_head(self, name: str) -> bool:
         return name.removeprefix("net.").startswith((*(f"{head}." for head in self.heads), "fc_norm."))
 
-    def extra_loss(self) -> Tensor | None:
-        return None
-
     def load_weights(self, state: dict[str, Tensor], place: str, config: dict | None = None) -> str:
         """Everything but the head from a file with timm's names, the stem and the position embeddings fitted to this
         picture; says what was changed. config: the config.json beside the file. InputError: another architecture; any

@@ -8,12 +8,11 @@ All as logits, NaN where a class or a row has none.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ...analysis import predictions
 from ...analysis.predictions.row_ids import window_ids
@@ -78,11 +77,6 @@ def read_first_pass(
     mapping = mapping_of(stores[0], data.labels, naming)
     log(f"first pass: {mapping}")
     return mapping(values)
-
-
-def with_first_pass(data: Data, text: str, stores: Sequence[Path], naming: Naming, log: Callable[[str], None]) -> Data:
-    """The same data with a first pass, see `read_first_pass`."""
-    return replace(data, first_pass=torch.from_numpy(read_first_pass(text, data, stores, naming, log)))
 
 
 def mapping_of(store: Path, classes: Sequence[str], naming: Naming = BY_NAME) -> ClassMapping:

@@ -7,7 +7,7 @@ Every labelled row is predicted exactly once, by the model of the fold that held
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..dataset import SOURCES, load
 from ..ensemble import load_members
 from ..inputs import parse_tokens
 from ..modules import parameters_count
-from ..sequences.first_pass import BY_NAME, Naming, mapping_of, with_first_pass
+from ..sequences.first_pass import BY_NAME, Naming, mapping_of, read_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
 from .finished_folds import FinishedFolds
@@ -84,7 +84,8 @@ def train(
     tokens = dict.fromkeys([*(t for spec in specs for t in spec.tokens), *pseudo_labels.tokens_of(teacher)])
     data, origin, outputs = load(stores, list(tokens), labels=labels), None, None
     if first_pass is not None:
-        data = with_first_pass(data, first_pass, stores, naming, log)
+        given = read_first_pass(first_pass, data, stores, naming, log)
+        data = replace(data, first_pass=torch.from_numpy(given))
         origin = FirstPassOrigin.of(first_pass, stores[0], data.labels, naming)
     if teacher:
         data = pseudo_labels.label(data, teacher, pseudo_gate)

@@ -139,7 +139,7 @@ def test_the_share_of_a_batch_falls_in_steps():
 
 
 class Small(batch_norm.BatchNormed):
-    tokens = embedding = logits = layer_id = is_head = extra_loss = load_weights = None
+    tokens = embedding = logits = layer_id = is_head = load_weights = None
 
     def __init__(self):
         super().__init__()

@@ -5,7 +5,7 @@ import pytest
 from birdprobe.heads.fuse import fuse
 from birdprobe.probe.runtime.backbone import Backbone
 from tests.heads.kaggle.material import NAMES, sample, sing
-from tests.heads.test_fuse import make_run
+from tests.heads.untrained import make_run
 from tests.tiny import tiny_backbone
 
 

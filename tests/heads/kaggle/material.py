@@ -5,7 +5,7 @@ import pandas as pd
 import soundfile
 
 from birdprobe.analysis.postprocess import site_hour
-from tests.heads.test_fuse import LABELS
+from tests.heads.untrained import LABELS
 
 NAMES = [f"BC2026_Test_000{i}_S0{i}_20260512_050000" for i in (1, 2, 3)]
 

@@ -14,7 +14,7 @@ from birdprobe.probe.runtime import sessions
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.soundscapes import open_onnx
 from birdprobe.probe.soundscapes.predictor import open_fused
-from tests.heads.test_fuse import LABELS, make_run
+from tests.heads.untrained import LABELS, make_run
 from tests.tiny import tiny_backbone
 
 

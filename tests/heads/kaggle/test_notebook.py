@@ -19,7 +19,7 @@ from birdprobe.heads.kaggle import notebook, write_kernel
 from birdprobe.heads.kaggle.wheel import NEEDED, build_wheel
 from birdprobe.probe.soundscapes import open_onnx, predict
 from tests.heads.kaggle.material import NAMES, prior_of, taxonomy_of
-from tests.heads.test_fuse import LABELS
+from tests.heads.untrained import LABELS
 
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
 

@@ -17,7 +17,7 @@ from birdprobe.heads.kaggle import write_kernel
 from birdprobe.probe.soundscapes import open_onnx, predict
 from birdprobe.probe.soundscapes.kaggle_run import submit
 from tests.heads.kaggle.material import NAMES, OTHER, prior_of, sample, taxonomy_of
-from tests.heads.test_fuse import LABELS
+from tests.heads.untrained import LABELS
 from tests.tiny import tiny_backbone
 
 

@@ -25,7 +25,8 @@ from birdprobe.probe.soundscapes import predict
 from birdprobe.probe.soundscapes.journal import read
 from birdprobe.probe.soundscapes.predictor import read_labels
 from birdprobe.probe.soundscapes.predictor.onnx_file import activated
-from tests.heads.test_fuse import LABELS, make_run, opened, two_steps
+from tests.heads.test_fuse import opened
+from tests.heads.untrained import LABELS, make_run, two_steps
 from tests.tiny import SAMPLE_RATE, tiny_backbone
 
 CLASSES = [f"species {i}" for i in range(7)]
