@@ -33,6 +33,7 @@ from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
 
 LEAST = 3  # taps; fewer have no rank correlation
+K, N_BOOT, SEED = 5, 2000, 0  # neighbours of the probe; draws
 PROBE, RIDGE, LINEAR, WEIGHT = "knn", "ridge", "linear head", "weight of "
 
 
@@ -64,7 +65,7 @@ class Agreed:
     agreement: pd.DataFrame
 
 
-def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 2000, seed: int = 0) -> Agreed:
+def agree(run: Path, sweep: Path | None = None) -> Agreed:
     """Write agreement.csv, tap_scores.csv and agreement.md into the train run `run`.
 
     sweep: a sweep's folder, whose k-NN and ridge scores are taken; None computes both on the heads' store and folds.
@@ -75,14 +76,14 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     own = linear_heads(config)
     if sweep is None or own:
         clips = Clips.of(config, held)
-        scores = clips.probes(k, n_boot, seed) if sweep is None else sweep_scores(Path(sweep), n_boot, seed)
+        scores = clips.probes() if sweep is None else sweep_scores(Path(sweep))
         if own:
-            scores = scores[0], clips.linear_heads(own, held, config["activation"], n_boot, seed)
+            scores = scores[0], clips.linear_heads(own, held, config["activation"])
     else:
-        scores = sweep_scores(Path(sweep), n_boot, seed)
-    weights = weight_scores(run, n_boot, seed)
+        scores = sweep_scores(Path(sweep))
+    weights = weight_scores(run)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
-    found = [row for one, other in pairs for row in [compare(one, other, seed)] if row]
+    found = [row for one, other in pairs for row in [compare(one, other)] if row]
     if not any(row["head"] for row in found):
         known = {tap for score in weights for tap in score.taps} & set(scores[0].taps)
         raise InputError(
@@ -98,13 +99,13 @@ def agree(run: Path, sweep: Path | None = None, *, k: int = 5, n_boot: int = 200
     return agreed
 
 
-def compare(one: Score, other: Score, seed: int) -> dict | None:
+def compare(one: Score, other: Score) -> dict | None:
     """A row of agreement.csv over the taps that both know; None below 3."""
     taps = [tap for tap in other.taps if tap in one.taps]
     if len(taps) < LEAST:
         return None
     (a, draws_a), (b, draws_b) = one.at(taps), other.at(taps)
-    found = ranking.agreement(a, b, draws_a, draws_b, seed=seed)
+    found = ranking.agreement(a, b, draws_a, draws_b, seed=SEED)
     names = [f"{kind}{end}" for kind in ("spearman", "kendall") for end in ("", "_lo", "_hi")]
     row = {"score": one.name, "against": other.name, "taps": len(taps)}
     return row | {name: getattr(found, name) for name in names} | {"head": one.head}
@@ -120,7 +121,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
         return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
 
 
-def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
+def weight_scores(run: Path) -> list[Score]:
     """Per head that reads 3 taps or more: mean weights over its folds, drawn by a bootstrap over the folds.
 
     Differences of two taps are no taps: they are left out.
@@ -133,7 +134,7 @@ def weight_scores(run: Path, n_boot: int, seed: int) -> list[Score]:
         by_fold = rows.pivot(index="fold", columns="tap", values="weight")[list(dict.fromkeys(rows["tap"]))]
         if by_fold.shape[1] < LEAST:
             continue
-        drawn = np.random.default_rng([seed, 4]).integers(0, len(by_fold), size=(n_boot, len(by_fold)))
+        drawn = np.random.default_rng([SEED, 4]).integers(0, len(by_fold), size=(N_BOOT, len(by_fold)))
         draws = by_fold.to_numpy()[drawn].mean(axis=1)
         found.append(
             Score(WEIGHT + head, tuple(map(str, by_fold.columns)), by_fold.to_numpy().mean(axis=0), draws, head)
@@ -182,19 +183,19 @@ class Clips:
         labels = tuple(frozenset(part.strip() for part in text.split(";")) for text in texts)
         return cls(path, kept, units, labels, order[kept])
 
-    def probes(self, k: int, n_boot: int, seed: int) -> tuple[Score, Score]:
+    def probes(self) -> tuple[Score, Score]:
         """k-NN and ridge accuracy of every tap of the store, out of the heads' own folds."""
         y, folds = self.units.table["label"].to_numpy(), self.units.table["fold"].to_numpy()
         correct: dict[str, dict[str, np.ndarray]] = {PROBE: {}, RIDGE: {}}
         with FeatureStore.open(self.store) as store:
             for tap in store.taps:
                 x = self.units.vectors(store.read(tap, self.rows))
-                correct[PROBE][tap] = knn.predict(x, y, folds, k) == y
+                correct[PROBE][tap] = knn.predict(x, y, folds, K) == y
                 correct[RIDGE][tap] = readouts.predict("linear", x, y, folds) == y
-        probe, ridge = (self.accuracy(name, hits, n_boot, seed) for name, hits in correct.items())
+        probe, ridge = (self.accuracy(name, hits) for name, hits in correct.items())
         return probe, ridge
 
-    def linear_heads(self, heads: dict[str, str], held: dict, activation: str, n_boot: int, seed: int) -> Score:
+    def linear_heads(self, heads: dict[str, str], held: dict, activation: str) -> Score:
         """Accuracy of each tap's own linear head: mean logits over a unit's windows, as in scores.csv."""
         names, correct = held["labels"], {}
         for tap, head in heads.items():
@@ -202,19 +203,19 @@ class Clips:
             logits = np.log(p) - (0 if activation == "softmax" else np.log1p(-p))  # softmax's: but for a constant
             best = names[self.units.vectors(logits).argmax(axis=1)]
             correct[tap] = np.array([name in labels for name, labels in zip(best, self.labels)])
-        return self.accuracy(LINEAR, correct, n_boot, seed)
+        return self.accuracy(LINEAR, correct)
 
-    def accuracy(self, name: str, correct: dict[str, np.ndarray], n_boot: int, seed: int) -> Score:
-        return score_of(name, correct, self.units.table["group"].to_numpy(), n_boot, seed)
+    def accuracy(self, name: str, correct: dict[str, np.ndarray]) -> Score:
+        return score_of(name, correct, self.units.table["group"].to_numpy())
 
 
-def score_of(name: str, correct: dict[str, np.ndarray], groups: np.ndarray, n_boot: int, seed: int) -> Score:
+def score_of(name: str, correct: dict[str, np.ndarray], groups: np.ndarray) -> Score:
     taps = tuple(correct)
-    ranked = ranking.rank(correct, groups, last_before_classifier(taps), n_boot=n_boot, n_perm=1, seed=seed)
+    ranked = ranking.rank(correct, groups, last_before_classifier(taps), n_boot=N_BOOT, n_perm=1, seed=SEED)
     return Score(name, taps, ranked.table["knn"].to_numpy(), ranked.draws)
 
 
-def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
+def sweep_scores(sweep: Path) -> tuple[Score, Score]:
     """A sweep's k-NN accuracies with draws from its predictions, and its ridge accuracies as they are."""
     check_run(sweep, "sweep", "ranking.csv", "predictions.csv")
     table = read_csv(sweep / "ranking.csv", dtype={"tap": str})
@@ -222,7 +223,7 @@ def sweep_scores(sweep: Path, n_boot: int, seed: int) -> tuple[Score, Score]:
     if missing := [tap for tap in table["tap"] if tap not in said.columns]:
         raise InputError(f"{sweep / 'predictions.csv'}: no column {', '.join(missing)}, which ranking.csv has.")
     correct = {tap: (said[tap] == said["label"]).to_numpy() for tap in table["tap"]}
-    probe = score_of(PROBE, correct, said["group"].to_numpy(), n_boot, seed)
+    probe = score_of(PROBE, correct, said["group"].to_numpy())
     return probe, Score(RIDGE, tuple(table["tap"]), table["linear"].to_numpy(dtype=float))
 
 

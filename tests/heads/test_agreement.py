@@ -51,7 +51,7 @@ def score(agreed, name):
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_linear_heads_have_the_accuracies_of_scores_csv(store, tmp_path, loss):
     run = trained(store, tmp_path / "run", f"scalarmix,{LINEAR}", loss)
-    found = score(agree(run, n_boot=200), "linear head")
+    found = score(agree(run), "linear head")
     said = pd.read_csv(run / "scores.csv").query("fold == 'pooled' and unit == 'clip'").set_index("head")
     assert list(found.index) == list(TAPS[:4])
     for tap, row in found.iterrows():
@@ -60,7 +60,7 @@ def test_linear_heads_have_the_accuracies_of_scores_csv(store, tmp_path, loss):
 
 
 def test_every_pair_is_compared_over_the_taps_that_both_know(run):
-    agreed = agree(run, n_boot=200)
+    agreed = agree(run)
     pairs = agreed.agreement.set_index(["score", "against"])
     assert set(pairs.index) == {
         ("linear head", "knn"),
@@ -84,7 +84,7 @@ def test_every_pair_is_compared_over_the_taps_that_both_know(run):
 
 
 def test_without_linear_heads_the_ridge_probe_stands_in(store, tmp_path):
-    agreed = agree(trained(store, tmp_path / "run", "scalarmix"), n_boot=100)
+    agreed = agree(trained(store, tmp_path / "run", "scalarmix"))
     assert list(dict.fromkeys(agreed.scores["score"])) == ["knn", "ridge", "weight of scalarmix"]
     assert len(score(agreed, "ridge")) == 6
 
@@ -108,7 +108,7 @@ def sweep_of(run, folder):
 def test_a_sweep_that_ranks_as_the_weights_do_agrees_fully(store, tmp_path):
     run = trained(store, tmp_path / "run", "scalarmix")
     sweep = sweep_of(run, tmp_path / "sweep")
-    agreed = agree(run, sweep, n_boot=100)
+    agreed = agree(run, sweep)
     row = agreed.agreement.set_index(["score", "against"]).loc[("weight of scalarmix", "knn")]
     assert row["spearman"] == pytest.approx(1)
     assert row["kendall"] == pytest.approx(1)
@@ -126,7 +126,7 @@ def test_weights_are_means_over_folds_drawn_over_folds(tmp_path):
         for tap, weight in zip(taps, ((0.2, 0.3, 0.4, 0.1), (0.4, 0.1, 0.4, 0.1))[fold])
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "tap_weights.csv", index=False)
-    (mix,) = weight_scores(tmp_path, 500, 0)  # a head of two taps has no order to speak of
+    (mix,) = weight_scores(tmp_path)  # a head of two taps has no order to speak of
     assert mix.taps == ("block_07", "block_03", "embedding")  # in the head's order, the difference left out
     np.testing.assert_allclose(mix.value, [0.3, 0.2, 0.4])
     assert set(np.round(mix.draws[:, 0], 6)) == {0.2, 0.3, 0.4}
@@ -161,6 +161,6 @@ def test_a_store_that_was_extracted_anew_is_noticed(run, store, tmp_path):
 
 def test_the_gallery_draws_it_from_a_train_run(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
-    agree(copy, n_boot=100)
+    agree(copy)
     assert gallery.drawable(copy) == ("agreement", "pipelines")
     assert [path.name for path in gallery.save(copy, ["agreement"])] == ["agreement.png", "agreement.pdf"]
