@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
     run_sweep(model, audio, folder / "sweep", settings, progress=False)
     few = loop.Settings(epochs=3, folds=3, dim=8, loss="ce", learning_rate=1e-2)
     train([folder / "sweep" / "features.h5"], folder / "all", few, heads="attention,scalarmix", progress=False)
-    agree(folder / "all", folder / "sweep", n_boot=50)
+    agree(folder / "all", folder / "sweep")
     kinds = [a_comparison(folder / "blend"), an_experiment(folder / "pseudo"), a_member(folder / "member")]
     return [folder / "sweep", relabel(folder / "sweep", folder / "two"), folder / "all", *kinds]
 
