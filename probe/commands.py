@@ -155,7 +155,7 @@ def compare(
         print(f"{use}, best tap of each model:")
         print_table(table)
         print()
-    for line in done.answer["lines"]:
+    for line in (*done.answer["lines"], done.note):
         print(line)
     print(f"Table: {output / 'compare.md'}")
 

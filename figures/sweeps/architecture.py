@@ -21,6 +21,7 @@ from matplotlib.patches import FancyBboxPatch
 from ...analysis.runs import Run
 from ...features import InputError
 from .. import style
+from ..labels import widest
 from .block_layout import ENDS, GAP, STAGE_GAP, Box, Group, groups, wrap
 
 MARGIN, INDENT = 0.12, 0.17  # at the edges; for the arrow from row to row
@@ -101,7 +102,9 @@ def draw_blocks(look: Look) -> Figure:
     axes.set(xlim=(0, style.WIDTH_IN), ylim=(0, height))  # one unit is one inch
     axes.set_axis_off()
     if not style.in_print():
-        axes.text(MARGIN, height - 0.12, title(look.data), fontsize=9.5, fontweight="bold", va="top")
+        words = title(look.data)
+        size = 9.5 * min(1.0, (style.WIDTH_IN - 2 * MARGIN) / widest(figure, [words], 9.5, weight="bold"))
+        axes.text(MARGIN, height - 0.12, words, fontsize=size, fontweight="bold", va="top")
     top = height - head
     for number, (row, tall) in enumerate(zip(rows, tallest)):
         base = top - look.above - tall / 2

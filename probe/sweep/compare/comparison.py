@@ -64,6 +64,11 @@ class Comparison:
         return str(self.answer["sentence"])
 
     @property
+    def note(self) -> str:
+        """What its scores, intervals and p-values are, in a line."""
+        return str(self.answer["note"])
+
+    @property
     def summary(self) -> str:
         """The best of every model for each use, as Markdown."""
         return summary(self.table, self.taps).to_markdown()
@@ -71,10 +76,10 @@ class Comparison:
     def __repr__(self) -> str:
         best = [f"{use}:\n\n{table.to_markdown()}" for use, table in short_summary(self.table, self.taps).items()]
         warned = "\n".join(f"warning: {line}" for line in self.warnings)
-        return "\n\n".join([self.sentence, *(part.rstrip() for part in best), *([warned] if warned else [])])
+        return "\n\n".join([self.sentence, self.note, *(part.rstrip() for part in best), *([warned] if warned else [])])
 
     def _repr_html_(self) -> str:
-        told = (*self.answer.lines, *(f"warning: {line}" for line in self.warnings))
+        told = (*self.answer.lines, self.note, *(f"warning: {line}" for line in self.warnings))
         shown = ["use", "model", "tap", "readout", "interval", "vs_last", "cost"]
         best = [part.assign(use=use)[shown] for use, part in best_of_models(self.table, self.taps).items()]
         named = {"interval": "score [95 %]", "vs_last": "vs last tap", "cost": "MMAC/s of audio"}
@@ -179,7 +184,9 @@ def write(folder: OutputFolder, found: Comparison, paired: PairedRuns, command: 
     with folder.replacing() as draft:
         write_csv(found.table, draft / "readouts.csv", index=False, float_format="%.6g")
         write_csv(found.taps, draft / "ranking.csv", index=False, float_format="%.10g")
-        write_text(draft / "compare.md", page(found.table, found.taps, found.answer["lines"], paired.models))
+        write_text(
+            draft / "compare.md", page(found.table, found.taps, [*found.answer["lines"], found.note], paired.models)
+        )
         write_json(draft / "answer.json", found.answer)
         write_json(draft / "config.json", config)
 

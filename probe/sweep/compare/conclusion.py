@@ -103,10 +103,18 @@ class ModelConclusion:
         """The conclusion in words."""
         return " ".join(self.lines)
 
+    @property
+    def note(self) -> str:
+        """What scores, intervals and p-values are: an interval may leave out 0 where p is large."""
+        return (
+            f"Scores: {wording.SCORES[self.metric]}; brackets: 95 % intervals over {self.n_groups} groups, of one "
+            "score or difference alone; p: family-wise, over all pairs of cells that could have been picked."
+        )
+
     def to_json(self) -> dict:
         """`answer.json`."""
         parts = {name: part and part.to_json() for name in (*USES, "published") for part in [getattr(self, name)]}
-        said = ("sentence", "lines", "agree", "references", "metric", "n", "n_groups", "smallest_p")
+        said = ("sentence", "lines", "note", "agree", "references", "metric", "n", "n_groups", "smallest_p")
         return parts | {name: getattr(self, name) for name in said} | {"readouts": list(self.readouts)}
 
     def _headline(self) -> str:
