@@ -143,6 +143,15 @@ def test_shots_draws_every_curve(run):
     assert len(curves) == 6
 
 
+def test_shots_follow_the_runs_own_reference(tmp_path):
+    run = make_run(tmp_path / "run", 5, with_planes=False)
+    named(run, "block_00")
+    frame = shots(5)
+    rows = frame[(frame["readout"] == NAMES[0]) & (frame["tap"] == "block_00")]
+    lines = [line for line in few_shot.draw(run).axes[0].lines if to_hex(line.get_color()) == style.REFERENCE]
+    np.testing.assert_allclose(lines[0].get_xydata(), rows[["shots", "score"]])
+
+
 def test_planes_say_their_own_score(run):
     scores = pd.read_csv(run / "plane_scores.csv")
     figure = planes.draw(run)
