@@ -8,7 +8,7 @@ import pandas as pd
 
 from birdprobe.probe.sweep.report import write_report
 from birdprobe.probe.sweep.report.markup import bracketed, number, unbroken
-from tests.probe.report.material import edit, read
+from tests.probe.report.material import Page, edit, read
 from tests.runs import MENDS
 
 
