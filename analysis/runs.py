@@ -46,6 +46,7 @@ NAIVE, GATED, RESIDUAL = "naive", "gated", "residual"
 MODERATE_HONEST, MODERATE_LEAKY = "moderate-honest", "moderate-leaky"
 TUNED_HONEST, TUNED_LEAKY = "tuned-honest", "tuned-leaky"
 INNER, TIME, BLEND, LATE = "inner-blocks", "time", "blend", "late"  # what is new against the arm beside
+SHOT_COLUMNS = ("tap", "readout", "shots", "score", "lo", "hi", "n_draws", "n_test", "n_classes")
 PLANE_COLUMNS = ("tap", "knn", "knn_lo", "knn_hi", "silhouette", "silhouette_lo", "silhouette_hi", "method", "seeds")
 
 
@@ -104,6 +105,11 @@ class Run:
     def plane_scores(self) -> pd.DataFrame:
         """`plane_scores.csv`: one row a tap, what is left of the labels in its plane."""
         return self._table("plane_scores.csv", PLANE_COLUMNS)
+
+    @cached_property
+    def shots(self) -> pd.DataFrame:
+        """`shots.csv`: one row a tap, read-out and number of training clips a class."""
+        return self._table("shots.csv", SHOT_COLUMNS)
 
     @cached_property
     def cka(self) -> pd.DataFrame:

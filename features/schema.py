@@ -160,6 +160,7 @@ def checked(function: Function) -> Function:
     @wraps(function)
     def call(*args: Any, **given: Any) -> Any:
         try:
+            signature.bind_partial(*args, **given)  # unknown names first: one may be what is missing, misspelt
             bound = signature.bind(*args, **given)
         except TypeError as error:
             odd = next((name for name in given if name not in signature.parameters), "")

@@ -20,16 +20,14 @@ from .sweeps import (
     classes,
     depth,
     few_shot,
-    leakage,
     planes,
     readouts,
-    sample_size,
     similarity,
     trajectories,
 )
 
 STYLES = SCREEN, PRINT = "screen", "print"
-BROAD = ("agreement", "comparison", "experiment", "budget", "leakage", "models", "planes")  # too wide for one column
+BROAD = ("agreement", "comparison", "experiment", "models", "planes")  # too wide for one column
 FOLDERS = {1: "column", 2: "print"}  # columns -> where printed figures are
 FIGURES: dict[str, Callable[..., Figure]] = {  # of a sweep
     "depth": depth.draw,
@@ -61,8 +59,6 @@ WHERE_DATA = {
     "pipelines": Drawing(pipelines.draw, pipelines.has_data),
     "comparison": _of_table(comparison),
     "experiment": Drawing(experiments.draw, experiments.has_data),
-    "budget": _of_table(sample_size),
-    "leakage": _of_table(leakage),
     "readouts": _of_table(readouts),
     "ranks": Drawing(readouts.draw_ranks, readouts.has_ranks),
     "shots": _of_table(few_shot),
@@ -74,8 +70,8 @@ WHERE_DATA = {
 
 def drawable(run: Path) -> tuple[str, ...]:
     """The figures that this run has data for: of a sweep all, or all but the paths where only one tap was projected; of
-    a train run those of its heads; and what a comparison, an experiment, a budget or a leakage test left there. Of a
-    comparison of models that one alone."""
+    a train run those of its heads; and what a comparison or an experiment left there. Of a comparison of models that
+    one alone."""
     if models.has_data(run):  # its tables are of several models, which the figures of one cannot read
         return ("models",)
     data = Run(Path(run))

@@ -143,6 +143,7 @@ def test_the_other_functions_name_a_wrong_argument_too(tmp_path):
     ("call", "said"),
     [
         (lambda: bp.sweep(WREN, "a", "run", reaodut="knn"), "sweep() got an unexpected keyword argument 'reaodut'. Did you mean 'readout'?"),
+        (lambda: bp.sweep(WREN, "a", ouput="run"), "sweep() got an unexpected keyword argument 'ouput'. Did you mean 'output'?"),
         (lambda: bp.rank_stores(["a.h5"], scor="auc"), "rank_stores() got an unexpected keyword argument 'scor'. Did you mean 'score'?"),
         (lambda: bp.blend(["a.csv"], "b.csv", gausian=1), "blend() got an unexpected keyword argument 'gausian'. Did you mean 'gaussian'?"),
         (lambda: bp.extract(WREN, "a", "x.h5", zzz=1), "extract() got an unexpected keyword argument 'zzz'"),

@@ -2,12 +2,11 @@
 
 from .cells import Cell
 from .pairs import compare_pairs
-from .ranking import ALPHA, COLUMNS, Choice, ReadoutRanking, best_index, rank_readouts
+from .ranking import ALPHA, Choice, ReadoutRanking, best_index, rank_readouts
 from .selection_bias import corrected_score
 
 __all__ = [
     "ALPHA",
-    "COLUMNS",
     "Cell",
     "Choice",
     "ReadoutRanking",

@@ -13,14 +13,11 @@ from numpy.typing import ArrayLike
 
 from ...features import InputError
 from ..resampling import Jackknife
+from ..runs import READOUT_COLUMNS
 from ..significance import fold_inflation, sign_flip, smallest_p
 from .cells import Cell, make_cells
 from .selection_bias import corrected_score
 
-COLUMNS = (
-    *("tap", "readout", "score", "lo", "hi", "corrected", "p_best"),
-    *("vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted"),
-)
 ALPHA = 0.05
 
 
@@ -52,7 +49,7 @@ class Choice:
 class ReadoutRanking:
     """The ranking of all cells (tap, read-out).
 
-    table: one row a cell, in the order given, columns COLUMNS.
+    table: one row a cell, in the order given, columns `runs.READOUT_COLUMNS`.
       score, lo, hi: the metric and its 95 % interval. corrected: for the best tap of each read-out the
       selection-corrected score of choosing among its taps, for others their score: they were not chosen.
       p_best: share of the bootstrap draws of groups in which the tap is first under its read-out, equals sharing; it is
@@ -172,7 +169,7 @@ def rank_readouts(
             **{"vs_last_lo": difference_low, "vs_last_hi": difference_high},
             **{"vs_last_p": p, "vs_last_p_adjusted": adjusted},
         }
-    )[list(COLUMNS)]
+    )[list(READOUT_COLUMNS)]
     return ReadoutRanking(
         table=table,
         metric=metric,

@@ -8,15 +8,13 @@ are part of more.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from .reading import read_table
+from ..runs import SHOT_COLUMNS
 
-COLUMNS = ("tap", "readout", "shots", "score", "lo", "hi", "n_draws", "n_test", "n_classes")
 SHOTS = (1, 2, 4, 8, 16, 32)
 _TRIES = 50  # to draw a training set that leaves every class something to be tested on
 
@@ -27,8 +25,8 @@ Transfer = Callable[[str, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 class FewShot:
     """Accuracy against shots.
 
-    table: one row a tap, read-out and number of shots, columns COLUMNS: mean top-1 over the draws; lo, hi: 95 % of the
-        draws; n_test: mean number of tested clips.
+    table: one row a tap, read-out and number of shots, columns `runs.SHOT_COLUMNS`. score: mean top-1 over the draws;
+        lo, hi: 95 % of the draws; n_test: mean number of tested clips.
     classes_left_out: class -> why, those that can never be trained and tested.
     shots_left_out: number of shots -> why.
     """
@@ -89,7 +87,7 @@ def few_shot(
         raise InputError(
             f"few shots: none of {list(shots)} clips a class can be drawn: {next(iter(missing.values()))}."
         )
-    return FewShot(pd.DataFrame(table, columns=list(COLUMNS)), left_out, missing)
+    return FewShot(pd.DataFrame(table, columns=list(SHOT_COLUMNS)), left_out, missing)
 
 
 def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
@@ -99,6 +97,8 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
     between which they change places), at (where straight lines over log2 of the shots meet), leads_after (the tap that
     leads from there on). Curves that only touch do not cross.
     """
+    if reference not in set(table["tap"]):
+        raise InputError(f"few shots: expected one of {', '.join(pd.unique(table['tap']))}, got {reference!r}.")
     records = []
     for readout, rows in table.groupby("readout", sort=False):
         curves = rows.pivot(index="shots", columns="tap", values="score").sort_index()
@@ -112,11 +112,6 @@ def crossings(table: pd.DataFrame, reference: str) -> tuple[list[dict], str]:
                     record = {"readout": readout, "tap": tap, "reference": reference, "before": int(before)}
                     records.append(record | {"after": int(after), "at": float(at), "leads_after": leader})
     return records, _sentence(records, table, reference)
-
-
-def read(path: Path | str) -> pd.DataFrame:
-    """The table that was written as CSV; see `reading.read_table`."""
-    return read_table(path, COLUMNS, ("tap", "readout"), "scores against shots")
 
 
 def _draw(codes: np.ndarray, groups: np.ndarray, size: int, rng: np.random.Generator):

@@ -19,7 +19,6 @@ from ...features.recordings import assign_folds
 from .. import knn
 from ..resampling import percentile_interval
 from ..scored_items import read_run
-from .reading import read_table
 
 COLUMNS = (
     *("tap", "random", "random_lo", "random_hi", "grouped", "grouped_lo", "grouped_hi"),
@@ -90,8 +89,3 @@ def of_run(run: Path | str, repeats: int = 10) -> pd.DataFrame:
     not used: both kinds are dealt anew."""
     run = read_run(run)
     return compare(run.features, run.labels, run.groups, repeats=repeats, **run.how)
-
-
-def read(path: Path | str) -> pd.DataFrame:
-    """The comparison that was written as CSV; see `reading.read_table`."""
-    return read_table(path, COLUMNS, ("tap", "unit", "grouping"), "random against group folds")

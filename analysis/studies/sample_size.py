@@ -23,7 +23,6 @@ import pandas as pd
 from ...features import InputError
 from .. import knn, ranking
 from ..scored_items import read_run
-from .reading import read_table
 
 COLUMNS = (
     *("n_clips", "per_class", "draws", "p_same_top", "p_same_top_lo", "p_same_top_hi", "p_within_tie"),
@@ -132,11 +131,6 @@ def enough(frame: pd.DataFrame, share: float = 0.95, column: str = "p_within_tie
     below = np.flatnonzero(frame[column].fillna(0).to_numpy() < share)
     after = int(below[-1]) + 1 if len(below) else 0
     return int(frame["n_clips"].iloc[after]) if after < len(frame) else None
-
-
-def read(path: Path | str) -> pd.DataFrame:
-    """The curve that was written as CSV; see `reading.read_table`."""
-    return read_table(path, COLUMNS, ("top", "tied", "unit", "grouping"), "a probe budget")
 
 
 def _sizes(counts: np.ndarray, per_class: Sequence[int] | None, k: int) -> list[int]:

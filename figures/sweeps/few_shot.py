@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ...analysis import wording
-from ...analysis.studies import few_shot
+from ...analysis.runs import Run
 from .. import style
 from ..labels import widest
-from .readouts import NAMES, WINNERS
+from .readouts import NAMES, WINNERS, reference_of
 from .sample_size import label
 
 TABLE = "shots.csv"
@@ -21,29 +21,27 @@ MOST = 4  # taps in colour besides the reference
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
-    """Draw RUN/shots.csv, the CSV itself, or the table of `analysis.studies.few_shot.few_shot`.
+def draw(run: Path) -> Figure:
+    """The curves of RUN/shots.csv. InputError: it is not there.
 
-    reference: the tap that is drawn dashed and always named; by default `embedding`, else the last in the table. In
-    colour besides it: the taps that lead most often at some number of shots.
+    The tap that others are compared with is drawn dashed and always named. In colour besides it: the taps that lead
+    most often at some number of shots.
     """
-    if not isinstance(source, pd.DataFrame):
-        source = Path(source)
-        source = few_shot.read(source / TABLE if source.is_dir() else source)
-    taps, readouts = list(pd.unique(source["tap"])), list(pd.unique(source["readout"]))
-    reference = reference or ("embedding" if "embedding" in taps else taps[-1])
-    colours = _colours(source, reference)
+    table = Run(Path(run)).shots
+    taps, readouts = list(pd.unique(table["tap"])), list(pd.unique(table["readout"]))
+    reference = reference_of(run, taps)
+    colours = _colours(table, reference)
     rest = len(readouts) * (EACH_IN + TITLE_IN) + (len(readouts) - 1) * AXIS_IN
-    figure, _, height = style.captioned(_caption(source, len(taps) - len(colours)), rest, 0.56)
+    figure, _, height = style.captioned(_caption(table, len(taps) - len(colours)), rest, 0.56)
     width = style.WIDTH_IN - LEFT_IN - widest(figure, map(wording.tap_title, colours), 9) - 0.3
-    low, high = source["lo"].min(), source["hi"].max()
+    low, high = table["lo"].min(), table["hi"].max()
     for i, readout in enumerate(readouts):
         bottom = height - (i + 1) * (EACH_IN + TITLE_IN) - i * AXIS_IN
         axes = style.add_panel(figure, LEFT_IN, bottom, width, EACH_IN)
         axes.set_title(NAMES.get(readout, readout).replace("\n", " "), fontsize=9.5, loc="left", pad=5)
         axes.set_ylim(low - 0.03 * (high - low or 1), high + 0.03 * (high - low or 1))
-        _lines(axes, source[source["readout"] == readout], colours, reference)
-        _finish(axes, sorted(pd.unique(source["shots"])))
+        _lines(axes, table[table["readout"] == readout], colours, reference)
+        _finish(axes, sorted(pd.unique(table["shots"])))
     axes.set_xlabel("training clips a class (logarithmic)", labelpad=3)
     return figure
 

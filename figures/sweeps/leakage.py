@@ -4,7 +4,6 @@ Left: accuracy with clips dealt at random (open) and with groups kept whole (fil
 paired difference with its 95 % interval, filled where the interval leaves 0 out.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ...analysis import wording
-from ...analysis.studies import leakage
 from .. import style
 from ..labels import widest
 
-TABLE = "leakage.csv"
 ROW_IN, HEAD_IN, AXIS_IN, SIDE_IN, BETWEEN_IN = 0.185, 0.4, 0.52, 0.14, 0.26
 ABSOLUTE, DIFFERENCE = 0.56, 0.44  # how the panels share what the names leave
 RANDOM, GROUPED = style.BEST, style.PROBE
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame) -> Figure:
-    """Draw RUN/leakage.csv, the CSV itself, or the frame that `analysis.studies.leakage.compare` returned.
-
-    InputError: it is not there, or another table."""
-    if not isinstance(source, pd.DataFrame):
-        source = Path(source)
-        source = leakage.read(source / TABLE if source.is_dir() else source)
-    frame = source.reset_index(drop=True)
+def draw(frame: pd.DataFrame) -> Figure:
+    """frame: of `analysis.studies.leakage.compare`."""
     total = ROW_IN * len(frame)
     figure, foot, height = style.captioned(caption(frame), AXIS_IN + total + HEAD_IN, 0.14)
     titles = [wording.tap_title(tap) for tap in frame["tap"]]

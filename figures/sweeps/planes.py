@@ -15,46 +15,40 @@ from ...analysis import wording
 from ...analysis.runs import Run
 from .. import style
 
-TABLE, SCORES = "planes.csv", "plane_scores.csv"
+TABLE = "planes.csv"
 ACROSS = 3
 MARKS = "os^Dvp"
 GAP_IN, TITLE_IN, SIDE_IN, HEAD_IN = 0.12, 0.36, 0.1, 0.06
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame, scores: pd.DataFrame | None = None) -> Figure:
-    """Draw RUN/planes.csv with RUN/plane_scores.csv, or the two frames of `projection.Planes`.
-
-    Without scores planes have none in their titles.
-    """
-    if not isinstance(source, pd.DataFrame):
-        run = Run(Path(source))
-        source = run.planes
-        if scores is None and (run.folder / SCORES).is_file():
-            scores = run.plane_scores
-    taps = list(pd.unique(source["tap"]))
+def draw(run: Path) -> Figure:
+    """RUN/planes.csv with the scores of RUN/plane_scores.csv. InputError: one of them is not there."""
+    data = Run(Path(run))
+    points, scores = data.planes, data.plane_scores.set_index("tap")
+    taps = list(pd.unique(points["tap"]))
     across = min(ACROSS, len(taps))
     down = -(-len(taps) // across)
-    shown = _classes(source)
+    shown = _classes(points)
     each = (style.WIDTH_IN - 2 * SIDE_IN - (across - 1) * GAP_IN) / max(across, 2)
     figure = style.new_figure()
-    lines = style.caption(figure, _caption(source, scores, shown))
+    lines = style.caption(figure, _caption(points, scores))
     figure.set_figheight(20)
-    used = _legend(figure, source, shown)
+    used = _legend(figure, points, shown)
     foot = 0.16 + 0.13 * lines + used
     height = foot + down * (each + TITLE_IN) + (down - 1) * 0.04 + HEAD_IN
     style.set_height(figure, height)
     figure.legends[0].set_bbox_to_anchor((0.5, (0.12 + 0.13 * lines) / height), figure.transFigure)
-    size = float(np.clip(90 / np.sqrt(len(source) / len(taps)), 1.6, 4.2))
+    size = float(np.clip(90 / np.sqrt(len(points) / len(taps)), 1.6, 4.2))
     for i, tap in enumerate(taps):
         left = SIDE_IN + (i % across) * (each + GAP_IN)
         bottom = height - HEAD_IN - (i // across + 1) * (each + TITLE_IN) - (i // across) * 0.04
         axes = style.add_panel(figure, left, bottom, each, each, facecolor=style.SHADE)
-        _plane(axes, source[source["tap"] == tap], shown, size)
+        _plane(axes, points[points["tap"] == tap], shown, size)
         axes.text(
             0, 1 + 0.2 / each, wording.tap_title(tap), transform=axes.transAxes, fontsize=9, weight="bold", va="bottom"
         )
-        axes.text(0, 1 + 0.05 / each, _said(tap, scores), transform=axes.transAxes, fontsize=8, va="bottom")
+        axes.text(0, 1 + 0.05 / each, _said(scores.loc[tap]), transform=axes.transAxes, fontsize=8, va="bottom")
     return figure
 
 
@@ -102,19 +96,14 @@ def _legend(figure: Figure, points: pd.DataFrame, shown: dict[str, tuple[str, st
     return legend.get_window_extent().height / figure.dpi + 0.08
 
 
-def _said(tap: str, scores: pd.DataFrame | None) -> str:
-    if scores is None or tap not in set(scores["tap"]):
-        return ""
-    row = scores.set_index("tap").loc[tap]
+def _said(row: pd.Series) -> str:
     silhouette = f"   sil. {row['silhouette']:.2f}".replace("-", "−") if np.isfinite(row["silhouette"]) else ""
     return f"k-NN {row['knn']:.2f}{silhouette}"
 
 
-def _caption(points: pd.DataFrame, scores: pd.DataFrame | None, shown) -> str:
+def _caption(points: pd.DataFrame, scores: pd.DataFrame) -> str:
     n = int((points["tap"] == points["tap"].iloc[0]).sum())
     words = f"{n:,} items in each tap's own plane; orientation and scale of a plane mean nothing."
-    if scores is None:
-        return words
     method = {"umap": "UMAP", "pca": "PCA"}.get(str(scores["method"].iloc[0]), str(scores["method"].iloc[0]))
     seeds = int(scores["seeds"].max())
     over = f" (means over {seeds} seeds, the first drawn)" if seeds > 1 else ""

@@ -3,6 +3,7 @@
 Where the outlined cells lie in one row, the answer does not depend on how the tap is read; where they do not, it does.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,9 @@ def has_ranks(run: Path) -> bool:
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
-    """The heat map of a run folder, or of the table of its readouts.csv: taps down, read-outs across.
-
-    reference: the tap to mark; by default that of config.json, else `embedding`, else the last.
-    """
-    scores, reference = _scores(source, reference)
+def draw(run: Path) -> Figure:
+    """The heat map of RUN/readouts.csv: taps down, read-outs across, the tap that others are compared with marked."""
+    scores, reference = _scores(run)
     row_in = float(np.clip(4.6 / len(scores), 0.135, 0.25))
     figure, foot, _ = style.captioned(_caption(scores, reference), row_in * len(scores) + _head_in())
     size = min(7.0 if style.narrow() else 9.0, row_in * 72 * 0.8)
@@ -66,13 +64,13 @@ def draw(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
 
 
 @style.styled
-def draw_ranks(source: Path | pd.DataFrame, reference: str | None = None) -> Figure:
-    """The bump chart of a run folder or table, arguments as in `draw`: a line a tap, its rank under each read-out.
+def draw_ranks(run: Path) -> Figure:
+    """The bump chart of RUN/readouts.csv: a line a tap, its rank under each read-out.
 
     Coloured: the best tap of each read-out and the reference tap; equal scores share their mean rank.
     InputError: the table is not there, another, or of a single read-out.
     """
-    scores, reference = _scores(source, reference)
+    scores, reference = _scores(run)
     if scores.shape[1] < 2:
         raise InputError(f"ranks: expected at least two read-outs, got {scores.shape[1]}.")
     ranks = scores.rank(ascending=False)
@@ -121,22 +119,27 @@ def _name_columns(axes: Axes, places: np.ndarray, table: pd.DataFrame) -> None:
     axes.xaxis.tick_top()
 
 
-def _scores(source, reference) -> tuple[pd.DataFrame, str]:
-    """[taps, read-outs], both in the order of the table; and the reference tap."""
-    if not isinstance(source, pd.DataFrame):
-        run = Run(Path(source))
-        if reference is None and (run.folder / "config.json").is_file():
-            reference = run.reference
-        source = run.readouts
-    if (twice := source[source.duplicated(["tap", "readout"])]).size:
+def reference_of(run: Path, taps: Sequence[str]) -> str:
+    """The tap that others are compared with: that of config.json, else `embedding`, else the last.
+
+    InputError: config.json names another tap.
+    """
+    if not (Path(run) / "config.json").is_file():
+        return "embedding" if "embedding" in taps else taps[-1]
+    if (reference := Run(Path(run)).reference) not in taps:
+        raise InputError(f"read-outs: expected one of {', '.join(taps)}, got {reference}.")
+    return reference
+
+
+def _scores(run: Path) -> tuple[pd.DataFrame, str]:
+    """[taps, read-outs], both in the order of the table; and the tap that others are compared with."""
+    table = Run(Path(run)).readouts
+    if (twice := table[table.duplicated(["tap", "readout"])]).size:
         raise InputError(f"read-outs: {twice.tap.iloc[0]} by {twice.readout.iloc[0]} is there twice, expected once.")
-    scores = source.pivot(index="tap", columns="readout", values="score")
-    scores = scores.reindex(index=list(source["tap"].unique()), columns=list(source["readout"].unique())).astype(float)
-    if reference is None:
-        reference = "embedding" if "embedding" in scores.index else str(scores.index[-1])
-    if reference not in scores.index:
-        raise InputError(f"read-outs: expected one of {', '.join(scores.index)}, got {reference}.")
-    return scores, reference
+    taps = list(table["tap"].unique())
+    scores = table.pivot(index="tap", columns="readout", values="score")
+    scores = scores.reindex(index=taps, columns=list(table["readout"].unique())).astype(float)
+    return scores, reference_of(run, taps)
 
 
 def _best(scores: pd.DataFrame, reference: str) -> list[str]:

@@ -5,8 +5,6 @@ how often two sets without a common recording agree. Lower panel: rank agreement
 two such sets. Across: clips, on a logarithmic axis, up to the last size short of all, where agreement says nothing.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,12 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator
 
 from ...analysis import wording
-from ...analysis.studies import sample_size
 from ...features import InputError
 from .. import style
 from ..labels import name_beside
 
-TABLE = "budget.csv"
 HEIGHT_IN, LEFT, RIGHT = 4.9, 0.108, 0.735
 SHARES = {  # column -> label, colour, dashes
     "p_within_tie": ("the best tap is not\nseparable from the\nbest of all clips", style.REFERENCE, "-"),
@@ -33,14 +29,9 @@ RANKS = {
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame) -> Figure:
-    """Draw RUN/budget.csv, the CSV itself, or the frame that `analysis.studies.sample_size.curve` returned.
-
-    InputError: it is not there, or another table."""
-    if not isinstance(source, pd.DataFrame):
-        source = Path(source)
-        source = sample_size.read(source / TABLE if source.is_dir() else source)
-    frame = source.sort_values("n_clips").reset_index(drop=True)
+def draw(frame: pd.DataFrame) -> Figure:
+    """frame: of `analysis.studies.sample_size.curve`. InputError: no size but that of all clips."""
+    frame = frame.sort_values("n_clips", ignore_index=True)
     if not (frame["n_clips"] < frame["n_all"]).any():
         raise InputError("budget: expected at least one smaller set, got only the full size.")
     figure = style.new_figure(HEIGHT_IN)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
@@ -19,9 +18,9 @@ MOST_NUMBERS = 14  # taps whose cells have room for a number
 
 
 @style.styled
-def draw(source: Path | pd.DataFrame) -> Figure:
-    """Draw RUN/cka.csv, or the frame that `analysis.transferability.cka` returned. InputError: it is not there."""
-    table = source if isinstance(source, pd.DataFrame) else Run(Path(source)).cka
+def draw(run: Path) -> Figure:
+    """The heat map of RUN/cka.csv. InputError: it is not there."""
+    table = Run(Path(run)).cka
     taps = list(table.index)
     figure = style.new_figure()
     lines = style.caption(

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from birdprobe.analysis import ranking, resampling
-from birdprobe.analysis.readout_ranking import COLUMNS, best_index, corrected_score, rank_readouts
+from birdprobe.analysis.readout_ranking import best_index, corrected_score, rank_readouts
+from birdprobe.analysis.runs import READOUT_COLUMNS
 from birdprobe.features import InputError
 
 READOUTS = ("knn", "cosine", "standard", "centroid", "linear")
@@ -41,7 +42,7 @@ def test_table_has_the_contract_columns_and_the_metric_of_scikit_learn():
     targets = rng.random((len(groups), 3)) < 0.4  # several labels a row, or none
     for metric, function in (("auc", roc_auc_score), ("cmap", average_precision_score)):
         result = rank_readouts(scores, targets, groups, "block_2", metric, n_boot=50, n_perm=50)
-        assert tuple(result.table.columns) == COLUMNS
+        assert tuple(result.table.columns) == READOUT_COLUMNS
         assert result.cells == tuple(scores) and (result.n, result.n_groups) == (len(groups), 20)
         wanted = [function(targets, s, average="macro") for s in scores.values()]
         np.testing.assert_allclose(result.table["score"], wanted, atol=1e-12)

@@ -74,7 +74,7 @@ def test_equal_runs_give_equal_bytes_without_a_date(birdnet, tmp_path):
 
 
 def test_unknown_name_is_told_the_names(birdnet):
-    names = r"expected one of depth, .*agreement, pipelines, comparison, experiment, budget, leakage, "
+    names = r"expected one of depth, .*agreement, pipelines, comparison, experiment, "
     names += "readouts, ranks, shots, planes, similarity, models, got 'heat'"
     with pytest.raises(InputError, match=names):
         gallery.save(birdnet, ["depth", "heat"])

@@ -1,4 +1,6 @@
-"""Read-outs, ranks, shots, planes and similarity drawn: what their tables say, nothing cut off, from run or frame."""
+"""Read-outs, ranks, shots, planes and similarity drawn: what their tables say, nothing cut off."""
+
+import json
 
 import numpy as np
 import pandas as pd
@@ -7,8 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from birdprobe.analysis import projection, transferability, wording
-from birdprobe.analysis.runs import READOUT_COLUMNS
-from birdprobe.analysis.studies import few_shot as drawn
+from birdprobe.analysis.runs import READOUT_COLUMNS, SHOT_COLUMNS
 from birdprobe.features import InputError
 from birdprobe.figures import gallery, style
 from birdprobe.figures.sweeps import few_shot, planes, readouts, similarity
@@ -38,7 +39,7 @@ def shots(n, names=NAMES[:2]):
         for i, tap in enumerate(taps(n))
         for size in (1, 2, 4, 8, 16, 32)
     ]
-    return pd.DataFrame(rows, columns=list(drawn.COLUMNS))
+    return pd.DataFrame(rows, columns=list(SHOT_COLUMNS))
 
 
 def features(n, rows=60, classes=9):
@@ -49,67 +50,90 @@ def features(n, rows=60, classes=9):
     return {tap: rng.standard_normal((rows, 8)) + i * centre[codes] for i, tap in enumerate(taps(n))}, labels
 
 
-def all_planes(n):
+def make_run(folder, n, names=NAMES, with_planes=True):
+    """A run folder of n taps with the tables of all studies."""
+    folder.mkdir()
     x, labels = features(n)
-    return projection.plane_scores(x, labels, np.arange(60) % 4, method="pca")
+    table(n, names).to_csv(folder / "readouts.csv", index=False)
+    shots(n).to_csv(folder / "shots.csv", index=False)
+    transferability.cka(x).to_csv(folder / "cka.csv", index_label="tap")
+    if with_planes:
+        found = projection.plane_scores(x, labels, np.arange(60) % 4, method="pca")
+        found.points.to_csv(folder / "planes.csv", index=False)
+        found.scores.to_csv(folder / "plane_scores.csv", index=False)
+    return folder
+
+
+def read_by(folder, frame):
+    """A run folder that holds this readouts.csv alone."""
+    folder.mkdir(exist_ok=True)
+    frame.to_csv(folder / "readouts.csv", index=False)
+    return folder
+
+
+def named(run, reference):
+    """The run says which tap the others are compared with."""
+    config = {
+        "model": {"architecture": {"blocks": []}},
+        "answer": {"best": "stem", "reference": reference, "chance": 0.1},
+        "settings": {"k": 5, "metric": "euclidean", "unit": "clip"},
+        "folds": {"n": 4},
+        "audio": {"units": 60, "groups": 60, "classes": 9},
+    }
+    (run / "config.json").write_text(json.dumps(config))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    folder.mkdir()
-    table(6).to_csv(folder / "readouts.csv", index=False)
-    shots(6).to_csv(folder / "shots.csv", index=False)
-    found = all_planes(6)
-    found.points.to_csv(folder / "planes.csv", index=False)
-    found.scores.to_csv(folder / "plane_scores.csv", index=False)
-    transferability.cka(features(6)[0]).to_csv(folder / "cka.csv", index_label="tap")
-    return folder
+    return make_run(tmp_path_factory.mktemp("runs") / "run", 6)
 
 
 @pytest.mark.parametrize("n", [3, 19, 60])
-def test_text_is_whole_and_apart(n):
-    figures = [readouts.draw(table(n)), readouts.draw_ranks(table(n)), few_shot.draw(shots(n))]
-    figures += [readouts.draw(table(n, ["knn"])), readouts.draw_ranks(table(n, NAMES[:2]))]
-    figures.append(similarity.draw(transferability.cka(features(n)[0])))
-    if n < 60:
-        found = all_planes(n)
-        figures += [planes.draw(found.points, found.scores), planes.draw(found.points)]
+def test_text_is_whole_and_apart(n, tmp_path):
+    run = make_run(tmp_path / "run", n, with_planes=n < 60)
+    drawers = [readouts.draw, readouts.draw_ranks, few_shot.draw, similarity.draw] + [planes.draw] * (n < 60)
+    figures = [draw(run) for draw in drawers]
+    figures.append(readouts.draw(read_by(tmp_path / "one", table(n, ["knn"]))))
+    figures.append(readouts.draw_ranks(read_by(tmp_path / "two", table(n, NAMES[:2]))))
     for figure in figures:
         assert cut_off(figure) == [] and colliding(figure) == []
 
 
-def test_each_best_cell_is_outlined_and_the_reference_marked():
+def test_each_best_cell_is_outlined_and_the_reference_marked(tmp_path):
     frame = table(6)
     frame.loc[3, "score"] = np.nan
     scores = frame.pivot(index="tap", columns="readout", values="score").loc[taps(6), NAMES]
-    axes = readouts.draw(frame).axes[0]
+    run = read_by(tmp_path, frame)
+    axes = readouts.draw(run).axes[0]
     written = [text.get_text() for text in axes.texts]
     assert written == ["–" if np.isnan(v) else f"{v:.3f}".removeprefix("0") for v in scores.to_numpy().ravel()]
     outlined = [(int(p.get_y()), int(p.get_x())) for p in axes.patches if isinstance(p, Rectangle)]
     assert outlined == [(int(np.nanargmax(scores[name])), j) for j, name in enumerate(NAMES)]
     marked = [t.get_text() for t in axes.get_yticklabels() if t.get_color() == style.REFERENCE]
     assert marked == ["final embedding"]
-    other = readouts.draw(frame, reference="block_01").axes[0]
+    named(run, "block_01")
+    other = readouts.draw(run).axes[0]
     assert [t.get_text() for t in other.get_yticklabels() if t.get_color() == style.REFERENCE] == ["block 1"]
 
 
-def test_ranks_are_those_of_the_scores():
+def test_ranks_are_those_of_the_scores(tmp_path):
     frame = table(6)
     scores = frame.pivot(index="tap", columns="readout", values="score").loc[taps(6), NAMES]
-    axes = readouts.draw_ranks(frame).axes[0]
+    run = read_by(tmp_path, frame)
+    axes = readouts.draw_ranks(run).axes[0]
     lines = {to_hex(line.get_color()): line.get_ydata() for line in axes.lines if line.get_marker() == "None"}
     np.testing.assert_array_equal(lines[style.REFERENCE], (scores > scores.loc["embedding"]).sum() + 1)
     labelled = {text.get_text() for text in axes.texts}
     assert labelled == {wording.tap_title(tap) for tap in scores.idxmax()} | {"final embedding"}
     with pytest.raises(InputError, match="expected at least two read-outs, got 1"):
-        readouts.draw_ranks(frame[frame["readout"] == "knn"])
+        readouts.draw_ranks(read_by(tmp_path, frame[frame["readout"] == "knn"]))
+    named(read_by(tmp_path, frame), "block_99")
     with pytest.raises(InputError, match="got block_99"):
-        readouts.draw_ranks(frame, "block_99")
+        readouts.draw_ranks(tmp_path)
 
 
 def test_shots_draws_every_curve(run):
-    frame = drawn.read(run / "shots.csv")
+    frame = shots(6)
     figure = few_shot.draw(run)
     assert len(figure.axes) == 2
     rows = frame[(frame["readout"] == NAMES[1]) & (frame["tap"] == "embedding")]
@@ -117,6 +141,15 @@ def test_shots_draws_every_curve(run):
     np.testing.assert_allclose(lines[0].get_xydata(), rows[["shots", "score"]])
     curves = [line for line in figure.axes[1].lines if line.get_marker() == "None"]
     assert len(curves) == 6
+
+
+def test_shots_follow_the_runs_own_reference(tmp_path):
+    run = make_run(tmp_path / "run", 5, with_planes=False)
+    named(run, "block_00")
+    frame = shots(5)
+    rows = frame[(frame["readout"] == NAMES[0]) & (frame["tap"] == "block_00")]
+    lines = [line for line in few_shot.draw(run).axes[0].lines if to_hex(line.get_color()) == style.REFERENCE]
+    np.testing.assert_allclose(lines[0].get_xydata(), rows[["shots", "score"]])
 
 
 def test_planes_say_their_own_score(run):
@@ -130,17 +163,17 @@ def test_planes_say_their_own_score(run):
     assert "3 other classes" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_similarity_is_the_table(run):
+def test_similarity_is_the_table(run, tmp_path):
     values = pd.read_csv(run / "cka.csv", index_col="tap").to_numpy()
     mesh = similarity.draw(run).axes[0].collections[0]
-    wide = similarity.draw(transferability.cka(features(60)[0])).axes[0]
+    wide = similarity.draw(make_run(tmp_path / "wide", 60, with_planes=False)).axes[0]
     for labels in (wide.get_xticklabels(), wide.get_yticklabels()):
         assert {"stem", "final embedding", "logits"} < {text.get_text() for text in labels if text.get_visible()}
         assert all(0 <= tick <= 60 for tick in wide.get_xticks())
     np.testing.assert_allclose(mesh.get_array().reshape(6, 6), values)
-    pd.DataFrame({"tap": ["a"], "b": [1.0]}).to_csv(run.parent / "cka.csv", index=False)
+    pd.DataFrame({"tap": ["a"], "b": [1.0]}).to_csv(tmp_path / "cka.csv", index=False)
     with pytest.raises(InputError, match="rows and columns differ"):
-        similarity.draw(run.parent)
+        similarity.draw(tmp_path)
 
 
 def test_gallery_draws_what_the_folder_holds(run, tmp_path):

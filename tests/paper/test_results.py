@@ -10,7 +10,7 @@ import pytest
 
 from birdprobe.analysis import wording
 from birdprobe.analysis.runs import READOUT_COLUMNS
-from birdprobe.analysis.studies import leakage, sample_size
+from birdprobe.analysis.studies import sample_size
 from tests.probe.test_cli import birdprobe
 from tests.test_readme import BIRDNET, FINDINGS, PAGES, README, ROOT
 
@@ -79,7 +79,7 @@ def test_committed_answers_name_cells_of_the_committed_read_outs(data):
 
 
 def test_readme_says_what_the_budget_table_says():
-    table = sample_size.read(RESULTS / "budget-esc10.csv")
+    table = pd.read_csv(RESULTS / "budget-esc10.csv")
     assert said(r"From (\d+) on") == (sample_size.enough(table),)
     shares = said(r"(\d+) clips agree in (\d+) % \[(\d+), (\d+)\]")
     last = table[table["n_clips"] == shares[0]].iloc[0]
@@ -87,7 +87,7 @@ def test_readme_says_what_the_budget_table_says():
 
 
 def test_readme_says_what_the_leakage_table_says():
-    row = leakage.read(RESULTS / "leakage-esc10.csv").set_index("tap").loc["embedding"]
+    row = pd.read_csv(RESULTS / "leakage-esc10.csv").set_index("tap").loc["embedding"]
     all_clips = said(r"most: \+([\d.]+) points \[([\d.]+), ([\d.]+)\]")
     siblings = said(r"with another, \+([\d.]+) \[([\d.]+), ([\d.]+)\]")
     for found, name in ((all_clips, "difference"), (siblings, "siblings")):

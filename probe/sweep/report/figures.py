@@ -96,7 +96,7 @@ def classes_said(data: Run) -> Said:
 
 
 def shots_said(data: Run) -> Said:
-    table = few_shot.read(data.folder / "shots.csv")
+    table = data.shots
     _, crossings = few_shot.crossings(table, data.reference)
     least, most = table.shots.min(), table.shots.max()
     ends = table[table.shots == most].sort_values("score", ascending=False, kind="stable").iloc[0]
@@ -112,13 +112,11 @@ def shots_said(data: Run) -> Said:
 
 def planes_said(data: Run) -> Said:
     taps = list(dict.fromkeys(data.planes.tap))
-    scores = data.plane_scores.set_index("tap").knn if (data.folder / "plane_scores.csv").is_file() else None
-    best = (
-        ""
-        if scores is None
-        else f" Most of the labels is left at {scores.idxmax()}: {data.neighbours} {scores.max():.2f}."
+    scores = data.plane_scores.set_index("tap").knn
+    alt = (
+        f"Scatter plots of the clips, one small plane for each of {len(taps)} taps, coloured by class. "
+        f"Most of the labels is left at {scores.idxmax()}: {data.neighbours} {scores.max():.2f}."
     )
-    alt = f"Scatter plots of the clips, one small plane for each of {len(taps)} taps, coloured by class.{best}"
     return alt, (
         "<b>Every tap in a plane of its own.</b> How many neighbours of the same class survive in two dimensions; a "
         "plane keeps less than the full vectors do, so it ranks pictures, not taps."

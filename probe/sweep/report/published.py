@@ -1,7 +1,4 @@
-"""The published ranking: the answer of Euclidean k-NN by itself, and `ranking.csv` as people read it.
-
-Runs of the first edition have nothing else.
-"""
+"""The published ranking: the answer of Euclidean k-NN by itself, and `ranking.csv` as people read it."""
 
 import math
 from collections.abc import Mapping

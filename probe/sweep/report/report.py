@@ -2,8 +2,7 @@
 
 It reads the run folder only (`config.json`, `readouts.csv`, `ranking.csv`, the tables of drawn studies,
 `figures/*.png`) and writes `report.html` into it, without a link to anything but the run's own tables: pictures are
-embedded, the style is `report.css`, the script `report.js`. The same run gives the same bytes. Runs of the first
-edition, without read-outs, give their page.
+embedded, the style is `report.css`, the script `report.js`. The same run gives the same bytes.
 """
 
 import re

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
+from birdprobe.analysis.runs import SHOT_COLUMNS
 from birdprobe.analysis.studies import few_shot
 from birdprobe.features import InputError
 
@@ -45,7 +46,7 @@ def test_scores_are_means_over_the_draws_that_all_taps_share():
     strong = ROWS * 0 + 10 * np.eye(3)[CODES] + RNG.standard_normal((N, 3))
     features = {"weak": RNG.standard_normal((N, 2)), "strong": strong}
     found = few_shot.few_shot(features, LABELS, GROUPS, ["m", "n"], (4, 1), transfer=nearest_mean, n_draws=6, seed=3)
-    assert list(found.table.columns) == list(few_shot.COLUMNS) and found.told == ""
+    assert list(found.table.columns) == list(SHOT_COLUMNS) and found.told == ""
     assert found.table["shots"].tolist() == [1] * 4 + [4] * 4
     scores = found.table.set_index(["tap", "readout", "shots"])["score"]
     assert (scores["strong"] > 0.99).all() and (scores["weak"] < 0.6).all()
@@ -98,3 +99,5 @@ def test_a_crossing_through_a_tie_counts_once_and_none_is_said():
     assert sentence == "Under knn, block_07 overtakes embedding between 1 and 4 clips a class."
     records, sentence = few_shot.crossings(curves(block_07=[0.6, 0.6], embedding=[0.5, 0.5]), "embedding")
     assert records == [] and sentence == "No tap's curve crosses that of embedding between 1 and 2 clips a class."
+    with pytest.raises(InputError, match="got 'logits'"):
+        few_shot.crossings(table, "logits")
