@@ -244,3 +244,9 @@ def test_slower_playback_counts_in_the_recordings_seconds(place, predictor, tmp_
     assert len(heard) == 12 * SAMPLE_RATE
     wanted = predictor(heard.reshape(12, SAMPLE_RATE))
     np.testing.assert_allclose(table.to_numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("out", ["", ".", ".."])
+def test_a_result_without_a_name_is_refused(place, predictor, out):
+    with pytest.raises(InputError, match="expected the name of a file, got a folder"):
+        predict(predictor, place / "sounds", Path(out))
