@@ -54,7 +54,7 @@ class Exported:
     max_abs: dict[str, float] = field(hash=False)
     data: Path | None = None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         beside = f" and {self.data.name}" if self.data else ""
         return (
             f"{self.path}{beside}: {self.member}, waveform [N,{self.window_samples}] -> {', '.join(self.outputs)}; "

@@ -52,7 +52,7 @@ class Atlas:
     controls: int
     tables: Tables
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return (
             f"{self.path}: {self.cells} cells, {self.controls} of them untrained controls; "
             f"{len(self.tables)} tables, {len(drawn(self.tables))} figures"

@@ -40,7 +40,7 @@ class Built:
     missing: tuple[Missing, ...]
     uncited: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         kinds = {kind: sum(path.suffix == kind for path in self.files) for kind in (".csv", ".png", ".svg")}
         drawn = (
             f"{kinds['.png']} figures (PNG, PDF), macros" if kinds[".png"] else f"{kinds['.svg']} figures (PDF, SVG)"

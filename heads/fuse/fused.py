@@ -60,7 +60,7 @@ class Fused:
     recording: int = 0  # windows that go in together, at most; 0: windows are read one by one
     cost: str = ""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         share = 100 * self.size / self.full_size
         together = f"recordings of up to {self.recording} windows; " if self.recording else ""
         return (

@@ -45,7 +45,7 @@ class Kernel:
     size: int
     config: dict
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return (
             f"{self.notebook}: {len(self.config['labels'])} classes, rows of {self.config['row_s']:g} s, "
             f"{self.config['budget_minutes']:g} minutes at most; {self.package} ({self.size / 1e6:.1f} MB) is the "

@@ -53,6 +53,10 @@ class Trained:
     selection: Selection | None = None
     agreement: Agreed | None = None
 
+    def __repr__(self) -> str:
+        scores = self.scores.to_string(index=False, float_format="{:.3f}".format)
+        return "\n".join([f"{self.run}, out of fold:", scores, *(f"warning: {line}" for line in self.warnings)])
+
 
 def train(
     stores: Sequence[Path],

@@ -53,6 +53,10 @@ class Extraction:
     seconds: float
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        left = f", {len(self.skipped)} clips left out" if self.skipped else ""
+        return "\n".join([f"{self.store}: {self.windows} windows of {self.clips} clips{left}", *self.warnings])
+
 
 def extract(
     backbone: Backbone,

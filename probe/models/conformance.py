@@ -46,7 +46,7 @@ class Conformance:
     def failed(self) -> bool:
         return any(finding.verdict == FAILED for finding in self.findings)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"{self.model}: {self.name or 'no known model'}", *map(str, self.findings)]
         if self.sensitivity:
             lines += [

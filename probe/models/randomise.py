@@ -33,7 +33,7 @@ class Randomised:
     kept: int
     seed: int
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return (
             f"{self.path}: {self.numbers:,} numbers of {self.tensors} tensors drawn anew (seed {self.seed}), "
             f"{self.kept:,} of the front end kept; the same {len(self.taps)} taps, inputs and outputs"

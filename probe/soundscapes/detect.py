@@ -42,7 +42,7 @@ class Detected:
     frame_s: float
     skipped: tuple[Skipped, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         classes = self.table["Annotation" if "Annotation" in self.table else "label"].nunique()
         left = f", {len(self.skipped)} files left out" if self.skipped else ""
         return (

@@ -46,7 +46,7 @@ class Predicted:
     seconds: float
     rate: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         fallback = f", {len(self.fallback_rows)} of them fallback" if self.fallback_rows else ""
         return (
             f"{self.path}: {self.rows} rows of {self.files} soundscapes{fallback}; {self.minutes_audio:.1f} minutes of "

@@ -54,7 +54,7 @@ class Comparison:
     own: float | None = None
     n_clips: int = 0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         if self.clips is None:
             return f"largest difference from {self.runtime}: {self.noise:.1e} on noise"
         return (
@@ -130,7 +130,7 @@ class Converted:
     size: int  # bytes
     comparison: Comparison | None = field(compare=False)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         against = self.comparison or "not compared: no TensorFlow Lite runtime here (pip install 'birdprobe[convert]')"
         return f"{self.path}: {self.nodes} nodes, {self.size / 1e6:.1f} MB, from {self.source.name}; {against}"
 
