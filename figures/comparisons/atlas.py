@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...analysis.readout_ranking import best_index
 from ...analysis.studies.atlas import CELL, DISTANCES, with_depth
 from .. import style
 
@@ -67,7 +68,7 @@ def panel(axes: Axes, rows: pd.DataFrame, cells: pd.DataFrame) -> None:
             axes.plot(line["depth"], line["score"], color=colour, lw=0.9 if control else 1.5, ls=dashes(control))
             if not control:
                 axes.fill_between(line["depth"], line["lo"], line["hi"], color=colour, alpha=0.13, lw=0)
-                best = line.iloc[int(line["score"].to_numpy().argmax())]
+                best = line.iloc[best_index(line["score"], line["tap"] == "embedding")]
                 axes.plot(best["depth"], best["score"], "o", ms=4, color=colour, mec=style.PAPER, mew=0.6, zorder=5)
 
 
