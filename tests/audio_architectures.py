@@ -49,6 +49,9 @@ class WhisperEncoder(nn.Module):
 
 def build(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     """(The model in evaluation mode, the shape of one input)."""
+    from birdprobe.finetune.models.timm_import import import_timm
+
+    import_timm()  # which transformers imports, too: where torchvision does not fit torch that fails, whatever came first
     import transformers
 
     makers: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

@@ -102,7 +102,8 @@ def _level(found: "Conclusion", most: "ScoredCell") -> str:
     ahead = "no tap comes before it"
     if most.vs_last > 0:
         points = [f"{wording.in_points(value):+.1f}" for value in (most.vs_last, most.vs_last_hi)]
-        ahead = f"at most {points[0]} points, up to {points[1]} by its interval, not beyond chance"
+        sure = ", not beyond chance" if found.beating else ""  # else the sentence begins with it
+        ahead = f"at most {points[0]} points, up to {points[1]} by its interval{sure}"
     told = f"once the vectors are standardised no difference worth having is found ({ahead})"
     if not found.beating:
         return f"No tap beats {last} beyond chance, and {told}."
