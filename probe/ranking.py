@@ -1,6 +1,6 @@
 """Features ranked as they are: arrays in memory, or stores, embeddings of other programs among them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -67,7 +67,7 @@ def rank(
 
     Args:
         features: tap -> [n, d], the same n rows for every tap, in the order of depth.
-        labels: one label a row, or a sequence of labels a row.
+        labels: one label a row, or several, the primary one first; classes are the primary labels, as in a sweep.
         groups: what must not be split between folds (a recording, an author, a site); None: every row its own.
         folds: given folds; made here otherwise, groups kept whole.
         readout: "all", or some of `birdprobe.analysis.readouts.ALL`, with commas or in a list.
@@ -87,7 +87,11 @@ def rank(
         raise InputError("rank: no features found, at least one tap is needed.")
     check_choice("score", score, Settings.CHOICES["score"])
     names = readouts.parse(comma_text("readout", readout))
-    many = [(row,) if isinstance(row, str) or not isinstance(row, Sequence) else tuple(row) for row in labels]
+    many = [(row,) if isinstance(row, str) or not isinstance(row, Iterable) else tuple(row) for row in labels]
+    if empty := [i for i, row in enumerate(many) if not row]:
+        raise InputError(f"rank: row {empty[0]} has no label. Leave such rows out?")
+    if groups is not None and len(groups) != len(many):
+        raise InputError(f"rank: {len(groups)} groups, {len(many)} labels. Were rows left out?")
     first = [str(row[0]) for row in many]
     for tap, x in features.items():
         if len(x) != len(many):

@@ -172,3 +172,15 @@ def names_its_argument(calls):
     for name, call in calls.items():
         with pytest.raises(bp.InputError, match=f"^`{name}` must be "):
             call()
+
+
+def test_rows_to_rank_that_do_not_match_are_one_line():
+    x, y = {"a": np.zeros((4, 2))}, ["u", "v", "u", "v"]
+    for labels, more, said in (
+        (["u", [], "u", "v"], {}, "row 1 has no label"),
+        (y[:3], {}, "4 rows at tap 'a', 3 labels"),
+        (y, {"groups": [1, 2, 3]}, "3 groups, 4 labels"),
+        (y, {"score": "mean"}, "`score` must be one of auto"),
+    ):
+        with pytest.raises(bp.InputError, match=said):
+            bp.rank(x, labels, **more)

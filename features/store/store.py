@@ -17,7 +17,7 @@ from ..schema import checked, value_of
 from . import file as layout
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
-from .verify import changed_text, check_structure, check_text, find_faults
+from .verify import changed_features, changed_text, check_structure, check_text, find_faults
 
 COMMIT_ROWS, COMMIT_S, COMMIT_BYTES = 256, 30.0, 1 << 26  # whichever comes first
 REMEDY = "Is the file damaged? Restore a copy, or extract again with --overwrite."
@@ -45,6 +45,7 @@ class FeatureStore:
         self._pending_skips: list[list] = []
         self._written_at = time.monotonic()
         self._broken = False
+        self._intact: set[str] = set()  # taps that were held against their checksums
         self._open_ended = writable and not self.complete
         self._clips: set[int] = set()  # in the store or in the buffer; the writer's only
         if writable:
@@ -163,10 +164,21 @@ class FeatureStore:
     def read(self, tap: str, rows=None) -> np.ndarray:
         """Features [rows, *dims] of one tap in the stored dtype; `rows`: a slice, mask or index array, in its order.
 
-        Runs of neighbouring rows are read straight into one array. InputError for an unknown tap.
+        The first reading of a tap holds all of it against its checksums. InputError: an unknown tap, values that are
+        not what was written, a store that was closed.
         """
+        if not self._file:
+            raise InputError(f"{self.path}: closed. Open it again?")
         if tap not in self.taps:
             raise InputError(f"{self.path}: no tap {tap}. It has {', '.join(self.taps)}.")
+        if tap not in self._intact and not self._writable:
+            if changed := changed_features(self, tap):
+                raise InputError(f"{self.path}: {changed[0]}. {REMEDY}")
+            self._intact.add(tap)
+        return self.read_unchecked(tap, rows)
+
+    def read_unchecked(self, tap: str, rows=None) -> np.ndarray:
+        """The same whatever the checksums say, for those who check; runs of neighbours straight into one array."""
         data, n = self._file["taps"][tap], len(self)
         index = np.arange(n)[slice(None) if rows is None else rows]
         wanted = np.unique(index)

@@ -23,7 +23,7 @@ import soundfile
 
 from .. import InputError
 from ..files import write_json
-from ..output_folder import Kind, OutputFolder
+from ..output_folder import Kind, OutputFolder, read_index
 from ..progress import Progress
 from .clips import RATE
 from .focal_clips import COLUMNS, Focal, make_focal, plan_focals
@@ -38,8 +38,8 @@ KIND = Kind(
     "demo",
     "a made-up competition",
     (
-        *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv", "truth/*.csv"),
-        *("train_audio/*/*.ogg", "train_soundscapes/*.ogg", "test_soundscapes/*.ogg"),
+        *("train.csv", "taxonomy.csv", "train_soundscapes_labels.csv", "sample_submission.csv"),
+        *("truth/truth.csv", "truth/unlabelled.csv"),
     ),
     ("made_up",),
     index=MARK,
@@ -81,6 +81,11 @@ def write_competition(folder: Path | str, size: Size = DEFAULT, seed: int = 0, o
     """
     folder = Path(folder)
     OutputFolder(folder, KIND).check(overwrite)
+    if (folder / MARK).is_file() and "files" not in read_index(folder / MARK):
+        raise InputError(
+            f"{folder}: made by an earlier edition, which did not list its recordings, so they cannot be told from "
+            "yours. Give another folder."
+        )
     fauna = make_fauna(size.species, seed)
     focals = plan_focals(fauna, size.focal_per_species, size.focal_s, seed)
     labelled, unlabelled, test = _plan(fauna, size, seed)

@@ -211,8 +211,12 @@ def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
     with pytest.raises(InputError, match="Use --overwrite"):
         write_competition(folder, TINY, seed=2)
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
-    about = json.loads((folder / MARK).read_text())
-    (folder / MARK).write_text(json.dumps({"made_up": True, "seed": about["seed"]}))  # of an edition without a list
+    about = (folder / MARK).read_text()
+    (folder / MARK).write_text(json.dumps({"made_up": True, "seed": 1}))  # of an edition without a list
+    with pytest.raises(InputError, match="earlier edition, which did not list its recordings"):
+        write_competition(folder, TINY, seed=2, overwrite=True)
+    (folder / MARK).write_text(about)
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     write_competition(folder, TINY, seed=2, overwrite=True)
     gone = [path for path in before if not path.exists()]
     assert gone and all(path.suffix == ".ogg" for path in gone)

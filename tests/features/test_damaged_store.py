@@ -186,3 +186,16 @@ def test_other_faults_are_found(tmp_path):
         faults = "\n".join(store.check())
     for wanted in ("ü0.wav at 0.0 s is there twice", "row 2: ends at", "clip 1: its rows disagree", "infinite or NaN"):
         assert wanted in faults
+
+
+def test_changed_features_are_never_handed_out(tmp_path):
+    path = fill(tmp_path / "s.h5", range(4))
+    with h5py.File(path, "r+") as file:
+        file["taps/block_00"][3, 1] += 1e-3
+    with FeatureStore.open(path) as store:
+        for rows in (None, slice(0, 2)):  # wherever the change lies
+            with pytest.raises(InputError, match=r"s\.h5: tap block_00, rows 0 to 7: changed since .* Restore a copy"):
+                store.read("block_00", rows)
+        assert len(store.read("embedding")) == 8
+    with pytest.raises(InputError, match="closed"):
+        store.read("embedding")
