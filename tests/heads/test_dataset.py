@@ -1,5 +1,6 @@
 """Stores to tensors: what is read equals what was stored, and everything that does not fit is told by name."""
 
+import zlib
 from dataclasses import replace
 
 import h5py
@@ -67,7 +68,9 @@ def test_refuses_an_unknown_tap(path):
 
 def test_refuses_nan_features(path):
     with h5py.File(path, "r+") as file:
-        file["taps/embedding"][5, 2] = np.nan
+        file["taps/embedding"][5, 2] = np.nan  # with the checksum of whoever forged it
+        place = 5 + list(KEY.taps).index("embedding")
+        file["commits"][0, place] = zlib.crc32(np.ascontiguousarray(file["taps/embedding"][:]))
     assert load([path], "1").widths == {"block_01": 6}  # another tap is still good
     with pytest.raises(
         InputError, match=r"tap embedding: expected numbers, got NaN or infinity in 1 rows \(first: row 5\)"
