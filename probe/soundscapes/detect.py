@@ -115,8 +115,7 @@ def detect(
         names = some(sorted({event.label for event in endless}))
         say(
             f"warning: {len(endless)} of {len(events)} events last as long as their recording ({names}): the scores "
-            "hardly fall below --release. Give higher ones of --threshold and --release, or train the head with "
-            "--loss ce."
+            "hardly fall below --release. Give a higher --threshold and --release, or try `train --loss ce`."
         )
     table = write(out, events, offsets, predictor.sample_rate / 2)
     return Detected(out, table, len(files), frame_s, tuple(skipped))
