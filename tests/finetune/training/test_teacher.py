@@ -169,15 +169,6 @@ def taught(tmp_path_factory):
     return recordings, folder / "more", store, names(folder / "labels.txt", ("tone0", "tone1", "tone2"))
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setitem(members.MEMBERS, "pebble", pebble.PEBBLE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_examples_are_the_windows_that_the_teacher_heard(taught):
     recordings, _, store, labels = taught
     teacher = read_teacher(store, ("tone0", "tone1", "tone2"), 0.2, labels=labels)
