@@ -178,6 +178,8 @@ def test_windows_of_no_length(made, tmp_path, window_s):
 def test_options_that_no_run_can_follow(made, tmp_path):
     with pytest.raises(InputError, match=r"`--row` must be at most 86,400 s, got 1e\+09"):
         Placement(1e9)
+    with pytest.raises(InputError, match="`--batch-size` must be at most 65536, got 9223372036854775808"):
+        extract(made / "m.onnx", made / "clips", tmp_path / "o.h5", batch_size=2**63, **GIVEN)
     lines = []
     with pytest.raises(InputError, match="k = 100, but only 14 training rows"):
         sweep(made / "m.onnx", made / "clips", tmp_path / "o", k=100, log=lines.append, **GIVEN)

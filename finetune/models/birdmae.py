@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...features import InputError
 from ...features.schema import check_choice
 from ..losses import orthogonality
 from .network import Network
@@ -239,9 +238,7 @@ class BirdMAE(Network):
         }
 
 
-def build(size: str, n_classes: int, **options) -> BirdMAE:
-    """`BirdMAE` of this size. InputError: an option or a head that it does not have."""
-    if odd := set(options) - {"head", "drop_path"}:
-        raise InputError(f"birdmae-{size}: expected the options head or drop_path, got {', '.join(sorted(odd))}.")
-    check_choice("head", options.get("head", "plain"), HEADS)
-    return BirdMAE(n_classes, size, **options)
+def build(size: str, n_classes: int, *, head: str = "plain", drop_path: float = 0.1) -> BirdMAE:
+    """`BirdMAE` of this size. InputError: a head that it does not have."""
+    check_choice("head", head, HEADS)
+    return BirdMAE(n_classes, size, head, drop_path)

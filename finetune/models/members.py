@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 
 from torch import Tensor, nn
 
@@ -78,6 +79,9 @@ def assemble(member: Member, n_classes: int, **options) -> Model:
 
     InputError: an option that the network does not have.
     """
+    known = list(signature(member.network).parameters)[1:]  # behind n_classes
+    if odd := sorted(set(options) - set(known)):
+        raise InputError(f"{member.name}: expected the options {' or '.join(known) or 'none'}, got {', '.join(odd)}.")
     return Model(member.frontend(), member.network(n_classes, **options))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...features import InputError
 from ...features.playback import Playback
 from ...features.recordings import Recordings, read_recordings
 from ...features.schema import check_choice, check_least, check_seed, comma_text, setting
@@ -11,6 +12,8 @@ from ...features.windows import Selection
 from ..runtime.backbone import Backbone
 from ..runtime.providers import DEVICES, PRECISIONS, find_device
 from ..surgery.pooling import parse_all
+
+MOST_WINDOWS = 65_536  # of a batch: far more than a device's memory holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ class ExtractionSettings:
         check_seed(self.seed)
         for name, least in self.LEAST.items():
             check_least(flag(name), getattr(self, name), least)
+        if self.batch_size is not None and self.batch_size > MOST_WINDOWS:
+            raise InputError(f"`--batch-size` must be at most {MOST_WINDOWS}, got {self.batch_size}.")
         parse_all(self.pool)
         _ = self.how
 

@@ -19,6 +19,20 @@ def model(request):
     return assemble(get(request.param), 3, drop_path=0.0).eval()
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "known"),
+    [
+        ("birdmae-tiny", "dropout", "head or drop_path"),
+        ("efficientnet-b1", "head", "drop_path or dropout"),
+        ("timm:resnet10t", "head", "drop_path or picture"),
+        ("sed:resnet10t", "head", "drop_path or dropout"),
+    ],
+)
+def test_an_option_of_another_member_is_named(name, option, known):
+    with pytest.raises(InputError, match=f"^{name}: expected the options {known}, got {option}"):
+        assemble(get(name), 3, **{option: "attentive"})
+
+
 # --- recipes: golden values, written down here a second time ---
 
 
