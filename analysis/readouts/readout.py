@@ -78,8 +78,8 @@ def out_of_fold_all(readouts: Sequence[str], x, targets, folds, k: int = 5) -> d
             f"read-outs: expected one fold a row, two or more in all, got {folds.shape} for {len(x)} rows."
         )
     scores = {name: np.empty(targets.shape) for name in readouts}
-    found = {name: knn.neighbours(x, folds, k, METRIC[name]) for name in readouts if name in METRIC}
     with threadpool_limits(1):  # the products are small: threads cost more than they bring, and change last bits
+        found = {name: knn.neighbours(x, folds, k, METRIC[name]) for name in readouts if name in METRIC}
         for fold in np.unique(folds):
             held = folds == fold
             split = Split(x[~held], targets[~held], x[held])

@@ -1,13 +1,20 @@
 """What a sweep scores: the items of a store, clips or windows, with the classes that they carry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ...analysis.scored_items import Units, make_units
 from ...features.store import FeatureStore
+from ..runtime.cores import cores
 from .data import FoldedClips
+
+AT_ONCE = 4  # taps at most: each holds its vectors and their inner products in memory
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,21 @@ class Items:
     def maps(self, tap: str) -> np.ndarray:
         """float32 [n, positions, d]"""
         return self.units.maps(self.store.read(tap))
+
+
+def per_tap(
+    taps: Sequence[str], compute: Callable[[str], Result], progress: Callable[[str], None] = lambda tap: None
+) -> dict[str, Result]:
+    """{tap: compute(tap)}, in the order of `taps`; one tap a core at a time, each with linear algebra on one thread.
+
+    Matrices of a tap are small: threads inside a product wait for each other longer than they work.
+    """
+    found = {}
+    with threadpool_limits(1), ThreadPoolExecutor(min(cores(), AT_ONCE), thread_name_prefix="rank") as pool:
+        for tap, result in zip(taps, pool.map(compute, taps)):
+            found[tap] = result
+            progress(tap)
+    return found
 
 
 def multi_hot(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from ...analysis import readouts
 from ...analysis.scored_items import Units
@@ -64,7 +65,7 @@ def rank_cached(
 ) -> Found:
     """Everything that is computed from the cached features."""
     names, shift, projected = readouts.parse(settings.readout), None, None
-    with FeatureStore.open(extraction.store) as store:
+    with FeatureStore.open(extraction.store) as store, threadpool_limits(1):  # of linear algebra, as in `per_tap`
         log("ranking")
         folded = fold_clips(data.recordings, settings, skipped_of(store))
         items = Items.of(store, folded, folded.classes, settings.unit)

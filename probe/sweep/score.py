@@ -11,7 +11,7 @@ from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from ..blocks.architecture import Block
 from ..runtime.cost import Timing
 from .conclusion import Conclusion, conclude
-from .items import Items
+from .items import Items, per_tap
 from .published_answer import Answer, answer
 from .settings import Settings
 
@@ -44,14 +44,15 @@ def score_taps(
     """Out-of-fold class scores of every tap under some read-outs: (tap, read-out) -> float64 [n, K]."""
     folds = items.column("fold")
     plain = [name for name in names if name != readouts.ATTENTIVE]
-    scores: dict[Cell, np.ndarray] = {}
-    for tap in items.taps:
+
+    def score(tap: str) -> dict[str, np.ndarray]:
         found = readouts.out_of_fold_all(plain, items.vectors(tap), items.targets, folds, k)
         if readouts.ATTENTIVE in names:
             found[readouts.ATTENTIVE] = readouts.out_of_fold(readouts.ATTENTIVE, items.maps(tap), items.targets, folds)
-        scores |= {(tap, name): found[name] for name in names}
-        progress(tap)
-    return scores
+        return found
+
+    scores = per_tap(items.taps, score, progress)
+    return {(tap, name): found[name] for tap, found in scores.items() for name in names}
 
 
 def rank_taps(
@@ -71,16 +72,16 @@ def rank_taps(
     reference = last_before_classifier(items.taps)
     published = "knn" if settings.metric == "euclidean" else "knn-cosine"
     names = np.asarray(items.classes, dtype=labels.dtype)
-    predicted, columns = {}, {}
-    for tap in items.taps:
+
+    def read(tap: str) -> tuple[np.ndarray, dict]:
         x = items.vectors(tap)
-        predicted[tap], by_linear = (
+        predicted, by_linear = (
             names[scores[tap, name].argmax(axis=1)]
             if (tap, name) in scores
             else names[readouts.out_of_fold(name, x, items.targets, folds, settings.k).argmax(axis=1)]  # left out
             for name in (published, "linear")
         )
-        columns[tap] = {
+        return predicted, {
             **{part: getattr(blocks[tap], part) for part in ("index", "stage")},
             "dim": x.shape[1],
             "linear": float(np.mean(by_linear == labels)),
@@ -88,6 +89,10 @@ def rank_taps(
             "ms_per_window": cost[tap].ms if tap in cost else np.nan,
             "ms_spread": cost[tap].spread if tap in cost else np.nan,
         }
+
+    tapwise = per_tap(items.taps, read)
+    predicted = {tap: found for tap, (found, _) in tapwise.items()}
+    columns = {tap: row for tap, (_, row) in tapwise.items()}
     correct = {tap: found == labels for tap, found in predicted.items()}
     ranked = ranking.rank(correct, groups, reference, seed=settings.seed)
     table = pd.DataFrame.from_dict(columns, orient="index").join(ranked.table).rename_axis("tap")

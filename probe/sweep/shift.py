@@ -9,7 +9,7 @@ import pandas as pd
 from ...analysis import readouts, wording
 from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from .conclusion import Conclusion, conclude
-from .items import Items
+from .items import Items, per_tap
 from .published_answer import plain
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
@@ -72,13 +72,16 @@ class Shift:
 
 def score_shift(items: Items, tested: Items, names: Sequence[str], k: int) -> dict[Cell, np.ndarray]:
     """Class scores of the tested items by read-outs fitted on all others: (tap, read-out) -> float64 [m, K]."""
-    scores: dict[Cell, np.ndarray] = {}
-    for tap in items.taps:
-        vectors = items.vectors(tap), tested.vectors(tap)
+
+    def score(tap: str) -> dict[str, np.ndarray]:
+        found, vectors = {}, (items.vectors(tap), tested.vectors(tap))
         for name in names:
             train, test = (items.maps(tap), tested.maps(tap)) if name == readouts.ATTENTIVE else vectors
-            scores[tap, name] = readouts.transfer(name, train, items.targets, test, k)
-    return scores
+            found[name] = readouts.transfer(name, train, items.targets, test, k)
+        return found
+
+    scores = per_tap(items.taps, score)
+    return {(tap, name): found for tap, by_name in scores.items() for name, found in by_name.items()}
 
 
 def rank_shift(

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ....analysis import transferability
 from ....analysis.readouts import USES
-from ..items import Items
+from ..items import Items, per_tap
 from ..score import Verdict
 from .finding import Finding, records
 
@@ -23,7 +23,7 @@ def study_label_free(items: Items, verdict: Verdict, seed: int) -> Finding:
     features = {tap: items.vectors(tap)[rows] for tap in items.taps}
     scores = pd.DataFrame(
         {
-            "effective_rank": {tap: transferability.effective_rank(x) for tap, x in features.items()},
+            "effective_rank": per_tap(items.taps, lambda tap: transferability.effective_rank(features[tap])),
             "logme": verdict.table.set_index("tap")["logme"],
         }
     ).loc[list(items.taps)]
