@@ -19,10 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import orthogonal_procrustes
-from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
-from sklearn.preprocessing import StandardScaler
 
 from ..features import InputError
 from . import knn
@@ -84,7 +80,7 @@ def plane_scores(
     used = "pca" if method == "umap" and (len(labels) < _UMAP_MIN_POINTS or why_no_umap()) else method
     rows, points = [], []
     for tap, x in zip(features, checked):
-        narrow = _pca(StandardScaler().fit_transform(x), min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
+        narrow = _standardised_pca(x, min(_COMMON_DIMS, len(x) - 1, x.shape[1]), seeds[0])
         seen: list[tuple[float, float]] = []
         for seed in seeds if used == "umap" else seeds[:1]:
             plane = _umap(narrow, seed) if used == "umap" else _pca(narrow, 2, seed)
@@ -132,6 +128,8 @@ def _points(taps: list[str], labels: np.ndarray, plane: np.ndarray) -> pd.DataFr
 
 
 def _silhouette(plane: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import silhouette_score
+
     return silhouette_score(plane, labels) if 2 <= len(np.unique(labels)) < len(labels) else np.nan
 
 
@@ -143,11 +141,13 @@ def _checked(features, labels):
 
 def _aligned(taps, seed) -> list[np.ndarray]:
     """Each tap as [n, d], d common, unit mean row norm, turned onto the tap before it."""
+    from scipy.linalg import orthogonal_procrustes
+
     n = len(taps[0])
     d = min(_COMMON_DIMS, n - 1, *(x.shape[1] for x in taps))
     aligned: list[np.ndarray] = []
     for x in taps:
-        z = _pca(StandardScaler().fit_transform(x), d, seed)
+        z = _standardised_pca(x, d, seed)
         z /= np.linalg.norm(z, axis=1).mean() or 1.0
         if aligned:
             turn, _ = orthogonal_procrustes(z, aligned[-1])
@@ -156,8 +156,16 @@ def _aligned(taps, seed) -> list[np.ndarray]:
     return aligned
 
 
+def _standardised_pca(x, d, seed) -> np.ndarray:
+    from sklearn.preprocessing import StandardScaler
+
+    return _pca(StandardScaler().fit_transform(x), d, seed)
+
+
 def _pca(x, d, seed) -> np.ndarray:
     """[n, d] scores; columns of zeros where x has fewer directions. scikit-learn fixes the signs."""
+    from sklearn.decomposition import PCA  # slow to import, and a ranking without a plane needs none of it
+
     if not np.ptp(x, axis=0).any():  # a dead tap: no variance to share out
         return np.zeros((len(x), d))
     fitted = PCA(min(d, *x.shape), random_state=seed).fit_transform(x)

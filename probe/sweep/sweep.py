@@ -8,9 +8,12 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import onnxruntime
@@ -29,6 +32,7 @@ from .settings import Settings
 from .studies.finding import joined
 
 FEATURES, TEST = "features.h5", "test.h5"  # in RUN, beside CONTROL
+LATER = ("sklearn.decomposition", "matplotlib.figure")  # slow to import, and the first forward passes need none of it
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 
 
@@ -133,6 +137,7 @@ def run_sweep(
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
+    Thread(target=_import, args=LATER, name="imports").start()
     with folder.begun():
         stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress)
     extraction, tested, untrained = stores[FEATURES], stores.get(TEST), stores.get(CONTROL)
@@ -158,6 +163,13 @@ def run_sweep(
     for name, store in stores.items():
         publish(store.store, run / name)
     return SweepResult(run)
+
+
+def _import(*names: str) -> None:
+    """Beside the forward passes, which leave Python time. What fails is told where it is used."""
+    for name in names:
+        with suppress(Exception):
+            import_module(name)
 
 
 def extract_stores(

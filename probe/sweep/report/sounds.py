@@ -8,6 +8,8 @@ import base64
 import io
 import math
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from ....features import InputError
 from ....features.audio import read
 from ....features.playback import AS_RECORDED, Playback
 from ....features.spelling import is_there, on_disk
+from ...runtime.cores import cores
 
 RATE = 24_000  # Hz of an excerpt: keeps what is below 12 kHz
 MOST_S, LEAST_S = 10.0, 2.0  # of an excerpt
@@ -53,13 +56,17 @@ def sounds(data: Run, rows: pd.DataFrame) -> Sounds:
     files = {name: _found(root, name) for name in dict.fromkeys(rows["file"])}
     length = min(MOST_S, TOTAL_S / max(len(rows), 1))
     inlined = "MP3" in soundfile.available_formats() and length >= LEAST_S  # libsndfile 1.1 and newer
-    links, found = [], []
-    for name, (start, end) in zip(rows["file"], spans):
-        path = files[name]
-        links.append("" if path is None else _link(path, data.folder, start, end))
-        excerpt = _excerpt(path, start, end, length, playback) if inlined and path is not None else b""
-        found.append(base64.b64encode(excerpt).decode())
-    return Sounds(tuple(links), tuple(found), _said(files, audio, found, length), playback.speed)
+    places = [(files[name], *span) for name, span in zip(rows["file"], spans)]
+    links = ["" if path is None else _link(path, data.folder, start, end) for path, start, end in places]
+
+    def excerpt(place: tuple[Path | None, float, float | None]) -> str:
+        path, start, end = place
+        mp3 = _excerpt(path, start, end, length, playback) if inlined and path is not None else b""
+        return base64.b64encode(mp3).decode()
+
+    with ThreadPoolExecutor(cores()) as pool:  # decoding and encoding let other threads run
+        found = tuple(pool.map(excerpt, places))
+    return Sounds(tuple(links), found, _said(files, audio, found, length), playback.speed)
 
 
 def _playback(settings: dict) -> Playback:
@@ -105,7 +112,7 @@ def _excerpt(path: Path, start: float, end: float | None, length: float, playbac
         return b""
 
 
-def _said(files: dict[str, Path | None], audio: Path, found: list[str], length: float) -> str:
+def _said(files: dict[str, Path | None], audio: Path, found: Sequence[str], length: float) -> str:
     gone = sum(path is None for path in files.values())
     if gone == len(files):
         return (
