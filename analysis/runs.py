@@ -216,6 +216,9 @@ class Run:
             raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by `birdprobe sweep`?")
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
+        for column in {"tap", "readout"} & set(columns):
+            if table[column].isna().any():
+                raise InputError(f"{path}: a row without a {column}. Was it edited by hand?")
         for column in () if text else [name for name in columns if name not in WORDS]:
             if not pd.api.types.is_any_real_numeric_dtype(table[column]):
                 raise InputError(f"{path}: column {column} holds something else than numbers. Was it edited by hand?")

@@ -91,6 +91,7 @@ def test_broken_table(run, text):
     ("name", "change", "told"),
     [
         ("ranking.csv", lambda t: pd.concat([t, t.iloc[:1]]), "tap .* is there twice"),
+        ("ranking.csv", lambda t: t.assign(tap=["", *t.tap[1:]]), "a row without a tap"),
         ("ranking.csv", lambda t: t.assign(knn="high"), "column knn holds something else than numbers"),
         ("projection.csv", lambda t: t.assign(x=[*t.x[:-1], float("inf")]), "x or y is missing or infinite"),
     ],
