@@ -202,7 +202,7 @@ class FeatureStore:
     def provenance_intact(self) -> bool:
         """Whether key and meta are as they were written."""
         texts = {name: self._file[name].asstr()[()].encode() for name in ("key", "meta")}
-        return all(zlib.crc32(text) == self._file[name].attrs["crc"] for name, text in texts.items())
+        return all(np.array_equal(self._file[name].attrs["crc"], zlib.crc32(text)) for name, text in texts.items())
 
     def check(self) -> list[str]:
         """Faults, one line each: not complete, flipped bits, inconsistent rows, values that are not finite."""

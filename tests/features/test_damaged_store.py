@@ -147,6 +147,15 @@ def test_texts_have_their_lengths_and_those_of_the_first_stores_are_read(tmp_pat
         assert store.check() == [] and store.meta["versions"]
 
 
+@pytest.mark.parametrize("forged", [[1, 2], "text", np.zeros((2, 2))])
+def test_a_checksum_of_another_kind_is_no_match(tmp_path, forged):
+    path = fill(tmp_path / "s.h5", range(3))
+    with h5py.File(path, "r+") as file:
+        file["meta"].attrs["crc"] = forged
+    with FeatureStore.open(path) as store:
+        assert not store.provenance_intact()
+
+
 def test_every_flipped_bit_in_the_data_is_found(tmp_path):
     path = fill(tmp_path / "s.h5", range(40))
     whole = path.read_bytes()
