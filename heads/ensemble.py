@@ -3,7 +3,6 @@
 The mean is taken over probabilities, not logits.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from . import sequences
 from .inputs import assemble
 from .sequences.head import SequenceHead
 from .sequences.recordings import make_recordings
-from .sequences.training import PREDICTED, Windows
+from .sequences.windows import Windows
 from .training import checkpoint
 from .training.checkpoint import Description
 
@@ -61,7 +60,6 @@ class SequenceEnsemble(nn.Module):
         return torch.stack(found).mean(0)
 
 
-@torch.no_grad()
 def predict_windows(
     ensemble: SequenceEnsemble, taps: Sequence[Tensor], rows: pd.DataFrame, first_pass: Tensor | None = None
 ) -> Tensor:
@@ -74,11 +72,7 @@ def predict_windows(
         raise InputError("the head reads a first pass, got none. Give --first-pass.")
     recordings = make_recordings(rows, ensemble.length, ensemble.sites or ())
     windows = Windows(list(taps), torch.zeros(len(rows), 0), recordings, first_pass)
-    found = torch.zeros(len(rows), ensemble.n_classes)
-    for at in np.array_split(np.arange(len(recordings.index)), math.ceil(len(recordings.index) / PREDICTED)):
-        index, given = windows.inputs(at)
-        found[index[given[1]]] = ensemble(*given)[given[1]]
-    return found
+    return windows.said(ensemble, ensemble.n_classes, np.arange(len(recordings.index)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The house plan holds: who may import whom, and where each heavy library lives. Read from the source with `ast`."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
@@ -82,6 +83,18 @@ def test_each_library_has_one_home(name, path):
         library = target.split(".")[0]
         if library in HOMES:
             assert under(name, HOMES[library]), f"{name} imports {library}, whose home is {HOMES[library]}"
+
+
+def test_no_imports_run_in_a_circle():
+    """Nor do those for type checkers alone, or inside a function."""
+    places, known = dict(modules()), {"probe.sweep.conclusion.text"}  # words of a record that hands them out itself
+    graph = {}
+    for name, path in places.items():
+        found = imports(path) & places.keys()
+        graph[name] = {one for one in found if not any(other.startswith(f"{one}.") for other in found)} - {name}
+    for name in known:
+        graph[name] = set()
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
 
 
 def test_no_module_is_named_after_nothing():

@@ -9,7 +9,8 @@ labels, taps, sample rate and window are in its metadata, and plain ONNX Runtime
 with the two-step path (backbone, then head in torch) on seeded windows, and is refused above 1e-5.
 """
 
-from .fused import Fused, fuse
+from .fused import fuse
+from .result import Fused
 from .speed import speeds
 
 __all__ = ["Fused", "fuse", "speeds"]

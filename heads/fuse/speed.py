@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -15,14 +14,12 @@ from ...probe.runtime import sessions
 from ...probe.runtime.input_spec import described, row_of, waveform_shape
 from ...probe.runtime.sessions import together
 from ...probe.surgery.expose import rebuild
-
-if TYPE_CHECKING:
-    from .fused import Fused
+from .result import Fused
 
 TIMED_BATCH = 4  # windows a call; conclusions at batch 1 are noise
 
 
-def speeds(fused: "Fused", model: Path | str, threads: int = 1, budget_s: float = 20.0) -> dict[str, float]:
+def speeds(fused: Fused, model: Path | str, threads: int = 1, budget_s: float = 20.0) -> dict[str, float]:
     """{"fused": ms, "full": ms}: median milliseconds a window at batch 4 of the fused file and of the model that it
     came from (behind its front end, where it has one), called in turns."""
     model = resolve(model)
@@ -89,7 +86,7 @@ class HeadCost:
         )
 
 
-def head_cost(fused: "Fused", threads: int = 1, budget_s: float = 20.0) -> HeadCost:
+def head_cost(fused: Fused, threads: int = 1, budget_s: float = 20.0) -> HeadCost:
     """What heads over time cost beside their backbone: the fused file and its own graph up to the taps, timed in turns
     on full recordings."""
     model = onnx.load(fused.path)

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from ...analysis.predictions.row_ids import files
 from ...features import InputError
 from ...features.recordings.class_mapping import highest
 from ...features.schema import record
+from ..ensemble import Members
 from . import first_pass
-
-if TYPE_CHECKING:
-    from ..ensemble import Members
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class FirstPassSource:
     place: str = ""
 
     @classmethod
-    def of(cls, members: "Members", run: Path, table: Path | str | None) -> "FirstPassSource":
+    def of(cls, members: Members, run: Path, table: Path | str | None) -> "FirstPassSource":
         """table: a CSV of predictions, for heads trained with one. InputError: none given, or no use for it."""
         found = members.description.settings.get("first_pass")
         origin = None if found is None else FirstPassOrigin.from_json(found)

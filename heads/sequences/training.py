@@ -7,8 +7,6 @@ its length, place and first pass. ProtoSSM's second task, the groups in a record
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,36 +14,15 @@ from torch import Tensor
 
 from ...features.progress import Progress
 from ...finetune.losses import bce, loss
+from ..training.finished_folds import FinishedFolds
 from ..training.folds import Batches, Split
 from ..training.loop import ASL_GAMMA_POSITIVE, Fitted, Keeper, Settings, batch_size, optimised
 from .head import SequenceHead
 from .recordings import Recordings
 from .ssm import ProtoSSM
-
-if TYPE_CHECKING:
-    from ..training.finished_folds import FinishedHead
+from .windows import Windows
 
 GROUP_WEIGHT = 0.1
-PREDICTED = 256  # recordings at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """xs: float [n, width] per token; targets float [n, K]; first_pass: logits float [n, K] with NaN, or None."""
-
-    xs: list[Tensor]
-    targets: Tensor
-    recordings: Recordings
-    first_pass: Tensor | None = None
-
-    def inputs(self, at: np.ndarray) -> tuple[Tensor, tuple]:
-        """(row numbers [B, T], what the head takes) of these recordings, no longer than the longest of them."""
-        longest = int(self.recordings.mask[at].sum(axis=1).max())
-        index = torch.from_numpy(self.recordings.index[at, :longest])
-        mask = index >= 0  # what stands where the padding points to is never seen
-        site, hour = (torch.from_numpy(part[at]) for part in (self.recordings.site, self.recordings.hour))
-        first = None if self.first_pass is None else self.first_pass[index]
-        return index, ([x[index] for x in self.xs], mask, site, hour, first)
 
 
 def fit_recordings(
@@ -55,7 +32,7 @@ def fit_recordings(
     settings: Settings,
     judge: Callable[[np.ndarray, Tensor], float] | None = None,
     bar: Progress | None = None,
-    finished: "FinishedHead | None" = None,
+    finished: FinishedFolds | None = None,
 ) -> list[Fitted]:
     """Train one sequence head per split of rows; no recording may have rows on both sides.
 
@@ -68,24 +45,13 @@ def fit_recordings(
     fitted = []
     with torch.random.fork_rng(devices=[]):
         for fold, split in enumerate(splits):
-            one = finished.get(fold, of_recordings[fold].held, split.held) if finished else None
+            one = finished.get(fold, windows, of_recordings[fold].held, split.held) if finished else None
             if one is None:
                 one = _fit(make, windows, split, of_recordings[fold], fold, batch, settings, judge, bar)
                 if finished:
                     finished.keep(fold, one)
             fitted.append(one)
     return fitted
-
-
-@torch.no_grad()
-def predict_rows(head: SequenceHead, windows: Windows, recordings: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Logits [n, K] of `rows` [n], which are those of the `recordings` [m]. The head is left in evaluation mode."""
-    head.eval()
-    found = windows.targets.new_zeros(len(windows.targets), windows.targets.shape[1])
-    for at in np.array_split(recordings, math.ceil(len(recordings) / PREDICTED)):
-        index, given = windows.inputs(at)
-        found[index[given[1]]] = head(*given)[given[1]]
-    return found[torch.from_numpy(rows)]
 
 
 def _split(recordings: Recordings, split: Split) -> Split:
@@ -111,8 +77,8 @@ def _fit(make, windows, rows, split, fold, batch, settings, judge, bar) -> Fitte
     for _ in range(settings.epochs):
         cost = _train_epoch(head, windows, batches, steps, optimiser, settings)
         schedule.step()
-        held = len(rows.held)
-        logits = predict_rows(head, windows, split.held, rows.held) if held else windows.targets[:0]
+        said = windows.said(head.eval(), head.n_classes, split.held) if len(rows.held) else windows.targets
+        logits = said[rows.held]
         score = judge(rows.held, logits) if judge else math.nan
         keeper.see(head.state_dict(), logits, cost, score)
         bar.advance(1, f"loss {cost:.4f}, held-out AUC {keeper.score:.4f}")

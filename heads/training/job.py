@@ -1,10 +1,13 @@
 """Data, folds and settings of one run, and what is done with them for each head."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +19,14 @@ from ..dataset import Data
 from ..first_passes import fit_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from ..sequences.recordings import Recordings, make_recordings
-from ..sequences.training import Windows, fit_recordings
+from ..sequences.training import fit_recordings
+from ..sequences.windows import Windows
 from .checkpoint import Description
+from .finished_folds import FinishedFolds
 from .folds import Folds
 from .loop import Fitted, Settings, fit
 from .scores import Units, differences, make_units, score
 from .specs import HeadSpec, build
-
-if TYPE_CHECKING:
-    from .finished_folds import FinishedFolds
 
 
 class Job:
@@ -56,8 +58,20 @@ class Job:
     def recordings(self) -> Recordings:
         return make_recordings(self.data.rows, self.settings.sequence_length, apart=self.folds.of_row)
 
-    def fit(self, spec: HeadSpec, bar: Progress, finished: "FinishedFolds | None" = None) -> tuple[Any, list[Fitted]]:
-        """(one of the models, all), a fold each. finished: what an earlier run left of heads over time."""
+    @cached_property
+    def digest(self) -> str:
+        """Of all that a fold depends on."""
+        data = self.data
+        about = [asdict(self.settings), asdict(data.key), data.labels, self.groups, self.origin, versions()]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        digest.update(data.rows[["source", "file", "start_s", "end_s", "sha256"]].to_csv(index=False).encode())
+        for values in (self.folds.of_row, data.targets.numpy(), data.first_pass):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:16]
+
+    def fit(self, spec: HeadSpec, bar: Progress, folder: Path) -> tuple[Any, list[Fitted]]:
+        """(one of the models, all), a fold each. folder: of what an earlier run left of heads over time."""
         widths = {token: self.data.widths[token] for token in spec.tokens}
 
         def make():
@@ -68,7 +82,7 @@ class Job:
         bar.describe(spec.name)
         if spec.over_time:
             windows = Windows(xs, self.data.targets, self.recordings, self.data.first_pass)
-            kept = finished.of_head(spec, windows) if finished else None
+            kept = FinishedFolds(folder / self.digest, spec.name, self.data.labels, partial(self.describe, spec))
             fitted = fit_recordings(make, windows, self.splits, self.settings, self.judge, bar, kept)
         elif spec.in_one_go:
             own = self.data.sources.index(self.scored)

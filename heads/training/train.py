@@ -5,6 +5,7 @@
 Every labelled row is predicted exactly once, by the model of the fold that held it out.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +31,7 @@ from ..modules import parameters_count
 from ..sequences.first_pass import BY_NAME, Naming, mapping_of, read_first_pass
 from ..sequences.first_pass_origin import FirstPassOrigin
 from . import pseudo_labels, results
-from .finished_folds import FinishedFolds
+from .finished_folds import FOLDER
 from .folds import ALWAYS, make_folds
 from .job import Job
 from .loop import Fitted, Settings
@@ -103,9 +104,8 @@ def train(
         log(f"logits: {mapping}")
         outputs = mapping.outputs
     job = Job(data, folds, settings, read_groups(naming.taxonomy) if naming.taxonomy else None, origin, outputs)
-    finished = FinishedFolds.of(run, job)
     results.check(run, overwrite, [spec.name for spec in specs], folds.n)
-    fitted = fit_heads(job, specs, finished, log, progress)
+    fitted = fit_heads(job, specs, run / FOLDER, log, progress)
     trained = trained_of(run, job, fitted, warnings)
     config = {
         "command": command,
@@ -117,7 +117,7 @@ def train(
         "seconds": round(time.perf_counter() - started, 2),
     }
     write(trained, job, fitted, config)
-    finished.remove()
+    shutil.rmtree(run / FOLDER, ignore_errors=True)  # folds of other settings too
     return trained
 
 
@@ -142,14 +142,14 @@ class FittedHead:
 
 
 def fit_heads(
-    job: Job, specs: Sequence[HeadSpec], finished: FinishedFolds, log: Callable[[str], None], progress: bool
+    job: Job, specs: Sequence[HeadSpec], folder: Path, log: Callable[[str], None], progress: bool
 ) -> list[FittedHead]:
     """Each head in turn, over all folds."""
     found = []
     total = len(specs) * job.folds.n * job.settings.epochs
     with Progress("training", total, "epochs", wanted=progress) as bar:
         for spec in specs:
-            module, fitted = job.fit(spec, bar, finished)
+            module, fitted = job.fit(spec, bar, folder)
             found.append(FittedHead(spec, fitted, job.out_of_fold(fitted), parameters_count(module)))
             log(f"{spec.name}: {found[-1].parameters:,} parameters, epochs kept {[one.epoch for one in fitted]}")
     return found
