@@ -12,6 +12,7 @@ import numpy as np
 
 _EXACT_GROUPS = 12  # 2^12 sign patterns: no more than the random flips would be
 _CHUNK = 4_000_000  # entries of one matrix of patterns
+_ROUNDING = 1e-13  # differences below this are rounding errors
 
 
 def sign_flip(
@@ -24,17 +25,39 @@ def sign_flip(
     where at most 12 groups differ. inflation: by how much the differences spread more than independent groups would,
     see `fold_inflation`.
     """
-    contributions = np.where(np.isfinite(contributions).all(axis=1, keepdims=True), contributions, 0.0)
-    contributions = contributions[:, np.any(contributions != 0, axis=0)]  # flipping a zero changes nothing
-    n_groups = contributions.shape[1]
-    spread = np.sqrt((contributions**2).sum(axis=1))  # the statistic's standard deviation over all sign patterns
-    spread[spread == 0] = np.inf
-    observed = np.abs(contributions.sum(axis=1)) / spread / inflation
-    at_least, at_least_max = np.zeros(len(observed)), np.zeros(len(observed))
-    n = 0
-    for signs in sign_patterns(n_groups, len(observed), n_perm, rng):
-        statistic = np.abs(signs @ contributions.T) / spread
-        at_least += (statistic >= observed - 1e-12).sum(axis=0)
+    zero, n = np.zeros((1, contributions.shape[1])), len(contributions)
+    return flip_pairs(np.vstack([contributions, zero]), np.arange(n), np.full(n, n), n_perm, rng, inflation)
+
+
+def flip_pairs(
+    contributions: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    n_perm: int,
+    rng: np.random.Generator,
+    inflation: float = 1.0,
+    shown: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`sign_flip` of the differences of pairs: rows `first` [P] of the contributions less rows `second` [P].
+
+    It holds things x groups, not pairs x groups. shown: so many pairs, the first ones, get their p; None: all of them.
+    """
+    added = np.where(np.isfinite(contributions).all(axis=1, keepdims=True), contributions, 0.0)
+    added = added[:, np.ptp(added, axis=0) > _ROUNDING]  # flipping where all agree changes no difference
+    n_groups = added.shape[1]
+    spread = np.empty(len(first))  # the statistics' standard deviation over all sign patterns
+    step = max(1, _CHUNK // max(1, n_groups))
+    for i in range(0, len(first), step):
+        part = slice(i, i + step)
+        spread[part] = np.sqrt(((added[first[part]] - added[second[part]]) ** 2).sum(axis=1))
+    spread[spread <= _ROUNDING] = np.inf
+    totals = added.sum(axis=1)
+    observed = (np.abs(totals[first] - totals[second]) / spread / inflation)[:shown]
+    at_least, at_least_max, n = np.zeros(len(observed)), np.zeros(len(observed)), 0
+    for signs in sign_patterns(n_groups, len(first), n_perm, rng):
+        flipped = signs @ added.T
+        statistic = np.abs(flipped[:, first] - flipped[:, second]) / spread
+        at_least += (statistic[:, :shown] >= observed - 1e-12).sum(axis=0)
         at_least_max += (statistic.max(axis=1, keepdims=True) >= observed - 1e-12).sum(axis=0)
         n += len(signs)
     return share_at_least(at_least, n, n_groups), share_at_least(at_least_max, n, n_groups)
