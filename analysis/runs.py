@@ -1,8 +1,10 @@
 """A run folder as the figures and the report read it: `config.json` and the tables beside it, checked once."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -206,14 +208,8 @@ class Run:
 
     def _table(self, name: str, columns: tuple[str, ...], text: bool = False) -> pd.DataFrame:
         path = self._need(name)
-        try:  # labels such as "NA" or "007" are names, not numbers or gaps
-            kinds = str if text else {"label": str, "item": str, "tap": str}
-            table = read_csv(path, dtype=kinds, keep_default_na=False, na_values=None if text else GAPS)
-        except (ValueError, pd.errors.ParserError) as fault:
-            raise InputError(f"{path}: not a CSV table ({fault})") from None
-        missing = [column for column in columns if column not in table.columns]
-        if missing:
-            raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by `birdprobe sweep`?")
+        kinds = str if text else {"label": str, "item": str, "tap": str}
+        table = read_table(path, columns, dtype=kinds, na_values=None if text else GAPS)
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
         for column in {"tap", "readout"} & set(columns):
@@ -223,6 +219,21 @@ class Run:
             if not pd.api.types.is_any_real_numeric_dtype(table[column]):
                 raise InputError(f"{path}: column {column} holds something else than numbers. Was it edited by hand?")
         return table
+
+
+def read_table(path: Path, columns: Collection[str], **options: Any) -> pd.DataFrame:
+    """A CSV of a run; labels such as "NA" are names, not gaps. options: of `pandas.read_csv`.
+
+    InputError: not there, no table, or without one of its columns.
+    """
+    try:
+        table = read_csv(path, keep_default_na=False, **options)
+    except (OSError, ValueError) as fault:
+        cause = getattr(fault, "strerror", None) or fault
+        raise InputError(f"{path}: not a CSV table ({cause}). Was the run cut off?") from None
+    if missing := [name for name in columns if name not in table]:
+        raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
+    return table
 
 
 def block_of(config: dict, tap: str) -> dict:

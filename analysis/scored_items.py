@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..features import InputError
-from ..features.csv_files import read_csv
 from ..features.files import check_run, read_json
 from ..features.store import FeatureStore
+from .runs import read_table
 
 _COLUMNS = ("clip", "file", "label", "group", "fold")
 
@@ -112,14 +112,7 @@ def read_run(run: Path | str) -> Probed:
     config = read_json(run / "config.json", {"settings": {"k": int, "metric": str, "unit": str}, "grouping?": str})
     k, metric, unit = (config["settings"][name] for name in ("k", "metric", "unit"))
     text = {name: str for name in _COLUMNS if name not in ("clip", "fold")}
-    try:
-        table = read_csv(run / "predictions.csv", dtype=text, keep_default_na=False)
-    except ValueError as error:
-        raise InputError(f"{run / 'predictions.csv'}: not a CSV table ({error}).") from None
-    if missing := [name for name in _COLUMNS if name not in table]:
-        raise InputError(
-            f"{run / 'predictions.csv'}: lacks column {', '.join(missing)}. Was it made by another version?"
-        )
+    table = read_table(run / "predictions.csv", _COLUMNS, dtype=text)
     if wrong := [name for name in ("clip", "fold") if not pd.api.types.is_integer_dtype(table[name])]:
         raise InputError(f"{run / 'predictions.csv'}: {wrong[0]} is not a number in every row. Was the table edited?")
     with FeatureStore.open(run / "features.h5") as store:

@@ -27,7 +27,7 @@ from ..analysis.scored_items import Units, make_units
 from ..analysis.tables import Table
 from ..features import InputError
 from ..features.csv_files import read_csv, write_csv
-from ..features.files import check_run, parse_json
+from ..features.files import check_run, read_json
 from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
@@ -74,13 +74,10 @@ def agree(run: Path, sweep: Path | None = None) -> Agreed:
     run = Path(run)
     config, held = read_run(run)
     own = linear_heads(config)
-    if sweep is None or own:
-        clips = Clips.of(config, held)
-        scores = clips.probes() if sweep is None else sweep_scores(Path(sweep))
-        if own:
-            scores = scores[0], clips.linear_heads(own, held, config["activation"])
-    else:
-        scores = sweep_scores(Path(sweep))
+    clips = Clips.of(config, held) if sweep is None or own else None
+    scores = sweep_scores(Path(sweep)) if sweep is not None else clips.probes()
+    if own:
+        scores = scores[0], clips.linear_heads(own, held, config["activation"])
     weights = weight_scores(run)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other)] if row]
@@ -118,7 +115,7 @@ def read_run(run: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """(config.json, the arrays of oof.npz) of a train run."""
     check_run(run, "train", "config.json", "oof.npz", "tap_weights.csv")
     with np.load(run / "oof.npz", allow_pickle=False) as arrays:
-        return parse_json((run / "config.json").read_text(encoding="utf-8")), dict(arrays)
+        return read_json(run / "config.json"), dict(arrays)
 
 
 def weight_scores(run: Path) -> list[Score]:

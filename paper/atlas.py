@@ -20,11 +20,11 @@ import pandas as pd
 
 from ..analysis import readouts, transferability
 from ..analysis.readout_ranking import rank_readouts
-from ..analysis.runs import Run
+from ..analysis.runs import GAPS, Run, read_table
 from ..analysis.scored_items import read_run
 from ..analysis.studies import atlas as study
 from ..features import InputError
-from ..features.csv_files import read_csv, write_csv
+from ..features.csv_files import write_csv
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
 from ..features.progress import Log, Progress, listener
@@ -133,11 +133,8 @@ def is_atlas(paths: Sequence[Path]) -> bool:
 
 def read_tables(folder: Path) -> Tables:
     """The measured tables of an atlas. InputError: a column that is not there."""
-    tables = {name: read_csv(folder / f"{name}.csv") for name in MEASURED}
-    for name, wanted in (("scores", SCORES), ("taps", TAPS)):
-        if missing := [column for column in wanted if column not in tables[name]]:
-            raise InputError(f"{folder / f'{name}.csv'}: lacks column {', '.join(missing)}. Was it edited by hand?")
-    return tables
+    wanted = {"scores": SCORES, "taps": TAPS}
+    return {name: read_table(folder / f"{name}.csv", wanted.get(name, ()), na_values=GAPS) for name in MEASURED}
 
 
 def score_runs(paths: Sequence[Path], progress: bool, log: Callable[[str], None]) -> Tables:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...features import InputError
-from ...features.files import parse_json, write_json
+from ...features.files import check_file, read_json, write_json
 from ...features.recordings import read_recordings
 from ...features.recordings.clips import some
 from .. import predictions
@@ -50,7 +50,7 @@ class Prior:
     @classmethod
     def from_json(cls, found: dict[str, Any], place: str = "prior") -> "Prior":
         """InputError, naming the place: an unknown kind or constant, counts that cannot be."""
-        if not isinstance(found, dict) or found.get("kind") not in FAMILIES:
+        if found.get("kind") not in FAMILIES:
             raise InputError(f"{place}: no prior of kind {' or '.join(FAMILIES)} found. Another JSON file?")
         return cls(Counts.from_json(found, place), make_family(found["kind"], found.get("constants") or {}))
 
@@ -59,11 +59,9 @@ class Prior:
 
     @classmethod
     def read(cls, path: Path | str) -> "Prior":
-        try:
-            found = parse_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable JSON file ({error}), expected a prior.") from error
-        return cls.from_json(found, str(path))
+        """InputError: no JSON file, or one that holds no prior."""
+        check_file(path, "a prior")
+        return cls.from_json(read_json(path), str(path))
 
 
 def fit(labels: pd.DataFrame, kind: str = "laplace", **constants) -> Prior:

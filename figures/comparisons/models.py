@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ...analysis import wording
+from ...analysis.runs import GAPS, read_table
 from ...features import InputError
-from ...features.csv_files import read_csv
 from ...features.files import check_run
 from .. import style
 from ..labels import name_beside
@@ -81,11 +81,7 @@ def read(run: Path) -> pd.DataFrame:
     check_run(run, "compare", TABLE)
     if not has_data(run):
         raise InputError(f"{run}: expected a run of `birdprobe compare`, got a {TABLE} of another kind.")
-    table = read_csv(run / TABLE, keep_default_na=False, na_values=["", "nan"], dtype={"model": str, "tap": str})
-    missing = [name for name in (*COLUMNS, *USES) if name not in table]
-    if missing:
-        raise InputError(f"{run / TABLE}: no column {missing[0]}. Was it written by `birdprobe compare`?")
-    return table
+    return read_table(run / TABLE, (*COLUMNS, *USES), na_values=GAPS, dtype={"model": str, "tap": str})
 
 
 def key(axes: Axes, colour: str, mark: str):

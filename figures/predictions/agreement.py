@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...analysis import wording
+from ...analysis.runs import GAPS, read_table
 from ...features import InputError
-from ...features.csv_files import read_csv
 from .. import style
 
 PROBE, WEIGHT = "knn", "weight of "
@@ -42,12 +42,8 @@ def draw(run: Path) -> Figure:
     pairs = pairs[pairs["against"] == PROBE]
     if pairs.empty:
         raise InputError(f"{Path(run) / 'agreement.csv'}: expected at least one score against {PROBE}, got none.")
-    rows = -(-len(pairs) // 2)
-    figure = style.new_figure()
-    lines = style.caption(figure, caption(scores))
-    foot = 0.2 + 0.13 * lines
-    height = foot + rows * (HEAD_IN + PANEL_IN + GAP_IN)
-    style.set_height(figure, height)
+    rest = -(-len(pairs) // 2) * (HEAD_IN + PANEL_IN + GAP_IN)
+    figure, _, height = style.captioned(caption(scores), rest, 0.2)
     for at, pair in enumerate(pairs.itertuples()):
         bottom = height - (at // 2 + 1) * (HEAD_IN + PANEL_IN + GAP_IN) + GAP_IN
         place = (LEFT + APART * (at % 2), bottom / height, WIDTH, PANEL_IN / height)
@@ -60,9 +56,7 @@ def read(run: Path, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{run}: no {name} in it; expected a train run whose heads were compared with a probe")
     text = {"tap": str, "score": str, "against": str, "head": str}
-    table = read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan"])
-    if missing := [column for column in TABLES[name] if column not in table]:
-        raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
+    table = read_table(path, TABLES[name], dtype=text, na_values=GAPS)
     if name == "agreement.csv" and "head" not in table:  # of a run before there was such a column
         own = table["score"].str.startswith(WEIGHT)
         table["head"] = table["score"].str.removeprefix(WEIGHT).where(own, "")

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ...analysis.runs import GAPS, read_table
 from ...features import InputError
-from ...features.csv_files import read_csv
-from ...features.files import check_run, parse_json
+from ...features.files import check_run, read_json
 from .. import style
 
 TABLE, CONFIG = "outcome.csv", "config.json"
+PARTS = ("oof", "heldout")
 GAINS = ("oof_gain", "heldout_gain")
 COLUMNS = ("arm", "against", *(f"{name}{end}" for name in GAINS for end in ("", "_lo", "_hi")))
 LOOK = {  # name, colour, marker
@@ -56,11 +57,8 @@ def draw(run: Path) -> Figure:
 
 def read(run: Path) -> pd.DataFrame:
     """The arms of outcome.csv that have gains."""
-    path = run / TABLE
     check_run(run, "experiment", TABLE)
-    table = read_csv(path, dtype={"arm": str, "against": str}, keep_default_na=False, na_values=["", "nan"])
-    if missing := [column for column in COLUMNS if column not in table]:
-        raise InputError(f"{path}: lacks column {', '.join(missing)}. Was it written by another version?")
+    table = read_table(run / TABLE, COLUMNS, dtype={"arm": str, "against": str}, na_values=GAPS)
     return table[table["against"].notna()].reset_index(drop=True)
 
 
@@ -111,17 +109,13 @@ def signed(value: float) -> str:
 def caption(run: Path) -> str:
     """What was counted, from config.json where it is there."""
     words = "Bars: 95 %, paired bootstrap over recordings; few recordings, so rough."
-    path = run / CONFIG
-    if not path.is_file():
+    if not (run / CONFIG).is_file():
         return words
-    try:
-        about = parse_json(path.read_text(encoding="utf-8"))
-        oof, heldout = (
-            f"{about['measured'][part]['windows']} windows of {about['measured'][part]['recordings']} recordings"
-            for part in ("oof", "heldout")
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not an experiment's configuration ({error!r}). Another run's?") from error
+    about = read_json(run / CONFIG, {"measured": {part: {"windows": int, "recordings": int} for part in PARTS}})
+    oof, heldout = (
+        f"{about['measured'][part]['windows']} windows of {about['measured'][part]['recordings']} recordings"
+        for part in PARTS
+    )
     name = textwrap.shorten(str(about.get("experiment", "")), 30)
     repeats = about.get("repeats", 1)
     mean = f" Means over {repeats} trainings, whose own chance the bars leave out." if repeats > 1 else ""

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from ...analysis import wording
 from ...features import InputError
-from ...features.files import check_file, parse_json
+from ...features.files import check_file, read_json
 from .. import style
 
 SIDE_IN, BETWEEN_IN, GAP_IN, HEAD_IN, PAD_IN = 0.14, 0.3, 0.2, 0.36, 0.075
@@ -39,14 +39,11 @@ Column = list[list[Box]]
 
 def has_data(run: Path) -> bool:
     """Whether the folder is a train run that says which heads it trained."""
-    path = Path(run) / "config.json"
-    if not path.is_file():
-        return False
     try:
-        config = parse_json(path.read_text(encoding="utf-8"))
-    except ValueError:
+        config = read_json(Path(run) / "config.json")
+    except InputError:
         return False
-    return isinstance(config, dict) and bool(config.get("heads")) and "store_key" in config
+    return bool(config.get("heads")) and "store_key" in config
 
 
 @style.styled
@@ -136,10 +133,7 @@ def worth(step: dict) -> tuple[str, ...]:
 
 def read(path: Path, wanted: str) -> dict:
     check_file(path, wanted)
-    try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); expected {wanted}.") from None
+    return read_json(path)
 
 
 def spoken(tokens: list[str]) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...features import InputError
-from ...features.files import parse_json
+from ...features.files import read_json
 
 HUB = "https://huggingface.co"
 FILE = "model.safetensors"
@@ -139,16 +139,7 @@ def _told(faults: dict[str, list[str]], place: str, network: str, total: int) ->
 
 def read_config(path: Path) -> dict | None:
     """A config.json, None where there is none. InputError: not a JSON object."""
-    path = Path(path)
-    if not path.is_file():
-        return None
-    try:
-        config = parse_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON, got {error}. An interrupted download?") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: expected a JSON object, got a {type(config).__name__}. Another file?")
-    return config
+    return read_json(path) if path.is_file() else None
 
 
 def check_config(found: Mapping, wanted: Mapping, place: str) -> None:

@@ -7,15 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ...analysis import runs
 from ...analysis.predictions import comparison
 from ...analysis.runs import Run
-from ...features import InputError
-from ...features.csv_files import read_csv
-from ...features.files import parse_json
+from ...features.files import check_file, read_json
 from ...figures.predictions import agreement, experiments
 
 # Arms as experiments named them before outcome.csv had a column `role`; of priors: (moderate, tuned).
@@ -251,16 +250,8 @@ def _old_role(arm: str, against: str, kind: str) -> str:
 
 def configuration(path: Path, needed: Sequence[str] = ()) -> dict:
     """A run's JSON. InputError: not there, no JSON, or without one of the keys `needed`."""
-    try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; expected the configuration of a run. Was the run cut off?") from None
-    except (OSError, ValueError) as fault:
-        raise InputError(f"{path}: no JSON ({fault}). Was the run cut off while writing it?") from None
-    for key in needed:
-        if not isinstance(found, dict) or key not in found:
-            raise InputError(f"{path}: no {key} found. Another command's folder, or another version's?")
-    return found
+    check_file(path, "the configuration of a run")
+    return read_json(path, dict.fromkeys(needed, Any))
 
 
 def table(path: Path, columns: Sequence[str], blank: bool = False) -> pd.DataFrame:
@@ -268,15 +259,9 @@ def table(path: Path, columns: Sequence[str], blank: bool = False) -> pd.DataFra
 
     InputError: not there, no table, or without one of its columns.
     """
-    try:
-        if blank and not path.read_text(encoding="utf-8").strip():
-            return pd.DataFrame(columns=list(columns))
-        found = read_csv(path, dtype=TEXT, keep_default_na=False, na_values=["", "nan"])
-    except (OSError, ValueError) as fault:
-        raise InputError(f"{path}: {getattr(fault, 'strerror', None) or fault}. Was the run cut off?") from None
-    if missing := [column for column in columns if column not in found]:
-        raise InputError(f"{path}: no column {', '.join(missing)} found. Was it written by another version?")
-    return found
+    if blank and path.is_file() and not path.read_bytes().strip():
+        return pd.DataFrame(columns=list(columns))
+    return runs.read_table(path, columns, dtype=TEXT, na_values=["", "nan"])
 
 
 def optional(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:

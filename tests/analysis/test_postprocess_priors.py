@@ -164,7 +164,7 @@ def test_a_file_that_is_no_prior_is_refused(change, message):
 
 def test_unreadable_files_and_impossible_fits_are_refused(tmp_path):
     (tmp_path / "prior.json").write_text("{")
-    with pytest.raises(InputError, match="not a readable JSON file"):
+    with pytest.raises(InputError, match="cannot be read as JSON"):
         Prior.read(tmp_path / "prior.json")
     with pytest.raises(InputError, match=r"expected laplace or shrunk.*got 'bayes'"):
         site_hour.fit(LABELS, kind="bayes")

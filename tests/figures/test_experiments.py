@@ -56,7 +56,7 @@ def test_the_caption_counts_what_it_stands_on(tmp_path):
     assert "203 windows of 24 recordings" in words and "Means over 3 trainings" in words
     assert "few recordings" in experiments.caption(make_outcome(tmp_path / "bare", config=False))
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"config\.json: not an experiment's configuration"):
+    with pytest.raises(InputError, match=r"config\.json: no measured\. Was it written"):
         experiments.draw(tmp_path)
 
 

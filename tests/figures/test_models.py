@@ -73,5 +73,5 @@ def test_it_is_the_figure_of_a_comparison_alone(tmp_path):
     assert gallery.drawable(tmp_path / "both") == ("models",)
     assert [path.name for path in gallery.save(tmp_path / "both")] == ["models.png", "models.pdf"]
     (tmp_path / "both" / "ranking.csv").write_text("model,tap\n")
-    with pytest.raises(InputError, match="no column last"):
+    with pytest.raises(InputError, match="lacks column last"):
         models.draw(tmp_path / "both")

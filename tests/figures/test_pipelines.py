@@ -101,7 +101,7 @@ def test_input_errors(tmp_path):
         pipelines.draw(run, blend)
     (run / "config.json").write_text("{")
     assert not pipelines.has_data(run)
-    with pytest.raises(InputError, match=r"not JSON .*expected a run of `birdprobe train`"):
+    with pytest.raises(InputError, match=r"config\.json: cannot be read as JSON"):
         pipelines.draw(run)
     (run / "config.json").write_text("{}")
     assert not pipelines.has_data(run)

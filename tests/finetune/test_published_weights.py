@@ -238,10 +238,10 @@ def test_config_files(tmp_path):
     assert read_config(path) is None
     path.write_text(json.dumps({"depth": 4}))
     assert read_config(path) == {"depth": 4}
-    for text, match in {"{": "expected JSON, got", "[1]": "expected a JSON object, got a list"}.items():
+    for text, match in {"{": "cannot be read as JSON", "[1]": "expected a JSON object, got list"}.items():
         path.write_text(text)
         with pytest.raises(InputError, match=match):
             read_config(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="expected JSON, got"):
+    with pytest.raises(InputError, match="cannot be read as JSON"):
         read_config(path)

@@ -207,11 +207,11 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     ("kind", "lost", "fault"),
     [
         ("sweeps", "config.json", "no config.json"),
-        ("heads", "config.json", "config.json: not found"),
-        ("heads", "tap_weights.csv", "tap_weights.csv: No such file"),
+        ("heads", "config.json", "config.json: no such file"),
+        ("heads", "tap_weights.csv", r"tap_weights.csv: not a CSV table \(No such file"),
         ("heads", "scores.csv", "expected a run"),
-        ("experiments", "config.json", "config.json: not found"),
-        ("members", "config.json", "config.json: not found"),
+        ("experiments", "config.json", "config.json: no such file"),
+        ("members", "config.json", "config.json: no such file"),
     ],
 )
 def test_a_run_that_is_not_whole_is_told(tmp_path, kind, lost, fault):
@@ -224,7 +224,7 @@ def test_a_run_that_is_not_whole_is_told(tmp_path, kind, lost, fault):
 
 @pytest.mark.parametrize(
     ("text", "fault"),
-    [("{", "no JSON"), ("{}", "no heads found"), ("[]", "no heads found")],
+    [("{", "cannot be read as JSON"), ("{}", "no heads"), ("[]", "expected a JSON object, got list")],
 )
 def test_another_configuration_is_told(tmp_path, text, fault):
     (heads_run(tmp_path / "run") / "config.json").write_text(text)
@@ -234,10 +234,10 @@ def test_another_configuration_is_told(tmp_path, text, fault):
 
 def test_another_table_is_told(tmp_path):
     (heads_run(tmp_path / "run") / "scores.csv").write_text("head,accuracy\nattention,0.5\n")
-    with pytest.raises(InputError, match=r"scores\.csv: no column source"):
+    with pytest.raises(InputError, match=r"scores\.csv: lacks column source"):
         recognise([tmp_path / "run"])
     (tmp_path / "run" / "scores.csv").write_text("")
-    with pytest.raises(InputError, match=r"scores\.csv: No columns to parse"):
+    with pytest.raises(InputError, match=r"scores\.csv: not a CSV table \(No columns to parse"):
         recognise([tmp_path / "run"])
 
 
