@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -32,32 +30,20 @@ from birdprobe.probe.runtime.cores import cores
 from birdprobe.probe.runtime.input_spec import row_of, waveform_shape
 from birdprobe.probe.runtime.opening import build
 from birdprobe.probe.runtime.providers import find_device
-from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
-from birdprobe.probe.surgery.expose import rebuild, unpooled
+from birdprobe.probe.runtime.sessions import audio_like
 from birdprobe.probe.sweep.data import fold_clips
 from birdprobe.probe.sweep.items import Items
 from birdprobe.probe.sweep.score import score_taps
 from birdprobe.probe.sweep.settings import Settings
 from tests.bench_gpu import export_b3
-from tests.bench_race import BATCH, RESULTS, race, row, save
+from tests.bench_pooling import bench_pooling
+from tests.bench_race import BATCH, RESULTS, Bare, race, row, save
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BIRDNET = DATA / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
 ESC10 = DATA / "esc10"
 ESC10_OPTIONS = ("--fold-regex", r"^(\d)-", "--group-regex", r"^(\d-\d+)", "--per-class", "40")
 AIMS = {"Wren": 1.05, "BirdNET": 0.39}  # all taps over the plain forward: the second's front end folds
-
-
-class Bare:
-    """A plain ONNX Runtime session on a batch that is already in memory: what any reader of the model pays."""
-
-    def __init__(self, model, row: tuple[int, ...], batch: int = BATCH):
-        self.session = open_session(model)
-        self.x = audio_like((batch, *row), data_input(self.session).dtype)
-        self.chunk = together(data_input(self.session))
-
-    def __call__(self):
-        return list(run_chunks(self.session, self.x, self.chunk))
 
 
 def bench_taps(name: str, path: Path, rounds: int, rate: int | None = None, aim: float = 1.05) -> None:
@@ -212,53 +198,6 @@ def bench_one_pass(name: str, path: Path, rounds: int) -> None:
     row(f"{name}: one truncated model a tap / one pass for {len(each)} taps, time", ratio, ">= 8", ratio >= 8)
 
 
-def bench_pooling(name: str, path: Path, rounds: int) -> None:
-    """Taps pooled inside the graph against whole maps fetched and averaged in numpy: speed here, memory in children."""
-    backbone = Backbone.open(path)
-    model = backbone.model
-    shape = row_of(waveform_shape(model, path.name, backbone.window_samples))
-    blocks = [backbone.architecture.taps[t] for t in backbone.taps]
-    raw = unpooled(model, blocks)[0]
-    raw = rebuild(raw, raw.graph.node, [o for o in raw.graph.output if o.name.startswith("birdprobe/")])
-    models = {"graph": build(model, blocks, "mean", False, shape)[0].pruned().model, "numpy": raw}
-    bare = {how: Bare(opened, shape) for how, opened in models.items()}
-    times = race({"graph": bare["graph"], "numpy": lambda: averaged(bare["numpy"]())}, rounds)
-    row(f"{name}: maps averaged in numpy / pooled in the graph, time", times["numpy"] / times["graph"])
-    with tempfile.TemporaryDirectory() as folder:
-        peak, fetched = {}, {}
-        for how, opened in models.items():
-            file = Path(folder) / f"{how}.onnx"
-            onnx.save(opened, file)
-            peak[how], fetched[how] = map(float, child("--peak", how, str(file)).split())
-    note = f"{peak['numpy']:.0f} against {peak['graph']:.0f} MB, most of it the session's own"
-    row(f"{name}: the same, peak memory of the process", peak["numpy"] / peak["graph"], note=note, timed=False)
-    note = f"{1000 * fetched['numpy'] / BATCH / 4:.0f} against {1000 * fetched['graph'] / BATCH / 4:.1f} kB a window"
-    row(f"{name}: the same, memory fetched", fetched["numpy"] / fetched["graph"], note=note, timed=False)
-
-
-def averaged(runs: list[list[np.ndarray]]) -> list[np.ndarray]:
-    """Maps [N, C, ...] to [N, C]."""
-    return [m.reshape(*m.shape[:2], -1).mean(axis=2) for maps in runs for m in maps]
-
-
-def forward_memory(how: str, path: Path) -> str:
-    """In a process of its own, which keeps the features of four batches: its peak in MB, and MB that were fetched."""
-    session = open_session(path)
-    spec = data_input(session)
-    x = audio_like((4 * BATCH, *spec.shape[1:]))
-    kept, fetched = [], 0
-    for i in range(4):
-        runs = list(run_chunks(session, x[i * BATCH : (i + 1) * BATCH], together(spec)))
-        fetched += sum(a.nbytes for arrays in runs for a in arrays)
-        kept.append(averaged(runs) if how == "numpy" else runs)
-    return f"{status_mb('VmHWM')} {fetched / 2**20}"
-
-
-def status_mb(field: str) -> float:
-    """Of this process alone: what getrusage tells is inherited from the parent."""
-    return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-
-
 def bench_knn(rounds: int) -> None:
     """All taps of 600 clips: ours against scikit-learn's cross_val_score, single precision as both would get it."""
     rng = np.random.default_rng(0)
@@ -277,21 +216,11 @@ def bench_knn(rounds: int) -> None:
     row("k-NN: scikit-learn's cross_val_score / ours, 600 clips x 10 taps, time", ratio, ">= 10", ratio >= 10)
 
 
-def child(*arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.bench", *arguments], check=True, capture_output=True, text=True
-    ).stdout
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for bench.md and bench.csv")
-    parser.add_argument("--peak", nargs=2, metavar=("HOW", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak:  # a child that does one variant and tells its peak memory in MB
-        print(forward_memory(arguments.peak[0], Path(arguments.peak[1])))
-        return
     rounds = arguments.rounds
     print(f"medians of {rounds} rounds, batch {BATCH}\n{'':<72} {'ratio':>7}  {'aim':<8}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

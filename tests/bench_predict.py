@@ -32,8 +32,8 @@ from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.cores import cores
 from birdprobe.probe.runtime.sessions import audio_like
 from birdprobe.probe.soundscapes import predict
-from tests.bench import BIRDNET, Bare, decode
-from tests.bench_race import BATCH, race, row, save
+from tests.bench import BIRDNET, decode
+from tests.bench_race import BATCH, Bare, race, row, save
 
 CLASSES = tuple(f"species {i}" for i in range(234))
 FEW = 20  # files that the memory of many is compared with

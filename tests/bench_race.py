@@ -20,6 +20,7 @@ import pandas as pd
 from birdprobe.analysis.tables import Table
 from birdprobe.features.files import write_text
 from birdprobe.probe.runtime.cores import cores
+from birdprobe.probe.runtime.sessions import audio_like, data_input, open_session, run_chunks, together
 
 BATCH = 8
 PAUSE_S = 0.15
@@ -101,3 +102,15 @@ def processor() -> str:
         if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
             return found[1]
     return platform.processor() or platform.machine()
+
+
+class Bare:
+    """A plain ONNX Runtime session on a batch that is already in memory: what any reader of the model pays."""
+
+    def __init__(self, model, row: tuple[int, ...], batch: int = BATCH):
+        self.session = open_session(model)
+        self.x = audio_like((batch, *row), data_input(self.session).dtype)
+        self.chunk = together(data_input(self.session))
+
+    def __call__(self):
+        return list(run_chunks(self.session, self.x, self.chunk))

@@ -4,6 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import librosa
 import numpy as np
 import onnxruntime
 import torch
@@ -51,3 +52,15 @@ def export(model, path, dynamo, samples=SAMPLES):
             batch = {"waveform": {0: "batch"}, "picture": {0: "batch"}}
             torch.onnx.export(model.eval(), (x,), path, dynamo=False, dynamic_axes=batch, **names)
     return onnxruntime.InferenceSession(path)
+
+
+def close(found, wanted, limit=1e-4):
+    wanted = np.asarray(wanted, np.float64)
+    assert found.shape == wanted.shape
+    assert np.linalg.norm(found - wanted) <= limit * np.linalg.norm(wanted)
+    return float(np.abs(found - wanted).max())
+
+
+def librosa_mel(clips, rate, db=True, **given):
+    mels = [librosa.feature.melspectrogram(y=clip.astype(np.float64), sr=rate, **given) for clip in clips]
+    return np.stack([librosa.power_to_db(mel) if db else mel for mel in mels])

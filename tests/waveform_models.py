@@ -7,6 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from birdprobe.probe.blocks.architecture import Block
+from birdprobe.probe.runtime.opening import prepare
 
 SAMPLES = 256
 
@@ -139,3 +140,11 @@ def framed(frame: int = 64, hop: int = 16, bins: int = 33, mels: int = 5, magnit
     now = b.add("Reshape", [now, target], "mel_")
     b.add("Mul", [now, now], "power")
     return b.model(["N", SAMPLES], {"power": ["N", frames, mels]}), [block("stem", "power", (1, frames, mels), 2)]
+
+
+def prepared(model, taps, pooling="mean"):
+    """(exposed model, verification) as a backbone is opened."""
+    row = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
+    prepared = prepare(model, taps, pooling, False, row)
+    exposed, verification = prepared.exposed, prepared.verification
+    return exposed, verification

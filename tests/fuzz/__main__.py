@@ -81,7 +81,7 @@ def summary(output: Path, counts: Counter, spent: dict, finds: dict, corpus: dic
 def make_world(folder: Path) -> Path:
     """The inputs, in a process of their own."""
     world = folder / "world"
-    code = "import sys; from pathlib import Path; from tests.fuzz.targets import finish_world; "
+    code = "import sys; from pathlib import Path; from tests.fuzz.files import finish_world; "
     code += "from tests.world import make_world; finish_world(make_world(Path(sys.argv[1])))"
     subprocess.run([sys.executable, "-c", code, str(world)], cwd=ROOT, check=True, capture_output=True)
     return world

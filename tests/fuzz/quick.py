@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from tests.fuzz.files import named, split
 from tests.fuzz.mutations import change_bytes, change_json, change_table
 from tests.fuzz.stores import change_store
-from tests.fuzz.targets import Target, audio_seeds, either, inside, named, run_audio, run_model, split
+from tests.fuzz.targets import Target, audio_seeds, either, inside, run_audio, run_model
 from tests.world import write_tables
 
 

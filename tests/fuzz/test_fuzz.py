@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from birdprobe.features import InputError
-from tests.fuzz import random_graphs
+from tests.fuzz import graph_checks
 from tests.fuzz.models import change_model
 from tests.fuzz.options import line
 from tests.fuzz.pool import Worker
@@ -56,14 +56,14 @@ def test_what_was_found_before_stays_cured(path, tmp_path):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_taps_of_random_graphs_are_the_untouched_graphs_own_tensors(seed, tmp_path):
-    random_graphs.check(seed, tmp_path)
+    graph_checks.check(seed, tmp_path)
 
 
 def test_a_wrong_tap_would_be_noticed(tmp_path, monkeypatch):
-    right = random_graphs.pooled
-    monkeypatch.setattr(random_graphs, "pooled", lambda raw, axis, rule: right(raw, axis, rule) * np.float32(1.01))
+    right = graph_checks.pooled
+    monkeypatch.setattr(graph_checks, "pooled", lambda raw, axis, rule: right(raw, axis, rule) * np.float32(1.01))
     with pytest.raises(AssertionError, match="off by"):
-        random_graphs.check(0, tmp_path)
+        graph_checks.check(0, tmp_path)
 
 
 def test_random_command_lines_are_always_the_same():
