@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..features import InputError
 from .readout_ranking import best_index
-from .resampling import bootstrap_ratio, group_codes, jackknife_ratio, percentile_interval
+from .resampling import bootstrap_ratio, group_codes, group_sums, jackknife_ratio, percentile_interval
 from .significance import sign_flip
 
 COLUMNS = ("knn", "knn_lo", "knn_hi", "p_best", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p")
@@ -156,7 +156,7 @@ def _group_sums(correct, groups):
     hits = np.array(list(correct.values()), dtype=np.float64)
     codes = group_codes(groups, hits.shape[1], "ranking")
     sizes = np.bincount(codes).astype(np.float64)
-    return np.array([np.bincount(codes, weights=row, minlength=len(sizes)) for row in hits]), sizes
+    return group_sums(hits, codes, len(sizes)), sizes
 
 
 def spearman(a, b):

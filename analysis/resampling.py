@@ -76,6 +76,19 @@ def percentile_interval(draws: np.ndarray) -> tuple:
     return tuple(np.percentile(draws, (tail, 100 - tail), axis=0))
 
 
+def wilson(share, trials: float, quantile: float) -> tuple:
+    """(low, high) of a share in 0..1 of so many trials (Wilson 1927); quantile: of the normal or Student's t."""
+    squared = quantile**2 / trials
+    middle = (share + squared / 2) / (1 + squared)
+    half = quantile / (1 + squared) * np.sqrt(share * (1 - share) / trials + squared / (4 * trials))
+    return np.clip(middle - half, 0.0, 1.0), np.clip(middle + half, 0.0, 1.0)
+
+
+def group_sums(rows, codes: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sums of rows [C, n] over each of n_groups groups, float64 [C, G]; codes [n]: the groups."""
+    return np.array([np.bincount(codes, weights=row, minlength=n_groups) for row in rows])
+
+
 @dataclass(frozen=True, eq=False)
 class Jackknife:
     """Values and what each group does to them.
@@ -154,10 +167,9 @@ class Jackknife:
             centre, half = logit(value), t * error / (value * (1 - value))
             low, high = expit(centre - half), expit(centre + half)
         trials = 1.0 / float((self.shares**2).sum())
-        middle = (value + t**2 / (2 * trials)) / (1 + t**2 / trials)
-        width = t / (1 + t**2 / trials) * np.sqrt(value * (1 - value) / trials + t**2 / (4 * trials**2))
-        low = np.where(inside, low, np.minimum(value, np.clip(middle - width, 0.0, 1.0)))
-        high = np.where(inside, high, np.maximum(value, np.clip(middle + width, 0.0, 1.0)))
+        least, most = wilson(value, trials, t)
+        low = np.where(inside, low, np.minimum(value, least))
+        high = np.where(inside, high, np.maximum(value, most))
         undefined = np.isnan(error)
         return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 

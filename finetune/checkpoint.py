@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..features import InputError
 from ..features.files import check_run, read_json, replacing, sha256
-from ..features.schema import record
+from ..features.schema import check_choice, record
 
 if TYPE_CHECKING:
     from .models.members import Model
@@ -91,7 +91,7 @@ class Description:
     def from_json(cls, found: dict) -> "Description":
         """InputError: another format, fields missing or unknown, an activation that is none."""
         described = record(cls, require_format(found, FORMAT))
-        require_choice("activation", described.activation, ACTIVATIONS)
+        check_choice("activation", described.activation, ACTIVATIONS)
         return described
 
 
@@ -101,12 +101,6 @@ def require_format(found: object, form: str) -> dict:
         what = found.get("format", "no format") if isinstance(found, dict) else type(found).__name__
         raise InputError(f"expected {form!r}, got {what}. Another file, or another version of birdprobe?")
     return {name: value for name, value in found.items() if name != "format"}
-
-
-def require_choice(field: str, found: str, choices: Sequence[str]) -> None:
-    """InputError where a field's word is none of its choices."""
-    if found not in choices:
-        raise InputError(f"{field}: expected one of {', '.join(choices)}, got {found!r}.")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..features import InputError
+from ..features.schema import check_choice
 from ..probe.cli.options import Overwrite, out
 
 NOTE, MINE = "note", "mine"  # what a paper is about
@@ -31,8 +31,7 @@ def paper(
 ) -> None:
     """Every published table and figure with ours beside it, the claims tested, as a PDF; or a paper of your runs."""
     found = [*(given or ()), *(runs or ())]
-    if about not in (NOTE, MINE):
-        raise InputError(f"`--about` must be {NOTE} or {MINE}, got '{about}'.")
+    check_choice("--about", about, (NOTE, MINE))
     if about == MINE:
         from .own import build as build_own
 

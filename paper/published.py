@@ -126,6 +126,11 @@ class Published:
     def __getitem__(self, key: str) -> Entry:
         return self.entries[key]
 
+    def change(self, before: str, after: str) -> str:
+        """From one number to another, "0.861 to 0.879: +0.018"."""
+        one, other = self[before], self[after]
+        return f"{one.text} to {other.text} in public: {other.number - one.number:+.3f}"
+
     def section(self, name: str) -> dict[str, Entry]:
         """The entries of a section of single values, by their names in it. KeyError: no such section."""
         if name not in SECTIONS:

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from ...features import InputError
+from ...features.schema import check_choice
 from .. import predictions
 
 SPACES = ("prob", "logit", "rank")
@@ -42,9 +43,8 @@ def blend(
     """
     names = names or [f"member {i}" for i in range(1, len(tables) + 1)]
     shares = normalised(weights, names)
-    check_space(space)
-    if missing not in MISSING:
-        raise InputError(f"blend, missing: expected one of {', '.join(MISSING)}, got {missing!r}.")
+    check_choice("space", space, SPACES)
+    check_choice("missing", missing, MISSING)
     rows, classes = tables[0].index, tables[0].columns
     parts, carried = [], np.zeros(len(classes), dtype=bool)
     for name, table, share in zip(names, tables, shares):
@@ -88,11 +88,6 @@ def normalised(weights: Sequence[float] | None, names: Sequence[str]) -> np.ndar
         raise InputError("blend: expected at least one above 0, got only weights of 0.")
     weights = weights / weights.max()  # a sum of huge weights may overflow
     return weights / weights.sum()
-
-
-def check_space(space: str) -> None:
-    if space not in SPACES:
-        raise InputError(f"blend, space: expected one of {', '.join(SPACES)}, got {space!r}.")
 
 
 def into(values: np.ndarray, space: str) -> np.ndarray:

@@ -22,9 +22,10 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ...features import InputError
+from ...features.schema import check_choice
 from .. import metrics, predictions
 from ..wording import interval
-from .blend import blend, check_space, into, normalised, weighted_mean
+from .blend import SPACES, blend, into, normalised, weighted_mean
 from .simplex_search import Grid
 
 _RAMP = 1e-9  # what parts equal values, within 0..1
@@ -118,7 +119,7 @@ def search(
     InputError, naming the member: rows or classes missing, unknown, doubled, bad values. Also: one member; an unknown
     space; no class to score; fewer recordings than folds, or a fold without which no class can be scored.
     """
-    check_space(space)
+    check_choice("space", space, SPACES)
     if len(members) < 2:
         raise InputError(f"blend search: expected at least two members, got {len(members)}.")
     tables = {name: predictions.aligned(table, truth, name) for name, table in members.items()}

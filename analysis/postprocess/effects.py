@@ -119,10 +119,7 @@ class _Judge:
 def _gain(before, after) -> dict:
     numbers = {"auc_before": before[0], "auc_after": after[0], "gain": after[0] - before[0]}
     if before[1] is not None:
-        differences = after[1] - before[1]
-        differences = differences[~np.isnan(differences)]
-        if len(differences):
-            numbers["gain_lo"], numbers["gain_hi"] = map(float, percentile_interval(differences))
+        numbers["gain_lo"], numbers["gain_hi"] = map(float, percentile_interval(after[1] - before[1]))
     return {name: None if np.isnan(value) else value for name, value in numbers.items()}
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from ...features import InputError
 from ...features.recordings import assign_folds
 from .. import knn
-from ..resampling import percentile_interval
+from ..resampling import group_sums, percentile_interval
 from ..scored_items import read_run
 
 COLUMNS = (
@@ -72,7 +72,7 @@ def compare(
     table = pd.DataFrame({"tap": list(features)})
     for name, rows in scores.items():
         counted = np.bincount(codes, weights=has_sibling if name == "siblings" else None, minlength=len(sizes))
-        sums = np.array([np.bincount(codes, weights=row, minlength=len(sizes)) for row in rows])  # [taps, groups]
+        sums = group_sums(rows, codes, len(sizes))  # [taps, groups]
         totals = times @ counted
         drawn = (times @ sums.T)[totals > 0] / totals[totals > 0, None]  # a draw may hold no siblings at all
         table[name] = sums.sum(axis=1) / counted.sum()

@@ -22,6 +22,7 @@ import pandas as pd
 
 from ...features import InputError
 from .. import knn, ranking
+from ..resampling import wilson
 from ..scored_items import read_run
 
 COLUMNS = (
@@ -218,13 +219,9 @@ def _tops(scores: np.ndarray) -> np.ndarray:
 
 def _share(name: str, parts: np.ndarray) -> dict[str, float]:
     """Mean of parts in 0..1 and its Wilson interval (1927), for the number of draws."""
-    n, z = len(parts), 1.959964
-    if not n:
-        return {name: np.nan, f"{name}_lo": np.nan, f"{name}_hi": np.nan}
-    p = float(parts.mean())
-    middle, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return {name: p, f"{name}_lo": max(0.0, low), f"{name}_hi": min(1.0, high)}
+    p = float(parts.mean()) if len(parts) else np.nan
+    low, high = wilson(p, len(parts), 1.959964) if len(parts) else (np.nan, np.nan)
+    return {name: p, f"{name}_lo": float(low), f"{name}_hi": float(high)}
 
 
 def _spread(name: str, values: np.ndarray, ends: tuple[str, str]) -> dict[str, float]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ...features import InputError
 from .. import knn
-from ..resampling import bootstrap_ratio, percentile_interval
+from ..resampling import bootstrap_ratio, group_sums, percentile_interval
 from ..vectors import check_taps
 
 NEIGHBOURS = 5
@@ -124,7 +124,7 @@ def _table(taps, correct, nested, groups, seed) -> pd.DataFrame:
     n_groups, steps = int(groups.max()) + 1, len(taps)
     sizes = np.bincount(groups).astype(np.float64)
     rows = correct if nested is None else np.concatenate([correct, nested])
-    sums = np.array([np.bincount(groups, weights=row, minlength=n_groups) for row in rows])  # [R, G]
+    sums = group_sums(rows, groups, n_groups)
     draws = bootstrap_ratio(sums, sizes, N_BOOT, np.random.default_rng([seed, 5]))
     score = rows.mean(axis=1)
     gain, gain_draws = np.diff(score[:steps]), np.diff(draws[:, :steps], axis=1)

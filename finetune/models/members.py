@@ -110,11 +110,11 @@ def _wanted(near: list[str], otherwise: tuple[str, ...]) -> str:
 
 def _timm(name: str) -> Member:
     about = timm_backbone.about(name)
-    return Member(
+    return replace(
+        MEMBERS["tf_efficientnet_b1"],
         name=TIMM + name,
         title=f"{name} of timm",
         source="timm (Wightman); a recipe of our own, after the two published ones",
-        frontend=BirdsetMelSpec,
         network=partial(timm_backbone.TimmBackbone, name),
         recipe=replace(EFFICIENTNET, layer_decay=0.75, clip_norm=2.0) if about.fixed else EFFICIENTNET,
         hub_id=about.hub_id,
@@ -125,21 +125,16 @@ def _timm(name: str) -> Member:
 def _sed(name: str) -> Member:
     about = timm_backbone.about(name)
     sed.check(name)
-    return Member(
+    return replace(
+        MEMBERS["sed-b0"],
         name=SED_ON + name,
         title=f"a sound event detector on {name} of timm",
-        source=SED_SOURCE,
-        frontend=sed_mel_spec,
         network=partial(sed.SoundEventDetector, name),
-        recipe=SED,
         hub_id=about.hub_id,
         licence=about.licence,
-        losses=SED_LOSSES,
     )
 
 
-SED_SOURCE = "attention over time: Kong et al. 2020, arXiv 1912.10211; GeM: Radenović et al. 2018, arXiv 1711.02512"
-SED_LOSSES = ("asl", "bce")  # frames hear any number of classes at once
 BIRDMAE = "Rauch et al. 2025, arXiv 2504.12880"
 NOT_STATED = "the licence of the weights is not stated"
 MEMBERS: dict[str, Member] = {
@@ -181,13 +176,14 @@ MEMBERS: dict[str, Member] = {
         Member(
             name="sed-b0",
             title="a sound event detector on EfficientNet-B0",
-            source=SED_SOURCE,
+            source="attention over time: Kong et al. 2020, arXiv 1912.10211; "
+            "GeM: Radenović et al. 2018, arXiv 1711.02512",
             frontend=sed_mel_spec,
             network=partial(sed.SoundEventDetector, "tf_efficientnet_b0"),
             recipe=SED,
             hub_id="timm/tf_efficientnet_b0.ns_jft_in1k",
             licence="Apache-2.0",
-            losses=SED_LOSSES,
+            losses=("asl", "bce"),  # frames hear any number of classes at once
         ),
         Member(
             name="birdmae-tiny",

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ...features import InputError
 from ...features.output_folder import OutputFolder
 from ...features.progress import Log, listener
-from ...features.schema import checked
+from ...features.schema import check_choice, check_least, checked
 from ...figures.gallery import save
 from ...finetune.checkpoint import versions
 from ...probe.assets import WREN
@@ -81,13 +80,11 @@ def run_experiment(
     """
     log = listener(log, progress)
     started, out, model = time.perf_counter(), Path(output), model or WREN
-    if name not in EXPERIMENTS:
-        raise InputError(f"experiment: expected one of {', '.join(EXPERIMENTS)}, got {name!r}.")
+    check_choice("experiment", name, EXPERIMENTS)
     OutputFolder(out, KIND).check(overwrite)
     design = EXPERIMENTS[name]
     repeats = design.repeats if repeats is None else repeats
-    if repeats < 1:
-        raise InputError(f"`--repeats` must be at least 1, got {repeats}.")
+    check_least("--repeats", repeats, 1)
     wanted = ",".join([taps, *(tap for tap in design.more_taps if tap not in taps.split(","))])
     material = gather(competition, out / "stores", model, wanted, overwrite, progress, log)
     base = replace(design.settings, folds=folds, epochs=design.settings.epochs if epochs is None else epochs)

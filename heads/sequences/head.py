@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ...features import InputError
+from ...features.schema import check_least
 from ..modules import Head, Projections, TokenReader
 from .layers import Gate, Place
 
@@ -67,8 +67,7 @@ class SequenceHead(nn.Module):
     ):
         super().__init__()
         dim = dim or self.dim
-        if length < 1:
-            raise InputError(f"`--sequence-length` must be at least 1, got {length}.")
+        check_least("--sequence-length", length, 1)
         self.widths, self.n_classes, self.length = dict(widths), n_classes, length
         self.sites = None if sites is None else tuple(sites)
         several = len(widths) > 1

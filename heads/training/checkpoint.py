@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ...features import InputError
-from ...features.schema import record
+from ...features.schema import check_choice, record
 from ...features.store import StoreKey
 from ...finetune import checkpoint
 from ..inputs import key_difference
@@ -56,7 +56,7 @@ class Description:
     def from_json(cls, found: dict) -> "Description":
         plain = checkpoint.require_format(found, FORMAT)
         described = record(cls, plain, store_key=StoreKey.from_json(json.dumps(plain.get("store_key"))))
-        checkpoint.require_choice("activation", described.activation, checkpoint.ACTIVATIONS)
+        check_choice("activation", described.activation, checkpoint.ACTIVATIONS)
         return described
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...features import InputError
 from ...features.recordings import assign_folds
+from ...features.schema import check_choice
 from ..dataset import Data, known
 
 BY = ("group", "file", "given")
@@ -52,8 +53,8 @@ def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -
     except that which holds out their file.
     InputError: fewer groups than folds, no given folds, a class that no fold can hold out (where stratified).
     """
-    if by is not None and by not in BY:
-        raise InputError(f"`--fold-by` must be one of {', '.join(BY)}, got {by!r}.")
+    if by is not None:
+        check_choice("--fold-by", by, BY)
     of_row, said, warnings = np.full(len(data.rows), ALWAYS), [], []
     for source in [name for name in data.sources if name != "pseudo"]:
         rows = data.rows[data.rows["source"] == source]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...features import InputError
+from ...features.schema import check_choice
 from ..dataset import Data
 from ..ensemble import Members
 from ..inputs import taps_of
@@ -40,8 +41,7 @@ class Gate:
             raise InputError(f"`--pseudo-keep` must be a probability from 0 to below 1, got {self.keep}.")
         if not 0 < self.power < float("inf"):
             raise InputError(f"`--pseudo-power` must be a number above 0, such as 1.5, got {self.power}.")
-        if self.mask not in MASKS:
-            raise InputError(f"`--pseudo-mask` must be one of {', '.join(MASKS)}, got {self.mask!r}.")
+        check_choice("--pseudo-mask", self.mask, MASKS)
 
     def __str__(self) -> str:
         mask = ", unseen classes masked" if self.mask == "unseen" else ""

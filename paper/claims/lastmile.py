@@ -39,12 +39,11 @@ def priors(sources: Sources, published: Published) -> Iterator[Claim]:
 
 
 def blend(sources: Sources, published: Published) -> Iterator[Claim]:
-    both, head = published["table3.blend.public"], published["table3.v6.public"]
     about = {
         "key": "blend",
         "claim": "The blend beats the head alone",
-        "source": both.source,
-        "published": f"{head.text} to {both.text} in public: {both.number - head.number:+.3f}",
+        "source": published["table3.blend.public"].source,
+        "published": published.change("table3.v6.public", "table3.blend.public"),
         "test": "macro ROC-AUC of the untouched blend less that of the first member, paired; holds if the interval is "
         f"above 0; {MADE_UP} the two best members blended less the attention head",
     }
@@ -120,9 +119,9 @@ def _step(
     need: commands.Need,
 ) -> Iterator[Claim]:
     """A step of Table 2."""
-    before, after = (published[f"table2.{version}.public"] for version in versions)
-    said = f"{before.text} to {after.text} in public: {after.number - before.number:+.3f}"
-    about = {"key": key, "claim": claim, "source": after.source, "published": said, "test": test}
+    before, after = (f"table2.{version}.public" for version in versions)
+    said = published.change(before, after)
+    about = {"key": key, "claim": claim, "source": published[after].source, "published": said, "test": test}
     yield from judged(positive(found), need, about)
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ...analysis import ranking
+from ...analysis.resampling import group_sums
 from ..runs.readers import Sweep
 from .measure import N_BOOT, SEED, Measure
 
@@ -30,7 +31,7 @@ def halves(sweep: Sweep) -> Measure | None:
         return None
     correct, codes = _correct(sweep, taps)  # [T, n], [n]
     n_groups = codes.max() + 1
-    sums = np.array([np.bincount(codes, weights=row, minlength=n_groups) for row in correct])  # [T, G]
+    sums = group_sums(correct, codes, n_groups)
     sizes = np.bincount(codes).astype(float)
     rng = np.random.default_rng([SEED, 7])
     first = np.argsort(rng.random((HALVINGS, n_groups)), axis=1) < n_groups // 2  # [H, G]

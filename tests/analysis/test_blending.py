@@ -145,9 +145,9 @@ def test_bad_weights(weights, match):
 def test_bad_settings():
     a, b, truth = table(1), table(2), truth_table(0, n_files=4, k=3)
     both = {"a": a, "b": b}
-    with pytest.raises(InputError, match=r"space: expected one of prob, logit, rank.*got 'odds'"):
+    with pytest.raises(InputError, match=r"`space` must be one of prob, logit, rank, got 'odds'"):
         blending.blend([a, b], (1, 1), "odds")
-    with pytest.raises(InputError, match=r"missing: .*got 'drop'"):
+    with pytest.raises(InputError, match=r"`missing` must be one of error, skip, got 'drop'"):
         blending.blend([a, b], (1, 1), missing="drop")
     with pytest.raises(InputError, match="expected at least two members, got 1"):
         blending.search({"a": a}, truth)

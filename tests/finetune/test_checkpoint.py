@@ -60,7 +60,7 @@ def test_refuses_other_labels(saved, labels, match):
     [
         ({"format": "birdprobe head 1"}, "best.json: expected 'birdprobe member 1', got birdprobe head 1"),
         ({"extra": 1}, "fields missing or unknown: extra"),
-        ({"activation": "tanh"}, "activation: expected one of sigmoid, softmax, got 'tanh'"),
+        ({"activation": "tanh"}, "`activation` must be one of sigmoid, softmax, got 'tanh'"),
         (
             {"weights_sha256": "0" * 64},
             "expected sha256 000000000000, as best.json says, got .*. Were files of two runs mixed",

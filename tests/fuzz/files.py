@@ -1,4 +1,4 @@
-"""Files of tests.world that are attacked: one is replaced in a copy of the world, and every command that reads it is run.
+"""Files of tests.world that are attacked: one is replaced in a copy of the world, and what reads it is run.
 
 A case begins with the file's name and a line end.
 """

@@ -107,7 +107,7 @@ def edit(path, **changes):
         ({"head": "perceptron"}, "`--head` must be one of attention, .*got 'perceptron'"),
         ({"store_key": {}}, "key fields missing"),
         ({"activation": []}, "activation: expected text, got a list"),
-        ({"activation": "relu"}, "activation: expected one of sigmoid, softmax, got 'relu'"),
+        ({"activation": "relu"}, "`activation` must be one of sigmoid, softmax, got 'relu'"),
         ({"labels": "ab"}, "labels: expected a list, got text"),
         ({"labels": [1, 2]}, r"labels.0.: expected text"),
         ({"widths": {"block_01": "7"}}, "widths.block_01: expected a whole number"),

@@ -284,7 +284,7 @@ def test_stores_of_another_model_are_replaced_only_when_asked(competition, tmp_p
 
 
 def test_refuses_what_it_cannot_judge(competition, tmp_path):
-    with pytest.raises(InputError, match=r"experiment: expected one of pseudo, residual, priors, members, got 'mixup'"):
+    with pytest.raises(InputError, match=r"`experiment` must be one of pseudo, residual, priors, members, got 'mixup'"):
         run_experiment("mixup", competition, tmp_path, model=WREN)
     with pytest.raises(InputError, match=r"nowhere: no such file or folder, expected a folder of `birdprobe demo"):
         gather(tmp_path / "nowhere", tmp_path, WREN, "24,25")
