@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 from sklearn.isotonic import isotonic_regression
@@ -69,6 +70,20 @@ def widest(figure: Figure, names: Iterable[str], size: float, **look: Any) -> fl
         widths.append(style.size_in(text)[0])
         text.remove()
     return max(widths)
+
+
+def key_of_marks(
+    figure: Figure, left: float, height: float, entries: Iterable[tuple[str, dict[str, Any]]], ms: float = 5.0
+) -> None:
+    """Marks with their words behind, in one row. left: a share of the figure's width. height: share of its height.
+
+    entries: (words, properties of the mark).
+    """
+    for words, look in entries:
+        mark = Line2D([left + 0.012], [height], transform=figure.transFigure, lw=0, ms=ms, **look)
+        figure.add_artist(mark)
+        text = figure.text(left + 0.03, height, words, fontsize=8, va="center", ha="left")
+        left += 0.03 + style.size_in(text)[0] / style.WIDTH_IN + 0.04
 
 
 def name_beside(

@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..analysis.tables import Table
+import pandas as pd
+
+from ..analysis.tables import Table, text_columns
 from ..features.files import sha256, write_json
 from ..features.output_folder import Kind, OutputFolder
 from ..features.progress import Log, listener
 from ..features.schema import checked
-from . import appendix, claims, drawings, tables, typeset, values
+from . import claims, drawings, tables, typeset, values
 from . import published as published_numbers
 from .macros import Macros, Missing
 from .missing import gaps
+from .published import Published
 from .runs import derived, roles
 from .runs.derived import Evidence
 from .runs.discovery import Sources, recognise
@@ -118,11 +121,44 @@ def made_tables(sources, published, found: Evidence) -> dict[str, Table]:
     leaks = {f"leakage-{drawings.slug(name)}": Table.from_frame(frame) for name, frame in found.leaks.items()}
     return {
         **tables.tables(sources, published),
-        "contradictions": appendix.contradictions_table(published),
-        "runs": appendix.runs_table(sources),
+        "contradictions": contradictions_table(published),
+        "runs": runs_table(sources),
         **budgets,
         **leaks,
     }
+
+
+def contradictions_table(published: Published) -> Table:
+    """What the published works say twice, differently."""
+    rows = [(one.source, one.says, one.but) for one in published.contradictions]
+    frame = pd.DataFrame(rows, columns=["source", "says", "but"])
+    return Table.from_frame(frame, text_columns(*frame), "Pairs of published statements that cannot both be true.")
+
+
+def runs_table(sources: Sources) -> Table:
+    """All runs that the paper stands on."""
+    rows = [
+        (one.name, "sweep", one.model, one.data, f"{one.run.counted}; {len(one.ranking)} taps")
+        for one in sources.sweeps
+    ]
+    for one in sources.heads:
+        rows.append((one.name, "heads", "", "", f"{', '.join(one.parameters)}; {one.counted} out of fold"))
+    rows += [
+        (one.name, "experiment", "", "", f"{one.kind}; trainings an arm: {int(one.outcome['repeats'].max())}")
+        for one in sources.experiments
+    ]
+    for one in sources.comparisons:
+        first = one.frame.iloc[0]
+        rows.append(
+            (one.name, "blend", "", "", f"{int(first['n_rows'])} windows of {int(first['n_files'])} recordings")
+        )
+    rows += [
+        (one.name, "member", one.member, "", f"{len(one.finished)} of {len(one.logs)} folds finished")
+        for one in sources.members
+    ]
+    frame = pd.DataFrame(rows, columns=["run", "kind", "model", "data", "counted"])
+    columns = text_columns("run", "kind", "model", "data", counted="what was counted")
+    return Table.from_frame(frame, columns, "The runs that this paper was made of.")
 
 
 def write_texts(macros: Macros, published, out: Path) -> list[Path]:

@@ -1,8 +1,7 @@
 """Which tap, read how: taps x read-outs with intervals, family-wise tests and what choosing among them costs."""
 
 from .cells import Cell
-from .pairs import compare_pairs
-from .ranking import ALPHA, Choice, ReadoutRanking, best_index, rank_readouts
+from .ranking import ALPHA, Choice, ReadoutRanking, best_index, compare_pairs, rank_readouts
 from .selection_bias import corrected_score
 
 __all__ = [

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 from ...features import InputError
 from ..resampling import Jackknife
 from ..runs import READOUT_COLUMNS
-from ..significance import fold_inflation, sign_flip, smallest_p
+from ..significance import flip_pairs, fold_inflation, sign_flip, smallest_p
 from .cells import Cell, make_cells
 from .selection_bias import corrected_score
 
 ALPHA = 0.05
+PAIR_COLUMNS = ("difference", "lo", "hi", "p", "p_adjusted")
+Pair = tuple[Cell, Cell]
 
 
 @dataclass(frozen=True)
@@ -199,3 +201,27 @@ def _first_places(drawn) -> np.ndarray:
         return np.full(len(drawn), np.nan)
     first = drawn == drawn.max(axis=0)
     return (first / first.sum(axis=0)).mean(axis=1)
+
+
+def compare_pairs(ranking: ReadoutRanking, pairs: Sequence[Pair], family: Sequence[Pair] = ()) -> pd.DataFrame:
+    """The first cell of each pair against the second, one row a pair, columns PAIR_COLUMNS.
+
+    The one that looks best may be picked from the data on both sides: p is family-wise over every pair that could have
+    been picked, max-T over the family (Westfall & Young 1993), by sign flips of whole groups as everywhere else.
+
+    family: all pairs among which they were picked; those of `pairs` count whether they are listed or not. difference,
+    lo, hi: of the scores, with its 95 % interval; p: two-sided, of this pair alone; p_adjusted: family-wise.
+    """
+    place = {cell: i for i, cell in enumerate(ranking.cells)}
+    every = [*pairs, *family]
+    if not pairs:
+        return pd.DataFrame(columns=list(PAIR_COLUMNS), dtype=float)
+    first, second = np.array([[place[one], place[other]] for one, other in every]).T
+    shown = slice(0, len(pairs))
+    jackknife = ranking.jackknife
+    used, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
+    added, rng = jackknife.take(used).contributions, np.random.default_rng([ranking.seed, 3])
+    p, adjusted = flip_pairs(added, *codes.reshape(2, -1), ranking.n_perm, rng, shown=len(pairs))
+    differences = jackknife.take(first[shown]).minus(jackknife.take(second[shown]))
+    low, high = differences.difference_interval()
+    return pd.DataFrame(dict(zip(PAIR_COLUMNS, (differences.value, low, high, p, adjusted))))

@@ -26,8 +26,7 @@ from threadpoolctl import threadpool_limits
 from ...features import InputError
 from .. import knn
 from . import linear
-from .split import Split
-from .training_free import METRIC, centroid_scores, neighbour_shares, standard_shares
+from .split import Split, lengths
 
 TRAINING_FREE = ("knn", "knn-cosine", "knn-standard", "centroid")
 LINEAR = ("linear", "logistic")
@@ -35,6 +34,8 @@ DEFAULT = (*TRAINING_FREE, "linear")
 ALL = (*TRAINING_FREE, *LINEAR)
 USES = {"training_free": TRAINING_FREE, "linear": LINEAR}  # what a read-out serves -> those that do
 ATTENTIVE = "attentive"  # reads maps, not vectors
+METRIC = {"knn": "euclidean", "knn-cosine": "cosine"}  # read-out -> distance of the raw vectors
+ROUNDING = 1e-12  # of a cosine distance: rows within it are equally near
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -134,6 +135,34 @@ def _below(scores, targets) -> np.ndarray:
     return scores
 
 
+def _neighbour_shares(metric: str) -> Callable[[Split, int], np.ndarray]:
+    """(split, k) -> the share of the k nearest raw rows that carry each class, float64 [n, K]."""
+    return lambda split, k: knn.shares(split.targets, knn.nearest(split.train, split.test, k, metric))
+
+
+def _standard_shares(split: Split, k: int) -> np.ndarray:
+    """The same by cosine distance of vectors standardised by the training rows."""
+    knn.check_k(k, len(split.train))
+    train, test = split.standardised
+    if split.wide:
+        across = split.products[1]
+    else:
+        across = test @ train.T
+    length = lengths(test)[:, None] * lengths(train)
+    distance = 1.0 - np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+    return knn.shares(split.targets, knn.closest(distance, k, ROUNDING))
+
+
+def _centroid_scores(split: Split, _: int) -> np.ndarray:
+    """Cosine similarity of each test row to the mean training row of each class, float64 [n, K]."""
+    train, test = split.train.astype(np.float64), split.test.astype(np.float64)
+    count = split.targets.sum(axis=0)
+    means = split.targets.T.astype(np.float64) @ train / np.maximum(count, 1)[:, None]
+    length = lengths(test)[:, None] * lengths(means)
+    across = test @ means.T
+    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+
+
 def _linear(split: Split, _: int) -> np.ndarray:
     inside, across = split.products if split.wide else (None, None)
     train, test = split.standardised
@@ -153,10 +182,10 @@ def _attentive(split: Split, _: int) -> np.ndarray:
 
 
 _READ: dict[str, Callable[[Split, int], np.ndarray]] = {
-    "knn": neighbour_shares("euclidean"),
-    "knn-cosine": neighbour_shares("cosine"),
-    "knn-standard": standard_shares,
-    "centroid": lambda split, _: centroid_scores(split),
+    "knn": _neighbour_shares("euclidean"),
+    "knn-cosine": _neighbour_shares("cosine"),
+    "knn-standard": _standard_shares,
+    "centroid": _centroid_scores,
     "linear": _linear,
     "logistic": _logistic,
     ATTENTIVE: _attentive,

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...analysis.runs import GAPS, read_table
 from ...features import InputError
 from ...features.files import check_run, read_json
 from .. import style
+from ..labels import key_of_marks
 
 TABLE, CONFIG = "outcome.csv", "config.json"
 PARTS = ("oof", "heldout")
@@ -51,7 +51,8 @@ def draw(run: Path) -> Figure:
     for i, arm in enumerate(arms.to_dict("records")):
         block(axes, arm, i * each)
     finish(axes)
-    legend(figure, height)
+    marks = [(words, _mark(colour, marker)) for words, colour, marker in LOOK.values()]
+    key_of_marks(figure, SIDE_IN / style.WIDTH_IN, 1 - 0.15 / height, marks, 5.2)
     return figure
 
 
@@ -90,16 +91,8 @@ def finish(axes: Axes) -> None:
     axes.set_xlabel("gain in macro ROC-AUC", labelpad=2)
 
 
-def legend(figure: Figure, height: float) -> None:
-    left, y = SIDE_IN / style.WIDTH_IN, 1 - 0.15 / height
-    for name, colour, marker in LOOK.values():
-        figure.add_artist(_dot(figure, left + 0.012, y, colour, marker))
-        text = figure.text(left + 0.03, y, name, fontsize=8, va="center", ha="left")
-        left += 0.03 + style.size_in(text)[0] / style.WIDTH_IN + 0.04
-
-
-def _dot(figure: Figure, x: float, y: float, colour: str, marker: str):
-    return Line2D([x], [y], marker=marker, ms=5.2, mfc=colour, mec=style.PAPER, transform=figure.transFigure, lw=0)
+def _mark(colour: str, marker: str) -> dict[str, Any]:
+    return {"marker": marker, "mfc": colour, "mec": style.PAPER}
 
 
 def signed(value: float) -> str:

@@ -4,18 +4,15 @@ Left: accuracy with clips dealt at random (open) and with groups kept whole (fil
 paired difference with its 95 % interval, filled where the interval leaves 0 out.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ...analysis import wording
 from .. import style
-from ..labels import widest
+from ..labels import key_of_marks, widest
 
 ROW_IN, HEAD_IN, AXIS_IN, SIDE_IN, BETWEEN_IN = 0.185, 0.4, 0.52, 0.14, 0.26
 ABSOLUTE, DIFFERENCE = 0.56, 0.44  # how the panels share what the names leave
@@ -37,7 +34,9 @@ def draw(frame: pd.DataFrame) -> Figure:
     scores(style.add_panel(figure, left, foot + AXIS_IN, ABSOLUTE * room, total, **whole), frame)
     second = left + ABSOLUTE * room + BETWEEN_IN
     gains(style.add_panel(figure, second, foot + AXIS_IN, DIFFERENCE * room, total, **whole), frame)
-    legend(figure, left, height)
+    kinds = (("groups kept whole", GROUPED, GROUPED), ("dealt at random", RANDOM, style.PAPER))
+    marks = [(words, {"marker": "o", "mfc": face, "mec": colour, "mew": 1.2}) for words, colour, face in kinds]
+    key_of_marks(figure, left / style.WIDTH_IN, 1 - 0.2 / height, marks)
     return figure
 
 
@@ -64,15 +63,6 @@ def gains(axes: Axes, frame: pd.DataFrame) -> None:
 def finish(axes: Axes, words: str) -> None:
     style.forest_axis(axes)
     axes.set_xlabel(words, labelpad=3)
-
-
-def legend(figure: Figure, left: float, height: float) -> None:
-    at, y = left / style.WIDTH_IN, 1 - 0.2 / height
-    for words, colour, face in (("groups kept whole", GROUPED, GROUPED), ("dealt at random", RANDOM, style.PAPER)):
-        mark: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": face, "mec": colour, "mew": 1.2, "lw": 0}
-        figure.add_artist(Line2D([at + 0.012], [y], transform=figure.transFigure, **mark))
-        text = figure.text(at + 0.03, y, words, fontsize=8, va="center", ha="left")
-        at += 0.03 + style.size_in(text)[0] / style.WIDTH_IN + 0.04
 
 
 def caption(frame: pd.DataFrame) -> str:
