@@ -29,8 +29,7 @@ def logme(x, y) -> float:
     if len(classes) < 2:
         raise InputError(f"LogME: expected at least two classes, got {len(classes)}. Are the labels one constant?")
     n, d = x.shape
-    x = x.astype(np.float64)
-    x /= np.abs(x).max() or 1.0  # a common scale cancels in L; this one keeps the squares in range
+    x = _scaled(x)  # a common scale cancels in L; this one keeps the squares in range
     target = (codes[:, None] == np.arange(len(classes))).astype(np.float64)  # [n, C]
     if d < n:
         s2, v = np.linalg.eigh(x.T @ x)

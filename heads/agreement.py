@@ -74,10 +74,9 @@ def agree(run: Path, sweep: Path | None = None) -> Agreed:
     run = Path(run)
     config, held = read_run(run)
     own = linear_heads(config)
-    clips = Clips.of(config, held) if sweep is None or own else None
-    scores = sweep_scores(Path(sweep)) if sweep is not None else clips.probes()
+    scores = Clips.of(config, held).probes() if sweep is None else sweep_scores(Path(sweep))
     if own:
-        scores = scores[0], clips.linear_heads(own, held, config["activation"])
+        scores = scores[0], Clips.of(config, held).linear_heads(own, held, config["activation"])
     weights = weight_scores(run)
     pairs = [(scores[1], scores[0]), *product(weights, scores)]
     found = [row for one, other in pairs for row in [compare(one, other)] if row]

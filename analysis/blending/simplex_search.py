@@ -7,6 +7,7 @@ one step or four at a time, as long as that gains. Ties go to the most uniform w
 
 from collections.abc import Callable
 from itertools import permutations
+from math import comb
 
 import numpy as np
 
@@ -19,10 +20,7 @@ class Grid:
 
     def __init__(self, n_members: int, step: float):
         self.n_members, self.units = n_members, round(1 / step)
-        points = 1.0
-        for i in range(1, n_members):  # binomial(units + M - 1, M - 1), as long as it is small
-            points *= (self.units + i) / i
-        self.exhaustive = points < MAX_POINTS + 0.5
+        self.exhaustive = comb(self.units + n_members - 1, n_members - 1) <= MAX_POINTS
 
     def best(self, value: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, int]:
         """([P, M] the best weights for each of the P objectives, points evaluated). value: weights [M] -> [P]."""

@@ -219,9 +219,10 @@ def compare_pairs(ranking: ReadoutRanking, pairs: Sequence[Pair], family: Sequen
     first, second = np.array([[place[one], place[other]] for one, other in every]).T
     shown = slice(0, len(pairs))
     jackknife = ranking.jackknife
-    used, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
+    used, codes = np.unique([first, second], return_inverse=True)
+    one, other = codes.reshape(2, -1)
     added, rng = jackknife.take(used).contributions, np.random.default_rng([ranking.seed, 3])
-    p, adjusted = flip_pairs(added, *codes.reshape(2, -1), ranking.n_perm, rng, shown=len(pairs))
+    p, adjusted = flip_pairs(added, one, other, ranking.n_perm, rng, shown=len(pairs))
     differences = jackknife.take(first[shown]).minus(jackknife.take(second[shown]))
     low, high = differences.difference_interval()
     return pd.DataFrame(dict(zip(PAIR_COLUMNS, (differences.value, low, high, p, adjusted))))
