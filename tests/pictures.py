@@ -1,7 +1,6 @@
 """Measures on a drawn figure that a reader's eye would take: text that is cut off, text that lies on other text."""
 
-from itertools import combinations
-
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -37,8 +36,14 @@ def cut_off(figure: Figure) -> list[str]:
 
 def colliding(figure: Figure, touch: float = 1.5) -> list[tuple[str, str]]:
     """Pairs of texts whose boxes share more than `touch` pixels in both directions."""
-    boxes = [(text.get_text(), text.get_window_extent()) for text in written(figure)]
-    return [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if shared(one, other) > touch]
+    texts = written(figure)
+    if not texts:
+        return []
+    boxes = [text.get_window_extent() for text in texts]
+    low, high = np.array([box.min for box in boxes]), np.array([box.max for box in boxes])
+    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)  # of what two boxes share
+    pairs = np.argwhere(np.triu((sides > touch).all(axis=2), 1))
+    return [(texts[i].get_text(), texts[j].get_text()) for i, j in pairs]
 
 
 def shared(one: Bbox, other: Bbox) -> float:

@@ -180,6 +180,7 @@ def test_gallery_draws_what_the_folder_holds(run, tmp_path):
     assert gallery.drawable(run) == ("readouts", "ranks", "shots", "planes", "similarity")
     first = {path.name: path.read_bytes() for path in gallery.save(run)}
     assert len(first) == 10
-    assert first == {path.name: path.read_bytes() for path in gallery.save(run)}
+    again = {f"{name}.png": gallery.save_png(run, name).read_bytes() for name in gallery.drawable(run)}
+    assert again.items() <= first.items()
     table(6, ["knn"]).to_csv(tmp_path / "readouts.csv", index=False)
     assert gallery.drawable(tmp_path) == ("readouts",)
