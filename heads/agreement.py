@@ -31,6 +31,7 @@ from ..features.files import check_run, read_json
 from ..features.output_folder import adding
 from ..features.store import FeatureStore
 from ..probe.sweep.score import last_before_classifier
+from .dataset import groups_of, label_set
 
 LEAST = 3  # taps; fewer have no rank correlation
 K, N_BOOT, SEED = 5, 2000, 0  # neighbours of the probe; draws
@@ -172,11 +173,10 @@ class Clips:
             raise InputError(f"{path}: expected the run's {len(at)} windows, got {len(kept)}. Was it extracted anew?")
         table = table.iloc[kept].assign(fold=held["row_fold"][order[kept]])
         first = table.drop_duplicates("clip").set_index("clip")
-        groups = [group or file for group, file in zip(first["group"], first["file"])]
-        clips = pd.DataFrame({"label": first["label"], "group": groups, "fold": first["fold"]})
+        clips = pd.DataFrame({"label": first["label"], "group": groups_of(first), "fold": first["fold"]})
         units = make_units(table.drop(columns=["label", "group", "fold"]), clips, config["scored"]["unit"])
         texts = pd.Series(list(table["labels"])).groupby(units.rows).agg(";".join)
-        labels = tuple(frozenset(part.strip() for part in text.split(";")) for text in texts)
+        labels = tuple(frozenset(label_set(text)) for text in texts)
         return cls(path, kept, units, labels, order[kept])
 
     def probes(self) -> tuple[Score, Score]:

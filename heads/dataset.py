@@ -108,6 +108,11 @@ def known(values) -> list[str | None]:
     return [value if isinstance(value, str) and value else None for value in values]
 
 
+def groups_of(rows: pd.DataFrame) -> list[str]:
+    """The group of each row, its file where none is known."""
+    return [group or file for group, file in zip(known(rows["group"]), rows["file"])]
+
+
 def _finite(features: np.ndarray, path: Path, tap: str) -> torch.Tensor:
     x = torch.from_numpy(features).float()
     bad = ~torch.isfinite(x.flatten(1)).all(dim=1)

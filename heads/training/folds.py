@@ -10,10 +10,10 @@ import pandas as pd
 from ...features import InputError
 from ...features.recordings import assign_folds
 from ...features.schema import check_choice
-from ..dataset import Data, known
+from ...finetune.data.folds import ALWAYS
+from ..dataset import Data, groups_of, known
 
 BY = ("group", "file", "given")
-ALWAYS = -1  # the fold of rows that every fold trains on and none holds out
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def make_folds(data: Data, n_folds: int, by: str | None = None, seed: int = 0) -
 
 def _fold_clips(clips, n_folds, by, several, seed):
     """(fold per clip, words, warnings) of the clips of one source."""
-    given, groups = known(clips["fold"]), known(clips["group"])
+    given, groups, names = known(clips["fold"]), known(clips["group"]), groups_of(clips)
     if by == "given" and None in given:
         raise InputError(
             "--fold-by given: expected a fold for each clip, got clips without one. Extract with --fold-regex?"
@@ -83,11 +83,9 @@ def _fold_clips(clips, n_folds, by, several, seed):
     if by == "given" or (by is None and None not in given):
         return assign_folds(clips["label"], groups, given, n_folds, seed)
     if by == "file" or several:
-        names = clips["file"] if by == "file" else [g or f for g, f in zip(groups, clips["file"])]
-        return *_dealt(names, n_folds, seed), ()
+        return *_dealt(clips["file"] if by == "file" else names, n_folds, seed), ()
     if not any(groups) and clips["file"].nunique() == len(clips):
         return assign_folds(clips["label"], None, None, n_folds, seed)  # with its warning
-    names = [g or f for g, f in zip(groups, clips["file"])]
     several_labels = clips["labels"].str.contains(";", regex=False, na=False).any()
     if by == "group" and several_labels and _too_rare(clips["label"], names, n_folds):
         return *_dealt(names, n_folds, seed), ()

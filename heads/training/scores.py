@@ -7,7 +7,7 @@ import pandas as pd
 
 from ...analysis import metrics, wording
 from ...analysis.tables import Table
-from ..dataset import known
+from ..dataset import groups_of
 
 COLUMNS = (
     *("head", "source", "unit", "fold", "n", "accuracy", "acc_lo", "acc_hi"),
@@ -42,8 +42,8 @@ def make_units(name: str, rows: pd.DataFrame, targets: np.ndarray, folds: np.nda
         of_row = np.unique(rows["unit"].to_numpy(), return_inverse=True)[1]
     n = int(of_row.max()) + 1
     first = np.unique(of_row, return_index=True)[1]
-    groups = np.array([group or file for group, file in zip(known(rows["group"]), rows["file"])], dtype=str)
-    return Units(name, of_row, _sums(of_row, targets > 0, n) > 0, groups[first], folds[first])
+    groups = np.array(groups_of(rows), dtype=str)[first]
+    return Units(name, of_row, _sums(of_row, targets > 0, n) > 0, groups, folds[first])
 
 
 def score(units: Units, logits: np.ndarray, seed: int = 0) -> list[dict]:
