@@ -26,9 +26,9 @@ EXPECTED_FAILURES: dict[str, str] = {}
 
 @parametrize_with_checks(
     [
-        HeadClassifier("concat", epochs=30, learning_rate=1e-2),
-        HeadClassifier("attention", dim=16, epochs=30),
-        HeadClassifier("scalarmix", dim=16, epochs=20, learning_rate=1e-2, early_stopping=True),
+        HeadClassifier("concat", epochs=15, learning_rate=2e-2),
+        HeadClassifier("attention", dim=16, epochs=12, learning_rate=3e-3),
+        HeadClassifier("scalarmix", dim=16, epochs=12, learning_rate=2e-2, early_stopping=True),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
@@ -50,7 +50,7 @@ WIDTHS = {"a": 4, "b": 4, "c": 4}
 @pytest.mark.parametrize("head", ["attention", "scalarmix", "concat"])
 def test_it_learns_and_weighs_the_tap_that_tells(blobs, head):
     x, y = blobs
-    model = HeadClassifier(head, widths=WIDTHS, dim=16, epochs=30, learning_rate=1e-2, random_state=0)
+    model = HeadClassifier(head, widths=WIDTHS, dim=16, epochs=12, learning_rate=1e-2, random_state=0)
     predicted = cross_val_predict(model, x, y, cv=3)
     assert np.mean(predicted == y) > 0.9
     weights = model.fit(x, y).tap_weights_
