@@ -9,9 +9,9 @@ from tests.heads.untrained import make_run
 from tests.tiny import tiny_backbone
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fused(tmp_path_factory):
-    """A fused file of the tiny backbone: one second at 8 kHz, three classes."""
+    """A fused file of the tiny backbone: one second at 8 kHz, three classes. Only read."""
     folder = tmp_path_factory.mktemp("fused")
     backbone = Backbone.open(tiny_backbone(folder / "tiny.onnx"), "block_00,block_02", sample_rate=8000)
     run = make_run(folder / "run", backbone, ("block_00", "block_02"), folds=2)
