@@ -160,7 +160,7 @@ def _group_sums(correct, groups):
 
 
 def spearman(a, b):
-    """rho [B] of a, b [B, T]: the correlation of mean ranks."""
+    """rho [B] of a, b [B, T]: the correlation of mean ranks; nan where one is constant."""
     from scipy.stats import rankdata  # slow to import, and ranking needs none of it
 
     a, b = rankdata(a, axis=1), rankdata(b, axis=1)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
+from ..ranking import spearman
 from ..readout_ranking import best_index
 from ..transferability import label_free_regret
 
@@ -170,7 +170,6 @@ def controls(scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
         base = float(chance[backbone, data])
         trained, untrained = wide[False], wide[True]
         above = trained.max() - base
-        rho = spearmanr(trained, untrained).statistic if trained.nunique() > 1 and untrained.nunique() > 1 else np.nan
         rows.append(
             {
                 "backbone": backbone,
@@ -184,7 +183,7 @@ def controls(scores: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
                 "architecture": (untrained.max() - base) / above if above > 0 else np.nan,
                 "trained_last": trained[LAST],
                 "untrained_last": untrained[LAST],
-                "rho": rho,
+                "rho": float(spearman([trained], [untrained])[0]),
             }
         )
     return pd.DataFrame(rows).round(DIGITS)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...analysis import runs
+from ...analysis.ranking import spearman
 from ..measures import Measure, experiments, heads
 from ..parameter_counts import attention_parameters
 from ..published import Published
@@ -20,7 +21,7 @@ ROUND = 0.1  # "about" allows for a tenth
 
 def order(sources: Sources, published: Published) -> Iterator[Claim]:
     weights = published.frame("weights").merge(published.frame("table1"), on="block")
-    rho = float(np.corrcoef(weights["weight"].rank(), weights["knn"].rank())[0, 1])
+    rho = float(spearman([weights["weight"]], [weights["knn"]])[0])
     about = {
         "key": "order",
         "claim": "The trained head's weights follow the probe's order of the blocks",
