@@ -50,7 +50,7 @@ class Prior:
     @classmethod
     def from_json(cls, found: dict[str, Any], place: str = "prior") -> "Prior":
         """InputError, naming the place: an unknown kind or constant, counts that cannot be."""
-        if found.get("kind") not in FAMILIES:
+        if str(found.get("kind")) not in FAMILIES:
             raise InputError(f"{place}: no prior of kind {' or '.join(FAMILIES)} found. Another JSON file?")
         return cls(Counts.from_json(found, place), make_family(found["kind"], found.get("constants") or {}))
 

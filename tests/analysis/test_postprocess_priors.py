@@ -147,6 +147,7 @@ def test_a_prior_survives_its_file(tmp_path_factory, seed, kind, soft):
     ("change", "message"),
     [
         (lambda found: found.update(kind="bayes"), "no prior of kind laplace or shrunk"),
+        (lambda found: found.update(kind=["laplace"]), "no prior of kind laplace or shrunk"),
         (lambda found: found.update(constants={"alpha": 1}), "constants {'alpha': 1} found"),
         (lambda found: found.pop("cells"), "no table of sites and hours"),
         (lambda found: found["cells"][0].update(hour=24), "impossible counts"),

@@ -181,6 +181,8 @@ def test_gallery_draws_what_the_folder_holds(run, tmp_path):
     first = {path.name: path.read_bytes() for path in gallery.save(run)}
     assert len(first) == 10
     again = {f"{name}.png": gallery.save_png(run, name).read_bytes() for name in gallery.drawable(run)}
+    again |= {path.name: path.read_bytes() for path in gallery.save(run, ["similarity"])}  # its PDF too
+    assert len(again) == 6
     assert again.items() <= first.items()
     table(6, ["knn"]).to_csv(tmp_path / "readouts.csv", index=False)
     assert gallery.drawable(tmp_path) == ("readouts",)
