@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from . import InputError
 from .files import KEPT, check_parents, explained, write_bytes, write_json
 from .locks import Lock, Locked
+from .progress import Log
 
 DRAFT = ".unfinished-"
 
@@ -57,6 +58,25 @@ class OutputFolder:
     path: Path
     kind: Kind
 
+    def done(self, overwrite: bool, differing: Callable[[dict], str], log: Log) -> bool:
+        """Whether the very results that are asked for are here, finished; then the log hears that nothing is done.
+
+        Args:
+            overwrite: whether they are to be made anew, whatever is here.
+            differing: what the results of an index have otherwise than asked for, in words; "" where they are the same.
+            log: hears one line.
+
+        Raises:
+            InputError: finished results, but others; a folder of another command.
+        """
+        if overwrite or not (self.path.is_dir() and self._finished(self.owned())):
+            return False
+        if what := differing(read_index(self.path / self.kind.index)):
+            raise self._taken(what)
+        self._clear_up()
+        log(f"{self.path}: already done, nothing is computed; --overwrite runs it again.")
+        return True
+
     def check(self, overwrite: bool, planned: Iterable[str] = ()) -> None:
         """Accept or refuse the folder before anything is computed. No result is changed.
 
@@ -75,11 +95,9 @@ class OutputFolder:
                 raise InputError(f"{path}: expected a folder, got {what}.")
             check_parents(path)
         owned = self.owned()
-        if owned is not None and not overwrite and not read_index(path / self.kind.index).get("unfinished"):
+        if not overwrite and self._finished(owned):
             self._clear_up()
-            raise InputError(
-                f"{path}: expected a new folder, got {self.kind.what}. Use --overwrite to replace the results in it."
-            )
+            raise self._taken()
         self.refuse_foreign(owned or (), [*(name for name in self.kind.written if "*" not in name), *planned])
         if owned is None and not overwrite:
             expected = (*self.kind.kept, DRAFT, ".")
@@ -89,6 +107,16 @@ class OutputFolder:
                     f"{path}: expected a new folder, got other files ({', '.join(others[:3])}). With --overwrite they "
                     "stay where they are."
                 )
+
+    def _finished(self, owned: tuple[str, ...] | None) -> bool:
+        return owned is not None and not read_index(self.path / self.kind.index).get("unfinished")
+
+    def _taken(self, differing: str = "") -> InputError:
+        why = f" ({differing})" if differing else ""
+        return InputError(
+            f"{self.path}: expected a new folder, got {self.kind.what}{why}. Use --overwrite to replace the results "
+            "in it."
+        )
 
     def owned(self) -> tuple[str, ...] | None:
         """Files that are ours, as paths relative to the folder; None where no finished results are.
@@ -267,6 +295,16 @@ def read_index(path: Path) -> dict:
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}. Another program's file? {KEPT}")
     return found
+
+
+def first_difference(there: Mapping[str, object], asked: Mapping[str, object]) -> str:
+    """The first setting that results were made with otherwise than asked for: "k: 5 there, 7 asked for"; "" if none."""
+    for name, value in json.loads(json.dumps(asked)).items():
+        if name not in there:
+            return f"made by another version, which knew no {name}"
+        if there[name] != value:
+            return f"{name}: {there[name]} there, {value} asked for"
+    return ""
 
 
 def listed(index: dict) -> tuple[str, ...]:

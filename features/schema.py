@@ -5,7 +5,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set, Sized
 from contextlib import suppress
 from dataclasses import fields
 from difflib import get_close_matches
@@ -156,6 +156,7 @@ def checked(function: Function) -> Function:
     """The function, with every argument of a simple type held against its annotation before it is called."""
     signature = inspect.signature(function)
     kinds = {name: kind for name, kind in function.__annotations__.items() if _is_simple(kind)}
+    several = {name for name, kind in function.__annotations__.items() if name not in kinds and _is_sequence(kind)}
 
     @wraps(function)
     def call(*args: Any, **given: Any) -> Any:
@@ -167,8 +168,11 @@ def checked(function: Function) -> Function:
             near = get_close_matches(odd, signature.parameters, n=1)
             meant = f". Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{function.__name__}() {error}{meant}") from None
-        for name in kinds.keys() & bound.arguments.keys():
-            bound.arguments[name] = setting(name, kinds[name], bound.arguments[name])
+        for name, value in bound.arguments.items():
+            if name in kinds:
+                bound.arguments[name] = setting(name, kinds[name], value)
+            elif name in several and (isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Sized)):
+                raise InputError(f"`{name}` must be a sequence such as a list, got {_shown(value)}.")
         return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
@@ -227,10 +231,17 @@ def _is_simple(kind: Any) -> bool:
     return all(one in (str, int, float, bool, Path, type(None), *several) for one in _alternatives(kind))
 
 
+def _is_sequence(kind: Any) -> bool:
+    return all(typing.get_origin(one) is Sequence for one in _alternatives(kind))
+
+
 def _native(value: Any) -> Any:
     """A NumPy scalar or array as Python's own."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _shown(value: object) -> str:
-    return shorten(repr(value), 80, placeholder=" ...")
+    """A value of a type of Python's or NumPy's; of others the type alone, as they may show themselves at length."""
+    if type(value).__module__ in ("builtins", "pathlib", "numpy"):
+        return shorten(repr(value), 80, placeholder=" ...")
+    return f"a {type(value).__name__}"

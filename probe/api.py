@@ -176,6 +176,9 @@ def extract(
         log(str(backbone.device_check))
     if dry_run:
         return estimate(backbone, recordings, open_s=time.perf_counter() - begun, price=price, **asked.how)
-    return extract_recordings(
-        backbone, recordings, Path(output or ""), overwrite=overwrite, progress=progress, **asked.how
-    )
+    store = Path(output or "")
+    before = store.stat().st_mtime_ns if store.is_file() else None
+    done = extract_recordings(backbone, recordings, store, overwrite=overwrite, progress=progress, **asked.how)
+    if before == store.stat().st_mtime_ns:
+        log(f"{store}: already done, nothing is computed")
+    return done

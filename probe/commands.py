@@ -182,11 +182,8 @@ def demo(
         return
     if soundscapes is not None:
         raise InputError(f"--soundscapes {soundscapes}: wanted together with --competition, a sweep has none")
-    from .sweep.run_folder import prepare
-
     species, clips = species or 30, clips or 20
-    prepare(output, overwrite, ())
-    audio = demo.write_audio(output, species, clips, seed, say)
+    audio = demo.write_audio(output, species, clips, seed, overwrite, say)
     given = {"classes": species, "per_class": clips, "group_regex": demo.GROUP_REGEX}
     rank_and_tell(demo.WREN, audio, output, False, overwrite=overwrite, seed=seed, **given)
 

@@ -14,14 +14,19 @@ from ..features.recordings import read_recordings
 from ..features.synthetic.clips import write_dataset
 from ..features.synthetic.competition import DEFAULT, write_competition
 from .assets import WREN
+from .sweep.run_folder import prepare
 
 GROUP_REGEX = r"^(R\d+)-"  # made-up recordists; see features/synthetic/clips
 
 
-def write_audio(run: Path, species: int, clips: int, seed: int, say: Callable[[str], None]) -> Path:
-    """The demo's clips in `RUN-audio` beside the run: class folders of 5-s clips at 32 kHz, kept for the next time."""
+def write_audio(run: Path, species: int, clips: int, seed: int, overwrite: bool, say: Callable[[str], None]) -> Path:
+    """The demo's clips in `RUN-audio` beside the run: class folders of 5-s clips at 32 kHz, kept for the next time.
+
+    InputError: they are not there yet, and the sweep that they are for would refuse the run folder.
+    """
     folder = run.with_name(f"{run.name}-audio") / f"{species}x{clips}-seed{seed}"
     if not folder.exists():
+        prepare(run, overwrite, ())
         say(f"making {species} species x {clips} clips")
         half = folder.with_name(folder.name + ".part")
         write_dataset(half, n_species=species, clips_per_species=clips, seed=seed)

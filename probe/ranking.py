@@ -12,7 +12,7 @@ from ..analysis import readouts
 from ..analysis.readout_ranking import ReadoutRanking, rank_readouts
 from ..features import InputError
 from ..features.recordings import assign_folds
-from ..features.schema import Words, check_choice, checked, comma_text, forwards
+from ..features.schema import Words, check_choice, check_least, check_seed, checked, comma_text, forwards
 from ..features.store import FeatureStore
 from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
@@ -85,16 +85,23 @@ def rank(
         raise InputError(f"`features` must be arrays by tap, {{tap: [n, d]}}, got {type(features).__name__}.")
     if not features:
         raise InputError("rank: no features found, at least one tap is needed.")
+    if odd := [tap for tap in features if not isinstance(tap, str)]:
+        raise InputError(f"`features` must have names of taps that are text, got {odd[0]!r}.")
     check_choice("score", score, Settings.CHOICES["score"])
+    check_seed(seed)
+    check_least("k", k, 1)
     names = readouts.parse(comma_text("readout", readout))
     many = [(row,) if isinstance(row, str) or not isinstance(row, Iterable) else tuple(row) for row in labels]
-    if empty := [i for i, row in enumerate(many) if not row]:
-        raise InputError(f"rank: row {empty[0]} has no label. Leave such rows out?")
-    if groups is not None and len(groups) != len(many):
-        raise InputError(f"rank: {len(groups)} groups, {len(many)} labels. Were rows left out?")
+    _check_filled("label", many)
+    for what, given in (("group", groups), ("fold", folds)):
+        if given is not None:
+            if len(given) != len(many):
+                raise InputError(f"rank: {len(given)} {what}s, {len(many)} labels. Were rows left out?")
+            _check_filled(what, [(one,) for one in given])
     first = [str(row[0]) for row in many]
-    for tap, x in features.items():
-        if len(x) != len(many):
+    arrays = {tap: _array(tap, x) for tap, x in features.items()}
+    for tap, x in arrays.items():
+        if x.ndim and len(x) != len(many):
             raise InputError(f"rank: {len(x)} rows at tap {tap!r}, {len(many)} labels. Were rows left out?")
     if score == "auto":
         score = "top1" if all(len(row) == 1 for row in many) else "auc"
@@ -102,8 +109,8 @@ def rank(
         folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
     targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))
     scores: dict[tuple[str, str], np.ndarray] = {}
-    for tap, x in features.items():
-        found = readouts.out_of_fold_all(names, np.asarray(x), targets, np.asarray(folds), k)
+    for tap, x in arrays.items():
+        found = readouts.out_of_fold_all(names, x, targets, np.asarray(folds), k)
         scores |= {(tap, name): found[name] for name in names}
     reference = last_before_classifier(tuple(features)) if reference is None else reference
     ranking = rank_readouts(
@@ -116,6 +123,22 @@ def rank(
         n_folds=len(set(folds)),
     )
     return RankedFeatures(ranking, conclude(ranking, k))
+
+
+def _array(tap: str, x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise InputError(f"rank: tap {tap!r} must be [n, d], got rows of several lengths.") from None
+
+
+def _check_filled(what: str, rows: Sequence[Sequence[Any]]) -> None:
+    """InputError where a row has nothing, or something that is missing (None, NaN, empty text)."""
+    for i, row in enumerate(rows):
+        odd = [one for one in row if (pd.api.types.is_scalar(one) and pd.isna(one)) or not str(one).strip()]
+        if odd or not row:
+            got = f", got {odd[0]!r}" if odd else ""
+            raise InputError(f"rank: row {i} has no {what}{got}. Leave such rows out?")
 
 
 @checked
@@ -136,6 +159,8 @@ def rank_stores(stores: Sequence[Path | str], **settings: Any) -> RankedFeatures
         InputError: no clip that all stores hold, two stores of one name, too few clips of a class.
     """
     paths = [Path(path) for path in stores]
+    if not paths:
+        raise InputError("`stores` must name at least one store, got none.")
     if len({path.stem for path in paths}) < len(paths):
         raise InputError(f"{', '.join(map(str, paths))}: two stores of one name, so their taps cannot be told apart.")
     tables, features = [], []

@@ -82,9 +82,9 @@ def test_a_failing_extract(work, words):
 def test_another_sweep_takes_the_place_of_a_finished_one(work):
     (work / "run" / "figures" / "thesis.png").write_text("theirs")
     (work / "run" / "notes.txt").write_text("theirs")
-    words = ("sweep", work / "m.onnx", work / "clips", "-o", work / "run", "--projection", "pca")
+    words = ("sweep", work / "m.onnx", work / "clips", "-o", work / "run", "--taps", "block_01,embedding")
     assert birdprobe(*words)[0] == 1
-    code, text = birdprobe(*words, "--overwrite", "--taps", "block_01,embedding")
+    code, text = birdprobe(*words, "--overwrite")
     assert code == 0, text
     after = tree(work / "run")
     assert after["figures/thesis.png"] == after["notes.txt"] == b"theirs"

@@ -121,6 +121,8 @@ def _checked(readouts, x, targets):
             f"{place}: expected features {form} and targets bool [n, K], got {x.shape} and {targets.dtype} "
             f"{targets.shape}. {cause}"
         )
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"read-outs: expected features that are real numbers, got {x.dtype}.")
     if not np.isfinite(x).all():
         raise InputError("read-outs: expected numbers, got features that are not finite. Overflow in float16?")
     return x, targets

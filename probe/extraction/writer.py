@@ -86,6 +86,12 @@ def stale(path: Path, sample_rate: int, clips: ClipBatch) -> bool:
     with FeatureStore.open(path) as store:
         if any("not complete" not in fault for fault in store.check()):
             return True
+    return readable_again(path, sample_rate, clips)
+
+
+def readable_again(path: Path, sample_rate: int, clips: ClipBatch) -> bool:
+    """Whether clips that a store skipped can be read now."""
+    with FeatureStore.open(path) as store:
         skipped = [clips.clips[number - clips.first] for number in store.skipped()["clip"]]
     for clip in skipped:
         try:

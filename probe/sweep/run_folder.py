@@ -18,6 +18,7 @@ from ...features.store import FeatureStore
 from ..extraction.extract import Extraction
 from ..runtime.backbone import Backbone
 
+FEATURES, TEST = "features.h5", "test.h5"  # in RUN, beside control.h5
 TABLES = (
     "ranking.csv",
     "ranking.md",

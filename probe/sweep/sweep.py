@@ -18,6 +18,7 @@ from typing import Any
 
 import onnxruntime
 
+from ...features.output_folder import OutputFolder
 from ...features.progress import Log, Progress, listener
 from ...features.schema import checked, forwards
 from ..extraction.extract import Extraction, extract, publish
@@ -26,12 +27,12 @@ from .control import STORE as CONTROL
 from .control import check_trained, extract_control, study_control
 from .data import Data, read_data
 from .ranking import describe_result, projection_used, rank_cached
+from .rerun import differing
 from .result import SweepResult
-from .run_folder import describe_audio, describe_model, describe_skipped, finish, prepare, write
+from .run_folder import FEATURES, KIND, TEST, describe_audio, describe_model, describe_skipped, finish, prepare, write
 from .settings import Settings
 from .studies.finding import joined
 
-FEATURES, TEST = "features.h5", "test.h5"  # in RUN, beside CONTROL
 LATER = ("sklearn.decomposition", "matplotlib.figure")  # slow to import, and the first forward passes need none of it
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 
@@ -56,8 +57,9 @@ def sweep(
     Args:
         model: an ONNX file that takes a waveform, or a name of `birdprobe models`.
         audio: a folder with a sub-folder per class, a CSV manifest, or a BirdCLEF folder.
-        output: the run folder. An unfinished run of the same settings is resumed; a finished one is refused unless
-            `overwrite`, and replaced only when the new one is whole.
+        output: the run folder. An unfinished run of the same settings is resumed. A finished one is returned as it is
+            where settings, model and recordings are the same; another is refused unless `overwrite`, and replaced only
+            when the new one is whole.
         test: other labelled recordings, such as soundscapes: read-outs are fitted on `audio` and scored there too.
         overwrite: replace a finished run; features are kept where their key still fits, since they are a cache.
         progress: lines and bars on stderr; False: warnings alone.
@@ -73,16 +75,19 @@ def sweep(
     Raises:
         InputError: anything wrong with what the user gave; nothing that was there before is lost.
     """
-    log = listener(log, progress)
-    result = run_sweep(
-        Path(model), Path(audio), Path(output), Settings(**settings), test=test, overwrite=overwrite,
-        progress=progress, log=log, command=command,
-    )  # fmt: skip
-    if draw:
+    log, run, asked = listener(log, progress), Path(output), Settings(**settings)
+    asked.check()
+    inputs = (Path(model), Path(audio))
+    done = OutputFolder(run, KIND).done(overwrite, lambda there: differing(run, there, *inputs, test, asked), log)
+    if not done:
+        run_sweep(*inputs, run, asked, test=test, overwrite=overwrite, progress=progress, log=log, command=command)
+    result = SweepResult(run)
+    if draw and not (done and result.report.exists()):
         log("drawing")
-        draw_run(result.path, log, progress)
-    finish(result.path)
-    return SweepResult(result.path)
+        draw_run(run, log, progress)
+    if not done:
+        finish(run)
+    return SweepResult(run)
 
 
 def draw_run(run: Path, log: Log, progress: bool = True) -> None:
@@ -120,9 +125,8 @@ def run_sweep(
     log: Log = lambda line: None,
     command: str = "",
 ) -> SweepResult:
-    """`sweep` without its pictures: arguments as there, the settings as one record."""
+    """`sweep` without its pictures, for checked settings; a finished run is refused unless `overwrite`."""
     started = time.perf_counter()
-    settings.check()
     wanted = {FEATURES: True, TEST: test is not None, CONTROL: settings.control}
     folder, replaced = prepare(run, overwrite, [name for name, used in wanted.items() if used])
     data = read_data(audio, test, settings)
@@ -151,6 +155,7 @@ def run_sweep(
         "model": describe_model(backbone),
         "audio": describe_audio(audio, found.units, found.rows),
         "settings": asdict(settings) | projection_used(settings, found.projected),
+        "asked": {"projection": settings.projection},
         **describe_result(data, extraction, tested, found),
         "skipped": describe_skipped(extraction),
         "versions": {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}

@@ -14,17 +14,19 @@ import pandas as pd
 
 from ....analysis import readouts
 from ....analysis.readout_ranking import Cell, rank_readouts
+from ....analysis.runs import ANSWER
 from ....features import InputError
-from ....features.csv_files import write_csv
-from ....features.files import write_json, write_text
+from ....features.csv_files import read_csv, write_csv
+from ....features.files import read_json, write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
 from ...notebook import as_html
-from ..result import Answer, SweepResult
+from ..result import Answer
 from ..settings import Settings
 from .conclusion import conclude_models
-from .pairing import PairedRuns, Run, pair_runs
+from .pairing import PairedRuns, Run, pair_runs, paths_of
+from .rerun import content_of, differing
 from .tables import best_of_models, describe, page, readouts_table, short_summary, summary, taps_table
 
 FIGURE = "models"
@@ -57,6 +59,15 @@ class Comparison:
     answer: Answer
     warnings: tuple[str, ...] = ()
     path: Path | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> "Comparison":
+        """A finished one, from its folder."""
+        table, taps = (read_csv(path / name) for name in ("readouts.csv", "ranking.csv"))
+        taps = taps.astype({"index": "Int64", "stage": "Int64", "macs": float, "macs_per_s": float})
+        taps = taps.fillna({f"{use}_readout": "" for use in readouts.USES})
+        warnings = read_json(path / "config.json", {"warnings": list})["warnings"]
+        return cls(table, taps, Answer(read_json(path / "answer.json", ANSWER)), tuple(warnings), path)
 
     @property
     def sentence(self) -> str:
@@ -106,7 +117,7 @@ def compare(
         runs: folders of finished sweeps, or sweeps: at least two, on the same clips. Folds and neighbours are the
             first one's. After it also stores, such as imported ones: of each clip the mean over the windows that
             share time with it.
-        output: the folder to write, or None.
+        output: the folder to write, or None. A finished comparison there is returned where it is the very same.
         readout: read-outs as `--readout` takes them: "all", or names with commas or in a list.
         score: "top1", "auc" or "cmap"; "auto" takes what the runs were ranked by, where they agree, else top-1 for
             clips with one label each and macro ROC-AUC for others.
@@ -127,13 +138,15 @@ def compare(
     log = listener(log, progress)
     readout = comma_text("readout", readout)
     names = check_options(readout, score)
-    if isinstance(runs, str | Path | SweepResult):
-        raise InputError(f"`runs` must be a sequence of at least two sweeps, got {runs!r}.")
+    paths = paths_of(runs)
     folder = None if output is None else OutputFolder(Path(output), KIND)
+    asked = {"readout": readout, "score": score, "seed": seed}
     if folder is not None:
+        if folder.done(overwrite, lambda there: differing(there, asked, paths), log):
+            return Comparison.open(folder.path)
         folder.check(overwrite)
     log(f"reading {len(runs)} runs")
-    paired = pair_runs(runs)
+    paired = pair_runs(paths)
     metric = metric_of(score, paired)
     log(f"{len(paired.table)} {paired.unit}s of {len(paired.classes)} classes in {len(paired.models)} runs")
     scores, cells = score_models(paired, names, progress)
@@ -150,8 +163,8 @@ def compare(
     found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder.path if folder else None)
     if folder is None:
         return found
-    asked = {"readout": readout, "score": score, "seed": seed, "k": paired.first.probed.k, "unit": paired.unit}
-    write(folder, found, paired, command, {"settings": asked, "readouts": list(names), "score": metric})
+    settings = asked | {"k": paired.first.probed.k, "unit": paired.unit}
+    write(folder, found, paired, command, {"settings": settings, "readouts": list(names), "score": metric})
     if draw:
         from ....figures.gallery import save
 
@@ -173,7 +186,7 @@ def write(folder: OutputFolder, found: Comparison, paired: PairedRuns, command: 
     """The files of a comparison. asked: what was asked for and how it was understood, for config.json."""
     config = {
         "command": command,
-        "models": [describe(model) for model in paired.models],
+        "models": [describe(model) | {"content": content_of(model.path)} for model in paired.models],
         **asked,
         "items": {name: found.answer[name] for name in ("n", "n_groups")} | {"classes": len(paired.classes)},
         "grouping": paired.first.probed.grouping,

@@ -108,12 +108,12 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     label and fold are those of the first run. InputError: fewer than two runs, one twice, no finished sweep, clips with
     windows, windows of different lengths, labels that disagree, no item in common.
     """
-    paths = [run.path if isinstance(run, SweepResult) else Path(run) for run in runs]
+    paths = paths_of(runs)
     if len(paths) < 2:
         raise InputError(f"compare: {len(paths)} run found, at least two wanted.")
-    if len({path.resolve() for path in paths}) < len(paths):
-        twice = next(path for path, n in Counter(p.resolve() for p in paths).items() if n > 1)
-        raise InputError(f"{twice}: the same run is given twice, different ones wanted.")
+    read = Counter((path / "features.h5" if path.is_dir() else path).resolve() for path in paths)
+    if twice := next((path for path, n in read.items() if n > 1), None):
+        raise InputError(f"{twice}: the same run is given twice (a run's own store is the run), different ones wanted.")
     sources, told = read_all(paths)
     check_units(sources)
     rows = common_rows(sources)
@@ -126,6 +126,13 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     classes = tuple(sorted(set(table["label"])))
     targets = multi_hot(list(models[0].labels["labels"]), classes)
     return PairedRuns(models, table, targets, classes, (*told, *warnings_of(models)))
+
+
+def paths_of(runs: Sequence[Run]) -> list[Path]:
+    """Where the runs are. InputError: one that is neither a sweep nor a path."""
+    if odd := [run for run in runs if not isinstance(run, str | Path | SweepResult)]:
+        raise InputError(f"`runs` must be sweeps or paths, got {type(odd[0]).__name__}.")
+    return [run.path if isinstance(run, SweepResult) else Path(run) for run in runs]
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
