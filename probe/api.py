@@ -7,7 +7,7 @@ from typing import Any
 
 from ..features import InputError
 from ..features.files import check_new
-from ..features.progress import Log, listener
+from ..features.progress import Log, listener, say
 from ..features.recordings import choose
 from ..features.schema import Words, checked, comma_text, forwards
 from ..features.spelling import is_there
@@ -99,7 +99,7 @@ def open_backbone(
             not there or whose numbers are off.
     """
     there = find_device(device, precision)
-    return Backbone.open(
+    backbone = Backbone.open(
         model,
         comma_text("taps", taps),
         comma_text("pool", pool),
@@ -112,6 +112,9 @@ def open_backbone(
         device=there,
         without=without,
     )
+    for line in backbone.warnings:
+        say(f"warning: {line}")
+    return backbone
 
 
 @checked

@@ -92,7 +92,7 @@ def extract(
         raise InputError(f"{path}: a folder, wanted the name of a store")
     key = key_of(backbone, selection, seed, dtype, playback)
     narrow = narrow_band([clip.path for clip in clips.clips], backbone.sample_rate, playback)
-    noted = (narrow,) if narrow else ()
+    noted = (*backbone.warnings, *([narrow] if narrow else []))
     meta = meta_of(backbone, recordings, noted)
     settings = Settings(selection, seed, batch_size or backbone.best_batch, playback)
     with Lock(path):

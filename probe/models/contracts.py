@@ -8,6 +8,7 @@ birdprobe's own files and the two contracts that are known by shape are read in 
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import onnx
 
 from ...features import InputError
 from ..graph.load import audio_input, input_dims
+from ..runtime.input_spec import recognise
 from . import registry
 
 RATES = ("sample_rate", "sampling_rate", "samplerate", "audio_sample_rate")
@@ -59,6 +61,18 @@ def completed(
     if said.sample_rate and seconds and length not in (None, round(said.sample_rate * seconds)):
         seconds = None  # the graph's own length counts
     return said.sample_rate, seconds, normalise or said.normalise
+
+
+def told_otherwise(model: onnx.ModelProto, path: Path, sample_rate: int | None) -> tuple[str, ...]:
+    """A warning where a rate is told, in Hz, and the file is known to take another; () elsewhere."""
+    preset, rate, _, _ = recognise(model)
+    with suppress(InputError):  # metadata that are damaged: then the flag is the remedy
+        said = said_of(model, path)
+        preset, rate = (said.by, said.sample_rate) if said.sample_rate else (preset, rate)
+    if None in (rate, sample_rate) or rate == sample_rate:
+        return ()
+    known = f"the model is known to take {rate} Hz ({preset})"
+    return (f"{path.name}: --sample-rate {sample_rate} is used as given, but {known}. Leave it out?",)
 
 
 def _length(model: onnx.ModelProto) -> int | None:

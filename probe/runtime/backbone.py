@@ -36,8 +36,9 @@ class Backbone:
     rules' text. folding: what was done to the front end; without: the passes switched off.
     frontend: what makes the spectrogram, where the file wants one; inputs: values of its other inputs.
     batch: windows a call that the graph is fixed to, None where it takes any number. threads: of the session, None for
-    one per core. random_weights: the seed of an untrained control, else None. device_check: how far the device is from
-    the CPU in float32, None on the latter. cost: tap -> milliseconds a window up to it on the CPU, none if not timed.
+    one per core. random_weights: the seed of an untrained control, else None. warnings: where it is fed otherwise than
+    is known of the file. device_check: how far the device is from the CPU in float32, None on the latter. cost: tap ->
+    milliseconds a window up to it on the CPU, none if not timed.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Backbone:
     frontend: str | None
     inputs: tuple[str, ...]
     random_weights: int | None
+    warnings: tuple[str, ...]
     device: Device
     device_check: DeviceCheck | None
     cost: dict[str, Timing]
@@ -125,6 +127,7 @@ class Backbone:
             frontend=front.text if front else None,
             inputs=tuple(inputs),
             random_weights=untrained,
+            warnings=input_spec.warnings,
             device=device,
             device_check=check,
             cost=cost,

@@ -37,12 +37,13 @@ LONGEST_WINDOW_S = 3600  # an hour in one piece: beyond, a batch of windows fits
 @dataclass(frozen=True)
 class InputSpec:
     """How a model is fed. preset: `perch-v2`, `birdnet-v2.4`, a member's name or None; sample_rate in Hz, window in
-    samples."""
+    samples; warnings: where it was told otherwise than the file says."""
 
     preset: str | None
     sample_rate: int
     window_samples: int
     normalise: str
+    warnings: tuple[str, ...] = ()
 
 
 def random_weights(model: onnx.ModelProto) -> int | None:

@@ -9,10 +9,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+import birdprobe as bp
 from birdprobe.features import InputError
+from birdprobe.probe.assets import WREN
 from birdprobe.probe.runtime.backbone import Backbone, sha256
 from birdprobe.probe.runtime.sessions import audio_like, open_session
 from birdprobe.probe.surgery.batch_axis import free_batch
+from tests.tiny import tiny_dataset
 from tests.waveform_models import SAMPLES, Builder, convolutional, framed, transformer
 
 BIRDNET = Path(__file__).parents[3] / "shared" / "data" / "birdnet" / "BirdNET_GLOBAL_6K_V2.4.onnx"
@@ -244,3 +247,17 @@ def test_a_pass_is_switched_off_by_name(saved):
     assert all(np.allclose(off(x)[tap], plain(x)[tap], rtol=1e-4, atol=1e-6) for tap in plain.taps)
     with pytest.raises(InputError, match="passes to switch off must be one of transforms, chains, scales, got 'mel'"):
         opened(path, without=["mel"])
+
+
+def test_a_rate_that_is_not_the_models_own_is_told(tmp_path, capsys):
+    backbone = bp.open_backbone(WREN, "embedding", sample_rate=16_000)
+    (line,) = backbone.warnings
+    assert "--sample-rate 16000 is used as given, but the model is known to take 32000 Hz" in line
+    assert capsys.readouterr().err == f"warning: {line}\n"
+    assert not bp.open_backbone(WREN, "embedding", sample_rate=32_000).warnings
+    assert not bp.open_backbone(WREN, "embedding").warnings
+    extracted = bp.extract(
+        WREN, tiny_dataset(tmp_path / "audio", 2, 1), tmp_path / "f.h5", taps="embedding", sample_rate=16_000,
+        select="first", progress=False,
+    )  # fmt: skip
+    assert line in extracted.warnings and line in bp.open_store(extracted.store).meta["warnings"]

@@ -110,7 +110,10 @@ def test_sweep_agrees_with_its_own_predictions(swept):
 def test_finished_run_is_refused_without_overwrite(swept, model, audio):
     run, _ = swept
     before = (run / "ranking.csv").read_bytes()
-    assert "--overwrite" in one_line(birdprobe("sweep", model, audio, "-o", run, *OPTIONS, *GROUPS))
+    assert "--overwrite" in one_line(birdprobe("sweep", model, audio, "-o", run, *OPTIONS, *GROUPS, "--k", "3"))
+    assert (run / "ranking.csv").read_bytes() == before
+    done = birdprobe("sweep", model, audio, "-o", run, *OPTIONS, *GROUPS)
+    assert done.returncode == 0 and "already done" in done.stderr and "Report: " in done.stdout
     assert (run / "ranking.csv").read_bytes() == before
 
 

@@ -61,6 +61,33 @@ def test_equal_models_are_not_told_apart():
     assert told["training_free"]["beats_others"] is False and told["training_free"]["others"][0]["beaten"] is False
 
 
+def equal_scores(models, better=()):
+    """The conclusion for models with one tap of the very same scores; those in `better` have better ones by `linear`."""
+    rng = np.random.default_rng(6)
+    targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 40)]
+    same, more = (gain * targets + rng.standard_normal(targets.shape) for gain in (0.5, 3.0))
+    cells = {
+        (f"{model}/t", readout): (more if readout == "linear" and model in better else same).copy()
+        for model in models
+        for readout in ("knn", "linear")
+    }
+    names = {f"{model}/t": (model, "t") for model in models}
+    ranking = rank_readouts(cells, targets, None, {name: name for name in names}, n_boot=20)
+    return conclude_models(ranking, names, 5, "clips")
+
+
+@pytest.mark.parametrize("models", [("wren", "robin"), ("robin", "wren")])
+def test_of_equal_models_none_comes_first(models):
+    found = equal_scores(models)
+    assert (
+        found.lines[0] == f"{' and '.join(models)} are not told apart: for each use their best taps have equal scores."
+    )
+    assert "comes first" not in found.sentence and "level with the best tap of" in found.lines[1]
+    assert "intervals over 40 clips, of one" in found.note
+    ahead = equal_scores(models, better=("robin",))  # level without training, ahead with a linear head
+    assert ahead.lines[0].startswith("robin comes first") and "It depends" not in ahead.sentence
+
+
 @pytest.mark.parametrize("taps", [(6, 1), (3, 3)])
 def test_no_model_is_named_in_more_than_5_of_100_null_comparisons(taps):
     # the model with many taps comes first by luck alone: picking its best one is paid for

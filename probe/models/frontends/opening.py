@@ -4,6 +4,7 @@ What is opened here is what every later step sees: blocks, surgery, timing, pred
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -14,7 +15,7 @@ from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, naming, read
 from ...graph.node_list import NodeList
 from ...runtime.input_spec import InputSpec, declared, known_shape, read_input_spec, waveform_shape
-from ..contracts import completed
+from ..contracts import completed, told_otherwise
 from .frontend import FrontEnd
 from .nodes import Layout, frontend_nodes
 
@@ -84,10 +85,11 @@ def open_waveform(
     """
     front = None if frontend is None else FrontEnd.parse(frontend, sample_rate)
     model = open_model(path, front, inputs, sample_rate, window_s)
+    warnings = () if front else told_otherwise(model, path, sample_rate)
     if front is not None:
         sample_rate, window_s = front.rate, None  # the front end has made it a number of samples
     fed = completed(model, path, sample_rate, window_s, normalise)
-    spec = read_input_spec(model, path.name, *fed)
+    spec = replace(read_input_spec(model, path.name, *fed), warnings=warnings)
     return inline_branches(model, waveform_shape(model, path.name, spec.window_samples)), spec, front
 
 

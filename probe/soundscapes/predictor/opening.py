@@ -11,6 +11,7 @@ from typing import Any
 from ....features import InputError
 from ....features.files import check_file
 from ....features.playback import Playback
+from ....features.progress import say
 from ....features.windows import NORMALISATIONS
 from ...runtime import sessions
 from ...runtime.providers import CPU, Device
@@ -103,6 +104,8 @@ def open_classifier(
         raise InputError(f"activation {activation!r} found, one of {', '.join(ACTIVATIONS)} wanted.")
     labels = read_labels(labels_file)
     model, contract, front = open_waveform(path, frontend, inputs, sample_rate, window_s, normalise)
+    for line in contract.warnings:
+        say(f"warning: {line}")
     session = sessions.open_session(model, threads, spinning=False)
     del model
     widths = {node.name: node.shape[-1] for node in session.get_outputs() if node.shape and len(node.shape) <= 2}

@@ -158,7 +158,8 @@ def compare(
         scores, paired.targets, paired.table["group"].to_numpy(), references, metric, seed=seed,
         n_folds=len(np.unique(paired.table["fold"])),
     )  # fmt: skip
-    answer = Answer(conclude_models(ranking, cells, paired.first.probed.k).to_json())
+    resampled = f"{paired.unit}s" if paired.first.probed.grouping == "none" else "groups"
+    answer = Answer(conclude_models(ranking, cells, paired.first.probed.k, resampled).to_json())
     table = readouts_table(ranking, cells)
     found = Comparison(table, taps_table(paired, table), answer, paired.warnings, folder.path if folder else None)
     if folder is None:

@@ -15,6 +15,7 @@ from ....analysis.readout_ranking import ALPHA, Cell, ReadoutRanking, compare_pa
 from ....analysis.readouts import USES
 from ..conclusion import PUBLISHED, Advice, advise, few_groups
 
+LEVEL = 1e-9  # scores that differ by less are equal
 Names = Mapping[str, tuple[str, str]]  # the ranking's name of a tap -> (model, tap)
 
 
@@ -39,6 +40,11 @@ class Rival:
         """Whether the winner is better beyond chance."""
         return self.difference > 0 and self.p_adjusted < ALPHA
 
+    @property
+    def level(self) -> bool:
+        """Whether the winner's score is no higher at all: it is named first by the order of the runs alone."""
+        return abs(self.difference) < LEVEL
+
 
 @dataclass(frozen=True)
 class ModelAdvice:
@@ -56,6 +62,11 @@ class ModelAdvice:
         """Whether it beats the best tap of every other model beyond chance."""
         return all(rival.beaten for rival in self.rivals)
 
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The model and those that are level with it."""
+        return (self.model, *(rival.model for rival in self.rivals if rival.level))
+
     def to_json(self) -> dict:
         """One part of `answer.json`."""
         rivals = [asdict(rival) | {"beaten": rival.beaten} for rival in self.rivals]
@@ -66,7 +77,8 @@ class ModelAdvice:
 class ModelConclusion:
     """The conclusion of a comparison, `answer.json`; fields as a sweep's conclusion has them.
 
-    references: each model's own last tap before the classifier.
+    references: each model's own last tap before the classifier. resampled: what stands for one in intervals and p:
+    "groups", or the items where no groups are known.
     """
 
     training_free: ModelAdvice | None
@@ -79,6 +91,7 @@ class ModelConclusion:
     n_groups: int
     smallest_p: float
     readouts: tuple[str, ...]
+    resampled: str = "groups"
 
     @property
     def uses(self) -> dict[str, ModelAdvice]:
@@ -106,9 +119,10 @@ class ModelConclusion:
     @property
     def note(self) -> str:
         """What scores, intervals and p-values are: an interval may leave out 0 where p is large."""
+        over = f"{self.n_groups} {self.resampled}"
         return (
-            f"Scores: {wording.SCORES[self.metric]}; brackets: 95 % intervals over {self.n_groups} groups, of one "
-            "score or difference alone; p: family-wise, over all pairs of cells that could have been picked."
+            f"Scores: {wording.SCORES[self.metric]}; brackets: 95 % intervals over {over}, of one score or difference "
+            "alone; p: family-wise, over all pairs of cells that could have been picked."
         )
 
     def to_json(self) -> dict:
@@ -119,9 +133,12 @@ class ModelConclusion:
 
     def _headline(self) -> str:
         parts = list(self.uses.values())
-        firsts = list(dict.fromkeys(part.model for part in parts))
-        if not firsts:
+        if not parts:
             return ""
+        everywhere = [model for model in self.references if all(model in part.leaders for part in parts)]
+        if len(everywhere) > 1:
+            return f"{' and '.join(everywhere)} are not told apart: for each use their best taps have equal scores."
+        firsts = everywhere or list(dict.fromkeys(part.model for part in parts))
         if len(firsts) > 1:
             return f"It depends on the use: {firsts[0]} without training, {firsts[1]} with a linear head."
         others = "the other model" if len(self.references) == 2 else "every other model"
@@ -142,6 +159,8 @@ class ModelConclusion:
         if near.beaten:
             rest = f" and those of the other {len(part.rivals) - 1}" if len(part.rivals) > 1 else ""
             told += f"; it beats the best tap of {which} by {gain} ({p}){rest}"
+        elif near.level:
+            told += f", level with the best tap of {which}, {gain}"
         else:
             told += f"; {gain} against the best tap of {which}, not beyond chance ({p})"
         last = self.references[part.model]
@@ -157,10 +176,11 @@ class ModelConclusion:
         return wording.readout_name(readout, self.k)
 
 
-def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConclusion:
+def conclude_models(ranking: ReadoutRanking, names: Names, k: int, resampled: str = "groups") -> ModelConclusion:
     """The conclusion of a ranking over several models, each tap against its own model's last one.
 
-    names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, for the words.
+    names: the ranking's name of a tap -> (model, tap). k: neighbours of the k-NN read-outs, resampled: what the groups
+    are, both for the words.
     """
     known = tuple(dict.fromkeys(ranking.table["readout"]))
     uses = {use: [name for name in every if name in known] for use, every in USES.items()}
@@ -178,6 +198,7 @@ def conclude_models(ranking: ReadoutRanking, names: Names, k: int) -> ModelConcl
         n_groups=ranking.n_groups,
         smallest_p=ranking.smallest_p,
         readouts=known,
+        resampled=resampled,
     )
 
 
