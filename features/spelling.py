@@ -1,7 +1,9 @@
-"""Names of files as text: one spelling for what macOS and Linux write differently, and bytes that are no text."""
+"""Names and counts as text: one spelling for what macOS and Linux write differently, and bytes that are no text; and
+`1 file is`, `3 files are`."""
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -39,6 +41,33 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # a name too long, a byte 0
         return False
+
+
+def some(names: Sequence[str], n: int = 3) -> str:
+    """The first n names, quoted, and how many more there are: for messages."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(f"'{name}'" for name in names[:n]) + more
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 clip", "3 clips", "2 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{plural if count != 1 else ''}"
+
+
+def spanned(taps: Sequence[str]) -> str:
+    """Names in order by the first and the last: "26 taps block_00..logits", "1 tap embedding"."""
+    return f"{counted(len(taps), 'tap')} {'..'.join(dict.fromkeys((taps[0], taps[-1])))}"
+
+
+def agree(count: int, one: str, more: str) -> str:
+    """The form of a verb or pronoun that goes with a count: agree(n, "is", "are")."""
+    return one if count == 1 else more
+
+
+def share(count: int, total: int, noun: str, one: str, more: str) -> str:
+    """A part of a whole with its verb: "1 of 62 files is", "2 of 62 files are", "1 of 1 file is"."""
+    return f"{count} of {counted(total, noun)} {agree(count, one, more)}"
 
 
 def _alike(folder: Path, name: str) -> str:

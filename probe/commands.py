@@ -79,6 +79,7 @@ def extract(
     **given,
 ) -> None:
     """Cache every tap of MODEL for all windows of AUDIO in one HDF5 store; resumes where it was stopped."""
+    from ..features.spelling import counted
     from .api import Estimate, extract
 
     done = extract(model, audio, output, unlabelled=unlabelled, dry_run=dry_run, price=price, log=say, **plain(given))
@@ -87,7 +88,7 @@ def extract(
         return
     warn(done.warnings)
     warn(f"skipped {s.file}: {s.reason}" for s in done.skipped)
-    print(f"{done.store}: {done.windows} windows of {done.clips} clips")
+    print(f"{done.store}: {counted(done.windows, 'window')} of {counted(done.clips, 'clip')}")
 
 
 @with_options(EXTRACTION | {"classes": (Classes, 30), "per_class": (PerClass, 20)})
@@ -197,7 +198,7 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     config = done.config
     warn(config["warnings"])
     if config["skipped"]:
-        from ..features.recordings.clips import agree, counted, some
+        from ..features.spelling import agree, counted, some
 
         names = [one["file"] for one in config["skipped"]]
         them = agree(len(names), "it with the reason", "them with the reasons")

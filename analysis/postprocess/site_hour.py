@@ -19,7 +19,7 @@ import pandas as pd
 from ...features import InputError
 from ...features.files import check_file, read_json, write_json
 from ...features.recordings import read_recordings
-from ...features.recordings.clips import some
+from ...features.spelling import some
 from .. import predictions
 from . import rows
 from .counts import HOURS, Counts

@@ -10,7 +10,7 @@ from .. import InputError
 from ..decoding.headers import check_plausible
 from ..decoding.pieces import openable
 from ..playback import AS_RECORDED, Playback
-from .clips import agree, counted
+from ..spelling import agree, counted
 
 LOOKED_AT = 1000  # headers, spread over all recordings
 FAR_BELOW = 0.5  # of the rate that the model is fed with

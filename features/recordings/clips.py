@@ -1,6 +1,5 @@
-"""The records: one clip, and the table of clips; and how they are counted in messages: `1 file is`, `3 files are`."""
+"""The records: one clip, and the table of clips."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,25 +40,3 @@ class Recordings:
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(sorted({clip.label for clip in self.clips}))
-
-
-def some(names: Sequence[str], n: int = 3) -> str:
-    """The first n names, quoted, and how many more there are: for messages."""
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(f"'{name}'" for name in names[:n]) + more
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: "1 clip", "3 clips", "2 classes"."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{plural}"
-
-
-def agree(count: int, one: str, more: str) -> str:
-    """The form of a verb or pronoun that goes with a count: agree(n, "is", "are")."""
-    return one if count == 1 else more
-
-
-def share(count: int, total: int, noun: str, one: str, more: str) -> str:
-    """A part of a whole with its verb: "1 of 62 files is", "2 of 62 files are", "1 of 1 file is"."""
-    return f"{count} of {counted(total, noun)} {agree(count, one, more)}"

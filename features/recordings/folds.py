@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .. import InputError
-from .clips import counted, some
+from ..spelling import counted, some
 
 
 def assign_folds(

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import InputError
-from ..spelling import composed, printable
-from .clips import Clip, Recordings, counted, share, some
+from ..spelling import composed, counted, printable, share, some
+from .clips import Clip, Recordings
 from .sources import birdclef, class_folders, lists_soundscapes, manifest, soundscapes, unlabelled
 from .tables.labelled import Labelled, is_audacity, label_files, label_folder, label_table
 from .tables.layouts import parse_columns

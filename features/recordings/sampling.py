@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import InputError
-from .clips import Recordings, agree, counted, some
+from ..spelling import agree, counted, some
+from .clips import Recordings
 
 
 def choose(

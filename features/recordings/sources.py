@@ -10,8 +10,8 @@ from pathlib import Path
 
 from .. import InputError
 from ..audio import SUFFIXES
-from ..spelling import is_text, on_disk, printable
-from .clips import Clip, agree, counted, share, some
+from ..spelling import agree, counted, is_text, on_disk, printable, share, some
+from .clips import Clip
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
 from .tables.labelled import seconds

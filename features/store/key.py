@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from .. import InputError
 from ..playback import Playback
 from ..schema import record
+from ..spelling import counted
 
 DTYPES = ("float32", "float16")
 
@@ -127,9 +128,9 @@ def _shortest(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[str, str]:
     def tell(mine, other):
         extra = [tap for tap in mine if tap not in other]
         if not extra:
-            return f"{len(mine)} taps"
+            return counted(len(mine), "tap")
         shown = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
-        return f"{len(mine)} taps (with {shown})"
+        return f"{counted(len(mine), 'tap')} (with {shown})"
 
     if set(here) == set(there):
         return f"{len(here)} taps", "the same taps in another order"

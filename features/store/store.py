@@ -14,6 +14,7 @@ import pandas as pd
 from .. import InputError
 from ..files import check_regular
 from ..schema import checked, value_of
+from ..spelling import counted, spanned
 from . import file as layout
 from .key import StoreKey
 from .table import ROW_COLUMNS, SKIP_COLUMNS, decode, encode, to_records, to_table
@@ -121,8 +122,8 @@ class FeatureStore:
     # ---- read
 
     def __repr__(self) -> str:
-        held = f"{len(self)} windows" if self._file else "closed"
-        return f"FeatureStore({self.path}: {held}, {len(self.taps)} taps {self.taps[0]}..{self.taps[-1]})"
+        held = counted(len(self), "window") if self._file else "closed"
+        return f"FeatureStore({self.path}: {held}, {spanned(self.taps)})"
 
     def __len__(self):
         """Committed rows."""

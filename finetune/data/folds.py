@@ -8,6 +8,7 @@ import numpy as np
 
 from ...features import InputError
 from ...features.recordings import Clip, Recordings, assign_folds
+from ...features.spelling import counted
 from .targets import multi_hot
 
 NO_CALL = "nocall"  # the label of a clip without a bird; a class only where the columns have it
@@ -68,7 +69,7 @@ def make_folds(recordings: Recordings, n_folds: int = 5, seed: int = 0) -> Folds
         said += f"; {int((~common).sum())} clips of {len(rare)} rare classes with their group, or never held out"
         warnings = (
             *warnings,
-            f"{len(rare)} classes with fewer clips or groups than the {n_folds} folds: {shown}. They are trained on "
+            f"{counted(len(rare), 'class')} with fewer clips or groups than the {n_folds} folds: {shown}. Trained on, "
             "and hardly or never scored.",
         )
     return Folds(clips, np.asarray(of_clip), int(of_clip.max()) + 1, said, tuple(warnings))

@@ -21,8 +21,8 @@ from ...features import InputError
 from ...features.audio import SUFFIXES
 from ...features.recordings import Clip
 from ...features.recordings.class_mapping import map_classes
-from ...features.recordings.clips import some
 from ...features.recordings.taxonomy import taxa_of
+from ...features.spelling import some
 from ...features.store import open_store
 from ...probe.graph.load import load
 from ...probe.models.contracts import labels_of

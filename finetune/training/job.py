@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from ...features import InputError
 from ...features.audio import SUFFIXES
 from ...features.recordings import Clip, Recordings, read_recordings
-from ...features.recordings.clips import some
+from ...features.spelling import counted, some
 from .. import checkpoint
 from ..data.folds import NO_CALL, Folds, label_order, make_folds, without_birds
 from ..data.teacher import Teacher, read_teacher
@@ -88,7 +88,8 @@ class Job:
 
     def said(self) -> tuple[str, ...]:
         """What is trained on, as lines for the user."""
-        about = f"{len(self.folds.clips)} clips, {len(self.labels)} classes, {self.folds.said}"
+        clips, classes = counted(len(self.folds.clips), "clip"), counted(len(self.labels), "class")
+        about = f"{clips}, {classes}, {self.folds.said}"
         return (about, f"teacher: {self.teacher.how}") if self.teacher else (about,)
 
     def notes(self) -> tuple[str, ...]:

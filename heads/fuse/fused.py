@@ -15,6 +15,7 @@ from ...features.files import check_file, check_new, write_bytes
 from ...features.playback import AS_RECORDED
 from ...features.progress import Log, listener, working
 from ...features.schema import checked
+from ...features.spelling import counted
 from ...features.windows import normalise_windows
 from ...probe.graph.load import audio_input, data_files, default_opset
 from ...probe.models.registry import resolve
@@ -115,7 +116,7 @@ def over_windows(members: Members, model: Path, inside: str, about: dict, log: C
     """Heads that read windows one by one."""
     exposed, row = cut(model, members.description.tokens, members.description.store_key)
     ensemble = members.over(list(exposed.outputs))
-    log(f"exporting {members.name}, {len(members.folds)} folds")
+    log(f"exporting {members.name}, {counted(len(members.folds), 'fold')}")
     fused = normalised(splice(exposed, export(ensemble, exposed), len(about["labels"])), inside)
     describe(fused, about)
     log("comparing with the two-step path")
@@ -129,7 +130,8 @@ def over_recordings(members: Members, model: Path, inside: str, about: dict, log
     exposed, row = cut(model, list(dict.fromkeys(wanted)), members.description.store_key)
     head = recordings.RecordingHead(members.over_recordings(list(exposed.outputs)), origin).eval()
     about["sequence"] = recordings.about(head, origin)
-    log(f"exporting {members.name}, {len(members.folds)} folds, recordings of up to {head.ensemble.length} windows")
+    folds = counted(len(members.folds), "fold")
+    log(f"exporting {members.name}, {folds}, recordings of up to {head.ensemble.length} windows")
     fused = normalised(recordings.graft(exposed, head, len(about["labels"])), inside)
     fused = recordings.with_place(fused, head)
     describe(fused, about)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...features.spelling import counted
+
 
 @dataclass(frozen=True)
 class Fused:
@@ -36,8 +38,9 @@ class Fused:
     def __repr__(self) -> str:
         share = 100 * self.size / self.full_size
         together = f"recordings of up to {self.recording} windows; " if self.recording else ""
+        folds = counted(len(self.folds), "fold")
         return (
-            f"{self.path}: {self.head} over {', '.join(self.taps)}, {len(self.folds)} folds averaged; {together}"
+            f"{self.path}: {self.head} over {', '.join(self.taps)}, {folds} averaged; {together}"
             f"{self.size / 1e6:.1f} MB ({share:.0f} % of the model's {self.full_size / 1e6:.1f}); "
             f"within {self.max_abs:.0e} of backbone and head in two steps" + (f"\n{self.cost}" if self.cost else "")
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from ...features import InputError
 from ...features.recordings import assign_folds
 from ...features.schema import check_choice
+from ...features.spelling import agree, counted
 from ...finetune.data.folds import ALWAYS
 from ..dataset import Data, groups_of, known
 
@@ -128,7 +129,8 @@ def _said_of(unseen: np.ndarray, labels: Sequence[str]) -> tuple[str, ...]:
     if not lost:
         return ()
     shown = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-    return (f"{len(lost)} classes lie in one fold: {shown}. No head saw them before it was scored: not scored.",)
+    classes = f"{counted(len(lost), 'class')} {agree(len(lost), 'lies', 'lie')} in one fold"
+    return (f"{classes}: {shown}. No head saw {agree(len(lost), 'it', 'them')} before it was scored: not scored.",)
 
 
 class Batches:

@@ -20,6 +20,7 @@ from ...features import InputError
 from ...features.output_folder import OutputFolder
 from ...features.progress import Progress
 from ...features.recordings.taxonomy import read_groups
+from ...features.spelling import counted
 from ...features.store import FeatureStore
 from ...finetune.checkpoint import save, versions
 from ...finetune.losses import probabilities
@@ -96,7 +97,7 @@ def train(
         data = pseudo_labels.label(data, teacher, pseudo_gate)
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
     warnings = (*data.warnings, *folds.warnings)
-    log(f"{len(data.rows)} windows, {len(data.labels)} classes, {folds.said}")
+    log(f"{counted(len(data.rows), 'window')}, {counted(len(data.labels), 'class')}, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")
     if any(spec.maps_logits for spec in specs):

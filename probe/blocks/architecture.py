@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...features import InputError
 from ...features.schema import record
+from ...features.spelling import counted
 from ..graph.shapes import Shape
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ class Architecture:
 
     def __repr__(self) -> str:
         shown = self.table.drop(columns="tensor").to_string(index=False, formatters={"macs": "{:,}".format})
-        return "\n".join([shown, f"{len(self.blocks)} blocks", *(f"note: {note}" for note in self.notes)])
+        return "\n".join([shown, counted(len(self.blocks), "block"), *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         from ..notebook import as_html
 
-        return as_html([f"{len(self.blocks)} blocks", *self.notes], self.table)
+        return as_html([counted(len(self.blocks), "block"), *self.notes], self.table)
 
     def select(self, text: str) -> tuple[str, ...]:
         """Tap names from the command line's syntax, in graph order and without repeats.

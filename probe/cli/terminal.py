@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...analysis import wording
 from ...features.progress import say
+from ...features.spelling import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def print_blocks(architecture) -> None:
         table.add_row(*row)
     whole = 100 + sum(max(map(len, cells)) for cells in zip(*rows))
     Console(width=None if sys.stdout.isatty() else whole).print(table)
-    print(f"{len(architecture.blocks)} blocks")
+    print(counted(len(architecture.blocks), "block"))
     for note in architecture.notes:
         print(f"note: {note}")
 
@@ -59,7 +60,7 @@ def store_facts(store) -> dict[str, Any]:
 def print_store(store, path: Path) -> None:
     facts = store_facts(store)
     state = "complete" if facts["complete"] else "unfinished"
-    print(f"{path}: {state}, {facts['windows']} windows of {facts['clips']} clips")
+    print(f"{path}: {state}, {counted(facts['windows'], 'window')} of {counted(facts['clips'], 'clip')}")
     print(f"  labels {facts['labels']}, groups {facts['groups']}, skipped clips {facts['skipped']}")
     for name, value in facts["key"].items():
         print(f"  {name}: {value}")
@@ -81,7 +82,8 @@ def print_scores(found: dict) -> None:
     for name, title in (("macro_auc", "macro ROC-AUC"), ("cmap", "cmAP"), ("top1", "top-1")):
         interval = f" [{found[name + '_lo']:.4f}, {found[name + '_hi']:.4f}]" if name + "_lo" in found else ""
         print(f"{title}: {found[name]:.4f}{interval}")
-    print(f"{found['n']} rows, {found['n_files']} recordings, {found['n_scored']} classes scored")
+    rows, files = counted(found["n"], "row"), counted(found["n_files"], "recording")
+    print(f"{rows}, {files}, {counted(found['n_scored'], 'class')} scored")
     if found["left_out"]:
         print(f"left out (no positive): {', '.join(found['left_out'])}")
     if found["all_positive"]:
@@ -98,13 +100,14 @@ def print_blend(made) -> None:
     if made.alike is not None:
         for pair in made.alike.itertuples():
             spread = f"{pair.spearman:.3f}, by class {pair.spearman_min:.3f} to {pair.spearman_max:.3f}"
-            print(f"Spearman of {pair.member} and {pair.other}: {spread} ({pair.n_classes} classes)")
+            print(f"Spearman of {pair.member} and {pair.other}: {spread} ({counted(pair.n_classes, 'class')})")
     if made.effects:
         print_table(table(made.effects))
     if made.compared is not None:
         print_table(comparison.short_attempts(made.compared))
     shares = ", ".join(f"{name} {share:.3g}" for name, share in made.weights.items())
-    print(f"{made.path}: {len(made.table)} rows x {made.table.shape[1]} classes, valid; weights {shares}")
+    size = f"{counted(len(made.table), 'row')} x {counted(made.table.shape[1], 'class')}"
+    print(f"{made.path}: {size}, valid; weights {shares}")
 
 
 def command_line() -> str:

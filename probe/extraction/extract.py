@@ -21,6 +21,7 @@ from ...features.playback import AS_RECORDED, Playback
 from ...features.progress import Progress
 from ...features.recordings import Recordings
 from ...features.recordings.bandwidth import narrow_band
+from ...features.spelling import counted
 from ...features.store import FeatureStore, StoreKey
 from ...features.windows import Selection
 from ..runtime.backbone import Backbone
@@ -54,8 +55,10 @@ class Extraction:
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        left = f", {len(self.skipped)} clips left out" if self.skipped else ""
-        return "\n".join([f"{self.store}: {self.windows} windows of {self.clips} clips{left}", *self.warnings])
+        left = f", {counted(len(self.skipped), 'clip')} left out" if self.skipped else ""
+        return "\n".join(
+            [f"{self.store}: {counted(self.windows, 'window')} of {counted(self.clips, 'clip')}{left}", *self.warnings]
+        )
 
 
 def extract(

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime as ort
 
 from ...features import InputError, files
+from ...features.spelling import spanned
 from ..blocks.architecture import Architecture, Block
 from ..graph.load import data_files, naming, read_file
 from ..models.frontends.opening import open_model, open_waveform
@@ -192,7 +193,7 @@ class Backbone:
         kind = self.preset or "no preset"
         return (
             f"Backbone({self.path.name}, {kind}: {self.window_s:g} s at {self.sample_rate} Hz, normalise "
-            f"{self.normalise}, {len(self.taps)} taps {self.taps[0]}..{self.taps[-1]}, pooled by {self.pooling})"
+            f"{self.normalise}, {spanned(self.taps)}, pooled by {self.pooling})"
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ...features import InputError
+from ...features.spelling import counted
 from .providers import PROVIDERS, Device
 from .sessions import ORT_ERRORS, audio_like, data_input
 
@@ -46,7 +47,8 @@ class DeviceCheck:
     def __str__(self) -> str:
         tap, worst = max(self.rel_l2.items(), key=lambda item: item[1])
         return (
-            f"{self.device} in {self.precision}, {self.batch} windows a call: {len(self.rel_l2)} taps within "
+            f"{self.device} in {self.precision}, {counted(self.batch, 'window')} a call: "
+            f"{counted(len(self.rel_l2), 'tap')} within "
             f"{worst:.1e} relative L2 of the CPU in float32 (worst {tap}); tolerance {self.tolerance:.0e}"
         )
 

@@ -19,7 +19,7 @@ from ...features import InputError, audio
 from ...features.files import check_new
 from ...features.playback import Playback
 from ...features.progress import Progress
-from ...features.recordings.clips import some
+from ...features.spelling import counted, share, some
 from ...features.windows import cut, grid, normalise_file, normalise_windows
 from ..runtime.device_session import BATCH
 from .events import Event, Rule, check_name, events_of, write
@@ -44,10 +44,10 @@ class Detected:
 
     def __repr__(self) -> str:
         classes = self.table["Annotation" if "Annotation" in self.table else "label"].nunique()
-        left = f", {len(self.skipped)} files left out" if self.skipped else ""
+        left = f", {counted(len(self.skipped), 'file')} left out" if self.skipped else ""
         return (
-            f"{self.path}: {len(self.table)} events of {classes} classes in {self.files} soundscapes, to "
-            f"{self.frame_s:.3g} s{left}"
+            f"{self.path}: {counted(len(self.table), 'event')} of {counted(classes, 'class')} in "
+            f"{counted(self.files, 'soundscape')}, to {self.frame_s:.3g} s{left}"
         )
 
 
@@ -113,9 +113,10 @@ def detect(
         raise InputError(f"none of the {len(files)} soundscapes can be used. The first: {skipped[0].reason}")
     if endless:
         names = some(sorted({event.label for event in endless}))
+        last = share(len(endless), len(events), "event", "lasts", "last")
         say(
-            f"warning: {len(endless)} of {len(events)} events last as long as their recording ({names}): the scores "
-            "hardly fall below --release. Give a higher --threshold and --release, or try `train --loss ce`."
+            f"warning: {last} as long as the recording ({names}): the scores hardly fall below --release. "
+            "Give a higher --threshold and --release, or try `train --loss ce`."
         )
     table = write(out, events, offsets, predictor.sample_rate / 2)
     return Detected(out, table, len(files), frame_s, tuple(skipped))

@@ -19,6 +19,7 @@ from ...analysis.postprocess.step import Step
 from ...features import InputError
 from ...features.csv_files import write_csv
 from ...features.files import replacing
+from ...features.spelling import counted
 from .predict import Predicted, predict
 from .predictor import open_fused
 from .submission import FLOAT
@@ -55,7 +56,7 @@ def submit(
     if dry_run:
         audio = sorted((competition / "train_soundscapes").glob("*.ogg"))[: config["dry_run_files"]]
         say("DRY RUN, no test soundscapes")
-    say(f"{len(audio)} soundscapes")
+    say(counted(len(audio), "soundscape"))
     classes, sample = _form(competition / "sample_submission.csv", [path.stem for path in audio])
     path = output / "submission.csv"
     done = predict(

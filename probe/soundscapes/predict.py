@@ -12,6 +12,7 @@ from ...features import InputError
 from ...features.files import check_new, sha256, write_json
 from ...features.locks import Lock
 from ...features.playback import Playback
+from ...features.spelling import counted, share
 from . import journal as journals
 from .journal import Journal
 from .placement import Placement, as_shifts
@@ -48,8 +49,9 @@ class Predicted:
 
     def __repr__(self) -> str:
         fallback = f", {len(self.fallback_rows)} of them fallback" if self.fallback_rows else ""
+        rows = f"{counted(self.rows, 'row')} of {counted(self.files, 'soundscape')}"
         return (
-            f"{self.path}: {self.rows} rows of {self.files} soundscapes{fallback}; {self.minutes_audio:.1f} minutes of "
+            f"{self.path}: {rows}{fallback}; {self.minutes_audio:.1f} minutes of "
             f"audio in {self.seconds:.1f} s ({self.rate:.2f} a second)"
         )
 
@@ -148,7 +150,8 @@ def predict(
     with Lock(out), Journal.open(part, task.header, overwrite) as journal:
         resumed, audio_before = len(journal.entries), journal.audio_s
         if resumed:
-            say(f"{resumed} of {len(task.files)} soundscapes were predicted before; going on")
+            said = share(resumed, len(task.files), "soundscape", "was", "were")
+            say(f"{said} predicted before; going on")
         skipped, stopped = predict_files(task, journal, budget, workers, say, progress)
         if not journal.entries and not stopped:
             journal.remove()

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...features import InputError
 from ...features.playback import AS_RECORDED, Playback
 from ...features.recordings.bandwidth import narrow_band
-from ...features.spelling import composed
+from ...features.spelling import agree, composed, counted
 from .placement import Placement
 from .predictor import Predictor
 from .rows import Soundscape, expected, find
@@ -98,7 +98,10 @@ def files_of(
             f"them (such as {files[0].stem}). Those of another set?"
         )
     if len(asked) < len(files):
-        say(f"warning: {len(files) - len(asked)} soundscapes are not in the sample submission and left out")
+        n = len(files) - len(asked)
+        beside = f"{counted(n, 'soundscape')} {agree(n, 'is', 'are')}"
+        say(f"warning: {beside} not in the sample submission and left out")
     if missing := sorted(form.stems - {file.stem for file in asked}):
-        say(f"warning: {len(missing)} soundscapes of the sample submission are missing (the first {missing[0]})")
+        lacking = f"{counted(len(missing), 'soundscape')} of the sample submission"
+        say(f"warning: {lacking} {agree(len(missing), 'is', 'are')} missing (the first {missing[0]})")
     return asked

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from ...features import InputError
+from ...features.spelling import counted
 from ..blocks.architecture import Block
 from ..graph.load import fixed_batch, tensor_outputs
 from ..runtime.sessions import ORT_ERRORS, Input, audio_like, data_input, open_session, reason, run_chunks, together
@@ -80,7 +81,8 @@ class Verification:
 
     def __str__(self) -> str:
         tap, worst = max(self.taps.items(), key=lambda item: item[1].rel_l2)
-        text = f"surgery verified on {self.windows} random windows: {len(self.taps)} taps within {worst.rel_l2:.1e} "
+        taps = f"{counted(len(self.taps), 'tap')} within {worst.rel_l2:.1e}"
+        text = f"surgery verified on {counted(self.windows, 'random window')}: {taps} "
         text += f"relative L2 of an un-pooled run (worst {tap}, max abs {worst.max_abs:.1e})"
         if self.outputs:
             far = max(self.outputs.values(), key=lambda d: d.rel_l2)

@@ -13,6 +13,7 @@ from ...analysis.scored_items import read_run
 from ...features import InputError
 from ...features.files import read_json
 from ...features.schema import checked
+from ...features.spelling import counted
 from ..notebook import as_html, scores_by_tap
 from .conclusion import how_sure
 
@@ -118,8 +119,10 @@ class SweepResult:
         """The warnings, and how many clips were skipped, one line each."""
         lines, skipped = list(self.warnings), self.skipped
         if len(skipped):
-            first, many = skipped.iloc[0], "1 clip" if len(skipped) == 1 else f"{len(skipped)} clips"
-            lines.append(f"{many} could not be used, see `.skipped`; {first.file}: {first.reason}")
+            first = skipped.iloc[0]
+            lines.append(
+                f"{counted(len(skipped), 'clip')} could not be used, see `.skipped`; {first.file}: {first.reason}"
+            )
         return [f"warning: {line}" for line in lines]
 
     def _repr_html_(self) -> str:

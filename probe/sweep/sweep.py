@@ -21,6 +21,7 @@ import onnxruntime
 from ...features.output_folder import OutputFolder
 from ...features.progress import Log, Progress, listener
 from ...features.schema import checked, forwards
+from ...features.spelling import counted
 from ..extraction.extract import Extraction, extract, publish
 from ..runtime.backbone import Backbone
 from .control import STORE as CONTROL
@@ -140,7 +141,7 @@ def run_sweep(
     if backbone.device_check:
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
-    log(f"{n_clips} clips of {n_classes} classes, {len(backbone.taps)} taps, one pass")
+    log(f"{counted(n_clips, 'clip')} of {counted(n_classes, 'class')}, {counted(len(backbone.taps), 'tap')}, one pass")
     Thread(target=_import, args=LATER, name="imports").start()
     with folder.begun():
         stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress)

@@ -11,7 +11,7 @@ from birdprobe.features import InputError
 from birdprobe.features.audio import info, read
 from birdprobe.features.recordings import reading
 from birdprobe.features.recordings.reading import read_recordings
-from birdprobe.features.spelling import on_disk, printable
+from birdprobe.features.spelling import counted, on_disk, printable, share, spanned
 
 NFC, NFD = (unicodedata.normalize(form, "Großer Würger é") for form in ("NFC", "NFD"))
 
@@ -149,3 +149,9 @@ def test_what_a_spreadsheet_leaves_behind(tmp_path):
 def test_printable_names_are_text():
     assert printable(os.fsdecode(b"\xe7a\xc3\xa7")) == r"\xe7aç"
     assert printable("ça") == "ça"
+
+
+def test_counts_agree_with_their_nouns():
+    assert [counted(n, "class") for n in (0, 1, 2, 1200)] == ["0 classes", "1 class", "2 classes", "1,200 classes"]
+    assert share(1, 62, "file", "is", "are") == "1 of 62 files is" and share(2, 2, "clip", "is", "are").endswith("are")
+    assert spanned(["stem", "block_00", "logits"]) == "3 taps stem..logits" and spanned(["logits"]) == "1 tap logits"

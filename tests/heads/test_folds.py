@@ -46,7 +46,7 @@ def test_files_are_dealt_and_classes_of_one_file_are_named(tmp_path):
     folds = make_folds(data, 4, by="file")
     per_file = data.rows.assign(fold=folds.of_row).groupby("file")["fold"]
     assert (per_file.nunique() == 1).all() and per_file.first().value_counts().tolist() == [3, 3, 3, 3]
-    assert any("1 classes lie in one fold: rare" in warning for warning in folds.warnings)
+    assert any("1 class lies in one fold: rare" in warning for warning in folds.warnings)
     assert [label for label, unseen in zip(data.labels, folds.unseen) if unseen] == ["rare"]
     with pytest.raises(InputError, match="class 'rare'"):  # stratified folds cannot hold it out
         make_folds(data, 2)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ... import InputError
-from ..clips import Clip, share
+from ...spelling import counted, share
+from ..clips import Clip
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
 from .rows import MOST_MISSING, AudioPaths, drop_missing, merge, told_moved
 from .text import TextTable, no_group, read_table, read_text
@@ -61,7 +62,7 @@ def _read(path: Path, groups_column: str | None, columns: Mapping[str, str] | No
     table = read_table(path)
     layout = recognise(table.columns)
     if layout is None and not columns and (classes := one_hot_classes(table)):
-        kind = f"opensoundscape labels, {len(classes)} classes of 0 and 1"
+        kind = f"opensoundscape labels, {counted(len(classes), 'class')} of 0 and 1"
         return _labelled(path, paths, _one_hot(table, classes, paths), kind, None, table.warnings)
     if columns:
         layout = mapped(layout, dict(columns), path, table.columns)

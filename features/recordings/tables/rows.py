@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
 from ... import InputError
-from ...spelling import is_there, on_disk
-from ..clips import Clip, agree, counted, share, some
+from ...spelling import agree, counted, is_there, on_disk, share, some
+from ..clips import Clip
 from ..folders import audio_files
 
 MOST_MISSING = 0.5  # of a table's files; where more are gone, the audio was moved

@@ -21,6 +21,7 @@ from ....features.files import read_json, write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
+from ....features.spelling import counted
 from ...notebook import as_html
 from ..result import Answer
 from ..settings import Settings
@@ -145,10 +146,11 @@ def compare(
         if folder.done(overwrite, lambda there: differing(there, asked, paths), log):
             return Comparison.open(folder.path)
         folder.check(overwrite)
-    log(f"reading {len(runs)} runs")
+    log(f"reading {counted(len(paths), 'run')}")
     paired = pair_runs(paths)
     metric = metric_of(score, paired)
-    log(f"{len(paired.table)} {paired.unit}s of {len(paired.classes)} classes in {len(paired.models)} runs")
+    what = f"{counted(len(paired.table), paired.unit)} of {counted(len(paired.classes), 'class')}"
+    log(f"{what} in {len(paired.models)} runs")
     scores, cells = score_models(paired, names, progress)
     references = {
         f"{model.name}/{tap}": f"{model.name}/{model.reference}" for model in paired.models for tap in model.taps

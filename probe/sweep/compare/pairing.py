@@ -11,6 +11,7 @@ import pandas as pd
 from ....analysis.runs import block_of
 from ....analysis.scored_items import Probed, read_run
 from ....features import InputError
+from ....features.spelling import counted
 from ....features.store import FeatureStore
 from ..items import multi_hot
 from ..result import SweepResult
@@ -110,7 +111,7 @@ def pair_runs(runs: Sequence[Run]) -> PairedRuns:
     """
     paths = paths_of(runs)
     if len(paths) < 2:
-        raise InputError(f"compare: {len(paths)} run found, at least two wanted.")
+        raise InputError(f"compare: {counted(len(paths), 'run')} found, at least two wanted.")
     read = Counter((path / "features.h5" if path.is_dir() else path).resolve() for path in paths)
     if twice := next((path for path, n in read.items() if n > 1), None):
         raise InputError(f"{twice}: the same run is given twice (a run's own store is the run), different ones wanted.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ....features.files import sha256
 from ....features.output_folder import first_difference, read_index
+from ....features.spelling import counted
 from ...extraction.workers import shards_of
 
 
@@ -16,7 +17,7 @@ def differing(there: dict, asked: dict, paths: Sequence[Path]) -> str:
         return told
     known = [model.get("content") for model in there["models"]]
     if len(known) != len(paths):
-        return f"{len(known)} runs there, {len(paths)} asked for"
+        return f"{counted(len(known), 'run')} there, {len(paths)} asked for"
     changed = (
         f"of another run than {path}, or of what it was before"
         for path, content in zip(paths, known)

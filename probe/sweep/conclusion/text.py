@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ....analysis import wording
 from ....analysis.readouts import USES
 from ....analysis.runs import Run
+from ....features.spelling import counted
 
 if TYPE_CHECKING:
     from .conclusion import Advice, Conclusion, ScoredCell
@@ -207,7 +208,7 @@ def how_sure(run: Run) -> str:
     """What scores, intervals and p-values of a conclusion are: an interval may leave out 0 where p is large."""
     over, table = "groups" if run.n_groups else run.unit, run.readouts
     score = wording.SCORES[run.config["conclusion"]["metric"]]
-    many = f"{table.tap.nunique()} taps x {table.readout.nunique()} read-outs"
+    many = f"{counted(table.tap.nunique(), 'tap')} x {counted(table.readout.nunique(), 'read-out')}"
     return (
         f"Scores: {score}; brackets: 95 % intervals over {over}, of one tap and read-out alone; p: family-wise, over "
         f"all {many}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from ....analysis.runs import Run
+from ....features.spelling import agree, counted
 from .markup import table
 
 MOST_SKIPPED = 50  # rows of skipped files on the page; all of them are in config.json
@@ -14,9 +15,7 @@ def warnings(data: Run) -> str:
     parts = [f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in said)}</ul>"] if said else ["<p>No warnings.</p>"]
     if not skipped:
         return "\n".join([*parts, "<p>No file was skipped.</p>"])
-    count = (
-        "1 file could not be used and is" if len(skipped) == 1 else f"{len(skipped):,} files could not be used and are"
-    )
+    count = f"{counted(len(skipped), 'file')} could not be used and {agree(len(skipped), 'is', 'are')}"
     rows = [("", str(one["file"]), [escape(str(one["reason"]))]) for one in skipped[:MOST_SKIPPED]]
     parts += [
         f"<p>{count} not in any number on this page:</p>",

@@ -7,6 +7,7 @@ from html import escape
 from ....analysis.runs import Run
 from ....analysis.wording import SCORES, number_of_p
 from ....analysis.wording import in_points as points
+from ....features.spelling import counted
 from ..published_answer import plain
 from .markup import bar, bracketed, interval, number, table, unbroken
 
@@ -26,7 +27,7 @@ def lede(data: Run) -> str:
         words.append(
             f"Accuracy of {plain(data.best)} {accuracy}, of {plain(data.reference)} {answer['reference_knn']:.3f}; "
             f"paired difference {gain} points. {intervals}; "
-            f"p is corrected for having picked the best of {len(data.ranking)} taps."
+            f"p is corrected for having picked the best of {counted(len(data.ranking), 'tap')}."
         )
     return unbroken(escape(" ".join([*words, f"Chance is {answer['chance']:.3f}."])))
 

@@ -8,6 +8,7 @@ import pandas as pd
 from ....analysis.readout_ranking import Cell
 from ....analysis.scored_items import make_units
 from ....analysis.studies.duplicates import DuplicatesEffect, duplicated, near_duplicates, without_duplicates_effect
+from ....features.spelling import agree, counted
 from ....features.store import FeatureStore
 from ..items import Items
 from ..score import Verdict
@@ -55,10 +56,9 @@ def shared_with_test(rows: pd.DataFrame, test_rows: pd.DataFrame) -> Finding:
     both = test_rows[test_rows["sha256"].isin(set(rows["sha256"]) - {""})]["file"].drop_duplicates()
     if not len(both):
         return Finding()
-    names, count = ", ".join(both[:NAMED]), "1 file" if len(both) == 1 else f"{len(both)} files"
-    words = (
-        f"{count} of TEST {'is' if len(both) == 1 else 'are'} in AUDIO too (same sha256): {names}. It was learnt from."
-    )
+    names = ", ".join(both[:NAMED])
+    files = f"{counted(len(both), 'file')} of TEST {agree(len(both), 'is', 'are')}"
+    words = f"{files} in AUDIO too (same sha256): {names}. It was learnt from."
     return Finding(warnings=(words,), config={"test_files_in_audio": list(both[:LISTED])})
 
 

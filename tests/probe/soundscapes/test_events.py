@@ -157,7 +157,7 @@ def test_scores_that_never_fall_are_told(detector, tmp_path):
     found = find_events(detector[0], tmp_path / "long.wav", tmp_path / "a.csv", threshold=1e-6, log=lines.append)
     assert (found.table["offset_s"] - found.table["onset_s"]).tolist() == [20.0, 20.0]
     (said,) = [line for line in lines if line.startswith("warning: ")]
-    assert said.startswith("warning: 2 of 2 events last as long as their recording (") and "--loss ce" in said
+    assert said.startswith("warning: 2 of 2 events last as long as the recording (") and "--loss ce" in said
 
 
 def test_the_command_writes_a_raven_table(detector, tmp_path):
@@ -199,7 +199,7 @@ def test_faults_are_one_line_and_lose_nothing(detector, tmp_path):
     soundfile.write(tmp_path / "bad" / "b.wav", textures.recording([], 1.0, 0), 32_000)
     said = []
     found = find_events(run, tmp_path / "bad", tmp_path / "f.txt", threshold=0.99, log=said.append)
-    assert [one.file for one in found.skipped] == ["a.wav"] and len(said) == 1 and "1 files left out" in str(found)
+    assert [one.file for one in found.skipped] == ["a.wav"] and len(said) == 1 and "1 file left out" in str(found)
     assert len(pd.read_csv(tmp_path / "f.txt", sep="\t")) == len(found.table)
 
 

@@ -224,7 +224,7 @@ def test_a_sample_submission_gives_rows_and_columns(place, predictor, tmp_path):
     pd.testing.assert_frame_equal(table.iloc[:3], whole.loc[ids[:3], list(table.columns)])
     assert done.fallback_rows == ("gone_1", "r2_99") and done.files == 2
     np.testing.assert_allclose(table.loc["gone_1"], table.iloc[:3].mean(), rtol=1e-6)
-    assert any("1 soundscapes of the sample submission are missing (the first gone)" in line for line in said)
+    assert any("1 soundscape of the sample submission is missing (the first gone)" in line for line in said)
     assert any("4 soundscapes are not in the sample" in line for line in said)
     assert any("9 predicted rows are not in the sample" in line for line in said)
     with pytest.raises(InputError, match="columns"):
