@@ -67,7 +67,7 @@ def agree(count: int, one: str, more: str) -> str:
 
 def share(count: int, total: int, noun: str, one: str, more: str) -> str:
     """A part of a whole with its verb: "1 of 62 files is", "2 of 62 files are", "1 of 1 file is"."""
-    return f"{count} of {counted(total, noun)} {agree(count, one, more)}"
+    return f"{count:,} of {counted(total, noun)} {agree(count, one, more)}"
 
 
 def _alike(folder: Path, name: str) -> str:

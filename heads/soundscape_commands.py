@@ -98,7 +98,7 @@ def predict(
 def events(
     model_or_run: ModelOrRun,
     soundscapes: Soundscapes,
-    output: Annotated[Path, out("OUT", "The table: OUT.txt for Raven, OUT.csv with onset and offset.")],
+    output: Annotated[Path, out("OUT", "The table: OUT.txt (or .tsv) for Raven, OUT.csv with onset and offset.")],
     threshold: Annotated[float, typer.Option(help="Probability that an event has to reach.")] = 0.5,
     release: Annotated[
         float | None, typer.Option(help="Probability down to which it lasts; half the threshold.")

@@ -197,7 +197,7 @@ def find_events(
         model_or_run: what `open_predictor` opens, or a predictor. A sound event detector says when to its frames, any
             other model to its windows.
         soundscapes: a folder of recordings, one file, or a list of files.
-        output: OUT.txt, a Raven selection table, or OUT.csv with label, onset_s, offset_s, score, notated_path.
+        output: OUT.txt or .tsv, a Raven selection table, or OUT.csv with label, onset_s, offset_s, score, notated_path.
         threshold: the probability that an event has to reach.
         release: the probability down to which it lasts; None: half the threshold.
         gap_s: events of a class that are no farther apart (seconds) become one.

@@ -35,7 +35,7 @@ def narrow_band(paths: Sequence[Path], sample_rate: int, playback: Playback = AS
         return None
     hold = f"{counted(len(rates), 'recording')}{looked} {agree(len(low), 'holds', 'hold')}"
     return (
-        f"{len(low)} of {hold} nothing above {max(low) / 2000:g} kHz; the model reads up "
+        f"{len(low):,} of {hold} nothing above {max(low) / 2000:g} kHz; the model reads up "
         f"to {wanted / 2000:g} kHz: it hears silence there. A model made for their rate may suit them better, and "
         "where classes differ in rate, the rate alone tells them apart."
     )

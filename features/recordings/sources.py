@@ -15,7 +15,7 @@ from .clips import Clip
 from .folders import audio_files, hidden_with_audio, is_hidden
 from .names import SoundscapeName
 from .tables.labelled import seconds
-from .tables.rows import AudioPaths, drop_missing, merge, told_moved
+from .tables.rows import AudioPaths, drop_missing, merge, told_moved, told_unlabelled
 from .tables.text import TextTable, read_csv, require_columns
 
 QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
@@ -90,6 +90,8 @@ def manifest(table: TextTable, groups_column: str | None) -> tuple[list[Clip], s
     column = groups_column or ("group" if "group" in table.columns else None)
     clips = []
     for line, row in table.rows:
+        if not row["label"].strip():
+            continue
         labels = re.split(r"\s*;\s*", row["label"])
         if not row["path"].strip() or not all(label.strip() for label in labels):
             raise InputError(
@@ -106,12 +108,13 @@ def manifest(table: TextTable, groups_column: str | None) -> tuple[list[Clip], s
             name = Path(os.path.relpath(name, path.parent))
         group, fold = ((row.get(key, "").strip() if key else "") or None for key in (column, "fold"))
         clips.append(Clip(file, name.as_posix(), tuple(dict.fromkeys(labels)), group, fold, start_s, end_s))
+    empty = told_unlabelled(path, len(table.rows) - len(clips), len(table.rows))
     clips, again = merge(path, clips)
-    clips, gone = drop_missing(path, clips, _taken_from(path))
+    clips, gone = drop_missing(path, clips, _taken_from(path), paths.several)
     without = [clip.name for clip in clips if clip.fold is None]
     if 0 < len(without) < len(clips):
         raise InputError(f"{path}: no fold for {some(without)}, expected one for every clip or for none.")
-    told = [*table.warnings, *again, *gone, *told_moved(path, paths)]
+    told = [*table.warnings, *empty, *again, *gone, *told_moved(path, paths)]
     return clips, f"column {column}" if column else "none", told
 
 
@@ -123,16 +126,19 @@ def birdclef(root: Path, groups_column: str | None) -> tuple[list[Clip], str, li
     clips = []
     for line, row in rows:
         labels = [row["primary_label"].strip(), *_list(path, line, row.get("secondary_labels", ""))]
-        if not labels[0] or not row["filename"].strip():
-            raise InputError(f"{path}, line {line}: an empty primary_label or filename.")
+        if not labels[0]:
+            continue
+        if not row["filename"].strip():
+            raise InputError(f"{path}, line {line}: an empty filename.")
         if joined := [label for label in labels if ";" in label]:
             raise InputError(f"{path}, line {line}: label {joined[0]!r}, expected no `;`, which separates labels.")
         name = f"train_audio/{row['filename']}"
         group = (row.get(column, "").strip() if column else "") or None
         clips.append(Clip(on_disk(root, name), name, tuple(dict.fromkeys(labels)), group))
+    empty = told_unlabelled(path, len(rows) - len(clips), len(rows))
     clips, again = merge(path, clips)
     clips, gone = drop_missing(path, clips, _taken_from(path))
-    return clips, f"column {column}" if column else "none", [*again, *gone, *_strangers(path, clips)]
+    return clips, f"column {column}" if column else "none", [*empty, *again, *gone, *_strangers(path, clips)]
 
 
 def _strangers(path: Path, clips: list[Clip]) -> list[str]:
@@ -158,7 +164,9 @@ def soundscapes(table: TextTable, groups_column: str | None) -> tuple[list[Clip]
     groups_column may name any column, `filename` for one.
     """
     require_columns(table, ("filename", "start", "end", "primary_label"), groups_column=groups_column)
-    path, rows = table.path, table.rows
+    path = table.path
+    rows = [(line, row) for line, row in table.rows if row["primary_label"].strip()]
+    empty = told_unlabelled(path, len(table.rows) - len(rows), len(table.rows))
     folder = path.parent / "train_soundscapes"
     prefix = "train_soundscapes/" if folder.is_dir() else ""
     windows: dict[tuple[str, float, float], dict] = {}
@@ -184,7 +192,7 @@ def soundscapes(table: TextTable, groups_column: str | None) -> tuple[list[Clip]
         for (name, *times), about in windows.items()
     ]
     clips, gone = drop_missing(path, clips, _taken_from(path))
-    warnings = [*table.warnings, *gone]
+    warnings = [*table.warnings, *empty, *gone]
     if again := len(rows) - len(windows):
         used = f"{counted(len(windows), 'window')} {agree(len(windows), 'is', 'are')} used"
         warnings.append(f"{path}: {share(again, len(rows), 'row', 'lists', 'list')} a window again; {used}.")

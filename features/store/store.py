@@ -77,7 +77,7 @@ class FeatureStore:
         check_regular(path)
         if path.is_dir():
             held = " ".join(map(str, sorted(path.glob("*.h5"))))
-            raise InputError(f"{path}: a folder, expected a store{f'. Meant {held}?' if held else ''}")
+            raise InputError(f"{path}: a folder, expected a store{f'. Meant {held}?' if held else '.'}")
         with layout.one_line(path):
             file = h5py.File(path, {"r": "r", "a": "r+"}[mode], locking="best-effort")
         try:

@@ -57,7 +57,7 @@ def make_fauna(n: int, seed: int) -> tuple[Taxon, ...]:
     labels are numbers, the rest birds (six-letter codes and a digit). Sonotypes and the last frog have no focal clips.
     """
     if not SMALLEST <= n <= LARGEST:
-        raise InputError(f"make_fauna: n must be {SMALLEST} to {LARGEST}, got {n}.")
+        raise InputError(f"a made-up competition must have {SMALLEST} to {LARGEST} species, got {n}.")
     sonotypes, frogs, mammals = max(2, n // 8), max(1, n // 6), int(n >= 10)
     taxa = _genera("Aves", n - sonotypes - frogs - mammals, seed)
     taxa += _genera("Amphibia", frogs, seed)

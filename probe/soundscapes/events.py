@@ -83,7 +83,7 @@ def events_of(p: np.ndarray, frame_s: float, rule: Rule) -> list[tuple[int, floa
 def check_name(path: Path) -> None:
     """InputError: a name that says neither which table is wanted."""
     if path.suffix.lower() not in (*RAVEN, *CSV):
-        raise InputError(f"{path}: expected a name that ends in .txt (a Raven selection table) or .csv.")
+        raise InputError(f"{path}: expected a name that ends in .txt or .tsv (a Raven selection table), or .csv.")
 
 
 def write(path: Path, events: Sequence[Event], offsets: Sequence[float], highest_hz: float) -> pd.DataFrame:

@@ -55,5 +55,5 @@ def test_of_very_many_a_spread_is_looked_at(tmp_path):
     for path in paths:
         path.write_bytes(one)
     assert narrow_band(paths, 32_000).startswith(
-        f"{LOOKED_AT} of {LOOKED_AT} recordings looked at hold nothing above 4"
+        f"{LOOKED_AT:,} of {LOOKED_AT:,} recordings looked at hold nothing above 4"
     )

@@ -183,7 +183,7 @@ def test_a_window_listed_with_two_opinions_has_all_their_labels(tmp_path):
         ([NAME, "00:00:00", "5", "x"], "line 2: end '5', expected HH:MM:SS"),
         ([NAME, "00:00:00", "00:00:60", "x"], "line 2: end '00:00:60', expected HH:MM:SS"),
         ([NAME, "00:00:05", "00:00:05", "x"], "start 00:00:05, end 00:00:05, expected start before end"),
-        ([NAME, "00:00:00", "00:00:05", ""], "primary_label '', expected both filled"),
+        ([NAME, "00:00:00", "00:00:05", ""], "none of its 1 row has a label"),
         ([NAME, "00:00:00", "00:00:05", "x;"], "primary_label 'x;', expected both filled"),
         (["gone.ogg", "00:00:00", "00:00:05", "x"], "1 of 1 file is not there: 'train_soundscapes/gone.ogg'"),
     ],

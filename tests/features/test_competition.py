@@ -231,8 +231,8 @@ def test_overwrite_replaces_what_was_made_and_nothing_else(tmp_path):
         ({"soundscape_s": 62}, "soundscape_s 62, expected a multiple of 5"),
         ({"test": 0}, "test 0, expected at least 1"),
         ({"focal_s": (3.0, 2.0)}, "expected shortest and longest"),
-        ({"species": 5}, "n must be 6 to 250, got 5"),
-        ({"species": 251}, "n must be 6 to 250, got 251"),
+        ({"species": 5}, "must have 6 to 250 species, got 5"),
+        ({"species": 251}, "must have 6 to 250 species, got 251"),
     ],
 )
 def test_sizes_that_cannot_be(tmp_path, change, message):

@@ -4,7 +4,7 @@ import pytest
 
 from birdprobe.features import InputError
 from birdprobe.features.recordings import Clip, read_recordings
-from tests.clip_tables import table, touch
+from tests.clip_tables import NAME, WINDOWS, birdclef, table, touch
 
 
 def test_manifest(tmp_path):
@@ -141,7 +141,7 @@ def test_an_empty_table_is_said_to_be_empty(tmp_path):
         ([["path", "label", "label"], ["a.wav", "x", "y"]], "expected every name once"),
         ([["path", "label"]], "no rows below the header"),
         ([["path", "label"], ["a.wav", "x", "y"]], "line 2: 3 fields, expected 2. An unquoted comma"),
-        ([["path", "label"], ["a.wav", ""]], "line 2: path 'a.wav' and label '', expected both filled"),
+        ([["path", "label"], ["a.wav", ""], ["a.wav", " "]], "none of its 2 rows has a label"),
         ([["path", "label"], ["a.wav", "x;"]], "expected both filled"),
         ([["path", "label"], ["", "x"]], "expected both filled"),
         ([["path", "label"], ["gone/b.wav", "x"]], "1 of 1 file is not there: 'gone/b.wav'"),
@@ -175,3 +175,30 @@ def test_manifests_in_other_encodings(tmp_path):
     (tmp_path / "broken.csv").write_bytes(b"path,label\na.wav,\x81\xff\n")
     with pytest.raises(InputError, match=r"broken\.csv: neither UTF-8 nor Windows-1252"):
         read_recordings(tmp_path / "broken.csv")
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    path = table(tmp_path / "c.csv", ["path", "label"], ["a.wav", "x"], ["b.wav", ""], ["c.wav", " "])
+    found = read_recordings(path)
+    assert [clip.name for clip in found.clips] == ["a.wav"]
+    assert found.warnings == (f"{path}: 2 of 3 rows have no label; left out.",)
+    root = birdclef(tmp_path / "comp", ["x", "[]", "Ann", "s", "x/1.ogg"], ["", "[]", "Bo", "s", "y/1.ogg"])
+    table(root / "taxonomy.csv", ["primary_label"], ["x"])
+    assert f"{root / 'train.csv'}: 1 of 2 rows has no label; left out." in read_recordings(root).warnings
+    touch(root, f"train_soundscapes/{NAME}")
+    times = ("00:00:00", "00:00:05"), ("00:00:05", "00:00:10")
+    windows = table(root / "w.csv", WINDOWS, *([NAME, *time, label] for time, label in zip(times, ("x", ""))))
+    assert f"{windows}: 1 of 2 rows has no label; left out." in read_recordings(windows).warnings
+
+
+def test_a_name_that_several_files_have_is_told(tmp_path):
+    touch(tmp_path, "x/a.wav", "y/a.wav", "b.wav", "c.wav")
+    path = table(tmp_path / "c.csv", ["path", "label"], ["a.wav", "x"], ["b.wav", "y"], ["c.wav", "y"])
+    said = "'a.wav' may be 'x/a.wav', 'y/a.wav': write its folder too."
+    assert read_recordings(path).warnings == (
+        f"{path}: 1 of 3 files is there more than once and left out: 'a.wav'. {said}",
+    )
+    table(path, ["Begin File", "Species", "Begin Time (s)", "End Time (s)"], ["a.wav", "x", "0", "1"])
+    with pytest.raises(InputError, match=r"1 of 1 file is there more than once: 'a\.wav'\. 'a\.wav' may be 'x/a\.wav'"):
+        read_recordings(path)

@@ -8,15 +8,15 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ... import InputError
 from ...spelling import counted, share
 from ..clips import Clip
 from .layouts import FILE_OFFSET, RAVEN, Layout, fold, mapped, recognise, unknown
-from .rows import MOST_MISSING, AudioPaths, drop_missing, merge, told_moved
+from .rows import MOST_MISSING, AudioPaths, drop_missing, merge, told_moved, told_unlabelled
 from .text import TextTable, no_group, read_table, read_text
 
 CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
@@ -30,12 +30,13 @@ Rows = Iterator[tuple[int, Clip]]  # line of the file, what stands there
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a table gave: clips, where groups come from, warnings, and its kind in words."""
+    """What a table gave: clips, where groups come from, warnings, its kind in words, and `AudioPaths.several`."""
 
     clips: list[Clip]
     grouping: str
     warnings: list[str]
     kind: str
+    several: Mapping[Path, Sequence[Path]] = field(default_factory=dict)
 
 
 def label_table(path: Path, groups_column: str | None = None, columns: Mapping[str, str] | None = None) -> Labelled:
@@ -49,7 +50,7 @@ def label_table(path: Path, groups_column: str | None = None, columns: Mapping[s
 def _there(place: Path, found: Labelled) -> Labelled:
     """Without the clips whose recordings are not there."""
     folder = place if place.is_dir() else place.parent
-    clips, gone = drop_missing(place, found.clips, f"Looked beside, above and below {folder}.")
+    clips, gone = drop_missing(place, found.clips, f"Looked beside, above and below {folder}.", found.several)
     return replace(found, clips=clips, warnings=[*found.warnings, *gone])
 
 
@@ -274,12 +275,10 @@ def _labelled(
             clips.append(clip)
     if not clips:
         raise InputError(f"{path}: {kind}, but none of its {total} rows has a label and a length.")
-    told = list(warnings)
-    if unlabelled:
-        told.append(f"{path}: {share(unlabelled, total, 'row', 'has', 'have')} no label; left out.")
+    told = [*warnings, *told_unlabelled(path, unlabelled, total)]
     if points:
         are = share(points, total, "row", "is a point", "are points")
         told.append(f"{path}: {are} in time, without a length; left out.")
     told += told_moved(path, paths)
     clips, _ = merge(path, clips)
-    return Labelled(clips, f"column {group}" if group else "none", told, kind)
+    return Labelled(clips, f"column {group}" if group else "none", told, kind, paths.several)

@@ -6,7 +6,7 @@ Tables travel: they come with backslashes, with the folders of another machine, 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -21,11 +21,16 @@ ABOVE = 4  # folders above a table from which its paths may count
 
 
 class AudioPaths:
-    """The files that the rows of one table name. `moved`: names that were found elsewhere than the table says."""
+    """The files that the rows of one table name.
+
+    moved: names that were found elsewhere than the table says. several: path as the table has it -> files of that name,
+    of which none is taken.
+    """
 
     def __init__(self, table: Path):
         self.folder = table.parent
         self.moved: list[str] = []
+        self.several: dict[Path, list[Path]] = {}
         self._found: dict[str, Path] = {}
 
     def find(self, text: str) -> Path:
@@ -65,6 +70,8 @@ class AudioPaths:
             if rooted or len(parts) > 1:
                 self.moved.append(text)
             return alike[0]
+        if alike:
+            self.several[plain] = alike
         return plain
 
     @cached_property
@@ -84,6 +91,13 @@ class AudioPaths:
         for file in self._files:
             found[file.stem].append(file)
         return found
+
+
+def told_unlabelled(table: Path, unlabelled: int, total: int) -> list[str]:
+    """A warning that counts the rows without a label; [] where there are none. InputError: no row has any."""
+    if unlabelled and unlabelled == total:
+        raise InputError(f"{table}: none of its {counted(total, 'row')} has a label.")
+    return [f"{table}: {share(unlabelled, total, 'row', 'has', 'have')} no label; left out."] if unlabelled else []
 
 
 def told_moved(table: Path, paths: AudioPaths) -> list[str]:
@@ -132,18 +146,25 @@ def merge(table: Path, clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
     return list(merged.values()), told
 
 
-def drop_missing(table: Path, clips: Sequence[Clip], looked: str) -> tuple[list[Clip], list[str]]:
+def drop_missing(
+    table: Path, clips: Sequence[Clip], looked: str, several: Mapping[Path, Sequence[Path]] | None = None
+) -> tuple[list[Clip], list[str]]:
     """The clips whose files are there, and one warning about the others, if there are any.
 
-    table: that names the files, or their folder. looked: a sentence that says where files were looked for. InputError:
-    more than MOST_MISSING of the files are not there.
+    table: that names the files, or their folder. looked: a sentence that says where files were looked for. several: of
+    `AudioPaths`. InputError: more than MOST_MISSING of the files are not there.
     """
     files = {clip.path: clip.name for clip in clips}
     missing = {path: name for path, name in files.items() if not (is_there(path) and path.is_file())}
     if not missing:
         return list(clips), []
-    said = f"{table}: {share(len(missing), len(files), 'file', 'is', 'are')} not there"
+    what, hint, cause = "not there", looked, "Was the audio moved?"
+    if unclear := [path for path in missing if several and path in several]:
+        what = "there more than once" if len(unclear) == len(missing) else f"{what}, or there more than once"
+        places = [os.path.relpath(path, table.parent) for path in (several or {})[unclear[0]]]
+        hint, cause = f"'{missing[unclear[0]]}' may be {some(places)}: write its folder too.", ""
+    said = f"{table}: {share(len(missing), len(files), 'file', 'is', 'are')} {what}"
     names = some(list(missing.values()))
     if len(missing) > MOST_MISSING * len(files):
-        raise InputError(f"{said}: {names}. {looked} Was the audio moved?")
-    return [clip for clip in clips if clip.path not in missing], [f"{said} and left out: {names}. {looked}"]
+        raise InputError(f"{said}: {names}. {hint} {cause}")
+    return [clip for clip in clips if clip.path not in missing], [f"{said} and left out: {names}. {hint}"]
