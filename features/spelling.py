@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+SHORT = 20  # characters of a name where room is short, as on a terminal
+
 
 def composed(text: str) -> str:
     """The composed form (NFC) of Unicode: `é` is one character, however it was typed."""
@@ -58,6 +60,16 @@ def counted(count: int, noun: str) -> str:
 def spanned(taps: Sequence[str]) -> str:
     """Names in order by the first and the last: "26 taps block_00..logits", "1 tap embedding"."""
     return f"{counted(len(taps), 'tap')} {'..'.join(dict.fromkeys((taps[0], taps[-1])))}"
+
+
+def short_names(names: Sequence[str], most: int = SHORT) -> dict[str, str]:
+    """Name -> it in at most so many characters, cut in the middle, or wherever the names stay apart."""
+    for head in (most // 2, most - 1, 0):  # characters kept at the beginning, the others at the end
+        tail = most - 1 - head
+        short = {name: name if len(name) <= most else f"{name[:head]}…{name[len(name) - tail :]}" for name in names}
+        if len(set(short.values())) == len(short):
+            return short
+    return {name: f"{i}…{name[i + 1 - most :]}" if len(name) > most else name for i, name in enumerate(names, 1)}
 
 
 def agree(count: int, one: str, more: str) -> str:

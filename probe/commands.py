@@ -206,7 +206,7 @@ def rank_and_tell(model: Path, audio: Path, output: Path, as_json: bool = False,
     if as_json:
         print_json({"answer": done.answer, "ranking": records(done.ranking), "report": done.report})
         return
-    print_table(short_ranking(done.ranking, config["settings"]["k"], config["settings"]["metric"]))
+    print_table(short_ranking(done.ranking, config["settings"]["k"], config["settings"]["metric"]), cut="tap")
     for line in ("", *done.answer["lines"], done.note):
         print(line)
     print(f"Report: {done.report}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...analysis import wording
 from ...features.progress import say
-from ...features.spelling import counted
+from ...features.spelling import counted, short_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...analysis.tables import Table
 
 WIDTH = 80  # where the output is no terminal
+LEAST = 12  # characters of a name that is cut
 JUSTIFY: dict[str, Literal["left", "right", "center"]] = {"left": "left", "right": "right", "center": "center"}
 
 
@@ -120,23 +121,35 @@ def warn(lines) -> None:
         say(f"warning: {line}")
 
 
-def print_table(table: "Table") -> None:
+def print_table(table: "Table", cut: str = "") -> None:
     """A table in the terminal's width, 80 columns where there is none: cells that are too wide go on below, between
-    words wherever the longest words of all columns fit side by side."""
+    words wherever the longest words of all columns fit side by side. cut: a column of names that are shortened first.
+    """
     from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
     drawn = Drawn(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    console, rows = Console(width=None if sys.stdout.isatty() else WIDTH), table.cells()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     titles = [column.title for column in table.columns]
-    for column, width in zip(table.columns, widths([titles, *rows], console.width - 2 * len(titles))):
+    rows, room = table.cells(), console.width - 2 * len(titles)
+    if cut in titles and rows:
+        rows = with_short_names(titles, rows, titles.index(cut), room)
+    for column, width in zip(table.columns, widths([titles, *rows], room)):
         drawn.add_column(Text(column.title), justify=JUSTIFY[column.align], overflow="fold", width=width)
     for row in rows:
         drawn.add_row(*map(Text, row))
     console.print(drawn)
     if table.caption:
         console.print(Text(table.caption), style="dim")
+
+
+def with_short_names(titles: list[str], rows: list[list[str]], at: int, room: int) -> list[list[str]]:
+    """The rows, the names in column `at` cut in the middle as far as all need it to stay on one line each."""
+    excess = sum(max(map(len, cells)) for cells in zip(titles, *rows)) - room
+    names = list(dict.fromkeys(row[at] for row in rows))
+    short = short_names(names, max(LEAST, max(map(len, names)) - excess))
+    return [[*row[:at], short[row[at]], *row[at + 1 :]] for row in rows]
 
 
 def widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:

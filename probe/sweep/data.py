@@ -10,6 +10,7 @@ from ...analysis.knn import check_k
 from ...features import InputError
 from ...features.recordings import Recordings, assign_folds, choose, drop_rare, read_recordings
 from ...features.recordings.sources import SOUNDSCAPE_LABELS
+from ...features.spelling import agree, counted, some
 from .settings import Settings
 
 
@@ -65,8 +66,12 @@ def metric_of(score: str, recordings: Recordings, held_out: Recordings | None) -
 
 
 def training_clips(audio: Path | str, settings: Settings) -> Recordings:
-    """The clips of AUDIO that a sweep ranks on; classes that are too rare for the folds are left out and told."""
+    """The clips of AUDIO that a sweep ranks on; classes too rare for the folds, and no clip's first, are told."""
     recordings = settings.read(audio)
+    if never := sorted({label for clip in recordings.clips for label in clip.labels} - set(recordings.labels)):
+        them = f"{counted(len(never), 'class')} {agree(len(never), 'is', 'are')} never the first label of a clip"
+        told = f"{audio}: {them}, and not ranked: {some(never)}."
+        recordings = replace(recordings, warnings=(*recordings.warnings, told))
     least = settings.min_per_class or (2 if recordings.folding != "none" else settings.folds)
     return choose(drop_rare(recordings, least, audio), settings.classes, settings.per_class, settings.seed)
 

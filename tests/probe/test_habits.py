@@ -93,6 +93,16 @@ def test_the_ranking_fits_80_columns(swept, place, capsys):
     assert "5-NN (euclidean) is one read-out of several" in told and "p is each row's own" in told
 
 
+def test_long_names_of_taps_are_cut_in_the_middle_and_rows_stay_whole(swept, place, capsys):
+    ranking = pd.read_csv(place / "run" / "ranking.csv").assign(ms_per_window=123.4)
+    for name in ("block_{:02d}/grid:4x2", "a_model_of_somebody_else/block_{:02d}", "{:02d}-of-a-model-with-a-name"):
+        ranking["tap"] = [name.format(i) for i in range(len(ranking))]
+        print_table(short_ranking(ranking, 5), cut="tap")
+        lines = capsys.readouterr().out.splitlines()[1 : 1 + len(ranking)]
+        assert max(map(len, lines)) <= 80
+        assert all(f"{i:02d}" in line.split()[0] and line.rstrip().endswith("123.4") for i, line in enumerate(lines))
+
+
 def test_ctrl_c_says_what_is_kept(capsys):
     def stop(output: str = "x.csv") -> None:
         raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from birdprobe.probe.assets import WREN
 from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.graph.load import load
 from birdprobe.probe.runtime.cost import Timing
+from birdprobe.probe.sweep.data import read_data
 from birdprobe.probe.sweep.settings import Settings, parse_shots
 from birdprobe.probe.sweep.studies.timings import study_timings
 from birdprobe.probe.sweep.sweep import sweep
@@ -206,3 +207,12 @@ def test_a_competition_is_swept_as_it_is(tmp_path):
     assert f"{best[0]} by" in shifted["sentence"] and shifted["sentence"] in done.stdout
     assert (run / "report.html").is_file()
     assert "rows of 6 groups" in shifted["sentence"]
+
+
+def test_classes_that_are_never_first_are_counted_and_named(audio, tmp_path):
+    rows = [f"{clip},{clip.parent.name}{';owl;wren' if i % 2 else ''}" for i, clip in enumerate(audio.glob("*/*.wav"))]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label", *rows]))
+    found = read_data(tmp_path / "clips.csv", None, Settings(folds=3))
+    told = "2 classes are never the first label of a clip, and not ranked: 'owl', 'wren'."
+    assert any(line.endswith(told) for line in found.recordings.warnings) and len(found.folded.classes) == 3
+    assert not any("never the first" in line for line in read_data(audio, None, Settings(folds=3)).recordings.warnings)

@@ -9,11 +9,11 @@ from ....analysis import wording
 from ....analysis.readout_ranking import ReadoutRanking, best_index, compare_pairs
 from ....analysis.readouts import USES
 from ....analysis.tables import Column, Table
+from ....features.spelling import short_names
 from .conclusion import Names
 from .pairing import ComparedModel, PairedRuns
 
 VS_BEST_LAST = ("vs_best_last", "vs_best_last_lo", "vs_best_last_hi", "vs_best_last_p", "vs_best_last_p_adjusted")
-MOST = 20  # characters of a model's name on the terminal
 
 
 def readouts_table(ranking: ReadoutRanking, names: Names) -> pd.DataFrame:
@@ -128,16 +128,6 @@ def best_of_models(readouts: pd.DataFrame, taps: pd.DataFrame) -> dict[str, pd.D
                 cost=[_cost(cost[key]) for key in zip(best["model"], best["tap"])],
             )
     return found
-
-
-def short_names(models: Sequence[str]) -> dict[str, str]:
-    """Model -> its name in at most MOST characters, cut in the middle, or wherever the names stay apart."""
-    for head in (MOST // 2, MOST - 1, 0):  # characters kept at the beginning, the others at the end
-        tail = MOST - 1 - head
-        short = {name: name if len(name) <= MOST else f"{name[:head]}…{name[len(name) - tail :]}" for name in models}
-        if len(set(short.values())) == len(short):
-            return short
-    return {name: f"{i}…{name[i + 1 - MOST :]}" if len(name) > MOST else name for i, name in enumerate(models, 1)}
 
 
 def _cost(macs_per_s: float) -> str:

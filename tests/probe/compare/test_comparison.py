@@ -9,10 +9,11 @@ import pytest
 
 from birdprobe.analysis import readouts
 from birdprobe.analysis.runs import READOUT_COLUMNS
+from birdprobe.features.spelling import short_names
 from birdprobe.probe.cli.terminal import print_table
 from birdprobe.probe.sweep.compare import compare
 from birdprobe.probe.sweep.compare.pairing import pair_runs
-from birdprobe.probe.sweep.compare.tables import short_names, short_summary
+from birdprobe.probe.sweep.compare.tables import short_summary
 from birdprobe.probe.sweep.result import SweepResult
 from birdprobe.probe.sweep.sweep import sweep
 from tests.probe.compare.material import BEST_LAST, SETTINGS, copy_of
