@@ -56,14 +56,23 @@ class Predicted:
         )
 
 
-def warn(made: Submission, stopped: bool, budget_minutes: float | None, say: Callable[[str], None]) -> None:
-    """What the table lacks, and why."""
+def warn(
+    made: Submission,
+    skipped: Sequence[Skipped],
+    stopped: bool,
+    budget_minutes: float | None,
+    out: Path,
+    say: Callable[[str], None],
+) -> None:
+    """What the table `out` lacks, and why."""
     if stopped:
         say(f"warning: stopped before the budget of {budget_minutes:g} minutes; the same command goes on from here")
     if made.fallback:
+        unread = f"; {counted(len(skipped), 'file')} could not be used" if skipped else ""
+        rows = share(len(made.fallback), len(made.table), "row", "is", "are")
         say(
-            f"warning: {len(made.fallback)} of {len(made.table)} rows are fallback, the mean of each class over the "
-            f"others (the first {made.fallback[0]}; all are listed in the .json)"
+            f"warning: {rows} fallback and no prediction, each class's mean over the others (the first "
+            f"{made.fallback[0]}{unread}): see fallback_rows and skipped in {about_path(out)}"
         )
     if made.surplus:
         say(f"warning: {made.surplus} predicted rows are not in the sample submission and left out")
@@ -157,7 +166,7 @@ def predict(
             journal.remove()
             raise InputError(f"none of the {len(task.files)} soundscapes can be used. The first: {skipped[0].reason}")
         made = assemble(task.files, journal.entries, predictor.labels, form, placement.row_s, rate)
-        warn(made, stopped, budget_minutes, say)
+        warn(made, skipped, stopped, budget_minutes, out, say)
         minutes, seconds = (journal.audio_s - audio_before) / 60, time.perf_counter() - began
         predicted = Predicted(
             path=out,

@@ -91,3 +91,10 @@ def test_tables_have_captions_and_lead_to_their_csv(run):
     assert "Every tap under every read-out" in page.words("caption")
     assert {"ranking.csv", "readouts.csv"} <= {a["href"] for a in page.all("a")}
     assert all((run / a["href"]).is_file() for a in page.all("a"))
+
+
+def test_tables_that_are_wider_than_a_telephone_say_so(run):
+    page = read(run)
+    assert all("scroll" in (div.get("class") or "") for div in page.all("div") if div.get("role") == "region")
+    narrow = (run / "report.html").read_text().partition("@media screen and (max-width: 36rem)")[2]
+    assert re.search(r"\.scroll::before, \.picture::before \{\s+content: \"swipe sideways", narrow)

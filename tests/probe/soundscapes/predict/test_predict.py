@@ -123,6 +123,8 @@ def test_files_that_do_not_decode_cost_fallback_rows(place, predictor, tmp_path)
     assert "silent" in done.skipped[1].reason
     assert sum(line.startswith("warning:") for line in said) == 3 and "10 of 22 rows are fallback" in said[-1]
     assert "10 of them fallback" in str(done)
+    assert "no prediction" in said[-1] and "2 files could not be used" in said[-1]
+    assert said[-1].endswith(f"see fallback_rows and skipped in {tmp_path / 'out.json'}")
 
 
 def test_implausible_headers_cost_fallback_rows_and_no_more(place, predictor, tmp_path):
