@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .analysis.predictions import read_predictions, score
     from .analysis.predictions.blend import blend
     from .features.store import FeatureStore, import_features, join_features, open_store
+    from .features.synthetic.clips import write_dataset as make_clips
     from .figures.gallery import save as draw_figures
     from .finetune.api import fine_tune
     from .finetune.export import export
@@ -65,6 +66,7 @@ _PUBLIC = {
     "rank_stores": "probe.ranking:rank_stores",
     "fine_tune": "finetune.api:fine_tune",
     "fuse": "heads.fuse:fuse",
+    "make_clips": "features.synthetic.clips:write_dataset",
     "open_backbone": "probe.api:open_backbone",
     "open_member": "finetune.predictor:open_member",
     "open_predictor": "heads.soundscapes:open_predictor",

@@ -15,6 +15,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from .. import InputError
 from ..progress import Progress
+from ..schema import checked
 from .songs import INDIVIDUAL_SEMITONES, Species, generator, log_uniform, make_species, song
 
 RATE = 32_000  # Hz of a written clip
@@ -176,10 +177,25 @@ def make_clip(take: Take, others: Sequence[Species], sample_rate: int = 32000, d
     return focal_clip(take.species, rng, take.recordist, others, sample_rate, duration_s, take.individual_semitones)
 
 
-def write_dataset(folder: Path, n_species: int, clips_per_species: int, seed: int, duration_s: float = 5.0) -> Path:
-    """Class folders of 16-bit FLAC, `<species>/R012-3.flac`; the group (recordist) matches `^(R\\d+)-`.
+@checked
+def write_dataset(
+    folder: Path | str, n_species: int, clips_per_species: int, seed: int, duration_s: float = 5.0
+) -> Path:
+    """Write made-up birds to try things on: class folders of 16-bit FLAC, `<species>/R012-3.flac`.
 
-    The same arguments give the same bytes. InputError when the folder already holds something.
+    The same arguments give the same bytes.
+
+    Args:
+        folder: the folder to write.
+        n_species, clips_per_species: how many.
+        seed: of every random choice.
+        duration_s: seconds of a clip.
+
+    Returns:
+        The folder. Clips of one made-up recordist belong together, `group_regex=r"^(R\\d+)-"`.
+
+    Raises:
+        InputError: the folder already holds something.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
