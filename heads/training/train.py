@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ...analysis.resampling import narrow_percentiles
 from ...analysis.studies.tap_selection import Selection
 from ...features import InputError
 from ...features.output_folder import OutputFolder
@@ -25,7 +26,7 @@ from ...features.store import FeatureStore
 from ...finetune.checkpoint import save, versions
 from ...finetune.losses import probabilities
 from ..agreement import Agreed
-from ..dataset import SOURCES, load
+from ..dataset import SOURCES, groups_of, load
 from ..ensemble import load_members
 from ..inputs import parse_tokens
 from ..modules import parameters_count
@@ -96,7 +97,8 @@ def train(
     if teacher:
         data = pseudo_labels.label(data, teacher, pseudo_gate)
     folds = make_folds(data, settings.folds, settings.fold_by, settings.seed)
-    warnings = (*data.warnings, *folds.warnings)
+    n_groups = len(set(groups_of(data.rows[folds.of_row != ALWAYS])))
+    warnings = (*data.warnings, *folds.warnings, *narrow_percentiles(n_groups))
     log(f"{counted(len(data.rows), 'window')}, {counted(len(data.labels), 'class')}, {folds.said}")
     for warning in warnings:
         log(f"warning: {warning}")

@@ -69,6 +69,8 @@ def test_scores_are_those_of_the_predictions(trained):
     assert found["macro_auc"] == pytest.approx(roc_auc_score(truth, values, average="macro"), abs=1e-4)
     assert found["acc_lo"] <= found["accuracy"] <= found["acc_hi"] and found["n"] == 60
     assert found["auc_lo"] <= found["macro_auc"] <= found["auc_hi"]
+    n_groups = load([trained[0]], "embedding").rows["group"].nunique()
+    assert n_groups < 30 and done.warnings[-1].startswith(f"{n_groups} groups: bootstrap intervals over so few")
     hits = truth[np.arange(60), values.argmax(axis=1)]
     assert found["accuracy"] == pytest.approx(accuracy_score(np.ones(60), hits))
     fold = scores.loc[("attention", "window", "1")]
