@@ -155,9 +155,10 @@ def short_ranking(table: pd.DataFrame, k: int, metric: str = "euclidean") -> Tab
         "ms/window": "ms",
     }
     columns = (column for column in whole.columns if column.title in names)
+    read = wording.readout_name("knn" if metric == "euclidean" else f"knn-{metric}", k)
     caption = (
-        f"{k}-NN ({metric}) is one read-out of several, `linear` (a ridge probe) another, both top-1 here; p is each "
-        "row's own, not corrected for looking at all of them. The other read-outs: readouts.csv and the report."
+        f"{read} is one read-out of several, ridge (`linear`) another, both top-1 here; p is each row's own, "
+        "not corrected for looking at all of them. The other read-outs: readouts.csv and the report."
     )
     return replace(
         whole, columns=tuple(replace(column, title=names[column.title]) for column in columns), caption=caption

@@ -1,6 +1,8 @@
 """Numbers as text: fixed decimals, no negative zero, one rounding for points, one rule for p."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -56,3 +58,9 @@ def test_a_number_reads_back_within_half_its_last_digit(value, digits, signed):
 
 def test_minus_sign():
     assert wording.minus_sign("-0.3 [-0.5, 0.1]") == "−0.3 [−0.5, 0.1]"
+
+
+def test_the_page_of_concepts_has_the_names_of_read_outs():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "concepts.md").read_text()
+    found = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    assert found == {name: wording.readout_name(name, 5) for name in wording.READOUTS}

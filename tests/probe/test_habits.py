@@ -90,7 +90,9 @@ def test_the_ranking_fits_80_columns(swept, place, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[6].startswith("logits") and max(map(len, lines)) <= 80
     told = " ".join(lines[7:])
-    assert "5-NN (euclidean) is one read-out of several" in told and "p is each row's own" in told
+    assert (
+        "Euclidean 5-NN is one read-out of several, ridge (`linear`) another" in told and "p is each row's own" in told
+    )
 
 
 def test_long_names_of_taps_are_cut_in_the_middle_and_rows_stay_whole(swept, place, capsys):
