@@ -13,15 +13,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from . import InputError
 from .files import KEPT, check_parents, explained, write_bytes, write_json
 from .locks import Lock, Locked
 from .progress import Log
+from .schema import check_fields
 
 DRAFT = ".unfinished-"
+DATA = (".csv", ".json")  # endings of results, while pictures and pages are drawn from them
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Kind:
         index: the file that says whose the folder is.
         kept: beginnings of names that lie in the folder before a run is finished: caches and the like.
         formats: what the index of earlier editions says in place of `format`.
+        says: fields of the index that tell whether results are the very ones asked for, see `schema.check_fields`.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Kind:
     index: str = "config.json"
     kept: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    says: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def format(self) -> str:
@@ -67,11 +72,18 @@ class OutputFolder:
             log: hears one line.
 
         Raises:
-            InputError: finished results, but others; a folder of another command.
+            InputError: finished results, but others, or damaged ones; a folder of another command.
         """
         if overwrite or not (self.path.is_dir() and self._finished(self.owned())):
             return False
-        if what := differing(read_index(self.path / self.kind.index)):
+        index = read_index(self.path / self.kind.index)
+        gone = [name for name in listed(index) if name.endswith(DATA) and not (self.path / name).is_file()]
+        try:
+            check_fields(self.kind.says, index)
+            what = f"{gone[0]} is missing" if gone else differing(index)
+        except InputError as error:
+            what = str(error).rstrip(".")
+        if what:
             raise self._taken(what)
         self._clear_up()
         log(f"{self.path}: already done, nothing is computed; --overwrite runs it again.")

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from ...features.output_folder import first_difference, listed
+from ...features.output_folder import first_difference
 from ...features.recordings import Recordings
 from ...features.store import FeatureStore
 from ..extraction.clip_batches import ClipBatch
@@ -19,7 +19,7 @@ from .settings import Settings
 def differing(
     run: Path, config: dict, model: Path, audio: Path | str, test: Path | str | None, settings: Settings
 ) -> str:
-    """What a finished run has otherwise than asked for, in words: settings, model, clips, audio, files; "" if nothing.
+    """What a finished run has otherwise than asked for, in words: settings, model, clips, audio; "" if nothing.
 
     Nothing is computed: of the recordings those are read again that are not as they were listed.
     """
@@ -28,8 +28,6 @@ def differing(
         return told
     if (config.get("test") is None) != (test is None):
         return f"made {'without' if test else 'with'} --test"
-    if gone := [name for name in listed(config) if name.endswith((".csv", ".json")) and not (run / name).is_file()]:
-        return f"{gone[0]} is missing"
     if told := _other_model(config["model"], model, settings):
         return told
     data = read_data(audio, test, settings)

@@ -44,6 +44,7 @@ KIND = Kind(
     "a finished run",
     (*TABLES, *(f"figures/{name}.{end}" for name in FIGURES for end in ("png", "pdf"))),
     ("model", "audio", "settings", "answer"),
+    says={"settings": dict, "asked?": dict, "model": {"sha256": str}, "audio": {"sha256": str}},
     kept=("features.h5", ".features.h5", "test.h5", ".test.h5", "control.h5", ".control.h5"),
 )
 

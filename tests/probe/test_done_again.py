@@ -80,6 +80,7 @@ def relabel(place):
         (lambda place: (place / "where").write_text(str(place / "audio")), {}, "test.h5 made from 9 clips, 18 wanted"),
         (lambda place: (place / "robin-run" / "readouts.csv").unlink(), {}, "readouts.csv is missing"),
         (lambda place: (place / "robin-run" / "features.h5").unlink(), {}, "features.h5 is missing"),
+        (lambda place: (place / "robin-run" / "config.json").write_text('{"format": "birdprobe/sweep"}'), {}, "no settings"),
         (
             lambda place: shutil.copy(place / "wren-run" / "features.h5", place / "robin-run" / "features.h5"), {},
             "features.h5 is of another model",

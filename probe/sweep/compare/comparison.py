@@ -42,6 +42,7 @@ KIND = Kind(
         *(f"figures/{FIGURE}.{end}" for end in ("png", "pdf")),
     ),
     (),
+    says={"settings": dict, "models": [{"content": str}], "warnings": list},
 )
 PACKAGES = ("birdprobe", "numpy", "scikit-learn", "h5py")
 
@@ -63,9 +64,12 @@ class Comparison:
 
     @classmethod
     def open(cls, path: Path) -> "Comparison":
-        """A finished one, from its folder."""
-        table, taps = (read_csv(path / name) for name in ("readouts.csv", "ranking.csv"))
-        taps = taps.astype({"index": "Int64", "stage": "Int64", "macs": float, "macs_per_s": float})
+        """A finished one, from its folder. InputError: files that are damaged."""
+        try:
+            table, taps = (read_csv(path / name) for name in ("readouts.csv", "ranking.csv"))
+            taps = taps.astype({"index": "Int64", "stage": "Int64", "macs": float, "macs_per_s": float})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: its tables cannot be read ({error}). Edited by hand?") from None
         taps = taps.fillna({f"{use}_readout": "" for use in readouts.USES})
         warnings = read_json(path / "config.json", {"warnings": list})["warnings"]
         return cls(table, taps, Answer(read_json(path / "answer.json", ANSWER)), tuple(warnings), path)

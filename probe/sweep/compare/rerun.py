@@ -15,7 +15,7 @@ def differing(there: dict, asked: dict, paths: Sequence[Path]) -> str:
     """What a finished comparison has otherwise than asked for, in words: settings or runs; "" if nothing."""
     if told := first_difference(there["settings"], asked):
         return told
-    known = [model.get("content") for model in there["models"]]
+    known = [model["content"] for model in there["models"]]
     if len(known) != len(paths):
         return f"{counted(len(known), 'run')} there, {len(paths)} asked for"
     changed = (
