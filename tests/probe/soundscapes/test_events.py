@@ -184,7 +184,7 @@ def test_a_model_without_frames_says_it_a_window_at_a_time(detector, tmp_path):
 
 def test_faults_are_one_line_and_lose_nothing(detector, tmp_path):
     run, audio = detector
-    with pytest.raises(InputError, match=r"e.xlsx: expected a name that ends in .txt \(a Raven"):
+    with pytest.raises(InputError, match=r"e.xlsx: expected a name that ends in .txt or .tsv \(a Raven"):
         find_events(run, audio, tmp_path / "e.xlsx")
     (tmp_path / "e.txt").write_text("mine")
     with pytest.raises(InputError, match=r"e.txt: exists"):
