@@ -16,7 +16,7 @@ from ..features.schema import Words, check_choice, check_least, check_seed, chec
 from ..features.store import FeatureStore
 from .notebook import as_html, scores_by_tap
 from .sweep.conclusion import Conclusion, conclude
-from .sweep.items import multi_hot
+from .sweep.items import multi_hot, score_cells
 from .sweep.score import last_before_classifier
 from .sweep.settings import Settings
 
@@ -108,10 +108,9 @@ def rank(
     if folds is None:
         folds = assign_folds(first, None if groups is None else list(map(str, groups)), None, n_folds, seed)[0].tolist()
     targets = multi_hot([tuple(map(str, row)) for row in many], sorted(set(first)))
-    scores: dict[tuple[str, str], np.ndarray] = {}
-    for tap, x in arrays.items():
-        found = readouts.out_of_fold_all(names, x, targets, np.asarray(folds), k)
-        scores |= {(tap, name): found[name] for name in names}
+    scores = score_cells(
+        tuple(arrays), lambda tap: readouts.out_of_fold_all(names, arrays[tap], targets, np.asarray(folds), k)
+    )
     reference = last_before_classifier(tuple(features)) if reference is None else reference
     ranking = rank_readouts(
         scores,

@@ -65,6 +65,16 @@ def per_tap(
     return found
 
 
+def score_cells(
+    taps: Sequence[str],
+    score: Callable[[str], dict[str, np.ndarray]],
+    progress: Callable[[str], None] = lambda tap: None,
+) -> dict[tuple[str, str], np.ndarray]:
+    """{(tap, read-out): class scores}, as `per_tap`; score(tap): {read-out: class scores}."""
+    found = per_tap(taps, score, progress)
+    return {(tap, readout): scores for tap, by_readout in found.items() for readout, scores in by_readout.items()}
+
+
 def multi_hot(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
     """bool [n, K]: which of the classes each item carries; labels outside them are not counted."""
     column = {name: i for i, name in enumerate(classes)}

@@ -11,7 +11,7 @@ from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from ..blocks.architecture import Block
 from ..runtime.cost import Timing
 from .conclusion import Conclusion, conclude
-from .items import Items, per_tap
+from .items import Items, per_tap, score_cells
 from .published_answer import Answer, answer
 from .settings import Settings
 
@@ -49,10 +49,9 @@ def score_taps(
         found = readouts.out_of_fold_all(plain, items.vectors(tap), items.targets, folds, k)
         if readouts.ATTENTIVE in names:
             found[readouts.ATTENTIVE] = readouts.out_of_fold(readouts.ATTENTIVE, items.maps(tap), items.targets, folds)
-        return found
+        return {name: found[name] for name in names}
 
-    scores = per_tap(items.taps, score, progress)
-    return {(tap, name): found[name] for tap, found in scores.items() for name in names}
+    return score_cells(items.taps, score, progress)
 
 
 def rank_taps(

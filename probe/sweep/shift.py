@@ -9,7 +9,7 @@ import pandas as pd
 from ...analysis import readouts, wording
 from ...analysis.readout_ranking import Cell, ReadoutRanking, rank_readouts
 from .conclusion import Conclusion, conclude
-from .items import Items, per_tap
+from .items import Items, score_cells
 from .published_answer import plain
 
 SHIFTED = ("score", "lo", "hi", "vs_last", "vs_last_lo", "vs_last_hi", "vs_last_p", "vs_last_p_adjusted")
@@ -80,8 +80,7 @@ def score_shift(items: Items, tested: Items, names: Sequence[str], k: int) -> di
             found[name] = readouts.transfer(name, train, items.targets, test, k)
         return found
 
-    scores = per_tap(items.taps, score)
-    return {(tap, name): found for tap, by_name in scores.items() for name, found in by_name.items()}
+    return score_cells(items.taps, score)
 
 
 def rank_shift(

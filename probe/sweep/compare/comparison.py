@@ -23,6 +23,7 @@ from ....features.progress import Log, Progress, listener
 from ....features.schema import Words, check_choice, checked, comma_text
 from ....features.spelling import counted
 from ...notebook import as_html
+from ..items import score_cells
 from ..result import Answer
 from ..settings import Settings
 from .conclusion import conclude_models
@@ -225,17 +226,13 @@ def score_models(
     paired: PairedRuns, names: Sequence[str], progress: bool = True
 ) -> tuple[dict[Cell, np.ndarray], dict[str, tuple[str, str]]]:
     """((model/tap, read-out) -> scores float64 [n, K] by the first run's folds, model/tap -> (model, tap))."""
-    folds = paired.table["fold"].to_numpy()
-    scores: dict[Cell, np.ndarray] = {}
-    cells: dict[str, tuple[str, str]] = {}
-    with Progress("reading out", sum(len(model.taps) for model in paired.models), "taps", wanted=progress) as bar:
-        for model in paired.models:
-            for tap in model.taps:
-                cell = f"{model.name}/{tap}"
-                cells[cell] = (model.name, tap)
-                found = readouts.out_of_fold_all(
-                    names, model.vectors(tap), paired.targets, folds, paired.first.probed.k
-                )  # fmt: skip
-                scores |= {(cell, name): found[name] for name in names}
-                bar.advance(note=cell)
-    return scores, cells
+    folds, k = paired.table["fold"].to_numpy(), paired.first.probed.k
+    vectors = {f"{model.name}/{tap}": (model, tap) for model in paired.models for tap in model.taps}
+
+    def score(cell: str) -> dict[str, np.ndarray]:
+        model, tap = vectors[cell]
+        return readouts.out_of_fold_all(names, model.vectors(tap), paired.targets, folds, k)
+
+    with Progress("reading out", len(vectors), "taps", wanted=progress) as bar:
+        scores = score_cells(tuple(vectors), score, lambda cell: bar.advance(note=cell))
+    return scores, {cell: (model.name, tap) for cell, (model, tap) in vectors.items()}
