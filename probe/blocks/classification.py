@@ -58,7 +58,8 @@ def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
         return BlockMatch("mlp", *span, roles, "T" if across else "M")
     if set(roles) == {"depthwise"}:
         return BlockMatch("depthwise", *span, roles, "D")
-    return BlockMatch(_residual_kind(roles), *span, roles, "C")
+    gated = any(op.kind == "Tanh" for op in ops)
+    return BlockMatch("residual" if gated else _residual_kind(roles), *span, roles, "C")
 
 
 def is_linear_sum(sequence: RegionSequence, region: Region) -> bool:

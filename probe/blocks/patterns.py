@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..graph.layers import NETWORK
+from ..graph.layers import NETWORK, REDUCTIONS
 from .classification import INVERTED, is_linear_sum, match_region
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, BlockMatch, RegionSequence
+from .regions import SUMS, BlockMatch, RegionSequence, gives_aside
 from .unshortcut import bottlenecks, plain_layers, role_of, same_scale, stage_matches
 
 
@@ -30,6 +30,7 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
         regions = {i: replace(match, mixing="D") if match.kind == "dense" else match for i, match in regions.items()}
     matches = _with_unshortcut(sequence, regions, begin, end)
     matches = _without_downsampling(_in_step(sequence, matches))
+    matches += _collected_alone(sequence, matches, end)
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         note = "an encoder-decoder: each block is a stage between two changes of scale"
         return stage_matches(sequence, begin, end), note
@@ -125,6 +126,34 @@ def _with_unshortcut(
     modules = regions and not any(match.mixing for match in regions.values())
     first = next((k for k, match in enumerate(matches) if modules and match.kind != "separable"), 0)
     return matches[first:]  # in front of modules and nothing else, separable convolutions are the stem
+
+
+def _collected_alone(sequence: RegionSequence, matches: list[BlockMatch], end: int) -> list[BlockMatch]:
+    """The last layer of a network whose head reads what every layer gives aside (WaveNet), where it is one more unit.
+
+    Nothing is added to its input any more: it ends where what it gives joins what the others gave.
+    """
+    graph, unit = sequence.graph, matches[-1] if matches else None
+    if unit is None or unit.mixing != "C" or not gives_aside(graph, sequence.regions[unit.last]):
+        return []
+
+    def behind(i: int) -> bool:
+        return i == unit.exit or bool(i > unit.exit and graph.ancestors[i] >> unit.exit & 1)
+
+    def joins(i: int) -> bool:
+        return behind(i) and any(p >= 0 and not behind(p) for p in graph.parents[i])
+
+    join = next((i for i in range(unit.exit + 1, len(graph.ops)) if joins(i)), -1)
+    layers = [i for i in sequence.layers if behind(i) and i < join and graph.ancestors[join] >> i & 1]
+    roles = tuple(sequence.layers[i].role for i in layers)
+    if not layers or roles not in (unit.roles, unit.roles[:-1]) or sequence.position.get(join, end) >= end:
+        return []
+    first = next(i for i in range(unit.last + 1, end) if behind(sequence.regions[i].op))
+    last = sequence.position[join]
+    after = sequence.after(last)
+    if after is not None and after < end and sequence.op(after).kind in REDUCTIONS and graph.ops[join].kind == "Concat":
+        last = after  # stacked, and summed over the stack
+    return [BlockMatch(unit.kind, first, last, unit.exit, sequence.regions[last].op, roles)]
 
 
 def _in_step(sequence: RegionSequence, matches: list[BlockMatch]) -> list[BlockMatch]:

@@ -144,3 +144,35 @@ def test_separable_convolutions_in_front_of_modules_are_the_stem():
         both = n.add("Concat", a, n.add("Relu", n.conv(a)), axis=1, name=f"module{i}")
         x = n.add("Relu", n.add("Conv", both, n.random(WIDTH, 2 * WIDTH, 1, 1)))
     assert tensors(n.found(x, maps=True)) == ["module0", "module1", "module2"]
+
+
+def collecting(n: Network, layers: int = 4):
+    """The layers of a WaveNet: (the residual stream behind each, what each gives aside)."""
+    x, streams, aside = n.add("Relu", n.conv("audio")), [], []
+    for i in range(layers):
+        gate = n.add("Mul", n.add("Tanh", n.conv(x)), n.add("Sigmoid", n.conv(x)))
+        aside.append(n.conv(gate, 1))
+        x = n.add("Add", x, n.conv(gate, 1), name=f"end{i}")
+        streams.append(x)
+    return streams, aside
+
+
+@pytest.mark.parametrize("end", ["sum", "stack", "Concat", "stream"])
+def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end):
+    n = Network()
+    streams, aside = collecting(n)
+    if end in ("sum", "stream"):
+        last = aside[0]
+        for i, given in enumerate(aside[1:], 1):
+            last = n.add("Add", last, given, name=f"sum{i}")
+    else:
+        rows = [n.add("Unsqueeze", given, n.const([0], np.int64)) for given in aside] if end == "stack" else aside
+        last = n.add("Concat", *rows, axis=0 if end == "stack" else 1, name="joined")
+    if end == "stack":
+        last = n.add("ReduceSum", last, n.const([0], np.int64), keepdims=0, name="summed")
+    head = n.add("Conv", n.add("Relu", last), n.random(WIDTH, WIDTH * (4 if end == "Concat" else 1), 1, 1))
+    if end == "stream":
+        head = n.add("Add", head, streams[-1])
+    blocks = n.found(n.add("Relu", head), maps=True)
+    tap = {"sum": "sum3", "stack": "summed", "Concat": "joined", "stream": "end3"}[end]
+    assert tensors(blocks) == ["end0", "end1", "end2", tap] and {block.kind for block in blocks} == {"residual"}
