@@ -150,19 +150,73 @@ def test_frames_that_stand_beside_the_windows_are_a_part_of_the_map(batch, tmp_p
     np.testing.assert_allclose(backbone(windows)["block_01"], wanted, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["audio", "waveform"])
-def test_a_model_of_two_channels_hears_the_same_in_both(name, tmp_path):
-    b = Builder()
-    now = b.add("Conv", [name, b.weight("w0", 8, 2, 9)], "conv0", strides=[2])
+def several_channels(dims: list, rows: int | str = "N", name: str = "audio") -> onnx.ModelProto:
+    """Three convolutions over all channels of [N, C, S], [N, S, C] or [C, S], and one layer."""
+    b, now, count = Builder(), name, min(dim for dim in dims if isinstance(dim, int) and dim > 1)
+    if dims[-1] == count:
+        now = b.add("Transpose", [now], "channels_first", perm=[0, 2, 1])
+    elif len(dims) == 2:
+        now = b.add("Unsqueeze", [now, b.ints("axis", [0])], "one_row")
+    now = b.add("Conv", [now, b.weight("w0", 8, count, 9)], "conv0", strides=[2])
     for i in (1, 2):
         now = b.add("Conv", [b.add("Relu", [now], f"relu{i}"), b.weight(f"w{i}", 8, 8, 9)], f"conv{i}", strides=[2])
     now = b.add("ReduceMean", [b.add("Relu", [now], "relu3")], "mean", axes=[2], keepdims=0)
     b.add("MatMul", [now, b.weight("classes", 8, 5)], "logits")
-    model = b.model(["N", 2, SAMPLES], {"logits": ["N", 5]}, input_name=name)
+    return b.model(dims, {"logits": [rows, 5]}, input_name=name)
+
+
+@pytest.mark.parametrize(
+    "dims, name",
+    [
+        (["N", 2, SAMPLES], "audio"),
+        (["N", 2, SAMPLES], "waveform"),
+        (["N", SAMPLES, 2], "audio"),
+        (["N", "samples", 2], "audio"),
+        ([1, 9000, 4], "audio"),
+        ([2, SAMPLES], "audio"),
+    ],
+)
+def test_all_channels_of_a_model_hear_the_same(dims, name, tmp_path):
+    model = several_channels(dims, 1 if len(dims) == 2 else "N", name)
     onnx.save(model, tmp_path / "m.onnx")
-    backbone, windows = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, threads=1), audio_like((3, SAMPLES))
-    (wanted,) = open_session(model).run(None, {name: np.stack([windows, windows], axis=1)})
-    np.testing.assert_allclose(backbone(windows)["logits"], wanted, rtol=1e-5, atol=1e-7)
+    fixed = [dim for dim in dims if isinstance(dim, int) and dim > 1]
+    length, count = max(SAMPLES, *fixed), min(fixed)
+    backbone = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, window_s=length / 1000, threads=1)
+    windows, session = audio_like((3, length)), open_session(model)
+    axis = dims.index(count) - (len(dims) == 3)
+    fed = [np.stack([window] * count, axis=axis) for window in windows]
+    wanted = [session.run(None, {name: one[None] if len(dims) == 3 else one})[0][0] for one in fed]
+    np.testing.assert_allclose(backbone(windows)["logits"], wanted, rtol=1e-4, atol=1e-6)
+    assert backbone.architecture.notes[-1:] == (f"{count} channels hear the same mono audio",)
+
+
+def test_channels_that_look_like_a_batch_are_refused_at_once(tmp_path):
+    onnx.save(several_channels([2, SAMPLES], "rows"), tmp_path / "m.onnx")
+    with pytest.raises(
+        InputError, match=r"is a batch of 2 windows, but its outputs have one row\. Are these channels\?"
+    ):
+        find_blocks(open_model(tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("length", [SAMPLES, "samples"])
+def test_layers_that_only_some_audio_passes_are_told(length):
+    b = Builder()
+    now = stack(b)
+    loud = b.add(
+        "Greater", [b.add("ReduceMean", ["audio"], "mean", keepdims=0), b.store("zero", np.float32(0))], "loud"
+    )
+    inner = [helper.make_node("Conv", [now, b.weight("w_inside", 8, 8, 1)], ["changed"])]
+    kept = [helper.make_node("Identity", [now], ["kept"])]
+    branches = {
+        name: helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(out, TensorProto.FLOAT, None)])
+        for name, nodes, out in (("then_branch", inner, "changed"), ("else_branch", kept, "kept"))
+    }
+    now = b.add("ReduceMean", [b.add("If", [loud], "chosen", **branches)], "pooled", axes=[2], keepdims=0)
+    b.add("MatMul", [now, b.weight("classes", 8, 5)], "logits")
+    found = find_blocks(b.model(["N", length], {"logits": ["N", 5]}))
+    assert len(found.blocks) == 3
+    (note,) = [note for note in found.notes if "(chosen)" in note]
+    assert note.startswith("1 layer ") and ("--window" in note) == (length == "samples")
 
 
 def test_samples_of_16_bits_are_told_from_tokens(tmp_path):
