@@ -14,6 +14,7 @@ whole clip, and the embedding is the map of frames that enters the classifier:
 """
 
 import re
+from math import prod
 
 from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
@@ -97,17 +98,31 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
 
 
 def _ends_with_features(measured: MeasuredGraph, last: int) -> bool:
-    """True when the output says so, has length 1, or when the last layer still works on the map, activated, with no
-    softmax after."""
+    """True when the output says so, has length 1, is a map of one place, or when the last layer still works on the map,
+    activated, with no softmax after."""
     sequence = measured.sequence
     if EMBEDDING.search(measured.main) and not SCORES.search(measured.main):
         return True
     if any(_scales_to_length_1(sequence, i) for i in range(last + 1, len(sequence.regions))):
         return True
-    if sequence.graph.ops[-1].kind in SQUASHING or measured.positions(sequence.regions[last].op) <= 1:
+    if sequence.graph.ops[-1].kind in SQUASHING:
         return False
+    if measured.positions(sequence.regions[last].op) <= 1:
+        return _projects(measured, last)
     tail = activated_tail(sequence, last)
     return is_nonlinear(sequence, tail) and sequence.op(tail).kind not in SQUASHING
+
+
+def _projects(measured: MeasuredGraph, last: int) -> bool:
+    """True where the last layer turns the whole map into one place of as many channels, and a map it stays: [N,1,1,96].
+
+    Classifiers end with a vector of another width (Google's speech embedding is what the wake words read).
+    """
+    entered, made = measured.sequence.op(last).data[0], measured.sequence.op(last).tensor
+    shape, before = measured.shapes[measured.main], measured.shapes[entered]
+    if len(shape) < 3 or prod(shape) == prod(before) or not {entered, made} <= measured.axes.keys():
+        return False
+    return before[measured.axes[entered]] == measured.shapes[made][measured.axes[made]] == prod(shape)
 
 
 def _scales_to_length_1(sequence: RegionSequence, i: int) -> bool:

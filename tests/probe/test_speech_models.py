@@ -227,3 +227,14 @@ def test_samples_of_16_bits_are_told_from_tokens(tmp_path):
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(InputError, match=r"holds INT16; wanted floating-point audio\. Samples of 16 bits\?"):
         open_model(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("classes, shape, taps", [(8, [1, 1, 8], 1), (5, [1, 1, 5], 2), (8, [8], 2)])
+def test_a_map_of_one_place_as_wide_as_before_is_an_embedding(classes, shape, taps):
+    """As in Google's speech embedding; another width or a vector are the scores of a classifier."""
+    b = Builder()
+    conv = b.add("Conv", [stack(b), b.weight("w_last", classes, 8, 25)], "last")  # all the 25 places that are left
+    b.add("Reshape", [conv, b.ints("to_shape", [-1, *shape])], "y")
+    found = find_blocks(b.model(["N", SAMPLES], {"y": ["N", *shape]}))
+    assert list(found.taps)[3:] == ["embedding", "logits"][:taps]
+    assert found.embedding.tensor == ("y" if taps == 1 else "/net/relu2")
