@@ -11,6 +11,8 @@ whole clip, and the embedding is the map of frames that enters the classifier:
     frames -> MatMul (classes) -> Sigmoid -> ReduceMax or ReduceMean
     frames -> MatMul (classes) -> Sigmoid -> Mul -> ReduceSum
            -> MatMul (attention) -> Softmax over time ^       (Kong et al. 2020, PANNs, AttBlock)
+
+A division by the sum of the weights may follow (the baseline of DCASE's task 4).
 """
 
 import re
@@ -78,12 +80,15 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
     """
     sequence, ops = measured.sequence, measured.sequence.graph.ops
     region = sequence.regions[last]
-    if len(measured.shapes[measured.main]) != 2 or measured.positions(region.op) <= 1:
-        return False
     layers = [sequence.layers[k] for k in region.inside if k in sequence.layers]
-    weighted = any(ops[k].kind == "Softmax" for k in region.inside) and ops[region.op].kind == "Mul"
+    # the sum of the weighted scores may be divided by that of the weights: then the region ends behind both
+    reduced = ops[region.op].kind == "Div" and any(ops[k].kind in REDUCTIONS for k in region.inside)
+    places = measured.positions(region.fork if reduced else region.op)
+    if len(measured.shapes[measured.main]) != 2 or places <= 1:
+        return False
+    weighted = any(ops[k].kind == "Softmax" for k in region.inside) and ops[region.op].kind in ("Mul", "Div")
     squashed = weighted and len(layers) > 1 and all(layer.role == "pointwise" for layer in layers)
-    reduced, i = False, last
+    i = last
     while (j := sequence.after(i)) is not None:
         op, i = sequence.op(j), j
         if sequence.regions[j].inside:

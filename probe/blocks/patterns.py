@@ -28,9 +28,9 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
         regions = {i: match for i, match in regions.items() if i not in sums}
     if any("A" in match.mixing for match in regions.values()):  # among transformers a dense module is a wider unit
         regions = {i: replace(match, mixing="D") if match.kind == "dense" else match for i, match in regions.items()}
-    matches = _with_unshortcut(sequence, regions, begin, end)
-    matches = _without_downsampling(_in_step(sequence, matches))
-    matches += _collected_alone(sequence, matches, end)
+    alone = _collected_alone(sequence, regions, end)
+    matches = _with_unshortcut(sequence, regions, begin, alone[0].first if alone else end)
+    matches = [*_without_downsampling(_in_step(sequence, matches)), *alone]
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         note = "an encoder-decoder: each block is a stage between two changes of scale"
         return stage_matches(sequence, begin, end), note
@@ -128,12 +128,12 @@ def _with_unshortcut(
     return matches[first:]  # in front of modules and nothing else, separable convolutions are the stem
 
 
-def _collected_alone(sequence: RegionSequence, matches: list[BlockMatch], end: int) -> list[BlockMatch]:
+def _collected_alone(sequence: RegionSequence, regions: dict[int, BlockMatch], end: int) -> list[BlockMatch]:
     """The last layer of a network whose head reads what every layer gives aside (WaveNet), where it is one more unit.
 
     Nothing is added to its input any more: it ends where what it gives joins what the others gave.
     """
-    graph, unit = sequence.graph, matches[-1] if matches else None
+    graph, unit = sequence.graph, next(reversed(regions.values()), None)
     if unit is None or unit.mixing != "C" or not gives_aside(graph, sequence.regions[unit.last]):
         return []
 
@@ -209,16 +209,16 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
 
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
-    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
-    MaxViT block: MBConv, attention in windows, attention across the grid; D M A D M is an EfficientViT block. Where
-    every feed-forward part of a run has a depthwise convolution in its middle, A C and C are the same block with and
-    without attention (EfficientFormerV2).
+    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP, A M C M the same
+    with whole ones (Squeezeformer); C A M A M is a MaxViT block: MBConv, attention in windows, attention across the
+    grid; D M A D M is an EfficientViT block. Where every feed-forward part of a run has a depthwise convolution in its
+    middle, A C and C are the same block with and without attention (EfficientFormerV2).
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
-    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
+    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM", r"AMCM"):
         if re.fullmatch(f"({whole})+", kinds) and kinds != "MAM":  # alone, half a block and a whole one
             pattern = re.compile(whole)
     if "DMADM" in kinds:
@@ -241,7 +241,7 @@ def _merged(matches: Iterable[BlockMatch]) -> BlockMatch:
     mixing = "".join(match.mixing for match in matches)
     kind = "metaformer"
     if "A" in mixing:
-        kind = "conformer" if mixing[0] == "M" else "transformer"
+        kind = "conformer" if mixing[0] == "M" or mixing == "AMCM" else "transformer"
     elif "T" in mixing:
         kind = "mixer"
     roles = tuple(role for match in matches for role in match.roles)

@@ -63,6 +63,19 @@ def test_an_inverted_feed_forward_part_is_one_block_with_the_attention_before_it
     assert tensors(n.found(x, maps=True)) == [f"end{i}" for i in range(5)]
 
 
+def test_a_squeezeformer_block_is_attention_mlp_convolution_mlp():
+    n = Network()
+    x = n.dense("audio")
+    for i in range(3):
+        x = n.transformer(x)
+        y = n.add("Transpose", n.dense(x), perm=[0, 2, 1])
+        y = n.add("Relu", n.add("Conv", y, n.random(WIDTH, 1, 3), pads=[1, 1], group=WIDTH))
+        x = n.add("Add", x, n.dense(n.add("Transpose", y, perm=[0, 2, 1])))
+        x = n.add("Add", x, n.mlp(x), name=f"end{i}")
+    blocks = n.found(x)
+    assert tensors(blocks) == ["end0", "end1", "end2"] and {block.kind for block in blocks} == {"conformer"}
+
+
 def test_attention_between_blocks_of_full_convolutions_is_a_block_of_its_own():
     n = Network()
     x = n.add("Relu", n.conv("audio"))
@@ -146,21 +159,25 @@ def test_separable_convolutions_in_front_of_modules_are_the_stem():
     assert tensors(n.found(x, maps=True)) == ["module0", "module1", "module2"]
 
 
-def collecting(n: Network, layers: int = 4):
-    """The layers of a WaveNet: (the residual stream behind each, what each gives aside)."""
+def collecting(n: Network, separable: bool, layers: int = 4):
+    """The layers of a WaveNet, or of a Conv-TasNet: (the residual stream behind each, what each gives aside)."""
     x, streams, aside = n.add("Relu", n.conv("audio")), [], []
     for i in range(layers):
-        gate = n.add("Mul", n.add("Tanh", n.conv(x)), n.add("Sigmoid", n.conv(x)))
+        if separable:
+            gate = n.add("Relu", n.conv(n.add("Relu", n.conv(x, 1)), 3, WIDTH))
+        else:
+            gate = n.add("Mul", n.add("Tanh", n.conv(x)), n.add("Sigmoid", n.conv(x)))
         aside.append(n.conv(gate, 1))
         x = n.add("Add", x, n.conv(gate, 1), name=f"end{i}")
         streams.append(x)
     return streams, aside
 
 
+@pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("end", ["sum", "stack", "Concat", "stream"])
-def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end):
+def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end, separable):
     n = Network()
-    streams, aside = collecting(n)
+    streams, aside = collecting(n, separable)
     if end in ("sum", "stream"):
         last = aside[0]
         for i, given in enumerate(aside[1:], 1):
@@ -175,4 +192,5 @@ def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end):
         head = n.add("Add", head, streams[-1])
     blocks = n.found(n.add("Relu", head), maps=True)
     tap = {"sum": "sum3", "stack": "summed", "Concat": "joined", "stream": "end3"}[end]
-    assert tensors(blocks) == ["end0", "end1", "end2", tap] and {block.kind for block in blocks} == {"residual"}
+    assert tensors(blocks) == ["end0", "end1", "end2", tap]
+    assert {block.kind for block in blocks} == {"mbconv" if separable else "residual"}

@@ -238,3 +238,18 @@ def test_a_map_of_one_place_as_wide_as_before_is_an_embedding(classes, shape, ta
     found = find_blocks(b.model(["N", SAMPLES], {"y": ["N", *shape]}))
     assert list(found.taps)[3:] == ["embedding", "logits"][:taps]
     assert found.embedding.tensor == ("y" if taps == 1 else "/net/relu2")
+
+
+def test_a_recurrent_layer_ends_in_front_of_a_head_that_weighs_its_frames():
+    """The baseline of DCASE's task 4: scores weighted by a softmax over the classes, divided by the weights' sum."""
+    b = Builder()
+    now = b.add("Transpose", [stack(b)], "steps", perm=[2, 0, 1])
+    now = b.add("GRU", [now, b.weight("w", 1, 15, 8), b.weight("r", 1, 15, 5)], "hidden", hidden_size=5)
+    now = b.add("Transpose", [b.add("Squeeze", [now, b.ints("one", [1])], "states")], "frames", perm=[1, 0, 2])
+    scores = b.add("Sigmoid", [b.add("MatMul", [now, b.weight("w_s", 5, 7)], "scores")], "strong")
+    weights = b.add("Softmax", [b.add("MatMul", [now, b.weight("w_a", 5, 7)], "attention")], "weights", axis=2)
+    b.add("ReduceSum", [b.add("Mul", [scores, weights], "weighted"), b.ints("time", [1])], "summed", keepdims=0)
+    b.add("ReduceSum", [weights, "time"], "all", keepdims=0)
+    b.add("Div", ["summed", "all"], "weak")
+    found = find_blocks(b.model(["N", SAMPLES], {"weak": ["N", 7], "strong": ["N", "T", 7]}))
+    assert [tap.tensor for tap in found.taps.values()][3:] == ["hidden", "frames", "weak"]
