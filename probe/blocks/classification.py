@@ -58,8 +58,8 @@ def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
         return BlockMatch("mlp", *span, roles, "T" if across else "M")
     if set(roles) == {"depthwise"}:
         return BlockMatch("depthwise", *span, roles, "D")
-    gated = any(op.kind == "Tanh" for op in ops)
-    return BlockMatch("residual" if gated else _residual_kind(roles), *span, roles, "C")
+    narrows = layers[0].channels > layers[-1].channels and not any(op.kind == "Tanh" for op in ops)
+    return BlockMatch(_residual_kind(roles, narrows), *span, roles, "C")
 
 
 def is_linear_sum(sequence: RegionSequence, region: Region) -> bool:
@@ -128,10 +128,10 @@ def _squared(sequence: RegionSequence, join: Op) -> bool:
     )
 
 
-def _residual_kind(roles: tuple[str, ...]) -> str:
+def _residual_kind(roles: tuple[str, ...], narrows: bool) -> str:
     if "depthwise" in roles:
         return "convnext" if roles == ("depthwise", "pointwise", "pointwise") else "mbconv"
-    return "fused_mbconv" if roles == ("full", "pointwise") else "residual"
+    return "fused_mbconv" if roles == ("full", "pointwise") and narrows else "residual"
 
 
 def _module_kind(sequence: RegionSequence, region: Region, layers: list[Layer]) -> str:

@@ -46,7 +46,8 @@ def find_blocks(model: onnx.ModelProto, input_shape: Shape | None = None) -> Arc
     embedding, logits, headless = head(measured, matches, blocks)
     notes = [note, headless]
     if aside := parallel(measured, matches):
-        notes.append(f"{aside} blocks stand in parallel branches; blocks are numbered in the order of the graph")
+        said = "1 block does" if aside == 1 else f"{aside} blocks do"
+        notes.append(f"parallel branches: {said} not follow from the one before; numbers are in the order of the graph")
     if any(block.batch_axis for block in blocks):
         notes.append("windows are stacked along another axis than the first")
     notes += [_duplicated(measured), _hidden(measured, input_shape is not None)]

@@ -23,7 +23,7 @@ from .architecture import Block
 from .measured_graph import MeasuredGraph
 from .regions import BlockMatch, RegionSequence
 from .taps import tap
-from .unshortcut import activated_tail, is_nonlinear
+from .unshortcut import activated_tail, is_nonlinear, role_of
 
 SQUASHING = {"Softmax", "LogSoftmax", "Sigmoid"}
 EMBEDDING = re.compile(r"embed|feature", re.IGNORECASE)
@@ -115,7 +115,9 @@ def _ends_with_features(measured: MeasuredGraph, last: int) -> bool:
     if measured.positions(sequence.regions[last].op) <= 1:
         return _projects(measured, last)
     tail = activated_tail(sequence, last)
-    return is_nonlinear(sequence, tail) and sequence.op(tail).kind not in SQUASHING
+    if not is_nonlinear(sequence, tail):  # a code of frames, from their neighbours too: scores come of one frame each
+        return role_of(sequence, last) == "full" and len(measured.shapes[measured.main]) > 2
+    return sequence.op(tail).kind not in SQUASHING
 
 
 def _projects(measured: MeasuredGraph, last: int) -> bool:

@@ -253,3 +253,13 @@ def test_a_recurrent_layer_ends_in_front_of_a_head_that_weighs_its_frames():
     b.add("Div", ["summed", "all"], "weak")
     found = find_blocks(b.model(["N", SAMPLES], {"weak": ["N", 7], "strong": ["N", "T", 7]}))
     assert [tap.tensor for tap in found.taps.values()][3:] == ["hidden", "frames", "weak"]
+
+
+@pytest.mark.parametrize("kernel, taps", [(3, ["embedding"]), (1, ["embedding", "logits"])])
+def test_a_code_of_frames_made_from_their_neighbours_is_no_score(kernel, taps):
+    """As the encoders of neural codecs end; scores of frames come of one frame each."""
+    b = Builder()
+    b.add("Conv", [stack(b), b.weight("w_last", 6, 8, kernel)], "code", pads=[kernel // 2] * 2)
+    found = find_blocks(b.model(["N", SAMPLES], {"code": ["N", 6, "T"]}))
+    assert list(found.taps)[3:] == taps
+    assert list(found.taps.values())[-1].tensor == "code"
