@@ -126,8 +126,7 @@ def trunk(graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer]) -> i
     units = 0
     for i, op in enumerate(graph.ops):
         if op.kind in SUMS and (unit := closed_region(graph, i, 0)) and is_wide(unit, graph, shapes, layers):
-            bare = (stripped(graph, name, TRANSPARENT | LAYOUT | {"Slice"}) for name in op.data)
-            units |= (unit.fork in bare) << i
+            units |= has_identity(unit, graph, TRANSPARENT | LAYOUT | {"Slice"}) << i
     before = {i: (graph.ancestors[i] & units).bit_count() for i in _bits(units)}
     last = max(before, key=lambda i: before[i], default=-1)
     return graph.ancestors[last] | 1 << last if before.get(last) else ALL
@@ -197,10 +196,10 @@ def is_wide(region: Region, graph: Graph, shapes: dict[str, Shape], layers: dict
     return any(layer.positions > 1 or layer.channels == size for layer in inside)
 
 
-def has_identity(region: Region, graph: Graph) -> bool:
-    """True where the fork's own tensor is a term of the sum."""
-    op = graph.ops[region.op]
-    return op.kind in SUMS and any(stripped(graph, name) == region.fork for name in op.data)
+def has_identity(region: Region, graph: Graph, passed: Set[str] = TRANSPARENT) -> bool:
+    """True where the fork's own tensor is a term of the sum; operators of the kinds `passed` do not change it."""
+    op, fork = graph.ops[region.op], stripped(graph, graph.tensor_of(region.fork), passed)
+    return op.kind in SUMS and any(stripped(graph, name, passed) == fork for name in op.data)
 
 
 def stripped(graph: Graph, name: str, passed: Set[str] = TRANSPARENT) -> int:

@@ -194,3 +194,23 @@ def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end, sepa
     tap = {"sum": "sum3", "stack": "summed", "Concat": "joined", "stream": "end3"}[end]
     assert tensors(blocks) == ["end0", "end1", "end2", tap]
     assert {block.kind for block in blocks} == {"mbconv" if separable else "residual"}
+
+
+def test_every_reader_of_a_quantised_tensor_has_an_operator_of_its_own():
+    """As in QDQ files: what enters a unit forks at the QuantizeLinear, and all depths are read once more at the end."""
+    n = Network()
+    scale, zero = n.const(0.1), n.const(0, np.uint8)
+
+    def readers(x, count):
+        held = n.add("QuantizeLinear", x, scale, zero)
+        return [n.add("DequantizeLinear", held, scale, zero) for _ in range(count)]
+
+    depths, now = [], n.add("Relu", n.conv("audio"))
+    for i in range(3):
+        bare, inside = readers(now, 2) if i == 0 else now
+        total = n.add("Add", bare, n.conv(n.add("Relu", n.conv(inside))), name=f"end{i}")
+        *now, depth = readers(total, 3)
+        depths.append(depth)
+    joined = n.add("Relu", n.add("Conv", n.add("Concat", *depths, axis=1), n.random(WIDTH, 3 * WIDTH, 1, 1)))
+    blocks = n.found(joined, maps=True)
+    assert len(blocks) == 3 and {block.kind for block in blocks} == {"residual"}
