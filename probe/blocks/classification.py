@@ -19,7 +19,7 @@ from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, TRAN
 from ..graph.operators import Op
 from .measured_graph import MeasuredGraph
 from .regions import SUMS, BlockMatch, Region, RegionSequence, has_identity, stripped
-from .unshortcut import role_of
+from .unshortcut import affine_tail, role_of
 
 INVERTED = ("pointwise", "depthwise", "pointwise")
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
@@ -27,6 +27,8 @@ SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
     sequence, region = measured.sequence, measured.sequence.regions[i]
+    if region.inside and region.op in sequence.layers:
+        return _dynamic_bottleneck(sequence, i)
     if not region.inside or role_of(sequence, i) not in ("", "other"):
         return None
     join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
@@ -60,6 +62,16 @@ def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
         return BlockMatch("depthwise", *span, roles, "D")
     narrows = layers[0].channels > layers[-1].channels and not any(op.kind == "Tanh" for op in ops)
     return BlockMatch(_residual_kind(roles, narrows), *span, roles, "C")
+
+
+def _dynamic_bottleneck(sequence: RegionSequence, i: int) -> BlockMatch | None:
+    """A bottleneck without a shortcut that is one region: its convolutions get their weights from its input (DyMN)."""
+    region, tail = sequence.regions[i], affine_tail(sequence, i)
+    layers = [sequence.layers[k] for k in (*region.inside, region.op) if k in sequence.layers]
+    roles = tuple(layer.role for layer in layers if layer.positions > 1)
+    if roles not in (INVERTED, INVERTED[1:]):
+        return None
+    return BlockMatch("mbconv", i, tail, region.fork, sequence.regions[tail].op, roles)
 
 
 def is_linear_sum(sequence: RegionSequence, region: Region) -> bool:

@@ -214,3 +214,23 @@ def test_every_reader_of_a_quantised_tensor_has_an_operator_of_its_own():
     joined = n.add("Relu", n.add("Conv", n.add("Concat", *depths, axis=1), n.random(WIDTH, 3 * WIDTH, 1, 1)))
     blocks = n.found(joined, maps=True)
     assert len(blocks) == 3 and {block.kind for block in blocks} == {"residual"}
+
+
+def test_bottlenecks_whose_weights_come_of_their_input_with_and_without_a_shortcut():
+    n = Network()
+
+    def dynamic(x, context, size=1, group=1):
+        shape = [WIDTH, WIDTH // group, size, size]
+        made = n.add("MatMul", context, n.random(WIDTH, int(np.prod(shape))))  # for one window, as it is exported
+        weights = n.add("Reshape", made, n.const(shape, np.int64))
+        return n.add("Conv", x, weights, pads=[size // 2] * 4, group=group)
+
+    now = n.add("Relu", n.conv("audio"))
+    for i in range(4):
+        context = n.dense(n.add("ReduceMean", now, axes=[2, 3], keepdims=0))
+        x = n.add("Relu", dynamic(now, context))
+        x = n.add("Relu", dynamic(x, context, 3, WIDTH))
+        x = dynamic(x, context)
+        now = n.add("Add", now, x, name=f"end{i}") if i % 2 else n.add("Identity", x, name=f"end{i}")
+    blocks = n.found(now, maps=True)
+    assert len(blocks) == 4 and {block.kind for block in blocks} == {"mbconv"}
