@@ -263,3 +263,29 @@ def test_a_code_of_frames_made_from_their_neighbours_is_no_score(kernel, taps):
     found = find_blocks(b.model(["N", SAMPLES], {"code": ["N", 6, "T"]}))
     assert list(found.taps)[3:] == taps
     assert list(found.taps.values())[-1].tensor == "code"
+
+
+def test_what_a_loop_collects_as_a_sequence_is_read_once_it_is_joined(tmp_path):
+    """As torch's exporter writes a scripted scan: a list that grows, step by step, and is stacked behind the loop."""
+    b = Builder()
+    frames = stack(b)
+    tensors = helper.make_tensor_sequence_value_info("rows", TensorProto.FLOAT, None)
+    grown = helper.make_tensor_sequence_value_info("grown", TensorProto.FLOAT, None)
+    go, more = (helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go", "more"))
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["more"]),
+            helper.make_node("SequenceInsert", ["rows", frames], ["grown"]),
+        ],
+        "step",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []), go, tensors],
+        [more, grown],
+    )
+    b.add("SequenceEmpty", [], "none", dtype=TensorProto.FLOAT)
+    b.add("Loop", [b.store("steps", np.int64(3)), b.store("yes", np.bool_(True)), "none"], "collected", body=body)
+    now = b.add("ConcatFromSequence", ["collected"], "joined", axis=2)
+    now = b.add("ReduceMean", [now], "pooled", axes=[2], keepdims=0)
+    b.add("MatMul", [now, b.weight("classes", 8, 5)], "logits")
+    onnx.save(b.model(["N", SAMPLES], {"logits": ["N", 5]}), tmp_path / "m.onnx")
+    backbone = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, threads=1)
+    assert backbone.taps == (*STACK, "embedding", "logits")
