@@ -19,6 +19,7 @@ from .soundness import check_size
 
 USUAL_WINDOW = 160_000  # samples: 5 s at 32 kHz, where a model leaves its window length open
 USUAL_FRAMES = 1024
+MOST_CHANNELS = 8  # of a recorder
 SEQUENCES = {"SplitToSequence", "SequenceConstruct", "SequenceInsert", "SequenceEmpty", "SequenceErase"}
 OF_SEQUENCES = {"ConcatFromSequence", "SequenceAt", "SequenceLength", "SequenceInsert", "SequenceErase"}  # first input
 

@@ -63,6 +63,15 @@ def test_channels_that_look_like_a_batch_are_refused_at_once(tmp_path):
         find_blocks(open_model(tmp_path / "m.onnx"))
 
 
+def test_rows_of_a_spectrogram_without_a_batch_axis_are_no_channels():
+    b = Builder()
+    now = b.add("Transpose", [b.add("Unsqueeze", ["audio", b.ints("axis", [0])], "map")], "bands", perm=[0, 2, 1])
+    for i, channels in enumerate((64, 8, 8)):
+        now = b.add("Relu", [b.add("Conv", [now, b.weight(f"w{i}", 8, channels, 3)], f"conv{i}")], f"relu{i}")
+    b.add("MatMul", [b.add("ReduceMean", [now], "mean", axes=[2], keepdims=0), b.weight("classes", 8, 5)], "logits")
+    assert len(find_blocks(b.model([98, 64], {"logits": [1, 5]})).blocks) == 3
+
+
 @pytest.mark.parametrize("length", [SAMPLES, "samples"])
 def test_layers_that_only_some_audio_passes_are_told(length):
     b = Builder()

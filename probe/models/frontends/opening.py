@@ -13,13 +13,13 @@ from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
 from ...graph.load import audio_input, default_opset, input_dims, naming, read, tensor_outputs
 from ...graph.node_list import NodeList
+from ...graph.shapes import MOST_CHANNELS
 from ...runtime.input_spec import MOST_ROWS, InputSpec, declared, known_shape, read_input_spec, waveform_shape
 from ..contracts import completed
 from .frontend import FrontEnd
 from .nodes import Layout, frontend_nodes
 
 WAVEFORM = "waveform"
-MOST_CHANNELS = 8  # of a recorder
 
 
 def open_model(
