@@ -175,6 +175,8 @@ def extract(
     backbone = asked.open(model)
     log(repr(backbone))
     log(str(backbone.verification))
+    for note in backbone.architecture.notes:
+        log(f"note: {note}")
     if backbone.device_check:
         log(str(backbone.device_check))
     if dry_run:

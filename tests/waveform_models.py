@@ -148,3 +148,12 @@ def prepared(model, taps, pooling="mean"):
     prepared = prepare(model, taps, pooling, False, row)
     exposed, verification = prepared.exposed, prepared.verification
     return exposed, verification
+
+
+def stack(b: Builder, audio: str = "audio", stride: int = 2) -> str:
+    """Three convolutions over the waveform; the name of the activated map [N, 8, T]."""
+    now = b.add("Unsqueeze", [audio, b.ints("one", [1])], "line")
+    for i, channels in enumerate([1, 8, 8]):
+        conv = b.add("Conv", [now, b.weight(f"w{i}", 8, channels, 9)], f"/net/conv{i}", strides=[stride])
+        now = b.add("Relu", [conv], f"/net/relu{i}")
+    return now

@@ -19,7 +19,7 @@ from ..graph.layers import ATTENTION, LAYOUT, NONLINEAR, POOLS, REDUCTIONS, TRAN
 from ..graph.operators import Op
 from .measured_graph import MeasuredGraph
 from .regions import SUMS, BlockMatch, Region, RegionSequence, has_identity, stripped
-from .unshortcut import role_of
+from .unshortcut import affine_tail, role_of
 
 INVERTED = ("pointwise", "depthwise", "pointwise")
 SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
@@ -27,6 +27,8 @@ SQUARES = {"Pow", "Abs", "Sqrt", "Exp", "Log"}
 
 def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
     sequence, region = measured.sequence, measured.sequence.regions[i]
+    if region.inside and region.op in sequence.layers:
+        return _dynamic_bottleneck(sequence, i)
     if not region.inside or role_of(sequence, i) not in ("", "other"):
         return None
     join, ops = sequence.graph.ops[region.op], [sequence.graph.ops[k] for k in region.inside]
@@ -58,7 +60,18 @@ def match_region(measured: MeasuredGraph, i: int) -> BlockMatch | None:
         return BlockMatch("mlp", *span, roles, "T" if across else "M")
     if set(roles) == {"depthwise"}:
         return BlockMatch("depthwise", *span, roles, "D")
-    return BlockMatch(_residual_kind(roles), *span, roles, "C")
+    narrows = layers[0].channels > layers[-1].channels and not any(op.kind == "Tanh" for op in ops)
+    return BlockMatch(_residual_kind(roles, narrows), *span, roles, "C")
+
+
+def _dynamic_bottleneck(sequence: RegionSequence, i: int) -> BlockMatch | None:
+    """A bottleneck without a shortcut that is one region: its convolutions get their weights from its input (DyMN)."""
+    region, tail = sequence.regions[i], affine_tail(sequence, i)
+    layers = [sequence.layers[k] for k in (*region.inside, region.op) if k in sequence.layers]
+    roles = tuple(layer.role for layer in layers if layer.positions > 1)
+    if roles not in (INVERTED, INVERTED[1:]):
+        return None
+    return BlockMatch("mbconv", i, tail, region.fork, sequence.regions[tail].op, roles)
 
 
 def is_linear_sum(sequence: RegionSequence, region: Region) -> bool:
@@ -127,10 +140,10 @@ def _squared(sequence: RegionSequence, join: Op) -> bool:
     )
 
 
-def _residual_kind(roles: tuple[str, ...]) -> str:
+def _residual_kind(roles: tuple[str, ...], narrows: bool) -> str:
     if "depthwise" in roles:
         return "convnext" if roles == ("depthwise", "pointwise", "pointwise") else "mbconv"
-    return "fused_mbconv" if roles == ("full", "pointwise") else "residual"
+    return "fused_mbconv" if roles == ("full", "pointwise") and narrows else "residual"
 
 
 def _module_kind(sequence: RegionSequence, region: Region, layers: list[Layer]) -> str:

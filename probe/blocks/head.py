@@ -11,16 +11,19 @@ whole clip, and the embedding is the map of frames that enters the classifier:
     frames -> MatMul (classes) -> Sigmoid -> ReduceMax or ReduceMean
     frames -> MatMul (classes) -> Sigmoid -> Mul -> ReduceSum
            -> MatMul (attention) -> Softmax over time ^       (Kong et al. 2020, PANNs, AttBlock)
+
+A division by the sum of the weights may follow (the baseline of DCASE's task 4).
 """
 
 import re
+from math import prod
 
 from ..graph.layers import POOLS, REDUCTIONS, is_linear
 from .architecture import Block
 from .measured_graph import MeasuredGraph
 from .regions import BlockMatch, RegionSequence
 from .taps import tap
-from .unshortcut import activated_tail, is_nonlinear
+from .unshortcut import activated_tail, is_nonlinear, role_of
 
 SQUASHING = {"Softmax", "LogSoftmax", "Sigmoid"}
 EMBEDDING = re.compile(r"embed|feature", re.IGNORECASE)
@@ -77,12 +80,15 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
     """
     sequence, ops = measured.sequence, measured.sequence.graph.ops
     region = sequence.regions[last]
-    if len(measured.shapes[measured.main]) != 2 or measured.positions(region.op) <= 1:
-        return False
     layers = [sequence.layers[k] for k in region.inside if k in sequence.layers]
-    weighted = any(ops[k].kind == "Softmax" for k in region.inside) and ops[region.op].kind == "Mul"
+    # the sum of the weighted scores may be divided by that of the weights: then the region ends behind both
+    reduced = ops[region.op].kind == "Div" and any(ops[k].kind in REDUCTIONS for k in region.inside)
+    places = measured.positions(region.fork if reduced else region.op)
+    if len(measured.shapes[measured.main]) != 2 or places <= 1:
+        return False
+    weighted = any(ops[k].kind == "Softmax" for k in region.inside) and ops[region.op].kind in ("Mul", "Div")
     squashed = weighted and len(layers) > 1 and all(layer.role == "pointwise" for layer in layers)
-    reduced, i = False, last
+    i = last
     while (j := sequence.after(i)) is not None:
         op, i = sequence.op(j), j
         if sequence.regions[j].inside:
@@ -97,17 +103,33 @@ def _summarises_frame_scores(measured: MeasuredGraph, last: int) -> bool:
 
 
 def _ends_with_features(measured: MeasuredGraph, last: int) -> bool:
-    """True when the output says so, has length 1, or when the last layer still works on the map, activated, with no
-    softmax after."""
+    """True when the output says so, has length 1, is a map of one place, or when the last layer still works on the map,
+    activated, with no softmax after."""
     sequence = measured.sequence
     if EMBEDDING.search(measured.main) and not SCORES.search(measured.main):
         return True
     if any(_scales_to_length_1(sequence, i) for i in range(last + 1, len(sequence.regions))):
         return True
-    if sequence.graph.ops[-1].kind in SQUASHING or measured.positions(sequence.regions[last].op) <= 1:
+    if sequence.graph.ops[-1].kind in SQUASHING:
         return False
+    if measured.positions(sequence.regions[last].op) <= 1:
+        return _projects(measured, last)
     tail = activated_tail(sequence, last)
-    return is_nonlinear(sequence, tail) and sequence.op(tail).kind not in SQUASHING
+    if not is_nonlinear(sequence, tail):  # a code of frames, from their neighbours too: scores come of one frame each
+        return role_of(sequence, last) == "full" and len(measured.shapes[measured.main]) > 2
+    return sequence.op(tail).kind not in SQUASHING
+
+
+def _projects(measured: MeasuredGraph, last: int) -> bool:
+    """True where the last layer turns the whole map into one place of as many channels, and a map it stays: [N,1,1,96].
+
+    Classifiers end with a vector of another width (Google's speech embedding is what the wake words read).
+    """
+    entered, made = measured.sequence.op(last).data[0], measured.sequence.op(last).tensor
+    shape, before = measured.shapes[measured.main], measured.shapes[entered]
+    if len(shape) < 3 or prod(shape) == prod(before) or not {entered, made} <= measured.axes.keys():
+        return False
+    return before[measured.axes[entered]] == measured.shapes[made][measured.axes[made]] == prod(shape)
 
 
 def _scales_to_length_1(sequence: RegionSequence, i: int) -> bool:

@@ -15,7 +15,7 @@ from ..graph.dataflow import Graph
 from ..graph.layers import CONVS, layer_of, macs, weights
 from ..graph.load import audio_input, input_dims
 from ..graph.operators import Op
-from ..graph.shapes import Shape, measure, window_shape
+from ..graph.shapes import MOST_CHANNELS, Shape, measure, window_shape
 from .regions import RegionSequence
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter keeps module paths
@@ -43,6 +43,11 @@ class MeasuredGraph:
         tensors = {name for op in whole.ops if op.real for name in op.outputs}
         shapes = measure(model, tensors | weights(whole), window)
         if len(window) > 1 and window[0] > 1:  # a fixed batch: everything is told for one window of it
+            if window[0] <= MOST_CHANNELS and all(shapes[name][:1] == (1,) for name in whole.outputs):
+                raise InputError(
+                    f"model: input {list(window)} is a batch of {window[0]} windows, but its outputs have one row. "
+                    f"Are these channels? Export it as [N,{window[0]},samples]."
+                )
             for name in [name for name in tensors | {whole.source} if name in shapes]:
                 first, *rest = shapes[name] or (1,)
                 shapes[name] = (first // window[0], *rest) if first % window[0] == 0 else shapes[name]

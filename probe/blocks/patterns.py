@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..graph.layers import NETWORK
+from ..graph.layers import NETWORK, REDUCTIONS
 from .classification import INVERTED, is_linear_sum, match_region
 from .measured_graph import MeasuredGraph
-from .regions import SUMS, BlockMatch, RegionSequence
+from .regions import SUMS, BlockMatch, RegionSequence, gives_aside
 from .unshortcut import bottlenecks, plain_layers, role_of, same_scale, stage_matches
 
 
@@ -28,8 +28,9 @@ def find_matches(measured: MeasuredGraph) -> tuple[list[BlockMatch], str]:
         regions = {i: match for i, match in regions.items() if i not in sums}
     if any("A" in match.mixing for match in regions.values()):  # among transformers a dense module is a wider unit
         regions = {i: replace(match, mixing="D") if match.kind == "dense" else match for i, match in regions.items()}
-    matches = _with_unshortcut(sequence, regions, begin, end)
-    matches = _without_downsampling(_in_step(sequence, matches))
+    alone = _collected_alone(sequence, regions, end)
+    matches = _with_unshortcut(sequence, regions, begin, alone[0].first if alone else end)
+    matches = [*_without_downsampling(_in_step(sequence, matches)), *alone]
     if sequence.skips and (not matches or same_scale(sequence, matches[0].first, matches[-1].last)):
         note = "an encoder-decoder: each block is a stage between two changes of scale"
         return stage_matches(sequence, begin, end), note
@@ -127,6 +128,34 @@ def _with_unshortcut(
     return matches[first:]  # in front of modules and nothing else, separable convolutions are the stem
 
 
+def _collected_alone(sequence: RegionSequence, regions: dict[int, BlockMatch], end: int) -> list[BlockMatch]:
+    """The last layer of a network whose head reads what every layer gives aside (WaveNet), where it is one more unit.
+
+    Nothing is added to its input any more: it ends where what it gives joins what the others gave.
+    """
+    graph, unit = sequence.graph, next(reversed(regions.values()), None)
+    if unit is None or unit.mixing != "C" or not gives_aside(graph, sequence.regions[unit.last]):
+        return []
+
+    def behind(i: int) -> bool:
+        return i == unit.exit or bool(i > unit.exit and graph.ancestors[i] >> unit.exit & 1)
+
+    def joins(i: int) -> bool:
+        return behind(i) and any(p >= 0 and not behind(p) for p in graph.parents[i])
+
+    join = next((i for i in range(unit.exit + 1, len(graph.ops)) if joins(i)), -1)
+    layers = [i for i in sequence.layers if behind(i) and i < join and graph.ancestors[join] >> i & 1]
+    roles = tuple(sequence.layers[i].role for i in layers)
+    if not layers or roles not in (unit.roles, unit.roles[:-1]) or sequence.position.get(join, end) >= end:
+        return []
+    first = next(i for i in range(unit.last + 1, end) if behind(sequence.regions[i].op))
+    last = sequence.position[join]
+    after = sequence.after(last)
+    if after is not None and after < end and sequence.op(after).kind in REDUCTIONS and graph.ops[join].kind == "Concat":
+        last = after  # stacked, and summed over the stack
+    return [BlockMatch(unit.kind, first, last, unit.exit, sequence.regions[last].op, roles)]
+
+
 def _in_step(sequence: RegionSequence, matches: list[BlockMatch]) -> list[BlockMatch]:
     """Two streams side by side, the one feeding the other at every step (TNT): what a step does is one block."""
     ancestors = sequence.graph.ancestors
@@ -180,16 +209,16 @@ def _grouped(run: list[BlockMatch]) -> list[BlockMatch]:
 
     A unit that only mixes channels belongs to the block of one that mixes positions: attention and MLP are one
     transformer block, A M, also where the MLP has a depthwise convolution inside (A C throughout). A unit that does
-    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP; C A M A M is a
-    MaxViT block: MBConv, attention in windows, attention across the grid; D M A D M is an EfficientViT block. Where
-    every feed-forward part of a run has a depthwise convolution in its middle, A C and C are the same block with and
-    without attention (EfficientFormerV2).
+    both is a block of its own. M A C M repeated is a conformer, whose block begins with half an MLP, A M C M the same
+    with whole ones (Squeezeformer); C A M A M is a MaxViT block: MBConv, attention in windows, attention across the
+    grid; D M A D M is an EfficientViT block. Where every feed-forward part of a run has a depthwise convolution in its
+    middle, A C and C are the same block with and without attention (EfficientFormerV2).
     """
     kinds = "".join(match.mixing for match in run)
     if not ("M" in kinds and "T" in kinds) or set(kinds) & set("ACDU"):
         kinds = kinds.replace("T", "M")  # a Transpose inside, yet not the two kinds of MLP of an MLP-Mixer
     pattern = BLOCK
-    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM"):
+    for whole in (r"M[ACD]*A[ACD]*M", r"D*AC", r"CAMAM", r"AMCM"):
         if re.fullmatch(f"({whole})+", kinds) and kinds != "MAM":  # alone, half a block and a whole one
             pattern = re.compile(whole)
     if "DMADM" in kinds:
@@ -212,7 +241,7 @@ def _merged(matches: Iterable[BlockMatch]) -> BlockMatch:
     mixing = "".join(match.mixing for match in matches)
     kind = "metaformer"
     if "A" in mixing:
-        kind = "conformer" if mixing[0] == "M" else "transformer"
+        kind = "conformer" if mixing[0] == "M" or mixing == "AMCM" else "transformer"
     elif "T" in mixing:
         kind = "mixer"
     roles = tuple(role for match in matches for role in match.roles)

@@ -11,6 +11,9 @@ Three kinds of regions are left open, so that what is inside counts instead: one
 units in series (the skip of a U-Net or of a cross-stage network, a head that reads several depths, the parallel streams
 of HRNet), one that holds most of the network, and the nested skips of an encoder-decoder, each over a smaller map than
 the one around it.
+
+A sum also closes a region from which the head alone reads something aside (WaveNet): what lies behind the last unit of
+the trunk, the longest series of residual units, does not count as outside.
 """
 
 from collections.abc import Set
@@ -19,11 +22,12 @@ from functools import cached_property
 from math import prod
 
 from ..graph.dataflow import Graph
-from ..graph.layers import TRANSPARENT, Layer, changes_of_scale
+from ..graph.layers import LAYOUT, TRANSPARENT, Layer, changes_of_scale
 from ..graph.operators import Op
 from ..graph.shapes import Shape
 
 SUMS = {"Add", "Sum"}
+ALL = -1  # every operator, as bits
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class RegionSequence:
         cls, graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer], modules: bool = True
     ) -> "RegionSequence":
         """Without `modules`, regions that a Concat closes stay open."""
-        regions = [region for i in range(len(graph.ops)) for region in _regions_of(graph, i)]
+        kept = trunk(graph, shapes, layers)
+        regions = [region for i in range(len(graph.ops)) for region in _regions_of(graph, i, kept)]
         if not modules:
             regions = [r for r in regions if graph.ops[r.op].kind != "Concat" or not is_wide(r, graph, shapes, layers)]
         skips = nested_skips(graph, regions)
@@ -110,21 +115,40 @@ class RegionSequence:
         return {self.graph.ops[i].kind for i in (*region.inside, region.op)}
 
 
-def _regions_of(graph: Graph, join: int) -> list[Region]:
-    closed = closed_region(graph, join)
+def _regions_of(graph: Graph, join: int, kept: int) -> list[Region]:
+    closed = closed_region(graph, join, kept if graph.ops[join].kind in SUMS and kept >> join & 1 else ALL)
     fed = side_fed_region(graph, join) if closed is None or closed.fork not in graph.parents[join] else None
     return [region] if (region := fed or closed) else []
 
 
-def closed_region(graph: Graph, join: int) -> Region | None:
-    """The region that `join` closes; None when it joins nothing, or when something inside is used outside."""
+def trunk(graph: Graph, shapes: dict[str, Shape], layers: dict[int, Layer]) -> int:
+    """The operators up to the last of the residual units that stand in series, as bits; ALL where there are no two."""
+    units = 0
+    for i, op in enumerate(graph.ops):
+        if op.kind in SUMS and (unit := closed_region(graph, i, 0)) and is_wide(unit, graph, shapes, layers):
+            units |= has_identity(unit, graph, TRANSPARENT | LAYOUT | {"Slice"}) << i
+    before = {i: (graph.ancestors[i] & units).bit_count() for i in _bits(units)}
+    last = max(before, key=lambda i: before[i], default=-1)
+    return graph.ancestors[last] | 1 << last if before.get(last) else ALL
+
+
+def closed_region(graph: Graph, join: int, kept: int = ALL) -> Region | None:
+    """The region that `join` closes; None when it joins nothing, or when something inside is used outside.
+
+    Only uses by the operators `kept`, as bits, count.
+    """
     if len(graph.parents[join]) < 2:
         return None
     fork = graph.dominators[join]
     mask = graph.ancestors[join]
     if fork >= 0:
         mask &= ~(graph.ancestors[fork] | 1 << fork)
-    return _if_closed(graph, join, fork, _bits(mask))
+    return _if_closed(graph, join, fork, _bits(mask), kept)
+
+
+def gives_aside(graph: Graph, region: Region) -> bool:
+    """True where something inside is read outside: collected with what others give, behind the trunk."""
+    return any(child not in {*region.inside, region.op} for i in region.inside for child in graph.children[i])
 
 
 def side_fed_region(graph: Graph, join: int) -> Region | None:
@@ -141,9 +165,9 @@ def side_fed_region(graph: Graph, join: int) -> Region | None:
     return None
 
 
-def _if_closed(graph: Graph, join: int, fork: int, inside: list[int]) -> Region | None:
+def _if_closed(graph: Graph, join: int, fork: int, inside: list[int], kept: int = ALL) -> Region | None:
     allowed = {*inside, join}
-    if not inside or any(child not in allowed for i in inside for child in graph.children[i]):
+    if not inside or any(kept >> child & 1 and child not in allowed for i in inside for child in graph.children[i]):
         return None
     return Region(join, fork, tuple(inside))
 
@@ -172,10 +196,10 @@ def is_wide(region: Region, graph: Graph, shapes: dict[str, Shape], layers: dict
     return any(layer.positions > 1 or layer.channels == size for layer in inside)
 
 
-def has_identity(region: Region, graph: Graph) -> bool:
-    """True where the fork's own tensor is a term of the sum."""
-    op = graph.ops[region.op]
-    return op.kind in SUMS and any(stripped(graph, name) == region.fork for name in op.data)
+def has_identity(region: Region, graph: Graph, passed: Set[str] = TRANSPARENT) -> bool:
+    """True where the fork's own tensor is a term of the sum; operators of the kinds `passed` do not change it."""
+    op, fork = graph.ops[region.op], stripped(graph, graph.tensor_of(region.fork), passed)
+    return op.kind in SUMS and any(stripped(graph, name, passed) == fork for name in op.data)
 
 
 def stripped(graph: Graph, name: str, passed: Set[str] = TRANSPARENT) -> int:

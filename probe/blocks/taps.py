@@ -115,14 +115,17 @@ def _kind(measured: MeasuredGraph, i: int) -> str:
 
 
 def _stages(blocks: list[Block]) -> list[int]:
-    """Stages from 1, as the literature counts. One ends where the map changes; or the width, unless nearly every block
-    widens (dense, inception)."""
+    """Stages from 1, as the literature counts. One ends where the map's scale changes, not where its edges are cut off;
+    or where the width does, unless nearly every block widens (dense, inception)."""
     pairs = list(pairwise(blocks))
-    widened = sum(a.channels != b.channels and a.map == b.map for a, b in pairs)
-    by_width = widened <= len(pairs) / 2
+    scaled = [
+        len(a.map) != len(b.map) or any(max(m, n) > 1.5 * min(m, n) for m, n in zip(a.map, b.map)) for a, b in pairs
+    ]
+    widened = [a.channels != b.channels for a, b in pairs]
+    by_width = sum(w and not s for w, s in zip(widened, scaled)) <= len(pairs) / 2
     stages = [1] * len(blocks[:1])
-    for a, b in pairs:
-        stages.append(stages[-1] + (a.map != b.map or (by_width and a.channels != b.channels)))
+    for change, wider in zip(scaled, widened):
+        stages.append(stages[-1] + (change or (by_width and wider)))
     return stages
 
 

@@ -132,6 +132,9 @@ def plain_layers(sequence: RegionSequence, begin: int, end: int, activated: bool
         last = sequence.op(tail)
         if activated and role == "recurrent":
             kind, wanted = "recurrent", True
+            tail = (
+                affine_tail(sequence, i) if sequence.wide(sequence.regions[tail]) else tail
+            )  # the head's, not its own
         elif activated:
             kind = "conv"
             acts = (last.kind in ACTIVATIONS and last.kind not in SCORES) or last.kind in MULTIPLICATIONS

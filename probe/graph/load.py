@@ -105,9 +105,7 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
     required = [value for value in model.graph.input if value.name not in constants]
     described = ", ".join(f"{value.name} {input_dims(value)}" for value in required)
     if len(required) != 1:
-        values = " ".join(
-            f"--input {value.name}={'zeros' if input_dims(value) else 'NUMBER'}" for value in required[1:]
-        )
+        values = " ".join(f"--input {value.name}={_usual_value(value)}" for value in required[1:])
         more = f"; give the others values, such as {values}" if values else ""
         raise InputError(
             f"{place}: {len(required)} required inputs ({described or 'none'}); wanted exactly one, the audio window"
@@ -119,6 +117,14 @@ def audio_input(model: onnx.ModelProto, place: str = "model") -> onnx.ValueInfoP
         guess = "Samples of 16 bits? Export it with a Cast in front." if kind == "INT16" else "A text or token model?"
         raise InputError(f"{place}: input {described} holds {kind}; wanted floating-point audio. {guess}")
     return required[0]
+
+
+def _usual_value(value: onnx.ValueInfoProto) -> str:
+    """What another input mostly wants: a rate or the lengths a number, a mask ones, a state zeros."""
+    dims = input_dims(value)
+    if value.type.tensor_type.elem_type in FLOATS:
+        return "zeros" if dims else "NUMBER"
+    return "ones" if len(dims) > 1 else "NUMBER"
 
 
 def input_dims(value: onnx.ValueInfoProto) -> list[int | str | None]:

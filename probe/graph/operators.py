@@ -92,7 +92,10 @@ def split(node: onnx.NodeProto, known: Mapping[str, str], cut_at_zero: Set[str] 
     kind = ALIASES.get(node.op_type, node.op_type)
     if kind == "QuantizeLinear" and known.get(node.input[0]) == "Conv" and node.input[-1] in cut_at_zero:
         kind = "Relu"
-    inputs = [*node.input, *dict.fromkeys(captured(node))]
+    inner_reads = list(dict.fromkeys(captured(node)))
+    # what an If decides by is no data, where its branches read some
+    chosen = kind == "If" and any(name in known for name in inner_reads)
+    inputs = [*([] if chosen else node.input), *inner_reads]
     inputs = [name for name in inputs if name]
     # the scale and zero point of a dynamic quantisation are no data: they belong to the arithmetic around the product
     outputs = tuple(node.output[:1] if kind == "DynamicQuantizeLinear" else node.output)

@@ -19,7 +19,9 @@ from .soundness import check_size
 
 USUAL_WINDOW = 160_000  # samples: 5 s at 32 kHz, where a model leaves its window length open
 USUAL_FRAMES = 1024
+MOST_CHANNELS = 8  # of a recorder
 SEQUENCES = {"SplitToSequence", "SequenceConstruct", "SequenceInsert", "SequenceEmpty", "SequenceErase"}
+OF_SEQUENCES = {"ConcatFromSequence", "SequenceAt", "SequenceLength", "SequenceInsert", "SequenceErase"}  # first input
 
 Shape = tuple[int, ...]
 
@@ -53,6 +55,7 @@ def measure(model: onnx.ModelProto, tensors: Iterable[str], shape: Shape | None 
     del probed.graph.value_info[:]
     del probed.graph.output[:]
     unreadable = {name for node in model.graph.node if node.op_type in SEQUENCES for name in node.output}
+    unreadable |= {node.input[0] for node in model.graph.node if node.op_type in OF_SEQUENCES}  # what a Loop collects
     names = [name for name in dict.fromkeys(tensors) if name and name not in unreadable and name != value.name]
     for i, name in enumerate(names):
         probed.graph.node.append(helper.make_node("Shape", [name], [f"shape//{i}"]))

@@ -28,7 +28,7 @@ def program() -> str:
     """A hash over the source that finds, opens and proves, and the versions below it."""
     digest = hashlib.sha256(f"{platform.machine()} {platform.processor()}".encode())
     for room in ROOMS:
-        for path in sorted((Path(__file__).parent.parent / room).glob("*.py")):
+        for path in sorted((Path(__file__).parent.parent / room).rglob("*.py")):
             digest.update(path.read_bytes())
     for name in PACKAGES:
         with suppress(ImportError):  # onnxruntime-gpu has another name; its version is asked for at runtime anyway

@@ -63,6 +63,19 @@ def test_an_inverted_feed_forward_part_is_one_block_with_the_attention_before_it
     assert tensors(n.found(x, maps=True)) == [f"end{i}" for i in range(5)]
 
 
+def test_a_squeezeformer_block_is_attention_mlp_convolution_mlp():
+    n = Network()
+    x = n.dense("audio")
+    for i in range(3):
+        x = n.transformer(x)
+        y = n.add("Transpose", n.dense(x), perm=[0, 2, 1])
+        y = n.add("Relu", n.add("Conv", y, n.random(WIDTH, 1, 3), pads=[1, 1], group=WIDTH))
+        x = n.add("Add", x, n.dense(n.add("Transpose", y, perm=[0, 2, 1])))
+        x = n.add("Add", x, n.mlp(x), name=f"end{i}")
+    blocks = n.found(x)
+    assert tensors(blocks) == ["end0", "end1", "end2"] and {block.kind for block in blocks} == {"conformer"}
+
+
 def test_attention_between_blocks_of_full_convolutions_is_a_block_of_its_own():
     n = Network()
     x = n.add("Relu", n.conv("audio"))
@@ -144,3 +157,80 @@ def test_separable_convolutions_in_front_of_modules_are_the_stem():
         both = n.add("Concat", a, n.add("Relu", n.conv(a)), axis=1, name=f"module{i}")
         x = n.add("Relu", n.add("Conv", both, n.random(WIDTH, 2 * WIDTH, 1, 1)))
     assert tensors(n.found(x, maps=True)) == ["module0", "module1", "module2"]
+
+
+def collecting(n: Network, separable: bool, layers: int = 4):
+    """The layers of a WaveNet, or of a Conv-TasNet: (the residual stream behind each, what each gives aside)."""
+    x, streams, aside = n.add("Relu", n.conv("audio")), [], []
+    for i in range(layers):
+        if separable:
+            gate = n.add("Relu", n.conv(n.add("Relu", n.conv(x, 1)), 3, WIDTH))
+        else:
+            gate = n.add("Mul", n.add("Tanh", n.conv(x)), n.add("Sigmoid", n.conv(x)))
+        aside.append(n.conv(gate, 1))
+        x = n.add("Add", x, n.conv(gate, 1), name=f"end{i}")
+        streams.append(x)
+    return streams, aside
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("end", ["sum", "stack", "Concat", "stream"])
+def test_layers_whose_outputs_the_head_sums_are_units_the_last_one_too(end, separable):
+    n = Network()
+    streams, aside = collecting(n, separable)
+    if end in ("sum", "stream"):
+        last = aside[0]
+        for i, given in enumerate(aside[1:], 1):
+            last = n.add("Add", last, given, name=f"sum{i}")
+    else:
+        rows = [n.add("Unsqueeze", given, n.const([0], np.int64)) for given in aside] if end == "stack" else aside
+        last = n.add("Concat", *rows, axis=0 if end == "stack" else 1, name="joined")
+    if end == "stack":
+        last = n.add("ReduceSum", last, n.const([0], np.int64), keepdims=0, name="summed")
+    head = n.add("Conv", n.add("Relu", last), n.random(WIDTH, WIDTH * (4 if end == "Concat" else 1), 1, 1))
+    if end == "stream":
+        head = n.add("Add", head, streams[-1])
+    blocks = n.found(n.add("Relu", head), maps=True)
+    tap = {"sum": "sum3", "stack": "summed", "Concat": "joined", "stream": "end3"}[end]
+    assert tensors(blocks) == ["end0", "end1", "end2", tap]
+    assert {block.kind for block in blocks} == {"mbconv" if separable else "residual"}
+
+
+def test_every_reader_of_a_quantised_tensor_has_an_operator_of_its_own():
+    """As in QDQ files: what enters a unit forks at the QuantizeLinear, and all depths are read once more at the end."""
+    n = Network()
+    scale, zero = n.const(0.1), n.const(0, np.uint8)
+
+    def readers(x, count):
+        held = n.add("QuantizeLinear", x, scale, zero)
+        return [n.add("DequantizeLinear", held, scale, zero) for _ in range(count)]
+
+    depths, now = [], n.add("Relu", n.conv("audio"))
+    for i in range(3):
+        bare, inside = readers(now, 2) if i == 0 else now
+        total = n.add("Add", bare, n.conv(n.add("Relu", n.conv(inside))), name=f"end{i}")
+        *now, depth = readers(total, 3)
+        depths.append(depth)
+    joined = n.add("Relu", n.add("Conv", n.add("Concat", *depths, axis=1), n.random(WIDTH, 3 * WIDTH, 1, 1)))
+    blocks = n.found(joined, maps=True)
+    assert len(blocks) == 3 and {block.kind for block in blocks} == {"residual"}
+
+
+def test_bottlenecks_whose_weights_come_of_their_input_with_and_without_a_shortcut():
+    n = Network()
+
+    def dynamic(x, context, size=1, group=1):
+        shape = [WIDTH, WIDTH // group, size, size]
+        made = n.add("MatMul", context, n.random(WIDTH, int(np.prod(shape))))  # for one window, as it is exported
+        weights = n.add("Reshape", made, n.const(shape, np.int64))
+        return n.add("Conv", x, weights, pads=[size // 2] * 4, group=group)
+
+    now = n.add("Relu", n.conv("audio"))
+    for i in range(4):
+        context = n.dense(n.add("ReduceMean", now, axes=[2, 3], keepdims=0))
+        x = n.add("Relu", dynamic(now, context))
+        x = n.add("Relu", dynamic(x, context, 3, WIDTH))
+        x = dynamic(x, context)
+        now = n.add("Add", now, x, name=f"end{i}") if i % 2 else n.add("Identity", x, name=f"end{i}")
+    blocks = n.found(now, maps=True)
+    assert len(blocks) == 4 and {block.kind for block in blocks} == {"mbconv"}

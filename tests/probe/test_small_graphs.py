@@ -134,7 +134,7 @@ def test_parallel_branches_are_told():
     n.add("MatMul", x, n.random(8, 3), name="scores")
     architecture = find_blocks(n.model({"audio": [1, 1, 8, 8]}, {"scores": [1, 3]}, opset=17))
     assert len(architecture.blocks) == 4
-    assert "1 blocks stand in parallel branches" in architecture.notes[0]
+    assert "parallel branches: 1 block does not follow from the one before" in architecture.notes[0]
 
 
 def test_a_skip_connection_does_not_hide_the_blocks_under_it():

@@ -10,18 +10,9 @@ from birdprobe.probe.blocks.detection import find_blocks
 from birdprobe.probe.models.frontends.opening import open_model
 from birdprobe.probe.runtime.backbone import Backbone
 from birdprobe.probe.runtime.sessions import audio_like, open_session
-from tests.waveform_models import SAMPLES, Builder
+from tests.waveform_models import SAMPLES, Builder, stack
 
 STACK = ["block_00", "block_01", "block_02"]
-
-
-def stack(b: Builder, audio: str = "audio", stride: int = 2) -> str:
-    """Three convolutions over the waveform; the name of the activated map [N, 8, T]."""
-    now = b.add("Unsqueeze", [audio, b.ints("one", [1])], "line")
-    for i, channels in enumerate([1, 8, 8]):
-        conv = b.add("Conv", [now, b.weight(f"w{i}", 8, channels, 9)], f"/net/conv{i}", strides=[stride])
-        now = b.add("Relu", [conv], f"/net/relu{i}")
-    return now
 
 
 def squeeze_as_branch(b: Builder, now: str, output: str) -> str:
@@ -148,21 +139,6 @@ def test_frames_that_stand_beside_the_windows_are_a_part_of_the_map(batch, tmp_p
     raw = [session.run(["/net/relu1"], {"audio": window[None]})[0] for window in windows]
     wanted = [one.astype(np.float64).mean(axis=(0, 2)) for one in raw]  # [frames, channels, time] of one window
     np.testing.assert_allclose(backbone(windows)["block_01"], wanted, rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("name", ["audio", "waveform"])
-def test_a_model_of_two_channels_hears_the_same_in_both(name, tmp_path):
-    b = Builder()
-    now = b.add("Conv", [name, b.weight("w0", 8, 2, 9)], "conv0", strides=[2])
-    for i in (1, 2):
-        now = b.add("Conv", [b.add("Relu", [now], f"relu{i}"), b.weight(f"w{i}", 8, 8, 9)], f"conv{i}", strides=[2])
-    now = b.add("ReduceMean", [b.add("Relu", [now], "relu3")], "mean", axes=[2], keepdims=0)
-    b.add("MatMul", [now, b.weight("classes", 8, 5)], "logits")
-    model = b.model(["N", 2, SAMPLES], {"logits": ["N", 5]}, input_name=name)
-    onnx.save(model, tmp_path / "m.onnx")
-    backbone, windows = Backbone.open(tmp_path / "m.onnx", sample_rate=1000, threads=1), audio_like((3, SAMPLES))
-    (wanted,) = open_session(model).run(None, {name: np.stack([windows, windows], axis=1)})
-    np.testing.assert_allclose(backbone(windows)["logits"], wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_samples_of_16_bits_are_told_from_tokens(tmp_path):

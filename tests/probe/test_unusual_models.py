@@ -97,7 +97,15 @@ def detector(summary: str, extra: tuple[str, ...] = ()) -> onnx.ModelProto:
     now = b.add("Relu", [b.add("MatMul", [now, b.weight("w_fc", 8, 12)], "fc")], "entered")
     scores = b.add("MatMul", [now, b.weight("w_classes", 12, 7, scale=3)], "frame_logits")
     scores = b.add("Sigmoid", [scores], "framewise")
-    if summary == "attention":
+    if summary == "DCASE":  # softmax over the classes, and a division by the sum of the weights
+        weights = b.add(
+            "Softmax", [b.add("MatMul", [now, b.weight("w_attention", 12, 7)], "attention")], "soft", axis=2
+        )
+        weights = b.add("Clip", [weights, b.store("least", np.float32(1e-7))], "weights")
+        sums = [b.add("ReduceSum", [one, b.ints(f"time_{one}", [1])], f"sum_{one}", keepdims=0) for one in
+                (b.add("Mul", [scores, weights], "weighted"), weights)]  # fmt: skip
+        b.add("Div", sums, "clipwise")
+    elif summary == "attention":
         weights = b.add("MatMul", [now, b.weight("w_attention", 12, 7, scale=3)], "attention")
         weights = b.add("Softmax", [b.add("Tanh", [weights], "bounded")], "weights", axis=1)
         product = b.add("Mul", [weights, scores], "weighted")
@@ -112,7 +120,7 @@ def detector(summary: str, extra: tuple[str, ...] = ()) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("extra", [(), ("framewise",), ("embedding", "framewise")])
-@pytest.mark.parametrize("summary", ["attention", "ReduceMax", "ReduceMean"])
+@pytest.mark.parametrize("summary", ["attention", "DCASE", "ReduceMax", "ReduceMean"])
 def test_heads_that_score_frames_and_summarise_them(summary, extra, tmp_path):
     model = detector(summary, extra)
     backbone = opened(model, tmp_path)

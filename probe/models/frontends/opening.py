@@ -12,9 +12,10 @@ from onnx import NodeProto, TensorProto, helper
 
 from ...graph.branches import inline_branches
 from ...graph.extra_inputs import bind
-from ...graph.load import audio_input, default_opset, naming, read
+from ...graph.load import audio_input, default_opset, input_dims, naming, read, tensor_outputs
 from ...graph.node_list import NodeList
-from ...runtime.input_spec import InputSpec, declared, known_shape, read_input_spec, waveform_shape
+from ...graph.shapes import MOST_CHANNELS
+from ...runtime.input_spec import MOST_ROWS, InputSpec, declared, known_shape, read_input_spec, waveform_shape
 from ..contracts import completed, told_otherwise
 from .frontend import FrontEnd
 from .nodes import Layout, frontend_nodes
@@ -49,20 +50,45 @@ def open_model(
 
 
 def _of_one_channel(model: onnx.ModelProto) -> onnx.ModelProto:
-    """[N, S, 1], as Keras has it, and the stereo [N, 2, S] as [N, S]; every other model as it is."""
-    dims, old = declared(model), audio_input(model)
-    if len(dims) != 3 or dims[1] == 1 or (dims[1] != 2 and dims[2] != 1):
+    """[N, S, 1], as Keras has it, as [N, S]; several channels as one, which all of them hear; others as they are."""
+    found = _channels(model)
+    if found is None:
         return model
+    axis, count = found
+    dims, old = declared(model), audio_input(model)
     entry = _free_name(model)
     n = NodeList(f"{entry}/")
-    if dims[2] == 1:
+    samples = dims[1] if axis == len(dims) - 1 else dims[-1]
+    if len(dims) == 2:
+        n.add("Concat", *[entry] * count, output=old.name, axis=0)
+    elif count == 1:
         n.reshape(entry, [0, -1, 1], old.name)
     else:
-        one = n.reshape(entry, [0, 1, -1])
-        n.add("Concat", one, one, output=old.name, axis=1)
-    return prepend(
-        model, n.nodes, entry, [dims[0], dims[1] if dims[2] == 1 else dims[2]], old.type.tensor_type.elem_type
-    )
+        one = n.reshape(entry, [0, 1, -1] if axis == 1 else [0, -1, 1])
+        n.add("Concat", *[one] * count, output=old.name, axis=axis)
+    batch = 1 if len(dims) == 2 else dims[0]
+    return prepend(model, n.nodes, entry, [batch, samples], old.type.tensor_type.elem_type)
+
+
+def _channels(model: onnx.ModelProto) -> tuple[int, int] | None:
+    """(Axis, size) of the input's channels; None where it has no such axis, or one that is [N, 1, S].
+
+    Two beside any length, up to eight beside one that is too long for a spectrogram. [2, S] is two channels where the
+    outputs are one row, else two windows.
+    """
+    dims = declared(model)
+    if len(dims) == 3 and dims[1] != 1:
+        if dims[2] == 1:
+            return 2, 1
+        long = max(dims[1] or 0, dims[2] or 0) > MOST_ROWS
+        for axis in (1, 2):
+            if dims[axis] == 2 or (long and (dims[axis] or 0) in range(2, MOST_CHANNELS + 1)):
+                return axis, dims[axis] or 1
+    if len(dims) == 2 and (dims[0] or 0) in range(2, MOST_CHANNELS + 1):
+        rows = [input_dims(output)[:1] for output in tensor_outputs(model)]
+        if all(row == [1] for row in rows):
+            return 0, dims[0] or 1
+    return None
 
 
 def _free_name(model: onnx.ModelProto) -> str:
