@@ -138,6 +138,8 @@ def run_sweep(
     backbone = settings.open(model, timed=settings.timing)
     if settings.control:
         check_trained(backbone)
+    for note in backbone.architecture.notes:
+        log(f"note: {note}")
     if backbone.device_check:
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
