@@ -38,7 +38,14 @@ NEEDED = {
     "audio": {"path?": str, "units": int, "groups": int, "classes": int, "clips?": int, "windows?": int},
     "grouping?": str,
 }
-ANSWER = {"sentence": str, "training_free?": dict, "linear?": dict, "published?": dict, "agree?": bool}
+ANSWER = {
+    "sentence": str,
+    "lines?": list[str],
+    "training_free?": dict,
+    "linear?": dict,
+    "published?": dict,
+    "agree?": bool,
+}
 GAPS = ["", "nan", "NaN"]  # in columns of numbers
 PROJECTION_COLUMNS = ("tap", "item", "label", "x", "y")
 WORDS = ("tap", "item", "label", "readout", "method", "stage")  # columns of text, or of numbers with gaps

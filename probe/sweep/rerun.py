@@ -23,7 +23,7 @@ def differing(
 
     Nothing is computed: of the recordings those are read again that are not as they were listed.
     """
-    there = config["settings"] | config.get("asked", {})
+    there = config["settings"] | (config.get("asked") or {})
     if told := first_difference(there, asdict(settings)):
         return told
     if (config.get("test") is None) != (test is None):

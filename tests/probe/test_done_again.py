@@ -1,5 +1,6 @@
 """The same call again: a finished run is handed back, anything else is refused with what differs."""
 
+import json
 import os
 import shutil
 
@@ -131,6 +132,44 @@ def test_the_same_comparison_is_handed_back(place):
             compare(runs, out, progress=False, **given)
     with pytest.raises(InputError, match="of another run than"):
         compare(runs[::-1], out, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("readouts.csv", "model,tap", "a,b", "readouts.csv: lacks column model, tap"),
+        ("readouts.csv", "knn,", "knn,oops", "readouts.csv: something else than numbers in it"),
+        ("ranking.csv", "model,tap", "a,b", "ranking.csv: lacks column model, tap"),
+        ("ranking.csv", "block_00,0", "block_00,0.5", "ranking.csv: something else than numbers in it"),
+        ("answer.json", '"lines": [', '"lines": 3, "old": [', "answer.json: lines: expected a list"),
+        ("answer.json", '"note"', '"no"', "answer.json: no note"),
+        ("config.json", '"warnings": []', '"warnings": [1]', "config.json: warnings[0]: expected text"),
+    ],
+)
+def test_a_damaged_comparison_is_told_in_one_line(place, file, old, new, told):
+    text = (place / "compared" / file).read_text()
+    assert old in text
+    (place / "compared" / file).write_text(text.replace(old, new))
+    with pytest.raises(InputError) as raised:
+        repr(compare([place / "robin-run", place / "wren-run"], place / "compared", draw=False, progress=False))
+    assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_comparison_of_models_named_by_numbers_is_handed_back_as_it_was(place):
+    for old, new in (("robin", "1"), ("wren", "NA")):
+        config = place / f"{old}-run" / "config.json"
+        config.write_text(config.read_text().replace(f"{old}.onnx", f"{new}.onnx"))
+    runs, out = [place / "robin-run", place / "wren-run"], place / "numbers"
+    fresh = compare(runs, out, draw=False, progress=False)
+    found = compare(runs, out, draw=False, progress=False)
+    assert repr(found) == repr(fresh) and list(found.taps["model"].unique()) == ["1", "NA"]
+
+
+def test_settings_that_were_emptied_by_hand_do_not_stop_the_same_sweep(place):
+    config = json.loads((place / "robin-run" / "config.json").read_text())
+    (place / "robin-run" / "config.json").write_text(json.dumps(config | {"asked": None}))
+    sweep_again(place, said := [])
+    assert len(said) == 1
 
 
 def test_a_comparison_with_a_store_that_has_changed_is_another(place):

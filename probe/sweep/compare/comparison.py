@@ -14,9 +14,9 @@ import pandas as pd
 
 from ....analysis import readouts
 from ....analysis.readout_ranking import Cell, rank_readouts
-from ....analysis.runs import ANSWER
+from ....analysis.runs import ANSWER, GAPS, READOUT_COLUMNS, read_table
 from ....features import InputError
-from ....features.csv_files import read_csv, write_csv
+from ....features.csv_files import write_csv
 from ....features.files import read_json, write_json, write_text
 from ....features.output_folder import Kind, OutputFolder
 from ....features.progress import Log, Progress, listener
@@ -29,7 +29,7 @@ from ..settings import Settings
 from .conclusion import conclude_models
 from .pairing import PairedRuns, Run, pair_runs, paths_of
 from .rerun import content_of, differing
-from .tables import best_of_models, describe, page, readouts_table, short_summary, summary, taps_table
+from .tables import VS_BEST_LAST, best_of_models, describe, page, readouts_table, short_summary, summary, taps_table
 
 FIGURE = "models"
 KIND = Kind(
@@ -46,6 +46,11 @@ KIND = Kind(
     says={"settings": dict, "models": [{"content": str}], "warnings": list},
 )
 PACKAGES = ("birdprobe", "numpy", "scikit-learn", "h5py")
+TAP_COLUMNS = (
+    *("model", "tap", "index", "stage", "dim", "last", "macs", "macs_per_s"),
+    *(f"{use}{end}" for use in readouts.USES for end in ("", "_lo", "_hi", "_readout")),
+)
+TEXT = ("model", "tap", "readout", *(f"{use}_readout" for use in readouts.USES))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,14 +71,11 @@ class Comparison:
     @classmethod
     def open(cls, path: Path) -> "Comparison":
         """A finished one, from its folder. InputError: files that are damaged."""
-        try:
-            table, taps = (read_csv(path / name) for name in ("readouts.csv", "ranking.csv"))
-            taps = taps.astype({"index": "Int64", "stage": "Int64", "macs": float, "macs_per_s": float})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: its tables cannot be read ({error}). Edited by hand?") from None
+        table = _numbers(path / "readouts.csv", ("model", *READOUT_COLUMNS, *VS_BEST_LAST))
+        taps = _numbers(path / "ranking.csv", TAP_COLUMNS, index="Int64", stage="Int64", dim="int64")
         taps = taps.fillna({f"{use}_readout": "" for use in readouts.USES})
-        warnings = read_json(path / "config.json", {"warnings": list})["warnings"]
-        return cls(table, taps, Answer(read_json(path / "answer.json", ANSWER)), tuple(warnings), path)
+        warnings = read_json(path / "config.json", {"warnings": list[str]})["warnings"]
+        return cls(table, taps, Answer(read_json(path / "answer.json", ANSWER | {"note": str})), tuple(warnings), path)
 
     @property
     def sentence(self) -> str:
@@ -101,6 +103,16 @@ class Comparison:
         best = [part.assign(use=use)[shown] for use, part in best_of_models(self.table, self.taps).items()]
         named = {"interval": "score [95 %]", "vs_last": "vs last tap", "cost": "MMAC/s of audio"}
         return as_html(told, pd.concat(best).rename(columns=named))
+
+
+def _numbers(path: Path, columns: tuple[str, ...], **kinds: str) -> pd.DataFrame:
+    """A table of a comparison; kinds: of columns of other numbers. InputError: none, or not as it should be."""
+    table = read_table(path, columns, dtype=dict.fromkeys(TEXT, str), na_values=GAPS)
+    numbers = {name: "float64" for name in columns if name not in (*TEXT, "last")}
+    try:
+        return table.astype(numbers | kinds)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: something else than numbers in it ({error}). Edited by hand?") from None
 
 
 @checked
