@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from birdprobe.features.files import check_new, check_regular
 from birdprobe.features.recordings.tables.text import read_table
 from birdprobe.probe.api import extract
 from birdprobe.probe.cli.app import app
+from birdprobe.probe.extraction.clip_batches import _WindowBatches
 from birdprobe.probe.soundscapes.placement import Placement
 from birdprobe.probe.sweep.settings import Settings
 from birdprobe.probe.sweep.sweep import sweep
@@ -180,6 +182,8 @@ def test_options_that_no_run_can_follow(made, tmp_path):
         Placement(1e9)
     with pytest.raises(InputError, match="`--batch-size` must be at most 65536, got 9223372036854775808"):
         extract(made / "m.onnx", made / "clips", tmp_path / "o.h5", batch_size=2**63, **GIVEN)
+    with pytest.raises(InputError, match="`--batch-size` must leave room in memory, got 65536 windows"):
+        _WindowBatches(SimpleNamespace(window_samples=2**40), 65536)
     lines = []
     with pytest.raises(InputError, match="k = 100, but only 14 training rows"):
         sweep(made / "m.onnx", made / "clips", tmp_path / "o", k=100, log=lines.append, **GIVEN)

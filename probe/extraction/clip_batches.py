@@ -118,7 +118,13 @@ class _WindowBatches:
 
     def __init__(self, backbone, batch_size: int):
         self.backbone = backbone
-        self.windows = np.empty((batch_size, backbone.window_samples), np.float32)
+        try:
+            self.windows = np.empty((batch_size, backbone.window_samples), np.float32)
+        except MemoryError:
+            samples = backbone.window_samples
+            raise InputError(
+                f"`--batch-size` must leave room in memory, got {batch_size} windows of {samples:,} samples. Fewer?"
+            ) from None
         self.filled = 0
         self.parts: list[dict[str, np.ndarray]] = []
 
