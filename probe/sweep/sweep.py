@@ -8,12 +8,9 @@ embedding and the logits among the taps, groups, intervals, paired tests, other 
 
 import platform
 import time
-from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import onnxruntime
@@ -34,7 +31,6 @@ from .run_folder import FEATURES, KIND, TEST, describe_audio, describe_model, de
 from .settings import Settings
 from .studies.finding import joined
 
-LATER = ("sklearn.decomposition", "matplotlib.figure")  # slow to import, and the first forward passes need none of it
 PACKAGES = ("birdprobe", "onnx", "numpy", "scikit-learn", "umap-learn", "soundfile", "soxr", "h5py")
 
 
@@ -144,7 +140,6 @@ def run_sweep(
         log(str(backbone.device_check))
     n_clips, n_classes = len(data.recordings.clips), len(data.recordings.labels)
     log(f"{counted(n_clips, 'clip')} of {counted(n_classes, 'class')}, {counted(len(backbone.taps), 'tap')}, one pass")
-    Thread(target=_import, args=LATER, name="imports").start()
     with folder.begun():
         stores = extract_stores(backbone, data, run, settings, log, overwrite=replaced, progress=progress)
     extraction, tested, untrained = stores[FEATURES], stores.get(TEST), stores.get(CONTROL)
@@ -171,13 +166,6 @@ def run_sweep(
     for name, store in stores.items():
         publish(store.store, run / name)
     return SweepResult(run)
-
-
-def _import(*names: str) -> None:
-    """Beside the forward passes, which leave Python time. What fails is told where it is used."""
-    for name in names:
-        with suppress(Exception):
-            import_module(name)
 
 
 def extract_stores(
