@@ -219,7 +219,7 @@ class Run:
         table = read_table(path, columns, dtype=kinds, na_values=None if text else GAPS)
         if table.empty:
             raise InputError(f"{path}: no rows. Was the sweep cut off?")
-        for column in {"tap", "readout"} & set(columns):
+        for column in [name for name in ("tap", "readout") if name in columns]:
             if table[column].isna().any():
                 raise InputError(f"{path}: a row without a {column}. Was it edited by hand?")
         for column in () if text else [name for name in columns if name not in WORDS]:
